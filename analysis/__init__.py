@@ -1,0 +1,1 @@
+"""From the ledger to statistics, figures and a report. Never trains, never imports ray."""

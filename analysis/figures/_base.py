@@ -1,0 +1,104 @@
+"""What every kind of figure declares."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import pandas as pd
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from analysis.frames import StudyFrames
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+Place = tuple[str | int, ...]
+Axes = Mapping[str, Sequence[Any]]
+"""Axis -> its values, as in `study.json`."""
+
+Problems = list[tuple[Place, str]]
+"""(place inside a figure's options, message)."""
+
+AxisValue = str | int | float | bool
+
+
+def as_tuple(value: object) -> object:
+    """YAML knows only lists; strict models want tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+
+
+class FigureConfig(BaseModel):
+    """Options of one figure of a space; each kind adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str | None = None
+    """File name without an ending; made up from the kind and its axes when left out."""
+    title: str | None = None
+    """Heading in the report; made up when left out."""
+
+    def problems(self, axes: Axes) -> Problems:
+        """What is wrong with these options for a space with these axes."""
+        return []
+
+    def default_name(self) -> str:
+        """File name where the space gives none."""
+        raise NotImplementedError
+
+    def heading(self) -> str:
+        """Heading where the space gives none."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """One kind of figure: numbers first, drawing second, so that tests look at numbers."""
+
+    config: type[FigureConfig]
+    compute: Callable[[StudyFrames, Any], pd.DataFrame]
+    """Tidy frame of exactly what is drawn; empty where there is nothing to draw."""
+    caption: Callable[[pd.DataFrame, Any], str]
+    draw: "Callable[[pd.DataFrame, Any], Figure] | None" = None
+    """None for kinds that are text."""
+    write: "Callable[[pd.DataFrame, Any, Path], list[Path]] | None" = None
+    """Writes what `draw` cannot (a table's Markdown and LaTeX) to a path without an ending."""
+    vector: bool = True
+    """Whether the report embeds the SVG; False for pictures."""
+
+    @property
+    def name(self) -> str:
+        """The one value that its config's `kind` takes."""
+        (kind,) = get_args(self.config.model_fields["kind"].annotation)
+        return str(kind)
+
+
+def unknown_axis(place: Place, axis: str, known: Iterable[str]) -> Problems:
+    """A problem when `axis` is not among the known ones."""
+    known = list(known)
+    if axis in known:
+        return []
+    return [(place, f"expected an axis ({', '.join(known)}); found {axis!r}{nearest(axis, known)}")]
+
+
+def unknown_fixed(fixed: Mapping[str, AxisValue], axes: Axes, others: Iterable[str] = ()) -> Problems:
+    """Problems of a `fixed` option: axes that do not exist, and values that they do not have."""
+    problems: Problems = []
+    for axis, value in fixed.items():
+        problems += unknown_axis(("fixed", axis), axis, [*axes, *others])
+        if axis in axes and value not in axes[axis]:
+            values = [str(known) for known in axes[axis]]
+            message = f"expected one of {', '.join(values)}; found {value!r}{nearest(value, values)}"
+            problems.append((("fixed", axis), message))
+    return problems
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """`; did you mean conv?`, or nothing where no name is near."""
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,179 @@
+"""Forest plot: each cell's paired difference to the baseline, its interval, its seeds, and the verdict."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.contrasts import judge_study
+from analysis.figures._base import FigureConfig, FigureKind
+from analysis.frames import StudyFrames
+from analysis.labels import metric_info, plural, value_label, with_interval
+from analysis.stats import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_VERDICT_COLOURS = {"helps": "#009e73", "hurts": "#d55e00", "equivalent": "#0072b2", "undecided": "#6b6b6b"}
+_TEXT = 8.0
+"""Points."""
+_COLUMNS = [
+    *["cell", "label", "seed", "difference", "low", "high", "level", "n", "num_failed", "num_missing"],
+    *["p_holm", "verdict", "is_estimate", "seeds_needed", "margin", "metric", "baseline"],
+]
+
+
+class Config(FigureConfig):
+    """All contrasts of the study on its primary metric."""
+
+    kind: Literal["effects"]
+
+    def default_name(self) -> str:
+        """`effects`."""
+        return "effects"
+
+    def heading(self) -> str:
+        """`Effects`."""
+        return "Effects against the baseline"
+
+
+def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
+    """A row per contrast (`seed` NaN, `difference` its mean) and one per paired seed; positive is better."""
+    rows = []
+    baseline = frames.baseline
+    for contrast in judge_study(frames).contrasts:
+        shared = {
+            "cell": contrast.name,
+            "label": frames.cell_label(contrast.name),
+            "metric": frames.primary_metric,
+            "baseline": frames.cell_label(baseline) if baseline else "",
+            "margin": contrast.margin,
+        }
+        summary = {
+            "seed": np.nan,
+            "difference": contrast.mean,
+            "low": contrast.interval.low,
+            "high": contrast.interval.high,
+            "level": contrast.interval.level,
+            "n": contrast.n,
+            "num_failed": contrast.num_failed,
+            "num_missing": contrast.sample.missing,
+            "p_holm": contrast.p_holm,
+            "verdict": contrast.verdict,
+            "is_estimate": contrast.is_estimate,
+            "seeds_needed": contrast.seeds_needed,
+        }
+        rows.append(shared | summary)
+        pairs = zip(contrast.sample.seeds, contrast.sample.differences, strict=True)
+        rows += [shared | {"seed": seed, "difference": difference} for seed, difference in pairs]
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def draw(table: pd.DataFrame, config: Config) -> "Figure":
+    """One line per contrast, in the plan's order from the top."""
+    from analysis import style
+
+    with style.styled():
+        contrasts = table[table["seed"].isna()].reset_index(drop=True)
+        if contrasts.empty:
+            return style.nothing_to_draw("No contrast: the study has only its baseline.")
+        figure, axes = _axes_beside_text(contrasts)
+        margin = float(contrasts["margin"].iloc[0])
+        axes.axvspan(-margin, margin, color=style.BAND, linewidth=0)
+        axes.axvline(0, color=style.MUTED, linewidth=0.6)
+        for row, contrast in enumerate(contrasts.to_dict("records")):
+            seeds = table[(table["cell"] == contrast["cell"]) & table["seed"].notna()]["difference"]
+            _draw_contrast(axes, row, contrast, seeds.to_numpy(dtype=float))
+        axes.set_yticks(range(len(contrasts)), list(contrasts["label"]))
+        axes.set_ylim(len(contrasts) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0, labelsize=_TEXT)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(_x_label(contrasts))
+        axes.margins(x=0.06)
+        axes.locator_params(axis="x", nbins=6)
+        _write_columns(figure, axes, contrasts.to_dict("records"))
+        return figure
+
+
+def caption(table: pd.DataFrame, config: Config) -> str:
+    """What the marks mean, and at which level."""
+    contrasts = table[table["seed"].isna()]
+    if contrasts.empty:
+        return "Effects: the study has no cell to compare with its baseline."
+    info = metric_info(str(contrasts["metric"].iloc[0]))
+    few, many = int(contrasts["n"].min()), int(contrasts["n"].max())
+    pairs = plural(many, "pair") if few == many else f"{few} to {many} pairs"
+    lowest, highest = contrasts["level"].min(), contrasts["level"].max()
+    levels = f"{100 * lowest:.3g}" if lowest == highest else f"{100 * lowest:.3g} to {100 * highest:.3g}"
+    return (
+        f"Effects on {info.label} against {contrasts['baseline'].iloc[0]}, the baseline, paired by seed "
+        f"({pairs}). Small dots are seeds, large dots their mean, bars t intervals at the Holm-corrected "
+        f"level ({levels} %), the band the margin of ±{contrasts['margin'].iloc[0]:g} that counts as no "
+        "difference. Right is better."
+    )
+
+
+def _axes_beside_text(contrasts: pd.DataFrame) -> "tuple[Figure, Axes]":
+    """Axes between the labels on the left and two columns of text on the right, placed in inches."""
+    from analysis import style
+
+    records = contrasts.to_dict("records")
+    width, height = style.TEXT_WIDTH, 0.8 + 0.27 * len(contrasts)
+    left = style.text_width(contrasts["label"], _TEXT) + 0.12
+    right = (
+        style.text_width(map(_numbers, records), _TEXT)
+        + style.text_width(map(_verdict, records), _TEXT)
+        + 0.3
+    )
+    figure = style.new_figure(width, height, w_pad=None)
+    plot = max(1.2, width - left - right)
+    return figure, figure.add_axes((left / width, 0.48 / height, plot / width, (height - 0.7) / height))
+
+
+def _write_columns(figure: "Figure", axes: "Axes", records: Sequence[Mapping[Hashable, Any]]) -> None:
+    """Numbers and verdicts beside the plot, under small headings."""
+    from matplotlib.transforms import ScaledTranslation
+
+    from analysis import style
+
+    gap = style.text_width(map(_numbers, records), _TEXT) + 0.22
+    for inches, heading, text in ((0.1, "difference [interval]", _numbers), (gap, "verdict", _verdict)):
+        shift = ScaledTranslation(inches, 0, figure.dpi_scale_trans)
+        beside = axes.get_yaxis_transform() + shift
+        for row, record in enumerate(records):
+            colour = _VERDICT_COLOURS[record["verdict"]] if text is _verdict else style.INK
+            axes.text(1, row, text(record), transform=beside, va="center", fontsize=_TEXT, color=colour)
+        above = axes.text(1, 1.02, heading, transform=axes.transAxes + shift, va="bottom", fontsize=7)
+        above.set(color=style.MUTED, style="italic")
+
+
+def _draw_contrast(axes: "Axes", y: float, contrast: Mapping[Hashable, Any], seeds: FloatArray) -> None:
+    colour = _VERDICT_COLOURS[contrast["verdict"]]
+    axes.plot(seeds, np.full(len(seeds), y + 0.25), "o", color=colour, alpha=0.45, markersize=2.2, mew=0)
+    if contrast["n"]:
+        axes.plot([contrast["low"], contrast["high"]], [y, y], color=colour, linewidth=1.4)
+        fill = "white" if contrast["verdict"] == "undecided" else colour
+        axes.plot([contrast["difference"]], [y], "o", color=colour, markersize=5, markerfacecolor=fill)
+
+
+def _numbers(contrast: Mapping[Hashable, Any]) -> str:
+    if not contrast["n"]:
+        return "no pair"
+    return with_interval(contrast["difference"], contrast["low"], contrast["high"])
+
+
+def _verdict(contrast: Mapping[Hashable, Any]) -> str:
+    word = "estimate" if contrast["is_estimate"] else value_label(contrast["verdict"])
+    lost = int(contrast["num_failed"])
+    return f"{word}, {lost} failed" if lost else word
+
+
+def _x_label(contrasts: pd.DataFrame) -> str:
+    info = metric_info(str(contrasts["metric"].iloc[0]))
+    turned = "" if info.higher_is_better else ", lower is better so baseline − cell"
+    return f"Improvement over {contrasts['baseline'].iloc[0]}: {info.label}{turned}"
+
+
+FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption)

@@ -1,0 +1,213 @@
+"""A study folder as tidy pandas frames: one row per trial, training batch, evaluated image, stored picture.
+
+The plan (`study.json`) says which trials exist and in which order; the ledger says what became of them.
+Axis values come from the plan, by signature: a space may have grown axes since a trial ran. A planned trial
+without a record is a row with status `missing`, so nothing that was planned disappears from a count.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.labels import axis_label, value_label
+from orchestrator.ledger import Ledger, StudyPlan, read_study
+
+MISSING = "missing"
+"""Status of a planned trial that the ledger does not know (yet)."""
+
+_IDENTITY = ["cell", "is_baseline", "seed", "signature"]
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "trials": (
+        *("status", "reason", "attempt", "num_parameters", "wall_seconds", "train_seconds", "device"),
+        *("started_at", "finished_at", "config", "provenance", "notes", "parent"),
+    ),
+    "curves": (
+        *("epoch", "batch", "optimizer_step", "image_steps", "loss_total", "loss_direction", "loss_recon"),
+        *("learning_rate",),
+    ),
+    "evaluations": ("epoch", "image_id", "strength", "num_sample_steps"),
+    "samples": ("kind", "image_id", "epoch", "strength", "num_sample_steps", "image"),
+}
+"""Columns every frame has, even when the ledger is empty."""
+
+AxisValue = Any
+"""str, int, float or bool, as written in the space."""
+
+
+@dataclass(frozen=True)
+class StudyFrames:
+    """A study as frames; each starts with `cell`, `is_baseline`, `seed`, `signature` and `axis_<name>`s.
+
+    `cell` is an ordered categorical in the plan's order. Summary metrics are `metric_<name>` in `trials`.
+    """
+
+    study: StudyPlan
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    evaluations: pd.DataFrame
+    samples: pd.DataFrame
+    num_unplanned: int = 0
+    """Committed trials that belong to no cell of the present plan."""
+    damaged: tuple[str, ...] = ()
+    """Ledger files found damaged; their trials count as missing."""
+
+    @property
+    def cells(self) -> list[str]:
+        """Cell names, in the plan's order."""
+        return [cell.cell for cell in self.study.cells]
+
+    @property
+    def baseline(self) -> str | None:
+        """The cell all others are compared with; None where the plan has none."""
+        baseline = self.study.baseline
+        return None if baseline is None else baseline.cell
+
+    @property
+    def primary_metric(self) -> str:
+        """Name of the metric the verdicts are about."""
+        return str(self.study.primary["metric"])
+
+    @property
+    def margin(self) -> float:
+        """Smallest difference of the primary metric that matters, in its unit."""
+        return float(self.study.primary["margin"])
+
+    @property
+    def alpha(self) -> float:
+        """Error rate of the whole family of contrasts."""
+        return float(self.study.primary["alpha"])
+
+    @property
+    def seeds(self) -> list[int]:
+        """All planned seeds, in the plan's order."""
+        return list(dict.fromkeys(trial.seed for cell in self.study.cells for trial in cell.trials))
+
+    def axis_values(self, axis: str) -> list[AxisValue]:
+        """Values of an axis in the space's order; `cell` is an axis too. Raises KeyError for others."""
+        return list(self.cells) if axis == "cell" else list(self.study.axes[axis])
+
+    def cells_along(
+        self, axes: Sequence[str], fixed: Mapping[str, AxisValue] | None = None
+    ) -> dict[tuple[AxisValue, ...], str]:
+        """Values of `axes` -> the cell there, all other axes held at `fixed` or at the baseline's value.
+
+        Cells that coincide with several points (a head count means nothing to a convolution) appear at each.
+        """
+        if list(axes) == ["cell"]:
+            return {(cell,): cell for cell in self.cells}
+        base = self._baseline_point()
+        held = {axis: value for axis, value in (base | dict(fixed or {})).items() if axis not in axes}
+        found: dict[tuple[AxisValue, ...], str] = {}
+        for cell in self.study.cells:
+            for values in (cell.axis_values, *cell.merged):
+                point = base | dict(values)
+                if all(point.get(axis) == value for axis, value in held.items()):
+                    found.setdefault(tuple(point.get(axis) for axis in axes), cell.cell)
+        return found
+
+    def cell_label(self, cell: str) -> str:
+        """The shortest name that says what a cell changes: `conv`, or `encoder = conv, heads = 4`."""
+        base = self._baseline_point()
+        own = next(dict(entry.axis_values) for entry in self.study.cells if entry.cell == cell)
+        if len(own) == 1:
+            return value_label(next(iter(own.values())))
+        changed = {axis: value for axis, value in own.items() if base.get(axis) != value}
+        if not changed:
+            return "baseline"
+        return ", ".join(f"{axis_label(axis)} = {value_label(value)}" for axis, value in changed.items())
+
+    def _baseline_point(self) -> dict[str, AxisValue]:
+        baseline = self.study.baseline
+        return {} if baseline is None else dict(baseline.axis_values)
+
+
+def load_frames(study_folder: Path) -> StudyFrames:
+    """Read a study folder. An empty or absent ledger gives empty frames and `missing` trials."""
+    study = read_study(study_folder)
+    ledger = Ledger(study_folder / "ledger")
+    planned = _planned(study)
+    records = pd.DataFrame(ledger.records())
+    known = set(planned["signature"])
+    unplanned = 0 if records.empty else int((~records["signature"].isin(known)).sum())
+    curves, evaluations, samples = (
+        _joined(planned, ledger.table(name).to_pandas(), name)
+        for name in ("curves", "evaluations", "samples")
+    )
+    samples["image"] = samples["image"].map(_png_bytes)
+    trials = _trials(planned, records)
+    trials = _with_training_effort(trials, curves)
+    return StudyFrames(study, trials, curves, evaluations, samples, unplanned, tuple(ledger.damaged))
+
+
+def primary_values(trials: pd.DataFrame, metric: str) -> pd.Series:
+    """The summary of `metric` per row of `trials`, as floats; NaN where the trial has none."""
+    column = f"metric_{metric}"
+    if column not in trials:
+        return pd.Series(np.nan, index=trials.index, dtype="float64")
+    return trials[column].astype("float64")
+
+
+def summary_metrics(trials: pd.DataFrame) -> list[str]:
+    """Names of the summary metrics that any trial has a value of."""
+    columns = [column for column in trials.columns if column.startswith("metric_")]
+    return [column.removeprefix("metric_") for column in columns if trials[column].notna().any()]
+
+
+def _planned(study: StudyPlan) -> pd.DataFrame:
+    """One row per planned trial: identity and axis values."""
+    rows = [
+        {"cell": cell.cell, "is_baseline": cell.is_baseline, "seed": trial.seed, "signature": trial.signature}
+        | {f"axis_{axis}": cell.axis_values.get(axis) for axis in study.axes}
+        for cell in study.cells
+        for trial in cell.trials
+    ]
+    frame = pd.DataFrame(rows, columns=[*_IDENTITY, *(f"axis_{axis}" for axis in study.axes)])
+    names = [cell.cell for cell in study.cells]
+    return frame.assign(cell=pd.Categorical(frame["cell"], categories=names, ordered=True))
+
+
+def _joined(planned: pd.DataFrame, table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Rows of a ledger table that belong to planned trials, in the plan's order."""
+    expected = _COLUMNS[name]
+    own = [column for column in table.columns if column not in (*planned.columns, "schema_version")]
+    table = table.reindex(columns=["signature", *dict.fromkeys([*expected, *own])])
+    # A left join from the plan would add a row for trials without any; an inner one keeps the plan's order.
+    return planned.merge(table.astype({"signature": "str"}), on="signature", how="inner").reset_index(
+        drop=True
+    )
+
+
+def _trials(planned: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Every planned trial with what the ledger says of it."""
+    records = records.reindex(
+        columns=list(dict.fromkeys(["signature", *_COLUMNS["trials"], *records.columns]))
+    )
+    own = [column for column in records.columns if column == "signature" or column not in planned.columns]
+    own = [column for column in own if not column.startswith("axis_")]
+    trials = planned.merge(records[own].astype({"signature": "str"}), on="signature", how="left")
+    return trials.assign(
+        status=trials["status"].astype("object").where(trials["status"].notna(), MISSING),
+        reason=trials["reason"].astype("object").where(trials["reason"].notna(), ""),
+    )
+
+
+def _with_training_effort(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Add epochs and optimizer steps of each trial, and its last epoch's mean losses where not recorded."""
+    last = curves.groupby("signature")[["epoch", "optimizer_step", "image_steps"]].max()
+    last = last.rename(columns={"epoch": "epochs", "optimizer_step": "optimizer_steps"})
+    trials = trials.merge(last, left_on="signature", right_index=True, how="left")
+    in_last = curves["epoch"] == curves.groupby("signature")["epoch"].transform("max")
+    means = curves[in_last].groupby("signature")[["loss_direction", "loss_total"]].mean()
+    for loss in means.columns:
+        if f"metric_{loss}" not in trials:
+            trials[f"metric_{loss}"] = trials["signature"].map(means[loss])
+    return trials
+
+
+def _png_bytes(image: Any) -> bytes | None:
+    """The PNG of a Hugging Face image struct."""
+    return image.get("bytes") if isinstance(image, dict) else None

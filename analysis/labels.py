@@ -1,0 +1,114 @@
+"""How columns, metrics and axis values are called in figures, tables and sentences: once, for all of them."""
+
+from dataclasses import dataclass
+from math import floor, isnan, log10
+from typing import Any
+
+CURVE_LABELS = {
+    "loss_direction": "Directional CLIP loss, 1 − cos",
+    "loss_total": "Total training loss (weighted)",
+    "loss_recon": "Reconstruction loss",
+    "learning_rate": "Learning rate",
+}
+"""Columns of `curves` that can be drawn. The directional and the summed loss are never mixed up."""
+
+X_LABELS = {
+    "optimizer_step": "Optimizer steps",
+    "image_steps": "Images × timesteps seen",
+    "epoch": "Epochs",
+}
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What a reader needs to know of a metric."""
+
+    name: str
+    label: str
+    unit: str
+    higher_is_better: bool
+    description: str
+
+    @property
+    def arrow(self) -> str:
+        """Up or down: where better is."""
+        return "↑" if self.higher_is_better else "↓"
+
+    @property
+    def sign(self) -> int:
+        """Factor that makes a difference positive where it is an improvement."""
+        return 1 if self.higher_is_better else -1
+
+
+def metric_info(name: str) -> MetricInfo:
+    """A metric of an edit or, for a curve column, its mean over the last epoch (lower is better).
+
+    Raises KeyError for a name that is neither.
+    """
+    if name in CURVE_LABELS and name.startswith("loss_"):
+        description = "Mean over the batches of the last epoch."
+        return MetricInfo(name, f"{CURVE_LABELS[name]}, last epoch", "", False, description)
+    from trainables.metrics import METRICS  # Imports torch: only where a metric is really looked up.
+
+    metric = METRICS[name]
+    return MetricInfo(metric.name, metric.label, metric.unit, metric.higher_is_better, metric.description)
+
+
+def value_label(value: Any) -> str:
+    """An axis value as a reader sees it: `pixel_channel` is "pixel-channel", 1e-5 is "1e-05"."""
+    if value is None or (isinstance(value, float) and isnan(value)):
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (int, float)):
+        return f"{value:g}"
+    return str(value).replace("_", "-")
+
+
+def axis_label(axis: str) -> str:
+    """An axis name as a reader sees it."""
+    return axis.replace("_", " ").replace(".", " ")
+
+
+def plural(count: int, word: str) -> str:
+    """`3 seeds`, `1 seed`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def number(value: float, *, signed: bool = False, decimals: int | None = None) -> str:
+    """A number with `decimals`, or with three significant digits; a dash where there is none."""
+    if isnan(value):
+        return "–"
+    size = abs(value)
+    if decimals is not None:
+        text = f"{size:.{decimals}f}"
+    elif 1e-3 <= size < 1e3:
+        text = f"{size:#.3g}".rstrip(".")
+    else:
+        text = f"{size:.3g}"
+    is_zero = float(text) == 0
+    sign = "" if is_zero else "−" if value < 0 else "+" if signed else ""
+    return sign + text
+
+
+def decimals_for(spread: float) -> int | None:
+    """Decimals that show two digits of a half width or standard error; None where there is none."""
+    if isnan(spread) or spread <= 0:
+        return None
+    return min(6, max(0, 1 - floor(log10(spread))))
+
+
+def with_interval(mean: float, low: float, high: float) -> str:
+    """`+0.123 [+0.101, +0.145]`: as many decimals as the interval's width deserves."""
+    if isnan(low):
+        return number(mean, signed=True)
+    decimals = decimals_for((high - low) / 2)
+    shown = [number(value, signed=True, decimals=decimals) for value in (mean, low, high)]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def p_value(value: float) -> str:
+    """`p = 0.031`, `p < 0.001`."""
+    if isnan(value):
+        return "p –"
+    return "p < 0.001" if value < 1e-3 else f"p = {value:.2g}"

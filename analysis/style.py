@@ -1,0 +1,139 @@
+"""How figures look: one place for colours, fonts and sizes. Made for a paper with 5.5 in wide text.
+
+matplotlib is imported inside functions: spaces are checked, and `analysis.figures` imported, without it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TEXT_WIDTH = 5.5
+"""Inches; the text width of the NeurIPS style."""
+DPI = 200
+
+INK = "#1a1a1a"
+MUTED = "#6b6b6b"
+HAIRLINE = "#d9d9d9"
+BAND = "#eef1f4"
+
+# Okabe and Ito's palette without its yellow, which disappears on white; black last.
+CATEGORIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+LINE_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+"""A second and third round of the palette is told apart by dashes."""
+
+_RC: dict[Any, Any] = {
+    # STIX is Times in all but name and ships with matplotlib; DejaVu has the glyphs it lacks.
+    "font.family": ["STIXGeneral", "DejaVu Sans"],
+    "mathtext.fontset": "stix",
+    "font.size": 8.5,
+    "axes.labelsize": 8.5,
+    "axes.titlesize": 8.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+    "lines.solid_capstyle": "round",
+    "figure.facecolor": "white",
+    "savefig.dpi": DPI,
+    "svg.fonttype": "path",
+    # Fixed ids: the same ledger gives the same file.
+    "svg.hashsalt": "asyrp-sweep",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Matplotlib's settings while a figure is made and saved; restored afterwards."""
+    import matplotlib
+
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def new_figure(width: float, height: float, *, w_pad: float | None = 0.04) -> "Figure":
+    """An empty figure of `width` x `height` inches, outside pyplot's global list.
+
+    Its parts find their places by themselves, `w_pad` inches apart; with None they are placed by hand.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = None if w_pad is None else ConstrainedLayoutEngine(w_pad=w_pad)
+    figure = Figure(figsize=(width, height), layout=layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: "Figure", stem: Path) -> list[Path]:
+    """Write `<stem>.png` (200 dpi) and `<stem>.svg` (text as outlines), without dates in them."""
+    paths = [stem.with_name(stem.name + ending) for ending in (".png", ".svg")]
+    with styled():
+        figure.savefig(paths[0], dpi=DPI)
+        figure.savefig(paths[1], metadata={"Date": None})
+    return paths
+
+
+def line_styles(values: Sequence[Any]) -> dict[Any, dict[str, Any]]:
+    """Colour and dashes of each value of an axis, by its place in the axis.
+
+    Numbers get an ordered ramp (dark is small), names get distinct hues.
+    """
+    if are_numbers(values) and len(values) > 2:
+        import matplotlib
+        from matplotlib.colors import to_hex
+
+        ramp = matplotlib.colormaps["viridis"]
+        last = len(values) - 1
+        order = sorted(range(len(values)), key=lambda index: float(values[index]))
+        return {
+            values[index]: {"color": to_hex(ramp(0.85 * rank / last))} for rank, index in enumerate(order)
+        }
+    return {
+        value: {
+            "color": CATEGORIES[index % len(CATEGORIES)],
+            "linestyle": LINE_STYLES[index // len(CATEGORIES) % len(LINE_STYLES)],
+        }
+        for index, value in enumerate(values)
+    }
+
+
+def nothing_to_draw(message: str) -> "Figure":
+    """A small figure that says why it is empty."""
+    figure = new_figure(TEXT_WIDTH, 0.7)
+    figure.text(0.5, 0.5, message, ha="center", va="center", color=MUTED)
+    return figure
+
+
+def light_grid(axes: "Axes", which: Literal["x", "y"]) -> None:
+    """Hairlines behind the data along one direction, `x` or `y`."""
+    axes.grid(True, axis=which, color=HAIRLINE, linewidth=0.4)
+
+
+def text_width(texts: Iterable[str], size: float) -> float:
+    """Inches that the longest of `texts` takes at `size` points, taking a letter as half as wide as high."""
+    return max(map(len, texts), default=0) * size / 72 * 0.47
+
+
+def are_numbers(values: Sequence[Any]) -> bool:
+    """Whether all values are numbers, which have an order of their own."""
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)

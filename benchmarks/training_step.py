@@ -1,0 +1,211 @@
+"""What a training step costs against the published loop: FLOPs and wall time, in one run.
+
+    python benchmarks/training_step.py                 # the built-in model and a CelebA-HQ-shaped one
+    python benchmarks/training_step.py --repeats 5
+
+The published loop (method.md section 8) is written out here in plain torch: at every timestep an edited pass
+(encoder, decoder for eps, decoder with gradient for eps_edit), an unedited pass of its own (encoder and decoder)
+and CLIP on both pictures. Ours reads everything unedited from a cache. Both must give the same losses; the run
+stops if they do not. Models with random weights cost what trained ones cost.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import open_clip
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainables.backbones.unet import FrozenDiffusion
+from trainables.clip import ClipModel
+from trainables.config import TrainingConfig
+from trainables.diffusion import (
+    Step,
+    alpha_bars,
+    asymmetric_step,
+    predicted_x0,
+    training_timesteps,
+    unedited_trajectory,
+)
+from trainables.domains import load_domain
+from trainables.editors import EDITORS
+from trainables.randomness import generator_for
+from trainables.training import Objective, build_optimizer, train_batch
+from trainables.trajectories import CachedBatch
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and the batch it is timed on."""
+
+    name: str
+    diffusion: FrozenDiffusion
+    clip: ClipModel
+    batch_size: int
+    timesteps: list[Step]
+
+
+def published_loop(
+    case: Case,
+    editor: torch.nn.Module,
+    objective: Objective,
+    batch: CachedBatch,
+    step: Callable[[Tensor], None],
+) -> list[float]:
+    """The published loop over one batch, with its per-batch CLIP reference mended so that losses can be compared."""
+    x_edit = x_source = batch.x_T
+    losses = []
+    for t, t_prev in case.timesteps:
+        alpha_bar_t, alpha_bar_prev = case.diffusion.alpha_bar_at(t), case.diffusion.alpha_bar_at(t_prev)
+        encoded = case.diffusion.encode(x_edit, t)
+        with torch.no_grad():
+            eps = case.diffusion.decode(encoded)
+        eps_edit = case.diffusion.decode(encoded, encoded.h + editor(encoded.h, encoded.temb))
+        p_edit = predicted_x0(x_edit, eps_edit, alpha_bar_t)
+        with torch.no_grad():
+            eps_source = case.diffusion.eps(x_source, t)
+            p_source = predicted_x0(x_source, eps_source, alpha_bar_t)
+            reference = case.clip.image(batch.original)
+        total, _, _ = objective(case.clip, p_edit, p_source, reference)
+        step(total)
+        losses.append(total.item())
+        x_edit = asymmetric_step(x_edit, eps, eps_edit.detach(), alpha_bar_t, alpha_bar_prev)
+        x_source = asymmetric_step(x_source, eps_source, eps_source, alpha_bar_t, alpha_bar_prev)
+    return losses
+
+
+def built_in_case(steps: int) -> Case:
+    """The avatars domain as shipped, at its own batch size."""
+    domain = load_domain("avatars")
+    return Case(
+        "built-in avatars, 32x32", domain.diffusion, domain.clip, 8, training_timesteps(20, 400)[:steps]
+    )
+
+
+def celebahq_case(steps: int) -> Case:
+    """The shapes of the CelebA-HQ DDPM (method.md section 1) and ViT-B/32, with random weights."""
+    torch.manual_seed(0)
+    attention_at_16 = {4: ("AttnDownBlock2D", "AttnUpBlock2D")}
+    down = [attention_at_16.get(level, ("DownBlock2D", "UpBlock2D"))[0] for level in range(6)]
+    up = [attention_at_16.get(level, ("DownBlock2D", "UpBlock2D"))[1] for level in reversed(range(6))]
+    unet = UNet2DModel(
+        sample_size=256,
+        block_out_channels=(128, 128, 256, 256, 512, 512),
+        layers_per_block=2,
+        down_block_types=tuple(down),
+        up_block_types=tuple(up),
+        attention_head_dim=None,
+    )
+    diffusion = FrozenDiffusion(unet, alpha_bars(), "epsilon")
+    clip = ClipModel(
+        open_clip.create_model("ViT-B-32", pretrained=None),
+        open_clip.get_tokenizer("ViT-B-32"),
+        mean=open_clip.OPENAI_DATASET_MEAN,
+        std=open_clip.OPENAI_DATASET_STD,
+        fingerprint="random",
+    )
+    return Case(
+        "CelebA-HQ shape, 256x256, random weights", diffusion, clip, 1, training_timesteps(40, 513)[:steps]
+    )
+
+
+def make_batch(case: Case) -> CachedBatch:
+    """Noise for x_T, and everything unedited that follows from it."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (case.batch_size, *case.diffusion.image_shape)
+    original, x_T = (torch.randn(shape, generator=generator) for _ in range(2))
+    points = list(unedited_trajectory(case.diffusion, x_T, [t for t, _ in reversed(case.timesteps)]))
+    with torch.no_grad():
+        embedding = case.clip.image(original)
+    p_t = torch.stack([point.p_t for point in points], dim=1)
+    return CachedBatch(original, x_T, points[-1].p_t, embedding, p_t, points[0].eps)
+
+
+def runner(case: Case, batch: CachedBatch, ours: bool) -> Callable[[], list[float]]:
+    """One batch of training from a fresh editor, as a function that returns its losses."""
+    settings = TrainingConfig()
+    direction = torch.nn.functional.normalize(batch.embedding[0].flip(0), dim=0)
+    objective = Objective(direction, settings.lambda_recon, settings)
+
+    def run() -> list[float]:
+        editor = (
+            EDITORS["conv"]
+            .model_validate({"kind": "conv"})
+            .build(case.diffusion.shape, generator_for(0, "init"))
+        )
+        optimizer = build_optimizer(settings.optimizer, editor)
+
+        def step(loss: Tensor) -> None:
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+        if not ours:
+            return published_loop(case, editor, objective, batch, step)
+        losses = train_batch(case.diffusion, case.clip, editor, objective, batch, case.timesteps, step)
+        return [loss.total for loss in losses]
+
+    return run
+
+
+def flops(run: Callable[[], object]) -> int:
+    """Floating point operations of one call, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops())
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def measure(case: Case, repeats: int) -> None:
+    """Print both loops' cost per image and timestep, and their ratio."""
+    batch = make_batch(case)
+    published, ours = runner(case, batch, ours=False), runner(case, batch, ours=True)
+    difference = max(abs(a - b) for a, b in zip(published(), ours(), strict=True))
+    if difference > 1e-4:
+        raise SystemExit(f"{case.name}: the two loops disagree by {difference}; a cost means nothing then")
+    pairs = [
+        (seconds(published), seconds(ours)) for _ in range(repeats)
+    ]  # in turns, so a busy machine slows both
+    ratios = [before / after for before, after in pairs]
+    per_step = case.batch_size * len(case.timesteps)
+    gflop = [flops(run) / per_step / 1e9 for run in (published, ours)]
+    ms = [statistics.median(column) / per_step * 1e3 for column in zip(*pairs, strict=True)]
+    spread = f"from {min(ratios):.2f} to {max(ratios):.2f} in {repeats} pairs"
+    print(
+        f"{case.name}: batch {case.batch_size}, {len(case.timesteps)} timesteps, {torch.get_num_threads()} threads"
+    )
+    print(f"  largest difference of a loss: {difference:.1e}")
+    print("  an image and timestep     published     ours    ratio")
+    print(f"  GFLOP                    {gflop[0]:10.3f} {gflop[1]:8.3f} {gflop[0] / gflop[1]:8.2f}")
+    print(
+        f"  ms                       {ms[0]:10.1f} {ms[1]:8.1f} {statistics.median(ratios):8.2f}  ({spread})"
+    )
+
+
+def main() -> None:
+    """Measure both models."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=["avatars", "celebahq"])
+    arguments = parser.parse_args()
+    if arguments.only != "celebahq":
+        measure(built_in_case(steps=12), arguments.repeats)
+    if arguments.only != "avatars":
+        measure(celebahq_case(steps=4), max(2, arguments.repeats // 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Plans and runs trials. Knows Ray, knows no tensors."""

@@ -1,0 +1,147 @@
+"""The contract both back ends keep: what they are given, what they report, how they are interrupted."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.config import ExecutionConfig
+
+if TYPE_CHECKING:
+    from orchestrator.trial_queue import TrialQueue
+    from trainables.trajectories import PreparationTask
+
+DEFAULT_TRIAL_CLASS = "trainables.trial:Trial"
+
+Record = dict[str, Any]
+"""What a finished trial leaves: one row of the ledger's `trials` table."""
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """One trial to run, as it travels to a worker."""
+
+    signature: str
+    attempt: int
+    """1 for the first launch that tries it; a failed trial is tried again with the next number."""
+    cell: str
+    seed: int
+    axis_values: dict[str, Any]
+    config: dict[str, Any]
+    """The resolved CellConfig in JSON form."""
+    parent: str | None = None
+    num_epochs: int = 1
+    """How many epochs the trial takes, for progress and the time left."""
+
+    def to_json(self) -> str:
+        """One line; `from_json` restores an equal task."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrialTask":
+        """Restore what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What every trial of a launch shares. Paths are absolute, for Ray's workers change directory."""
+
+    study_folder: Path
+    cache_dir: Path
+    trial_class: str = DEFAULT_TRIAL_CLASS
+    """`module:Class`, importable where the trial runs."""
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    git_commit: str | None = None
+    """Of the code that planned the study, for the records; workers may have no repository."""
+
+    @property
+    def device(self) -> str:
+        """`cuda` when trials were given a share of a GPU, else `cpu`."""
+        return "cuda" if self.execution.gpus_per_trial > 0 else "cpu"
+
+
+class Observer(Protocol):
+    """What a back end tells while it runs, always from the thread that called it."""
+
+    def on_prepared(self, num_done: int, num_tasks: int) -> None:
+        """One more chunk of the trajectory cache is on disk."""
+
+    def on_started(self, signature: str) -> None:
+        """A trial began, or began again, on a worker."""
+
+    def on_epoch(self, signature: str, metrics: dict[str, float]) -> None:
+        """A trial finished an epoch; `metrics["epoch"]` counts from 1."""
+
+    def on_finished(self, record: Record) -> None:
+        """A trial ended by itself, with status `done` or `failed`; its rows are written."""
+
+    def on_lost(self, task: TrialTask, reason: str) -> None:
+        """A trial's worker died more often than `max_retries` allows."""
+
+    def on_skipped(self, task: TrialTask, reason: str) -> None:
+        """A trial cannot run because its parent did not finish."""
+
+    def on_note(self, message: str) -> None:
+        """Something the user should know that ends nothing."""
+
+
+class Backend(Protocol):
+    """Runs a plan's work. Entering starts what it needs, leaving always cleans it up."""
+
+    def __enter__(self) -> "Backend":
+        """Start. Raises BackendError when that is impossible."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop every worker that is left."""
+
+    def prepare(self, tasks: Sequence["PreparationTask"], observer: Observer) -> None:
+        """Run the preparation tasks in parallel. Raises PreparationFailed with the worker's own words."""
+
+    def run(self, queue: "TrialQueue", observer: Observer) -> None:
+        """Run trials until the queue is empty. Raises Interrupted soon after the first signal."""
+
+
+class BackendError(Exception):
+    """The back end cannot start as it was asked to: the user's settings and the machine disagree."""
+
+
+class PreparationFailed(Exception):
+    """The trajectory cache could not be built, so no trial can run."""
+
+
+class Interrupted(BaseException):
+    """A signal asked for the end. Not an Exception: nothing before the runner may swallow it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:
+        """130 for SIGINT, 143 for SIGTERM, as a shell would report them."""
+        return 128 + self.signal_number
+
+
+class Guarded:
+    """Calls an observer so that its mistakes never stop the run.
+
+    Tune calls back inside its control loop, unguarded; an exception there ends the experiment. So each
+    one is kept, the run goes on, and `raise_first` brings the first up once the workers are idle.
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def __call__(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call; keep what it raises."""
+        try:
+            function(*arguments)
+        except Exception as error:
+            self.errors.append(error)
+
+    def raise_first(self) -> None:
+        """Raise the first error that was kept, if any: it is ours and keeps its traceback."""
+        if self.errors:
+            raise self.errors[0]

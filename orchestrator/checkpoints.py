@@ -1,0 +1,118 @@
+"""The state of an unfinished trial on disk: atomic to write, verified when read.
+
+    checkpoints/<signature>/epoch-00003/{manifest.json, <whatever the trial saved>}
+
+A new epoch is written beside the old one under a temporary name, synced, and renamed; only then is the
+old one removed. So there is a complete checkpoint at every moment after the first epoch. The manifest
+holds the SHA-256 of every file: one flipped bit and the checkpoint is set aside, not resumed from.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint whose content is not what was written; the message says where it was put."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint: its folder, and what the worker wrote beside the trial's own files."""
+
+    folder: Path
+    extra: dict[str, Any]
+
+
+class CheckpointStore:
+    """The checkpoints of one trial."""
+
+    def __init__(self, study_folder: Path, signature: str) -> None:
+        self.folder = study_folder / "checkpoints" / signature
+        self._damaged = study_folder / "checkpoints" / "damaged"
+
+    def save(self, epoch: int, write: Callable[[Path], None], extra: dict[str, Any]) -> None:
+        """Let `write` fill a folder and make it the trial's newest checkpoint. `extra` must be JSON-able."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".writing-{uuid.uuid4().hex}"
+        temporary.mkdir()
+        write(temporary)
+        written = sorted(path for path in temporary.rglob("*") if path.is_file())
+        files = {str(path.relative_to(temporary)): _sha256(path) for path in written}
+        manifest = temporary / MANIFEST
+        manifest.write_text(json.dumps({"epoch": epoch, "files": files, "extra": extra}))
+        for path in [*written, manifest, temporary]:
+            fsync(path)
+        final = self.folder / f"epoch-{epoch:05d}"
+        if final.exists():  # A worker that was given up for lost got there first, with the same content.
+            shutil.rmtree(temporary)
+        else:
+            temporary.rename(final)
+            fsync(self.folder)
+        self._remove_all_but(final)
+
+    def newest(self) -> Checkpoint | None:
+        """The newest complete checkpoint, or None. Raises DamagedCheckpoint after setting it aside."""
+        folders = sorted(self.folder.glob("epoch-*"), reverse=True)
+        if not folders:
+            return None
+        try:
+            manifest = json.loads((folders[0] / MANIFEST).read_text())
+            found = {name: _sha256(folders[0] / name) for name in manifest["files"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self.set_aside(folders[0], str(error)) from error
+        if found != manifest["files"]:
+            changed = [name for name in found if found[name] != manifest["files"][name]]
+            raise self.set_aside(folders[0], f"{', '.join(changed)} is not what was written")
+        return Checkpoint(folders[0], manifest["extra"])
+
+    def set_aside(self, folder: Path, why: str) -> DamagedCheckpoint:
+        """Move a checkpoint out of the way; the exception to raise, naming its new place."""
+        self._damaged.mkdir(parents=True, exist_ok=True)
+        place = self._damaged / f"{self.folder.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
+        folder.rename(place)
+        return DamagedCheckpoint(f"the checkpoint {folder.name} was damaged ({why}) and moved to {place}")
+
+    def remove(self) -> None:
+        """Forget the trial's checkpoints: it is committed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _remove_all_but(self, newest: Path) -> None:
+        for path in self.folder.iterdir():
+            if path != newest:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def fsync(path: Path) -> None:
+    """Ask the operating system to put a file, or a folder's list of names, on the disk now."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in its place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
+    try:
+        write(temporary)
+        fsync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync(path.parent)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

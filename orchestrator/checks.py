@@ -1,0 +1,318 @@
+"""What can be wrong with a space beyond its form: names that do not exist, cells that cannot be built.
+
+Every check yields findings: (place in the space's file or label of what is not in it, message).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.config import AxisConfig, AxisValue, Setting, Space, SpaceConfig
+from orchestrator.plan import axis_text, baseline_value, points
+from orchestrator.resolving import BASELINE_PLACE, Layer, Resolved, Summarise, owners, resolve
+from orchestrator.wording import did_you_mean, expected, fields_at, look_up, one_of, validation_problems
+from orchestrator.yaml_tree import Loc, dotted
+from trainables.attributes import ATTRIBUTES
+from trainables.backbones.shapes import BottleneckShape
+from trainables.config import CellConfig
+from trainables.domains import DomainError, DomainSummary
+from trainables.editors import EDITORS
+from trainables.metrics import METRICS
+
+CURVE_METRICS = ("loss_direction", "loss_total")
+"""Losses of the last epoch, which may be a primary metric as well."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A place that is not in the space's file."""
+
+    file: str
+    """A domain, or nothing for the command line."""
+    where: str
+
+
+Finding = tuple[Loc | Outside, str]
+ExtraCheck = Callable[[SpaceConfig], Iterable[tuple[Loc, str]]]
+
+
+def check_space(space: Space, summarise: Summarise, extra_checks: Sequence[ExtraCheck]) -> Iterator[Finding]:
+    """Everything wrong with a well-formed space."""
+    yield from _check_primary(space.config)
+    yield from _check_paths(space)
+    yield from _check_overlaps(space)
+    yield from _check_claims(space.config)
+    yield from _check_figures(space.config)
+    yield from _first_at_each_place(_check_cells(_with_sound_paths(space), _Domains(summarise)))
+    for check in extra_checks:
+        yield from check(space.config)
+
+
+def _first_at_each_place(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """One mistake shows in many cells; once is enough."""
+    first: dict[Loc | Outside, str] = {}
+    for place, message in findings:
+        first.setdefault(place, message)
+    yield from first.items()
+
+
+# Names
+
+
+def _check_primary(config: SpaceConfig) -> Iterator[Finding]:
+    yield from _check_metric(config.primary.metric, ("primary", "metric"))
+
+
+def _check_metric(name: str, place: Loc) -> Iterator[Finding]:
+    known = [*METRICS, *CURVE_METRICS]
+    if name not in known:
+        yield place, f"{expected('a metric', name, known)} (all: asyrp-sweep list metrics)"
+
+
+def _check_paths(space: Space) -> Iterator[Finding]:
+    """Axis paths and command-line settings name one setting of a cell each."""
+    for name, axis in space.config.axes.items():
+        if axis.path is not None and (wrong := _wrong_path(axis.path)):
+            yield ("axes", name, "path"), wrong
+    for setting in space.settings:
+        if wrong := _wrong_path(setting.path) or _clash(setting, space.config):
+            yield Outside("", setting.option), wrong
+
+
+def _wrong_path(path: str) -> str:
+    """What is wrong with the path of a setting, or nothing."""
+    if path in setting_paths():
+        return ""
+    inside = [known for known in setting_paths() if known.startswith(f"{path}.")]
+    if inside:
+        return f"expected one setting; {path} holds several, such as {inside[0]}"
+    return expected("the path of a setting", path, setting_paths())
+
+
+def _clash(setting: Setting, config: SpaceConfig) -> str:
+    """What is wrong with setting what an axis varies, or nothing: cells would not be what they are called."""
+    for name, axis in config.axes.items():
+        if setting.path in _paths_set_by(axis):
+            return f"axis {name} varies {setting.path}; it cannot be set as well"
+    return ""
+
+
+def _with_sound_paths(space: Space) -> Space:
+    """The space without the paths that `_check_paths` finds wrong, so that no cell complains again."""
+    axes = {
+        name: axis
+        for name, axis in space.config.axes.items()
+        if axis.path is None or not _wrong_path(axis.path)
+    }
+    settings = tuple(
+        setting
+        for setting in space.settings
+        if not _wrong_path(setting.path) and not _clash(setting, space.config)
+    )
+    return replace(space, config=space.config.model_copy(update={"axes": axes}), settings=settings)
+
+
+@lru_cache(maxsize=1)
+def setting_paths() -> tuple[str, ...]:
+    """Dotted paths of all settings of a cell, those of every editor included."""
+    of_editors = {f"editor.{path}" for editor in EDITORS.values() for path in _paths_of(editor)}
+    of_cell = {path for path in _paths_of(CellConfig) if path not in ("editor", "schema_version")}
+    return tuple(sorted(of_cell | of_editors))
+
+
+def _paths_of(model: type[BaseModel]) -> Iterator[str]:
+    for name in model.model_fields:
+        inside = fields_at(model, (name,), {}) if name != "editor" else []
+        block = model.model_fields[name].annotation
+        if inside and isinstance(block, type) and issubclass(block, BaseModel):
+            yield from (f"{name}.{path}" for path in _paths_of(block))
+        else:
+            yield name
+
+
+def _check_overlaps(space: Space) -> Iterator[Finding]:
+    """Two axes that set the same thing would give cells another value than their names say."""
+    setters: dict[str, str] = {}
+    for name, axis in space.config.axes.items():
+        mine = _paths_set_by(axis)
+        for path in sorted(mine & setters.keys()):
+            yield (
+                ("axes", name),
+                f"sets {path}, which axis {setters[path]} sets too; an axis varies its own settings",
+            )
+        setters.update(dict.fromkeys(mine, name))
+
+
+def _paths_set_by(axis: AxisConfig) -> set[str]:
+    return {path for value in axis.names for path in _leaves(axis.override(value))}
+
+
+def _leaves(settings: object, prefix: str = "") -> Iterator[str]:
+    if not isinstance(settings, dict):
+        yield prefix
+        return
+    for key, value in settings.items():
+        yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
+
+
+def _check_claims(config: SpaceConfig) -> Iterator[Finding]:
+    for index, claim in enumerate(config.claims):
+        place = ("claims", index)
+        if claim.metric is not None:
+            yield from _check_metric(claim.metric, (*place, "metric"))
+        if claim.axis not in config.axes:
+            yield (*place, "axis"), expected("an axis of this space", claim.axis, config.axes)
+            continue
+        values = config.axes[claim.axis].names
+        for role in ("better", "worse"):
+            value: AxisValue = getattr(claim, role)
+            if value not in values:
+                names = map(axis_text, values)
+                yield (*place, role), expected(f"a value of axis {claim.axis}", value, names)
+
+
+def _check_figures(config: SpaceConfig) -> Iterator[Finding]:
+    for index, figure in enumerate(config.figures):
+        if not isinstance(figure.get("kind"), str):
+            yield ("figures", index), "expected a `kind` (all: asyrp-sweep list figures)"
+
+
+# Cells
+
+
+class _Domains:
+    """Summaries of domains, an empty one for a domain that cannot be read, so that other checks go on."""
+
+    def __init__(self, summarise: Summarise) -> None:
+        self._summarise = summarise
+        self.errors: dict[str, str] = {}
+
+    def __call__(self, name: str) -> DomainSummary:
+        try:
+            return self._summarise(name)
+        except DomainError as error:
+            self.errors[name] = str(error)
+            return DomainSummary(name, "", BottleneckShape(1, 1, 1, 1), tuple(ATTRIBUTES), {}, {}, {})
+
+
+def _check_cells(space: Space, domains: _Domains) -> Iterator[Finding]:
+    """Every cell resolves to a configuration that can be built, and every setting is used by one."""
+    baseline: dict[str, AxisValue] = {}
+    for name, axis in space.config.axes.items():
+        value = baseline_value(space, name, domains)
+        if value is None:
+            yield from _baseline_not_in_axis(space, name, domains)
+        baseline[name] = axis.names[0] if value is None else value
+    cells = [resolve(space, point.axis_values, domains) for point in points(space, baseline)]
+    for cell in cells:
+        yield from _check_blocks(cell)
+        yield from _check_cell(cell, domains)
+    yield from _check_unused(cells)
+
+
+def _baseline_not_in_axis(space: Space, name: str, domains: _Domains) -> Iterator[Finding]:
+    axis = space.config.axes[name]
+    if axis.path is None:
+        yield (
+            ("axes", name, "values"),
+            "expected one value that changes nothing, the baseline's; every one changes it",
+        )
+        return
+    own = look_up(resolve(space, {}, domains).settings, tuple(axis.path.split(".")))
+    names = one_of(axis.names)
+    yield (
+        ("axes", name, "values"),
+        f"expected the baseline's own {axis.path} among them, {axis_text(own)}; found {names}",
+    )
+
+
+def _check_blocks(cell: Resolved) -> Iterator[Finding]:
+    """A block written as one value (`editor: conv`) would be lost where another layer writes it in full."""
+    blocks = {path.rpartition(".")[0] for path in setting_paths()} - {""}
+    for layer in cell.layers:
+        for block in sorted(blocks):
+            value = look_up(layer.settings, _parts(block))
+            if value is not None and not isinstance(value, dict) and isinstance(layer.origin, tuple):
+                yield (*layer.origin, *_parts(block)), expected("a mapping", value)
+
+
+def _check_cell(cell: Resolved, domains: _Domains) -> Iterator[Finding]:
+    try:
+        config = CellConfig.model_validate(cell.settings)
+    except ValidationError as error:
+        for place, message in validation_problems(error, CellConfig, cell.settings):
+            yield _written_at(cell, place), message
+        yield from _check_names(cell, domains)
+        return
+    yield from _check_names(cell, domains)
+    if config.domain not in domains.errors:
+        by_place: dict[Loc | Outside, list[str]] = {}
+        for message in config.editor.check(domains(config.domain).shape):
+            written_at = _written_at(cell, _place_named_in(message, config.editor))
+            by_place.setdefault(written_at, []).append(message)
+        yield from ((place, "; ".join(messages)) for place, messages in by_place.items())
+
+
+def _check_names(cell: Resolved, domains: _Domains) -> Iterator[Finding]:
+    """The cell's domain can be read and its attribute is offered there."""
+    domain, attribute = cell.settings.get("domain"), cell.settings.get("attribute")
+    if isinstance(domain, str) and domain in domains.errors:
+        yield _written_at(cell, ("domain",)), domains.errors[domain]
+    if not isinstance(attribute, str):
+        return
+    place = _written_at(cell, ("attribute",))
+    if attribute not in ATTRIBUTES:
+        yield place, f"{expected('an attribute', attribute, ATTRIBUTES)} (all: asyrp-sweep list attributes)"
+    elif isinstance(domain, str) and attribute not in domains(domain).attributes:
+        offered = domains(domain).attributes
+        yield place, f"domain {domain} does not offer {attribute!r}{did_you_mean(attribute, offered)}"
+
+
+def _place_named_in(message: str, editor: BaseModel) -> Loc:
+    """The editor's setting that a message speaks of, or the editor as a whole."""
+    words = message.replace(".", " ").replace(",", " ").split()
+    return next((("editor", name) for name in type(editor).model_fields if name in words), ("editor",))
+
+
+def _check_unused(cells: Sequence[Resolved]) -> Iterator[Finding]:
+    """A setting that the editors of no cell have changes nothing: surely a mistake."""
+    for dropped in dict.fromkeys(path for cell in cells for path in cell.dropped):
+        if all(dropped in cell.dropped or look_up(cell.settings, _parts(dropped)) is None for cell in cells):
+            kinds = dict.fromkeys(str(look_up(cell.settings, ("editor", "kind"))) for cell in cells)
+            holder = next(cell for cell in cells if dropped in cell.dropped)
+            name = dropped.removeprefix("editor.")
+            yield (
+                _written_at(holder, _parts(dropped)),
+                f"no cell uses it: {one_of(kinds)} has no {name} (only {one_of(owners(name))})",
+            )
+
+
+def _parts(path: str) -> Loc:
+    return tuple(path.split("."))
+
+
+def _written_at(cell: Resolved, place: Loc) -> Loc | Outside:
+    """Where the setting at a place of a cell was written, or what is nearest to it."""
+    layer = _layer_of(cell, place)
+    if isinstance(layer.origin, str):
+        inside = "" if layer.is_one_value else dotted(place)
+        return Outside(layer.origin, inside) if inside else Outside("", layer.origin)
+    return layer.origin if layer.is_one_value else (*layer.origin, *place)
+
+
+def _layer_of(cell: Resolved, place: Loc) -> Layer:
+    """The layer that holds most of the path to a place, of equals the one that wins; else the baseline."""
+    depths = [_depth(layer.settings, place) for layer in reversed(cell.layers)]
+    if max(depths) == 0:
+        return next(layer for layer in cell.layers if layer.origin == BASELINE_PLACE)
+    return cell.layers[-1 - depths.index(max(depths))]
+
+
+def _depth(settings: object, place: Loc) -> int:
+    for depth, part in enumerate(place):
+        if not isinstance(settings, dict) or part not in settings:
+            return depth
+        settings = settings[part]
+    return len(place)

@@ -1,0 +1,62 @@
+"""Every trial in this process, one after the other: for debugging, for tests, and for tiny studies."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.backend import Observer, PreparationFailed, WorkerSettings
+from orchestrator.interrupts import SignalWatch
+from orchestrator.trial_queue import TrialQueue
+from orchestrator.worker import TrialRun, prepare_torch, run_preparation_task
+
+if TYPE_CHECKING:
+    from trainables.trajectories import PreparationTask
+
+
+class InlineBackend:
+    """The contract of `Backend` without Ray. A trial that kills the process is not survived here."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._signals = SignalWatch()
+
+    def __enter__(self) -> "InlineBackend":
+        self._signals.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._signals.__exit__(*exc_info)
+
+    def prepare(self, tasks: Sequence["PreparationTask"], observer: Observer) -> None:
+        """Run the preparation tasks one by one."""
+        if tasks:
+            prepare_torch(self._settings)
+        for number, task in enumerate(tasks, start=1):
+            try:
+                with self._signals.interruptible():
+                    run_preparation_task(task, self._settings)
+            except Exception as error:
+                raise PreparationFailed(f"{type(error).__name__}: {error}") from error
+            observer.on_prepared(number, len(tasks))
+
+    def run(self, queue: TrialQueue, observer: Observer) -> None:
+        """Run the queue's trials one by one, to their end or to a signal."""
+        self._report_skips(queue, observer)
+        while (task := queue.take()) is not None:
+            observer.on_started(task.signature)
+            run = TrialRun(task, self._settings)
+            record = None
+            while record is None:
+                with self._signals.interruptible():
+                    step = run.advance()
+                if step.metrics:
+                    observer.on_epoch(task.signature, step.metrics)
+                record = step.record
+            queue.mark_ended(record)
+            observer.on_finished(record)
+            self._report_skips(queue, observer)
+        self._signals.check()
+
+    @staticmethod
+    def _report_skips(queue: TrialQueue, observer: Observer) -> None:
+        for task, reason in queue.new_skips():
+            observer.on_skipped(task, reason)

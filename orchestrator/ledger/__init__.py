@@ -1,0 +1,35 @@
+"""The ledger: append-only Parquet tables of a study, the only truth about what has run.
+
+A worker writes a trial's parts, the driver's row in `trials` commits them; rows whose (signature, attempt)
+is not committed do not exist for readers. Depends on nothing else of ours and on no torch, so that anything
+may read it.
+"""
+
+from orchestrator.ledger.errors import LedgerError
+from orchestrator.ledger.lock import LedgerLock
+from orchestrator.ledger.schemas import SCHEMA_VERSION, TABLES
+from orchestrator.ledger.store import Ledger
+from orchestrator.ledger.study import (
+    StudyCell,
+    StudyPlan,
+    StudyTrial,
+    claim_study,
+    read_study,
+    status_matrix,
+    write_study,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "TABLES",
+    "Ledger",
+    "LedgerError",
+    "LedgerLock",
+    "StudyCell",
+    "StudyPlan",
+    "StudyTrial",
+    "claim_study",
+    "read_study",
+    "status_matrix",
+    "write_study",
+]

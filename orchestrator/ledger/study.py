@@ -1,0 +1,170 @@
+"""`study.json`: what a study's space asks for, as its readers see it."""
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.ledger.errors import LedgerError
+from orchestrator.ledger.parts import sync_folder
+
+STUDY_FILE = "study.json"
+_OWN_FOLDERS = {"ledger", "checkpoints", "editors", "logs", "report"}
+SCHEMA_VERSION = 1
+
+State = Literal["done", "failed", "skipped", "interrupted", "running", "waiting"]
+
+
+@dataclass(frozen=True)
+class StudyTrial:
+    """One seed of a cell."""
+
+    seed: int
+    signature: str
+
+
+@dataclass(frozen=True)
+class StudyCell:
+    """One cell of a study."""
+
+    cell: str
+    axis_values: Mapping[str, Any]
+    is_baseline: bool
+    merged: tuple[Mapping[str, Any], ...]
+    """Axis values of the other points with the same configuration."""
+    trials: tuple[StudyTrial, ...]
+    num_parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study's own description: the question, its axes and cells, and which trials answer it."""
+
+    schema_version: int
+    name: str
+    question: str
+    axes: Mapping[str, tuple[Any, ...]]
+    """Axis -> its values, in the order of the space."""
+    primary: Mapping[str, Any]
+    """`metric`, `margin`, `alpha`."""
+    claims: tuple[Mapping[str, Any], ...]
+    figures: tuple[Mapping[str, Any], ...]
+    plan_hash: str
+    space_file_text: str
+    cells: tuple[StudyCell, ...]
+    published: Mapping[str, str] = field(default_factory=dict)
+    design: str = "one_factor"
+    seeds: tuple[int, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the command line set over the space's file."""
+
+    @property
+    def baseline(self) -> StudyCell | None:
+        """The cell that every contrast is taken against."""
+        return next((cell for cell in self.cells if cell.is_baseline), None)
+
+
+def read_study(folder: Path | str) -> StudyPlan:
+    """The study in a results folder. Raises LedgerError when there is none that can be read."""
+    path = Path(folder, STUDY_FILE)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LedgerError(f"{folder} holds no study: there is no {STUDY_FILE} in it") from error
+    except (OSError, ValueError) as error:
+        raise LedgerError(f"{path} cannot be read: {error}") from error
+    return _study_plan(content, path)
+
+
+def write_study(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write `study.json` atomically. Raises LedgerError when the folder cannot be written."""
+    temporary = folder / f".{STUDY_FILE}.{uuid.uuid4().hex}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / STUDY_FILE)
+        sync_folder(folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def claim_study(folder: Path, name: str) -> StudyPlan | None:
+    """What is already in the folder meant for the space `name`: its study, or None where it is new.
+
+    Creates nothing. Raises LedgerError when the folder holds something else.
+    """
+    if (folder / STUDY_FILE).is_file():
+        study = read_study(folder)
+        if study.name != name:
+            raise LedgerError(
+                f"{folder} belongs to the space {study.name!r}, not to {name!r}; choose another --results"
+            )
+        return study
+    if folder.exists() and (not folder.is_dir() or _strangers(folder)):
+        raise LedgerError(
+            f"{folder} exists but holds no study (no {STUDY_FILE}); choose another --results, or move it away"
+        )
+    return None
+
+
+def _strangers(folder: Path) -> set[str]:
+    """What is in a folder that no launch leaves there, not even one killed before it wrote `study.json`."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")} - _OWN_FOLDERS
+
+
+def status_matrix(
+    study: StudyPlan, records: Iterable[Mapping[str, Any]], running: Collection[str] = ()
+) -> dict[str, dict[int, State]]:
+    """State of every trial of the study: cell -> seed -> state.
+
+    `records` are those of the ledger, `running` the signatures that a launch is working on now.
+    """
+    ended = {record["signature"]: record["status"] for record in records}
+    return {
+        cell.cell: {trial.seed: _state(trial.signature, ended, running) for trial in cell.trials}
+        for cell in study.cells
+    }
+
+
+def _state(signature: str, ended: Mapping[str, State], running: Collection[str]) -> State:
+    if signature in running:
+        return "running"
+    return ended.get(signature, "waiting")
+
+
+def _study_plan(content: Any, path: Path) -> StudyPlan:
+    try:
+        version = content["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise LedgerError(
+                f"{path} was written by a newer asyrp-sweep (study schema {version}, this one reads up to "
+                f"{SCHEMA_VERSION}); upgrade asyrp-sweep to read this study"
+            )
+        known = {key: content[key] for key in StudyPlan.__dataclass_fields__ if key in content}
+        known["axes"] = {name: tuple(values) for name, values in content["axes"].items()}
+        known["cells"] = tuple(_study_cell(cell) for cell in content["cells"])
+        for name in ("claims", "figures", "seeds"):
+            known[name] = tuple(content.get(name, ()))
+        return StudyPlan(**known)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise LedgerError(f"{path} is not a study of asyrp-sweep: {type(error).__name__}: {error}") from error
+
+
+def _study_cell(content: Mapping[str, Any]) -> StudyCell:
+    return StudyCell(
+        cell=content["cell"],
+        axis_values=content["axis_values"],
+        is_baseline=content["is_baseline"],
+        merged=tuple(content.get("merged", ())),
+        trials=tuple(StudyTrial(trial["seed"], trial["signature"]) for trial in content["trials"]),
+        num_parameters=content.get("num_parameters"),
+    )

@@ -1,0 +1,188 @@
+"""From a YAML file to a `Space`, or one readable list of everything wrong with it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.checks import ExtraCheck, Outside, check_space
+from orchestrator.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge
+from orchestrator.resolving import Summarise
+from orchestrator.wording import did_you_mean, shown, validation_problems
+from orchestrator.yaml_tree import Loc, YamlTree, dotted, read_yaml
+from search_spaces import shipped_spaces
+from trainables.domains import domain_summary
+
+# Stands in for what is missing or wrong, so that the rest of the file can still be checked.
+_PLACEHOLDER = {
+    "question": "",
+    "baseline": {},
+    "seeds": 1,
+    "primary": {"metric": "loss_total", "margin": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class _SpaceFile:
+    name: str
+    shown: str
+    folder: Path
+    text: str
+
+
+def load_space(
+    space: str | Path,
+    *,
+    settings: Sequence[str] = (),
+    domain: str | None = None,
+    seeds: str | int | None = None,
+    extra_checks: Sequence[ExtraCheck] = (),
+    summarise: Summarise = domain_summary,
+) -> Space:
+    """Read and check a search space.
+
+    `space` is a shipped name or a path. `settings` are the texts after `--set` (`training.epochs=2`, the
+    value being YAML), `domain` and `seeds` what follows `--domain` and `--seeds`. `extra_checks` see the
+    parsed space and give (place, message) of what else is wrong.
+    Raises ConfigError with every problem.
+    """
+    file = _open(space)
+    tree = read_yaml(file.text)
+    problems = [Problem(file.shown, *problem) for problem in tree.problems]
+    given, wrong = _command_line(settings, domain)
+    problems += wrong
+    if tree.content is None or not isinstance(tree.content, dict):
+        if not tree.problems:
+            problems.append(Problem(file.shown, 1, "", f"expected a mapping; found {shown(tree.content)}"))
+        raise ConfigError(problems)
+
+    content = tree.content if seeds is None else {**tree.content, "seeds": _seeds(seeds)}
+    config, findings = _validated(content, seeds_from_command_line=seeds is not None)
+    loaded = None
+    if config is not None:
+        loaded = Space(file.name, file.shown, file.text, file.folder, config, given)
+        lost = {_block(place) for place, _ in findings if isinstance(place, tuple)}
+        checked = check_space(loaded, summarise, extra_checks)
+        findings += [finding for finding in checked if not _is_in(finding[0], lost)]
+    problems += _located(findings, file, tree)
+    if problems or loaded is None:
+        raise ConfigError(_in_reading_order(problems))
+    return loaded
+
+
+def _open(space: str | Path) -> _SpaceFile:
+    """The file of a shipped name or a path. Raises ConfigError when there is none to read."""
+    shipped = shipped_spaces()
+    path = Path(space)
+    try:
+        if str(space) in shipped:
+            text = shipped[str(space)].read_text(encoding="utf-8")
+            return _SpaceFile(str(space), f"search_spaces/{space}.yaml", Path.cwd(), text)
+        text = path.read_text(encoding="utf-8")
+        return _SpaceFile(path.stem, str(space), path.absolute().parent, text)
+    except (FileNotFoundError, IsADirectoryError):
+        near = did_you_mean(str(space), shipped)
+        message = f"neither a shipped space nor a file{near} (all: asyrp-sweep list spaces)"
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 text: {error.reason} at byte {error.start}"
+    raise ConfigError([Problem(str(space), 0, "", message)])
+
+
+# The command line
+
+
+def _command_line(texts: Iterable[str], domain: str | None) -> tuple[tuple[Setting, ...], list[Problem]]:
+    """The settings given as options, and what is wrong with them."""
+    settings, problems = [], []
+    for text in texts:
+        path, equals, value = text.partition("=")
+        tree = read_yaml(value)
+        if not equals or not path:
+            problems.append(
+                Problem("", 0, f"--set {text}", "expected setting=value, such as training.epochs=2")
+            )
+        elif tree.problems:
+            problems.append(Problem("", 0, f"--set {path}", tree.problems[0][2]))
+        else:
+            settings.append(Setting(f"--set {path}", path, tree.content))
+    if domain is not None:
+        is_path = domain.endswith((".yaml", ".yml"))
+        settings.append(Setting("--domain", "domain", str(Path(domain).absolute()) if is_path else domain))
+    return tuple(settings), problems
+
+
+def _seeds(seeds: str | int) -> Any:
+    """A count, or the list in `0,1,5`, as YAML would give it; nonsense stays text, for validation to find."""
+    text = str(seeds)
+    return read_yaml(f"[{text}]" if "," in text else text).content
+
+
+# Form
+
+
+def _validated(
+    content: dict[str, Any], *, seeds_from_command_line: bool
+) -> tuple[SpaceConfig | None, list[tuple[Loc | Outside, str]]]:
+    """The parsed space and what is wrong with its form.
+
+    A space with mistakes comes back without the parts that hold them, so that its other parts can be
+    checked too; None where that is impossible.
+    """
+    try:
+        return SpaceConfig.model_validate(content), []
+    except ValidationError as error:
+        wrong = validation_problems(error, SpaceConfig, content)
+    findings: list[tuple[Loc | Outside, str]] = [
+        (Outside("", "--seeds") if place[:1] == ("seeds",) and seeds_from_command_line else place, message)
+        for place, message in wrong
+    ]
+    return _salvaged(content, [place for place, _ in wrong]), findings
+
+
+def _salvaged(content: dict[str, Any], wrong: Sequence[Loc]) -> SpaceConfig | None:
+    """The space without the blocks that hold these places, and without what may refer to a lost axis."""
+    lost = {_block(place) for place in wrong}
+    if any(block[0] == "axes" for block in lost if block):
+        lost |= {("claims",), ("figures",)}
+    kept = {key: value for key, value in content.items() if (key,) not in lost}
+    if isinstance(kept.get("axes"), dict):
+        kept["axes"] = {name: axis for name, axis in kept["axes"].items() if ("axes", name) not in lost}
+    try:
+        return SpaceConfig.model_validate(merge(_PLACEHOLDER, kept))
+    except ValidationError:
+        return None
+
+
+def _block(place: Loc) -> Loc:
+    """The part of the file to leave out for a mistake at a place: one axis, or a whole top-level block."""
+    return place[:2] if place[:1] == ("axes",) else place[:1]
+
+
+def _is_in(place: Loc | Outside, blocks: set[Loc]) -> bool:
+    """Whether a place is in one of the blocks that a placeholder stands in for."""
+    return isinstance(place, tuple) and _block(place) in blocks
+
+
+# Places
+
+
+def _located(
+    findings: Iterable[tuple[Loc | Outside, str]], file: _SpaceFile, tree: YamlTree
+) -> list[Problem]:
+    problems = []
+    for place, message in findings:
+        if isinstance(place, Outside):
+            problems.append(Problem(place.file, 0, place.where, message))
+        else:
+            problems.append(Problem(file.shown, tree.line_of(place), dotted(place), message))
+    return problems
+
+
+def _in_reading_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Each problem once: the file's from its top, then those that are elsewhere."""
+    once = dict.fromkeys(problems)
+    return sorted(once, key=lambda problem: (problem.line == 0, problem.line))

@@ -1,0 +1,156 @@
+"""How a launch is getting on: the numbers behind the live table, the plain lines and `status`. No output."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.backend import Record
+from orchestrator.pricing import duration
+from orchestrator.provenance import host
+
+TrialState = Literal["done", "failed", "skipped", "running", "waiting"]
+FILE_NAME = "running.json"
+STALE_SECONDS = 900.0
+
+
+@dataclass
+class Row:
+    """One trial of the plan as a display shows it."""
+
+    cell: str
+    seed: int
+    state: TrialState = "waiting"
+    epoch: int = 0
+    num_epochs: int = 1
+    loss: float | None = None
+
+
+@dataclass
+class Progress:
+    """The state of a launch, told by events."""
+
+    rows: dict[str, Row]
+    """Signature -> trial, in plan order."""
+    clock: Callable[[], float] = time.monotonic
+    num_prepared: int = 0
+    num_preparations: int = 0
+    _began: float | None = None
+    _epochs_done: int = 0
+
+    @classmethod
+    def of(cls, trials: Iterable[tuple[str, str, int, int]], done: Iterable[str]) -> "Progress":
+        """From (signature, cell, seed, epochs) of every planned trial and the signatures that are done."""
+        rows = {signature: Row(cell, seed, num_epochs=epochs) for signature, cell, seed, epochs in trials}
+        for signature in done:
+            rows[signature].state = "done"
+        return cls(rows)
+
+    def prepared(self, num_done: int, num_tasks: int) -> None:
+        """Another chunk of the cache is there."""
+        self.num_prepared, self.num_preparations = num_done, num_tasks
+
+    def started(self, signature: str) -> None:
+        """A trial began; time is counted from the first one on."""
+        self._began = self.clock() if self._began is None else self._began
+        self.rows[signature].state = "running"
+
+    def epoch(self, signature: str, metrics: Mapping[str, float]) -> None:
+        """A trial finished an epoch."""
+        row = self.rows[signature]
+        row.epoch = int(metrics.get("epoch", row.epoch + 1))
+        row.loss = metrics.get("loss_direction", metrics.get("loss_total", row.loss))
+        self._epochs_done += 1
+
+    def ended(self, signature: str, state: TrialState) -> None:
+        """A trial is over."""
+        self.rows[signature].state = state
+
+    def count(self, state: TrialState) -> int:
+        """How many trials of the plan are in a state."""
+        return sum(row.state == state for row in self.rows.values())
+
+    def running(self) -> list[Row]:
+        """The trials being worked on."""
+        return [row for row in self.rows.values() if row.state == "running"]
+
+    def seconds_left(self) -> float | None:
+        """At the pace of this launch so far; None before its first epoch."""
+        if self._began is None or self._epochs_done == 0:
+            return None
+        left = sum(
+            row.num_epochs - row.epoch for row in self.rows.values() if row.state in ("running", "waiting")
+        )
+        return left * (self.clock() - self._began) / self._epochs_done
+
+    def cells(self) -> dict[str, list[Row]]:
+        """Cell -> its trials, both in plan order."""
+        cells: dict[str, list[Row]] = {}
+        for row in self.rows.values():
+            cells.setdefault(row.cell, []).append(row)
+        return cells
+
+
+class RunningFile:
+    """What a launch is working on, for `asyrp-sweep status` in another terminal; gone when it ends."""
+
+    def __init__(self, study_folder: Path) -> None:
+        self._path = study_folder / FILE_NAME
+
+    def write(self, progress: Progress) -> None:
+        """Replace the file. Nothing depends on it, so a full disk is no reason to stop."""
+        content = {
+            "host": host(),
+            "process": os.getpid(),
+            "written_at": time.time(),
+            "seconds_left": progress.seconds_left(),
+            "running": [
+                {"signature": signature, "epoch": row.epoch, "num_epochs": row.num_epochs, "loss": row.loss}
+                for signature, row in progress.rows.items()
+                if row.state == "running"
+            ],
+        }
+        temporary = self._path.with_name(f".{FILE_NAME}.tmp")
+        try:
+            temporary.write_text(json.dumps(content))
+            temporary.replace(self._path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+    def read(self) -> dict[str, Any]:
+        """What a launch that is still alive wrote; empty when none is."""
+        try:
+            content: dict[str, Any] = json.loads(self._path.read_text())
+            return content if _is_alive(content) else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def remove(self) -> None:
+        """The launch is over."""
+        self._path.unlink(missing_ok=True)
+
+
+def _is_alive(content: Mapping[str, Any]) -> bool:
+    if content["host"] != host():
+        return bool(time.time() - content["written_at"] < STALE_SECONDS)
+    try:
+        os.kill(content["process"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def ended_line(record: Record, progress: Progress, metric: str | None, log: Path) -> str:
+    """One line for a trial that ended: `[3/30] encoder=conv seed 2 done in 41 s, s_dir 0.21`."""
+    ended = len(progress.rows) - progress.count("waiting") - progress.count("running")
+    head = f"[{ended}/{len(progress.rows)}] {record['cell']} seed {record['seed']}"
+    if record["status"] != "done":
+        return f"{head} {record['status'].upper()}: {record['reason']} (log: {log})"
+    value = record.get(f"metric_{metric}")
+    shown = "" if value is None else f", {metric} {value:.4g}"
+    return f"{head} done in {duration(record['wall_seconds'])}{shown}"

@@ -1,0 +1,132 @@
+"""What `status` shows: the cell x seed matrix of studies, from their ledgers and their running launch."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from orchestrator.ledger import Ledger, LedgerError, StudyPlan, read_study, status_matrix
+from orchestrator.live import matrix
+from orchestrator.pricing import duration
+from orchestrator.progress import Progress, Row, RunningFile
+
+WATCH_SECONDS = 2.0
+STATES = ("done", "failed", "skipped", "interrupted", "running", "waiting")
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """A study as its files tell it."""
+
+    folder: Path
+    study: StudyPlan
+    rows: dict[str, Row]
+    """Signature -> trial, in plan order; `interrupted` trials show as waiting."""
+    states: Mapping[str, str]
+    """Signature -> state, as the ledger names it."""
+    reasons: dict[str, str]
+    """Signature -> why a trial failed or was skipped."""
+    seconds_left: float | None
+    damaged: tuple[str, ...]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a launch is at work."""
+        return "running" in self.states.values()
+
+
+def study_folders(results: Path) -> list[Path]:
+    """Every study of a results folder, by name. Raises LedgerError when there is none."""
+    folders = sorted(path.parent for path in results.absolute().glob("*/study.json"))
+    if not folders:
+        raise LedgerError(f"{results} holds no study yet; asyrp-sweep run SPACE starts one")
+    return folders
+
+
+def view(folder: Path) -> StatusView:
+    """Read a study's state. Raises LedgerError when the folder holds none."""
+    study = read_study(folder)
+    ledger = Ledger(folder / "ledger")
+    records = ledger.records()
+    launch = RunningFile(folder).read()
+    at_work = {trial["signature"]: trial for trial in launch.get("running", [])}
+    found = status_matrix(study, records, at_work)
+    states, rows = {}, {}
+    for cell in study.cells:
+        for trial in cell.trials:
+            state = found[cell.cell][trial.seed]
+            states[trial.signature] = state
+            row = Row(cell.cell, trial.seed, "waiting" if state == "interrupted" else state)
+            if trial.signature in at_work:
+                running = at_work[trial.signature]
+                row.epoch, row.num_epochs, row.loss = (running[k] for k in ("epoch", "num_epochs", "loss"))
+            rows[trial.signature] = row
+    reasons = {
+        record["signature"]: record["reason"]
+        for record in records
+        if record["reason"] and states.get(record["signature"]) in ("failed", "skipped")
+    }
+    return StatusView(folder, study, rows, states, reasons, launch.get("seconds_left"), tuple(ledger.damaged))
+
+
+def as_json(status: StatusView) -> dict[str, Any]:
+    """The documented form of `status --json`."""
+    counts = Counter(status.states.values())
+    return {
+        "name": status.study.name,
+        "folder": str(status.folder),
+        "counts": {state: counts[state] for state in STATES},
+        "seconds_left": status.seconds_left,
+        "trials": [
+            {
+                "cell": row.cell,
+                "seed": row.seed,
+                "signature": signature,
+                "state": status.states[signature],
+                "reason": status.reasons.get(signature),
+                "epoch": row.epoch if row.state == "running" else None,
+            }
+            for signature, row in status.rows.items()
+        ],
+    }
+
+
+def show(folders: list[Path], console: Console) -> None:
+    """Print the studies once."""
+    for folder in folders:
+        console.print(drawing(view(folder), console))
+
+
+def watch(folders: list[Path], console: Console) -> None:
+    """Redraw until no launch is at work, or until Ctrl-C."""
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            views = [view(folder) for folder in folders]
+            live.update(Group(*(drawing(one, console) for one in views)), refresh=True)
+            if not any(one.is_running for one in views):
+                return
+            time.sleep(WATCH_SECONDS)
+
+
+def drawing(status: StatusView, console: Console) -> RenderableType:
+    """One study in at most the console's width."""
+    counts = Counter(status.states.values())
+    summary = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    if status.seconds_left:
+        summary += f"; about {duration(status.seconds_left)} left"
+    lines: list[RenderableType] = [
+        Text(f"{status.study.name}: {status.study.question}"),
+        matrix(Progress(status.rows), console.width, len(status.rows) + 1, console.encoding),
+        Text(summary),
+    ]
+    for signature, reason in status.reasons.items():
+        row = status.rows[signature]
+        lines.append(Text(f"{row.cell} seed {row.seed} {row.state}: {reason}", style="red"))
+    lines += [Text(f"damaged and set aside: {name}", style="yellow") for name in status.damaged]
+    return Group(*lines)

@@ -1,0 +1,267 @@
+"""What happens to one trial inside a worker process, whichever back end started it.
+
+    run = TrialRun(task, settings)
+    while (step := run.advance()).record is None: ...
+
+Every way a trial can end by itself comes back as a record: done, or failed with its reason. Only the
+death of the process does not, and that is the back end's business.
+"""
+
+import importlib
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.backend import Record, TrialTask, WorkerSettings
+from orchestrator.checkpoints import CheckpointStore, DamagedCheckpoint, write_atomically
+from orchestrator.ledger import Ledger
+from orchestrator.provenance import provenance
+
+if TYPE_CHECKING:
+    from trainables.trajectories import PreparationTask
+
+TRACEBACK_LINES = 12
+log = logging.getLogger("asyrp_sweep.trial")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one `advance` gives: the epoch's means, and the record once the trial has ended."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    record: Record | None = None
+
+
+class TrialRun:
+    """One trial from its first epoch, or its checkpoint, to its record."""
+
+    def __init__(self, task: TrialTask, settings: WorkerSettings) -> None:
+        self._task = task
+        self._settings = settings
+        self._ledger_folder = settings.study_folder / "ledger"
+        self._checkpoints = CheckpointStore(settings.study_folder, task.signature)
+        self._trial: Any = None  # Any class with the signature of trainables.trial.Trial.
+        self._started_at = datetime.now(UTC)
+        self._wall_seconds = 0.0
+        self._train_seconds = 0.0
+        self._notes: list[str] = []
+
+    def advance(self) -> Step:
+        """Train one epoch and keep its checkpoint; after the last one also evaluate and write the rows."""
+        began = time.monotonic()
+        with logging_to(log_path(self._settings.study_folder, self._task.signature)):
+            try:
+                step = self._advance()
+            except Exception as error:
+                step = Step(record=self._failed(error))
+        self._wall_seconds += time.monotonic() - began
+        if step.record is not None:
+            step.record["wall_seconds"] = self._wall_seconds
+            self._trial = None  # Lets go of the trial's memory before the next one starts.
+            _empty_gpu_cache()
+        return step
+
+    def _advance(self) -> Step:
+        if self._trial is None:
+            self._trial = self._start()
+        metrics: dict[str, float] = {}
+        if not self._trial.is_done:
+            began = time.monotonic()
+            metrics = self._trial.step()
+            self._train_seconds += time.monotonic() - began
+            log.info("epoch %d: %s", self._trial.epoch, _readable(metrics))
+            self._checkpoints.save(self._trial.epoch, self._trial.save_checkpoint, self._clock())
+        return Step(metrics, self._finish() if self._trial.is_done else None)
+
+    def _start(self) -> Any:
+        task, settings = self._task, self._settings
+        if not settings.study_folder.is_dir():
+            raise FileNotFoundError(
+                f"{settings.study_folder} does not exist on this machine: --results must be a folder "
+                "that every node of the cluster sees under the same path"
+            )
+        log.info("%s, seed %d, attempt %d, on %s", task.cell, task.seed, task.attempt, settings.device)
+        prepare_torch(settings)
+        try:
+            checkpoint = self._checkpoints.newest()
+        except DamagedCheckpoint as damage:
+            self._note(f"{damage}; the trial started afresh")
+            checkpoint = None
+        trial = self._new_trial()
+        if checkpoint is None:
+            return trial
+        try:
+            trial.load_checkpoint(checkpoint.folder)
+        except Exception as error:
+            aside = self._checkpoints.set_aside(checkpoint.folder, f"{type(error).__name__}: {error}")
+            self._note(f"{aside}; the trial started afresh")
+            return self._new_trial()
+        self._set_clock(checkpoint.extra)
+        self._note(f"resumed after epoch {trial.epoch}")
+        return trial
+
+    def _new_trial(self) -> Any:
+        from trainables.config import CellConfig  # Imports torch: only a worker needs it.
+
+        trial_class = import_class(self._settings.trial_class)
+        config = CellConfig.model_validate_json(json.dumps(self._task.config))
+        cache_dir, device = self._settings.cache_dir, self._settings.device
+        return trial_class(config, self._task.seed, cache_dir=cache_dir, device=device)
+
+    def _finish(self) -> Record:
+        result = self._trial.finish()
+        task = self._task
+        rows = {name: getattr(result, name) for name in ("curves", "evaluations", "samples")}
+        editor = self._settings.study_folder / "editors" / f"{task.signature}.safetensors"
+        write_atomically(editor, self._trial.save_editor)
+        Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, **rows)
+        self._notes.extend(result.notes)
+        log.info("done: %s", _readable(result.summary))
+        metrics = {f"metric_{name}": float(value) for name, value in result.summary.items()}
+        return self._record("done", None) | {"num_parameters": result.num_parameters} | metrics
+
+    def _failed(self, error: Exception) -> Record:
+        log.error("failed\n%s", traceback.format_exc())
+        return self._record("failed", failure_reason(error))
+
+    def _record(self, status: str, reason: str | None) -> Record:
+        task, settings = self._task, self._settings
+        threads = settings.execution.threads_per_trial
+        return {
+            "signature": task.signature,
+            "attempt": task.attempt,
+            "cell": task.cell,
+            "seed": task.seed,
+            "status": status,
+            "reason": reason,
+            "axis_values": task.axis_values,
+            "config": task.config,
+            "parent": task.parent,
+            "started_at": self._started_at,
+            "finished_at": datetime.now(UTC),
+            "train_seconds": self._train_seconds,
+            "device": settings.device,
+            "provenance": provenance(settings.git_commit, device_name(settings.device), threads),
+            "notes": list(self._notes),
+        }
+
+    def _note(self, text: str) -> None:
+        log.warning("%s", text)
+        self._notes.append(text)
+
+    def _clock(self) -> dict[str, Any]:
+        return {
+            "started_at": self._started_at.isoformat(),
+            "wall_seconds": self._wall_seconds,
+            "train_seconds": self._train_seconds,
+        }
+
+    def _set_clock(self, kept: dict[str, Any]) -> None:
+        self._started_at = datetime.fromisoformat(kept["started_at"])
+        self._wall_seconds += kept["wall_seconds"]
+        self._train_seconds += kept["train_seconds"]
+
+
+def prepare_torch(settings: WorkerSettings) -> None:
+    """Set the number of threads, and check that the device asked for is there.
+
+    Ray hides GPUs by an environment variable; a trial that was promised one and finds none would
+    otherwise train on the CPU, unnoticed and a hundred times slower.
+    """
+    import torch
+
+    torch.set_num_threads(settings.execution.threads_per_trial)
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"gpus_per_trial is {settings.execution.gpus_per_trial}, but torch finds no GPU on this machine "
+            "(asyrp-sweep doctor shows why); set execution.gpus_per_trial to 0 to train on the CPU"
+        )
+
+
+def run_preparation_task(task: "PreparationTask", settings: WorkerSettings) -> None:
+    """Compute one chunk of the trajectory cache."""
+    from trainables.trajectories import run_preparation
+
+    run_preparation(task, settings.cache_dir, settings.device)
+
+
+def import_class(path: str) -> Any:
+    """The class at `module:Class`."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def failure_reason(error: Exception) -> str:
+    """One line for the ledger: what kind of end it was, in the words a user would search for."""
+    name = type(error).__name__
+    if name == "TrialFailed":
+        return str(error)
+    if name == "OutOfMemoryError":  # torch's, recognised by name so that nothing here imports torch
+        return f"out of GPU memory: {_first_line(error)}"
+    if isinstance(error, MemoryError):
+        return f"out of memory: {_first_line(error)}".rstrip(": ")
+    return f"{name}: {_first_line(error)}"
+
+
+def log_path(study_folder: Path, signature: str) -> Path:
+    """Where a trial's log is kept."""
+    return study_folder / "logs" / f"{signature}.log"
+
+
+def end_of_log(path: Path, num_lines: int = TRACEBACK_LINES) -> str:
+    """The last lines of a trial's log, for the message that names a failed trial."""
+    if not path.is_file():
+        return ""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-num_lines:])
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Send the log, and Python's warnings, to a file; nothing at all when the folder cannot be written."""
+    try:
+        path.parent.mkdir(exist_ok=True)  # Never the study's own folder: its absence must be noticed.
+        handler: logging.Handler = logging.FileHandler(path)
+    except OSError:
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    log.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        handler.close()
+
+
+def device_name(device: str) -> str:
+    """`cpu`, or the GPU's name."""
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else device
+
+
+def _empty_gpu_cache() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def _readable(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.6g}" for name, value in values.items())

@@ -1,0 +1,249 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from analysis.stats import (
+    PairedSample,
+    decide,
+    holm,
+    holm_levels,
+    judge,
+    min_pairs,
+    paired_power,
+    probability_of_improvement,
+    seeds_for_power,
+    sign_flip_p,
+    t_interval,
+    tost_p,
+    worst_rank,
+)
+
+
+def sample(differences: list[float], **counts: int) -> PairedSample:
+    values = np.array(differences, dtype=np.float64)
+    return PairedSample("cell", values, tuple(range(len(values))), **counts)
+
+
+def normal(n: int, mean: float = 0.0, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, 1.0, n)
+
+
+def test_t_interval_is_scipys() -> None:
+    values = normal(7)
+
+    interval = t_interval(values, 0.9)
+
+    expected = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected))
+
+
+def test_t_interval_of_one_value_does_not_exist() -> None:
+    assert np.isnan(t_interval(np.array([0.3])).low)
+
+
+def test_t_interval_covers_where_a_percentile_bootstrap_does_not() -> None:
+    generator = np.random.default_rng(1)
+    num_studies, n = 1500, 5
+    studies = generator.normal(0, 1, (num_studies, n))
+    resampled = studies[:, generator.integers(0, n, (400, n))].mean(axis=2)  # (studies, resamples)
+    low, high = np.percentile(resampled, [2.5, 97.5], axis=1)
+    intervals = [t_interval(values) for values in studies]
+
+    t_cover = np.mean([interval.low <= 0 <= interval.high for interval in intervals])
+    bootstrap_cover = np.mean((low <= 0) & (high >= 0))
+
+    assert t_cover == pytest.approx(0.95, abs=0.015)
+    assert bootstrap_cover < 0.88
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_sign_flip_agrees_with_brute_force(n: int) -> None:
+    differences = normal(n, mean=0.5)
+    patterns = [np.dot(signs, differences) for signs in itertools.product((-1, 1), repeat=n)]
+
+    expected = np.mean(np.abs(patterns) >= abs(differences.sum()) - 1e-12)
+
+    assert sign_flip_p(differences) == expected
+
+
+@pytest.mark.parametrize(("n", "smallest"), [(1, 1.0), (5, 0.0625), (6, 0.03125), (8, 0.0078125)])
+def test_sign_flip_p_cannot_be_smaller_than_two_in_all_patterns(n: int, smallest: float) -> None:
+    assert sign_flip_p(np.full(n, 0.1)) == smallest
+
+
+def test_sign_flip_counts_ties_in_spite_of_rounding() -> None:
+    assert sign_flip_p(np.array([0.1, 0.2, -0.3])) == 1.0
+
+
+def test_sign_flip_of_many_pairs_is_sampled_reproducibly_and_never_zero() -> None:
+    differences = normal(30, mean=2.0)
+
+    p = sign_flip_p(differences)
+
+    assert p == sign_flip_p(differences) == pytest.approx(1e-5)
+    assert sign_flip_p(normal(30, seed=3)) == pytest.approx(
+        scipy_stats.ttest_1samp(normal(30, seed=3), 0).pvalue, abs=0.02
+    )
+
+
+def test_sign_flip_of_no_pairs_is_nan() -> None:
+    assert np.isnan(sign_flip_p(np.array([])))
+
+
+def test_tost_is_the_larger_of_two_one_sided_t_tests() -> None:
+    differences = normal(12) * 0.1
+
+    expected = max(
+        scipy_stats.ttest_1samp(differences, -0.2, alternative="greater").pvalue,
+        scipy_stats.ttest_1samp(differences, 0.2, alternative="less").pvalue,
+    )
+
+    assert tost_p(differences, 0.2) == pytest.approx(expected)
+
+
+def test_tost_needs_a_margin_and_two_pairs() -> None:
+    assert np.isnan(tost_p(np.zeros(5), 0.0))
+    assert np.isnan(tost_p(np.zeros(1), 0.1))
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, 0.0), (0.3, 1.0)])
+def test_tost_of_equal_differences_is_certain(value: float, expected: float) -> None:
+    assert tost_p(np.full(6, value), 0.1) == expected
+
+
+def test_probability_of_improvement_counts_ties_half() -> None:
+    assert probability_of_improvement(np.array([0.2, 0.0, -0.1, 0.3])) == 0.625
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_counts_contrasts_that_have_no_p_yet() -> None:
+    adjusted = holm([0.02, float("nan")])
+
+    assert adjusted[0] == pytest.approx(0.04)
+    assert np.isnan(adjusted[1])
+
+
+def test_interval_levels_follow_holms_steps_until_it_stops() -> None:
+    levels = holm_levels([0.001, 0.9, 0.02, 0.8], 0.05)
+
+    # 0.001 passes 0.05/4, 0.02 fails 0.05/3: it and all after it share that step.
+    assert levels == pytest.approx([1 - 0.05 / 4, 1 - 0.05 / 3, 1 - 0.05 / 3, 1 - 0.05 / 3])
+
+
+@pytest.mark.parametrize(("num_contrasts", "pairs"), [(1, 6), (3, 7), (6, 8), (10, 9), (20, 10)])
+def test_fewest_pairs_that_can_pass_holm(num_contrasts: int, pairs: int) -> None:
+    assert min_pairs(0.05, num_contrasts) == pairs
+
+
+@pytest.mark.parametrize(("effect", "seeds"), [(1.0, 10), (0.8, 15), (0.5, 34)])
+def test_seeds_for_eighty_percent_power(effect: float, seeds: int) -> None:
+    assert seeds_for_power(effect, 1.0, 0.05) == seeds
+
+
+def test_power_of_five_seeds_for_one_standard_deviation() -> None:
+    assert paired_power(1.0, 5, 0.05) == pytest.approx(0.40, abs=0.01)
+
+
+def test_huge_effects_and_vanishing_ones_have_seed_counts() -> None:
+    assert seeds_for_power(100.0, 1.0, 0.05) == 2
+    assert seeds_for_power(0.0, 1.0, 0.05) == 10_000
+    assert seeds_for_power(0.1, 0.0, 0.05) == 2
+
+
+def test_worst_rank_turns_a_win_with_many_failures_around() -> None:
+    wins = sample([0.1, 0.2, 0.15, 0.12, 0.3, 0.22], failed_worse=6)
+
+    p, mean = worst_rank(wins)
+
+    assert mean < 0
+    assert p > 0.05
+
+
+def test_clear_effects_help_or_hurt() -> None:
+    up = [0.21, 0.19, 0.22, 0.18, 0.2, 0.23, 0.2, 0.19]
+
+    better, worse = judge([sample(up), sample([-value for value in up])], margin=0.05, alpha=0.05)
+
+    assert (better.verdict, worse.verdict) == ("helps", "hurts")
+    assert better.interval.low > 0
+    assert better.p_holm == pytest.approx(2 * 2 / 2**8)
+
+
+def test_a_small_real_difference_is_equivalent_not_help() -> None:
+    (contrast,) = judge([sample([0.010, 0.012, 0.011, 0.009, 0.010, 0.013, 0.011])], margin=0.05, alpha=0.05)
+
+    assert contrast.p_holm < 0.05
+    assert contrast.verdict == "equivalent"
+
+
+def test_noise_is_undecided_and_says_how_many_seeds_would_decide() -> None:
+    (contrast,) = judge([sample([0.3, -0.2, 0.25, -0.1, 0.2, -0.3, 0.1, 0.05])], margin=0.1, alpha=0.05)
+
+    assert contrast.verdict == "undecided"
+    assert not contrast.is_estimate
+    assert contrast.seeds_needed == seeds_for_power(0.1, contrast.sd, 0.05) > 8
+
+
+@pytest.mark.parametrize("value", [0.0, 0.4])
+def test_five_pairs_are_at_most_an_estimate(value: float) -> None:
+    (contrast,) = judge([sample([value] * 5)], margin=0.1, alpha=0.05)
+
+    assert contrast.verdict == "undecided"
+    assert contrast.is_estimate
+    assert contrast.seeds_needed == 6
+
+
+def test_six_pairs_are_an_estimate_when_holm_counts_four_contrasts() -> None:
+    contrasts = judge([sample([0.4] * 6)] * 4, margin=0.1, alpha=0.05)
+
+    assert {contrast.is_estimate for contrast in contrasts} == {True}
+    assert contrasts[0].min_pairs == 8
+
+
+def test_holm_itself_may_decide_below_the_fewest_pairs_of_the_first_step() -> None:
+    # With another contrast rejected first, six pairs face alpha / 1.
+    many, few = judge([sample([0.4] * 12), sample([0.4] * 6)], margin=0.1, alpha=0.05)
+
+    assert (many.verdict, few.verdict) == ("helps", "helps")
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_too_few_pairs_for_anything_are_undecided(n: int) -> None:
+    (contrast,) = judge([sample([0.4] * n, missing=6 - n)], margin=0.1, alpha=0.05)
+
+    assert contrast.verdict == "undecided"
+    assert contrast.seeds_needed is None
+    assert np.isnan(contrast.interval.low)
+
+
+def test_failures_are_counted_and_can_take_a_verdict_back() -> None:
+    wins = [0.21, 0.19, 0.22, 0.18, 0.2, 0.23]
+
+    clean, broken = (judge([sample(wins, failed_worse=k)], margin=0.05, alpha=0.05)[0] for k in (0, 4))
+
+    assert clean.verdict == broken.verdict == "helps"
+    assert broken.num_failed == 4
+    assert clean.survives_failures
+    assert not broken.survives_failures
+
+
+def test_reversed_contrast_mirrors_everything() -> None:
+    (contrast,) = judge([sample([0.2, 0.3, 0.1, 0.2, 0.25, 0.3], failed_worse=1)], margin=0.05, alpha=0.05)
+
+    mirrored = contrast.reversed("other")
+
+    assert mirrored.verdict == "hurts"
+    assert mirrored.mean == -contrast.mean
+    assert mirrored.interval.low == -contrast.interval.high
+    assert (mirrored.sample.failed_better, mirrored.sample.failed_worse) == (1, 0)
+
+
+def test_nan_p_values_decide_nothing() -> None:
+    nan = float("nan")
+
+    assert decide(nan, 0, nan, nan, alpha=0.05, fewest=6) == "undecided"

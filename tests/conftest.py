@@ -1,0 +1,64 @@
+"""What the tests of several packages share: spaces on a domain that needs no weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.config import Space
+from orchestrator.loading import load_space
+from orchestrator.resolving import Summarise
+from trainables.attributes import ATTRIBUTES
+from trainables.backbones.shapes import BottleneckShape
+from trainables.domains import DomainError, DomainSummary
+
+SPACE_TEXT = """\
+question: Which encoder edits best?
+baseline:
+  domain: tiny
+  attribute: smiling
+  editor: {kind: pixel_channel, num_heads: 1}
+axes:
+  encoder: {path: editor.kind, values: [pixel_channel, conv]}
+seeds: 2
+primary: {metric: s_dir, margin: 0.05}
+"""
+
+
+def tiny_summary(name: str) -> DomainSummary:
+    """Domains as planning sees them: `tiny`, and `wide` with another fingerprint and width."""
+    if name not in ("tiny", "wide") and not Path(name).is_file():
+        raise DomainError(f"{name!r} is not a domain (shipped: tiny, wide)")
+    is_wide = name == "wide"
+    return DomainSummary(
+        name="wide" if is_wide else "tiny",
+        fingerprint="fedcba" if is_wide else "abcdef",
+        shape=BottleneckShape(128 if is_wide else 64, 4, 4, 256),
+        attributes=tuple(ATTRIBUTES),
+        defaults={"training": {"num_images": 10, "epochs": 2}, "evaluation": {"num_images": 4}},
+        per_attribute={"goblin": {"training": {"t_edit": 400}}},
+        per_editor={"conv": {"training": {"optimizer": {"learning_rate": 0.005}}}},
+    )
+
+
+@pytest.fixture
+def summarise() -> Summarise:
+    return tiny_summary
+
+
+@pytest.fixture
+def space_text() -> str:
+    """A valid space of two cells and two seeds; tests replace parts of it."""
+    return SPACE_TEXT
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summarise: Summarise) -> Callable[..., Space]:
+    """Load a space from its text, as `space.yaml` of the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def load_text(text: str, **options: object) -> Space:
+        Path("space.yaml").write_text(text, encoding="utf-8")
+        return load_space("space.yaml", **{"summarise": summarise, **options})  # type: ignore[arg-type]
+
+    return load_text

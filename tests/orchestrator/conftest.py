@@ -1,0 +1,154 @@
+"""Tasks, spaces and observers for the tests of launches."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.backend import Record, TrialTask, WorkerSettings
+from orchestrator.config import ExecutionConfig
+
+HERE = Path(__file__).parent
+CONFIG: dict[str, Any] = {"domain": "avatars", "attribute": "smiling", "editor": {"kind": "pixel_channel"}}
+
+SPACE = """
+question: Does the learning rate matter?
+baseline:
+  domain: avatars
+  attribute: smiling
+  editor: {kind: conv}
+  training: {epochs: 2, optimizer: {learning_rate: 0.001}}
+axes:
+  rate: {path: training.optimizer.learning_rate, values: [0.001, 0.01]}
+seeds: 2
+primary: {metric: loss_total, margin: 0.1}
+"""
+
+
+class RecordingObserver:
+    """Keeps what a back end tells it."""
+
+    def __init__(self) -> None:
+        self.prepared: list[tuple[int, int]] = []
+        self.started: list[str] = []
+        self.epochs: list[tuple[str, int]] = []
+        self.records: list[Record] = []
+        self.lost: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def on_prepared(self, num_done: int, num_tasks: int) -> None:
+        self.prepared.append((num_done, num_tasks))
+
+    def on_started(self, signature: str) -> None:
+        self.started.append(signature)
+
+    def on_epoch(self, signature: str, metrics: dict[str, float]) -> None:
+        self.epochs.append((signature, int(metrics["epoch"])))
+
+    def on_finished(self, record: Record) -> None:
+        self.records.append(record)
+
+    def on_lost(self, task: TrialTask, reason: str) -> None:
+        self.lost[task.signature] = reason
+
+    def on_skipped(self, task: TrialTask, reason: str) -> None:
+        self.skipped[task.signature] = reason
+
+    def on_note(self, message: str) -> None:
+        self.notes.append(message)
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """Signature -> how the trial ended by itself."""
+        return {record["signature"]: record["status"] for record in self.records}
+
+
+class QuietDisplay:
+    """Shows nothing and keeps the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def showing(self, progress: Any) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def refresh(self) -> None:
+        pass
+
+    def ended(self, line: str) -> None:
+        self.lines.append(line)
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.fixture
+def display() -> QuietDisplay:
+    return QuietDisplay()
+
+
+@pytest.fixture
+def observer() -> RecordingObserver:
+    return RecordingObserver()
+
+
+@pytest.fixture(autouse=True)
+def fake_trials_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+@pytest.fixture
+def make_task() -> Callable[..., TrialTask]:
+    def make(signature: str = "a", seed: int = 0, epochs: int = 2, parent: str | None = None) -> TrialTask:
+        config = {**CONFIG, "training": {"epochs": epochs}}
+        return TrialTask(signature, 1, f"cell-{signature}", seed, {"axis": signature}, config, parent, epochs)
+
+    return make
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., WorkerSettings]:
+    def make(trial: str = "FakeTrial", **execution: Any) -> WorkerSettings:
+        for folder in ("study", "cache"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        return WorkerSettings(
+            tmp_path / "study", tmp_path / "cache", f"fake_trials:{trial}", ExecutionConfig(**execution)
+        )
+
+    return make
+
+
+@pytest.fixture
+def space_file(tmp_path: Path) -> Path:
+    path = tmp_path / "rates.yaml"
+    path.write_text(SPACE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """Address of a small Ray cluster that the tests share: starting one takes seconds."""
+    import orchestrator.ray_backend  # noqa: F401  # sets what Ray reads when it is imported
+
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's own spelling
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield cluster.address
+    cluster.shutdown()
+
+
+def editor_weights(study_folder: Path, signature: str) -> list[int]:
+    """What a fake trial left as its editor."""
+    weights: list[int] = json.loads((study_folder / "editors" / f"{signature}.safetensors").read_text())
+    return weights
+
+
+@pytest.fixture
+def weights() -> Callable[[Path, str], list[int]]:
+    return editor_weights

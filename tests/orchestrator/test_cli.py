@@ -1,0 +1,205 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import cli
+from orchestrator.launch import open_study
+from orchestrator.loading import load_space
+from orchestrator.runner import RunOptions, run_missing
+
+REPOSITORY = Path(__file__).parent.parent.parent
+HELP = Path(__file__).parent / "help"
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run the command in this process, in a folder of its own, on an 80-column pipe."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def finished(space_file: Path, tmp_path: Path, display: Any) -> Path:
+    """The test space with one of its four trials failed."""
+    study = open_study(load_space(space_file, seeds="1,2"), tmp_path / "results")
+    run_missing(study, RunOptions(inline=True, trial_class="fake_trials:FailingTrial"), display)
+    return study.folder
+
+
+def test_the_plan_shows_cells_and_what_is_to_run(command: Command, space_file: Path) -> None:
+    code, out, _ = command("plan", str(space_file))
+
+    assert code == 0
+    assert "rates: Does the learning rate matter?" in out
+    assert "2 cells, 4 trials: 0 done, 4 to run" in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_the_plan_as_json_holds_what_is_documented(command: Command, space_file: Path) -> None:
+    code, out, _ = command("plan", str(space_file), "--json", "--seeds", "1", "--set", "training.epochs=7")
+
+    plan = json.loads(out)
+    assert code == 0
+    assert plan.keys() >= {
+        *("name", "question", "folder", "plan_hash", "num_done", "num_missing", "cells", "trials", "price")
+    }
+    assert [cell["cell"] for cell in plan["cells"]] == ["baseline", "rate=0.01"]
+    assert {cell["config"]["training"]["epochs"] for cell in plan["cells"]} == {7}
+    assert {trial["state"] for trial in plan["trials"]} == {"waiting"}
+
+
+def test_planning_leaves_no_trial_behind(command: Command, space_file: Path, tmp_path: Path) -> None:
+    command("plan", str(space_file))
+
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
+def test_what_is_wrong_with_a_space_is_told_at_once_without_a_traceback(
+    command: Command, space_file: Path
+) -> None:
+    text = space_file.read_text().replace("loss_total", "los_total").replace("kind: conv", "kind: con")
+    space_file.write_text(text + "figures: [{kind: curvs}]\n")
+
+    code, out, err = command("run", str(space_file))
+
+    assert (code, out) == (2, "")
+    assert "did you mean loss_total" in err
+    assert "figures[0].kind" in err
+    assert err.splitlines()[-1] == "3 problems. No trial was started."
+    assert "Traceback" not in err
+
+
+def test_an_unknown_space_is_told_with_the_nearest_name(command: Command) -> None:
+    code, _, err = command("plan", "encodr")
+
+    assert code == 2
+    assert "did you mean encoder" in err
+
+
+def test_a_folder_of_something_else_is_left_alone(command: Command, space_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "results" / "rates").mkdir(parents=True)
+    (tmp_path / "results" / "rates" / "thesis.tex").touch()
+
+    code, _, err = command("run", str(space_file), "--inline")
+
+    assert code == 2
+    assert "holds no study" in err
+
+
+def test_our_own_mistakes_keep_their_traceback(
+    command: Command, space_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator import planning
+
+    def fail(study: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(planning, "view", fail)
+
+    with pytest.raises(ZeroDivisionError):
+        command("plan", str(space_file))
+
+
+def test_the_status_shows_every_trial_and_why_one_failed(command: Command, finished: Path) -> None:
+    code, out, _ = command("status", "rates")
+
+    assert code == 0
+    assert "2 done, 2 failed" in out
+    assert "baseline seed 1 failed: the loss is NaN in epoch 1" in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_the_status_as_json_holds_what_is_documented(command: Command, finished: Path) -> None:
+    _, one, _ = command("status", str(finished), "--json")
+    _, every, _ = command("status", "--json")
+
+    status = json.loads(one)
+    assert json.loads(every) == [status]
+    assert status["counts"] == {
+        "done": 2, "failed": 2, "skipped": 0, "interrupted": 0, "running": 0, "waiting": 0
+    }  # fmt: skip
+    failed = [trial for trial in status["trials"] if trial["state"] == "failed"]
+    assert failed[0]["reason"] == "the loss is NaN in epoch 1"
+
+
+def test_the_status_of_nothing_says_how_to_begin(command: Command) -> None:
+    code, _, err = command("status")
+
+    assert code == 2
+    assert "asyrp-sweep run SPACE starts one" in err
+
+
+@pytest.mark.parametrize("what", cli.LISTS)
+def test_every_list_has_entries_and_fits(command: Command, what: str) -> None:
+    code, out, _ = command("list", what)
+
+    assert code == 0
+    assert len(out.splitlines()) > 1
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_the_doctor_names_versions_and_storage(command: Command) -> None:
+    code, out, _ = command("doctor")
+
+    assert code == 0
+    for name in ("python", "torch", "ray", "processors", "GPU", "storage", "domain avatars"):
+        assert name in out
+
+
+def test_the_doctor_says_what_to_fix(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    code, out, _ = command("doctor", "--results", str(tmp_path / "file"))
+
+    assert code == 1
+    assert "choose a folder you may write with --results" in out
+
+
+def test_help_answers_without_torch_or_ray() -> None:
+    program = (
+        "import sys; from orchestrator import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: print({'torch', 'ray', 'matplotlib'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse words its help by the Python version")
+@pytest.mark.parametrize("name", ["", "run", "plan", "status", "report", "list", "pretrain", "doctor"])
+def test_the_help_is_the_one_on_file(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+
+    with pytest.raises(SystemExit) as ending:
+        cli.main([name, "--help"] if name else ["--help"])
+
+    assert ending.value.code == 0
+    assert capsys.readouterr().out == (HELP / f"{name or 'asyrp-sweep'}.txt").read_text()
+
+
+def test_nonsense_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        cli.main(["run", "encoder", "--cpus", "0"])
+
+    assert ending.value.code == 2
+    assert "expected at least 1; found 0" in capsys.readouterr().err

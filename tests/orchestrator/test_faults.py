@@ -1,0 +1,180 @@
+"""Launches as processes of their own, killed and signalled: nothing is lost, nothing runs twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.ledger import Ledger
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+PATIENCE_SECONDS = 200.0
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for another process to get somewhere."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the other process never got there"
+        threading.Event().wait(0.05)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    (tmp_path / "results" / "cache").mkdir(parents=True)
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def start(space_file: Path, results: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start the command in a process; what is left of it is killed afterwards."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(trial: str, *options: str, cwd: Path = tmp_path) -> subprocess.Popen[str]:
+        command = [sys.executable, str(HERE / "launch.py"), trial, "run", str(space_file)]
+        command += ["--results", str(results), *options]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code, and everything the process printed."""
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    return process.returncode, out + err
+
+
+def records(results: Path) -> list[dict[str, Any]]:
+    return Ledger(results / "rates" / "ledger").records()
+
+
+def is_blocked(results: Path, *seeds: int) -> bool:
+    """Whether both cells' trials of seeds 0 and 1 are committed and these seeds stand before epoch 2."""
+    blocked = all((results / "cache" / f"blocked-{seed}").exists() for seed in seeds)
+    return blocked and len(list((results / "rates" / "ledger" / "trials").glob("part-*"))) == 4
+
+
+def test_a_killed_driver_loses_and_repeats_nothing(ray_cluster: str, results: Path, start: Start) -> None:
+    options = ("--seeds", "3", "--address", ray_cluster)
+    process = start("BlockedTrial", *options)
+    wait_until(lambda: is_blocked(results, 2))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in (results / "rates/ledger/trials").glob("part-*")}
+    (results / "cache" / "go").touch()
+
+    code, output = ended(start("BlockedTrial", *options))
+
+    assert code == 0, output
+    after = {path.name: path.stat().st_mtime_ns for path in (results / "rates/ledger/trials").glob("part-*")}
+    assert len(after) == 6
+    assert before.items() <= after.items()
+    rows = records(results)
+    assert [row["status"] for row in rows] == ["done"] * 6
+    assert {row["attempt"] for row in rows} == {1}
+    assert all(row["notes"] == ["resumed after epoch 1"] for row in rows if row["seed"] == 2)
+    for row in rows:
+        editor = results / "rates" / "editors" / f"{row['signature']}.safetensors"
+        assert json.loads(editor.read_text()) == [row["seed"] * 1000, row["seed"] * 1000 + 1]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_commits_what_is_done_and_says_how_to_go_on(
+    ray_cluster: str, results: Path, start: Start, number: signal.Signals, code: int
+) -> None:
+    process = start("BlockedTrial", "--seeds", "3", "--address", ray_cluster)
+    wait_until(lambda: is_blocked(results, 2))
+
+    process.send_signal(number)
+    found, output = ended(process)
+
+    assert found == code, output
+    assert "asyrp-sweep BlockedTrial" not in output
+    assert "this goes on where it stopped:\n  asyrp-sweep run" in output
+    assert "Traceback" not in output
+    assert len(records(results)) == 4
+    assert not (results / "rates" / "running.json").exists()
+
+
+def test_a_second_launch_of_the_same_study_is_refused(ray_cluster: str, results: Path, start: Start) -> None:
+    start("BlockedTrial", "--seeds", "3", "--address", ray_cluster)
+    wait_until(lambda: is_blocked(results, 2))
+
+    code, output = ended(start("BlockedTrial", "--seeds", "3", "--inline"))
+
+    assert code == 2
+    assert "another launch is running this study" in output
+
+
+def test_failed_trials_are_named_with_exit_code_1(ray_cluster: str, results: Path, start: Start) -> None:
+    code, output = ended(start("FailingTrial", "--address", ray_cluster))
+
+    assert code == 1
+    assert "baseline seed 1 failed: the loss is NaN in epoch 1" in output
+    assert "rate=0.01 seed 1 failed" in output
+    assert "2 trials did not finish; the same command tries them again." in output
+
+
+def test_a_user_folder_with_packages_of_our_names_changes_nothing(
+    ray_cluster: str, results: Path, start: Start, tmp_path: Path
+) -> None:
+    home = tmp_path / "their_project"
+    for package in ("analysis", "orchestrator", "trainables", "search_spaces"):
+        (home / package).mkdir(parents=True)
+        (home / package / "__init__.py").write_text("raise ImportError('the wrong package')")
+
+    code, output = ended(start("FakeTrial", "--address", ray_cluster, cwd=home))
+
+    assert code == 0, output
+    assert [row["status"] for row in records(results)] == ["done"] * 4
+
+
+def test_ray_of_its_own_is_started_and_stopped(results: Path, start: Start, tmp_path: Path) -> None:
+    home = tmp_path / "their_project"
+    (home / "analysis").mkdir(parents=True)
+    (home / "analysis" / "__init__.py").write_text("raise ImportError('the wrong package')")
+
+    code, output = ended(start("FakeTrial", "--cpus", "1", cwd=home))
+
+    assert code == 0, output
+    assert len(records(results)) == 4
+    assert "(raylet)" not in output
+    assert "WARNING" not in output
+
+
+def test_more_cpus_than_there_are_is_bad_input(results: Path, start: Start, space_file: Path) -> None:
+    space_file.write_text(space_file.read_text() + "execution: {cpus_per_trial: 4096}\n")
+
+    code, output = ended(start("FakeTrial", "--cpus", "1"))
+
+    assert code == 2
+    assert "a trial asks for 4096 CPUs" in output
+    assert "Traceback" not in output
+    assert records(results) == []
+
+
+def test_a_cluster_that_is_not_there_is_bad_input(start: Start) -> None:
+    code, output = ended(start("FakeTrial", "--address", "127.0.0.1:1"))
+
+    assert code == 2
+    assert "no Ray cluster could be joined at address '127.0.0.1:1'" in output
+    assert "Traceback" not in output

@@ -1,0 +1,307 @@
+"""Every mistake in a space is told at once, with its line, in words that say what to write instead."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.config import ConfigError, Space
+from orchestrator.loading import load_space
+from orchestrator.resolving import Summarise
+
+Load = Callable[..., Space]
+
+
+def message_of(load: Load, text: str, **options: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(text, **options)
+    return str(caught.value)
+
+
+def replaced(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+# One mistake each: (what the valid space says, what it says instead, the whole message)
+MISTAKES = {
+    "unknown top-level key": (
+        "seeds: 2",
+        "seeds: 2\ndesing: product",
+        "space.yaml:9  desing: unknown setting; did you mean design?",
+    ),
+    "unknown editor setting": (
+        "num_heads",
+        "nheads",
+        "space.yaml:5  baseline.editor.nheads: unknown setting for pixel_channel; did you mean num_heads?",
+    ),
+    "misspelt attribute": (
+        "smiling",
+        "smilling",
+        "space.yaml:4  baseline.attribute: expected an attribute; found 'smilling'; did you mean smiling? "
+        "(all: asyrp-sweep list attributes)",
+    ),
+    "heads that do not divide the width": (
+        "num_heads: 1",
+        "num_heads: 3",
+        "space.yaml:5  baseline.editor.num_heads: num_heads 3 does not divide the width 64 of the pixel tokens; "
+        "num_heads 3 does not divide the width 16 of the channel tokens",
+    ),
+    "wrong type": (
+        "num_heads: 1",
+        "num_heads: two",
+        "space.yaml:5  baseline.editor.num_heads: expected a whole number; found 'two'",
+    ),
+    "out of bounds": (
+        "margin: 0.05",
+        "margin: 0",
+        "space.yaml:9  primary.margin: expected more than 0; found 0",
+    ),
+    "repeated key": (
+        "seeds: 2",
+        "seeds: 2\nseeds: 3",
+        "space.yaml:9  seeds: repeated key; it is already on line 8",
+    ),
+    "unknown metric": (
+        "metric: s_dir",
+        "metric: sdir",
+        "space.yaml:9  primary.metric: expected a metric; found 'sdir'; did you mean s_dir? "
+        "(all: asyrp-sweep list metrics)",
+    ),
+    "unknown axis path": (
+        "path: editor.kind",
+        "path: editor.kinds",
+        "space.yaml:7  axes.encoder.path: expected the path of a setting; found 'editor.kinds'; "
+        "did you mean editor.kind?",
+    ),
+    "axis path of a whole block": (
+        "path: editor.kind",
+        "path: training.optimizer",
+        "space.yaml:7  axes.encoder.path: expected one setting; training.optimizer holds several, such as "
+        "training.optimizer.kind",
+    ),
+    "unknown editor on an axis": (
+        "conv]",
+        "convv]",
+        "space.yaml:7  axes.encoder.values[1]: expected channel, channel_pixel, conv, conv_prenorm, pixel or "
+        "pixel_channel; found 'convv'; did you mean conv?",
+    ),
+    "axis value of a wrong type": (
+        "conv]",
+        "null]",
+        "space.yaml:7  axes.encoder.values[1]: expected text, a number or true/false; found nothing",
+    ),
+    "axis value twice": (
+        "conv]",
+        "conv, conv]",
+        "space.yaml:7  axes.encoder.values: expected each value once; found 'conv' twice",
+    ),
+    "listed values without a path": (
+        "path: editor.kind, ",
+        "",
+        "space.yaml:7  axes.encoder: listed values need a `path`, the setting they are values of",
+    ),
+    "baseline not on its axis": (
+        "[pixel_channel, conv]",
+        "[pixel, conv]",
+        "space.yaml:7  axes.encoder.values: expected the baseline's own editor.kind among them, pixel_channel; "
+        "found pixel or conv",
+    ),
+    "two axes that set the same": (
+        "axes:\n",
+        "axes:\n  model: {values: {a: {editor: {kind: pixel_channel}}, b: {editor: {kind: pixel}}}}\n",
+        "space.yaml:8  axes.encoder: sets editor.kind, which axis model sets too; an axis varies its own settings",
+    ),
+    "setting that no cell uses": (
+        "kind: pixel_channel, num_heads: 1}\naxes:\n  encoder: {path: editor.kind, values: [pixel_channel, conv]}",
+        "kind: conv, num_heads: 1}",
+        "space.yaml:5  baseline.editor.num_heads: no cell uses it: conv has no num_heads (only channel, "
+        "channel_pixel, pixel or pixel_channel)",
+    ),
+    "block written as one value": (
+        "{kind: pixel_channel, num_heads: 1}",
+        "pixel_channel",
+        "space.yaml:5  baseline.editor: expected a mapping; found 'pixel_channel'",
+    ),
+    "unknown domain": (
+        "domain: tiny",
+        "domain: tinny",
+        "space.yaml:3  baseline.domain: 'tinny' is not a domain (shipped: tiny, wide)",
+    ),
+    "no attribute": (
+        "  attribute: smiling\n",
+        "",
+        "space.yaml:2  baseline.attribute: required, but missing",
+    ),
+    "mistake in a named value": (
+        "axes:\n",
+        "axes:\n  size: {values: {small: {}, large: {training: {t_edit: 2000}}}}\n",
+        "space.yaml:7  axes.size.values.large.training.t_edit: expected at most 999; found 2000",
+    ),
+    "seeds that are no number": (
+        "seeds: 2",
+        "seeds: six",
+        "space.yaml:8  seeds: expected a count or a list of seeds; found 'six'",
+    ),
+    "claim about another axis": (
+        "seeds: 2",
+        "claims: [{text: more is better, axis: heads, better: 2, worse: 1}]\nseeds: 2",
+        "space.yaml:8  claims[0].axis: expected an axis of this space; found 'heads'",
+    ),
+    "claim about another value": (
+        "seeds: 2",
+        "claims: [{text: conv wins, axis: encoder, better: convv, worse: pixel_channel}]\nseeds: 2",
+        "space.yaml:8  claims[0].better: expected a value of axis encoder; found 'convv'; did you mean conv?",
+    ),
+    "figure without a kind": (
+        "seeds: 2",
+        "figures: [{by: encoder}]\nseeds: 2",
+        "space.yaml:8  figures[0]: expected a `kind` (all: asyrp-sweep list figures)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_told_once_with_its_line_and_the_way_out(load: Load, space_text: str, case: str) -> None:
+    old, new, message = MISTAKES[case]
+
+    found = message_of(load, replaced(space_text, old, new))
+
+    assert found == f"{message}\n1 problem. No trial was started."
+
+
+def test_a_key_that_is_no_text_is_told(load: Load, space_text: str) -> None:
+    found = message_of(load, replaced(space_text, "axes:\n", "axes:\n  heads: {values: {1: {}}}\n"))
+
+    assert found.startswith(
+        "space.yaml:7  axes.heads.values: expected a name as key; found 1; write '1' in quotes\n"
+    )
+
+
+def test_all_mistakes_are_told_at_once_from_the_top(load: Load, space_text: str) -> None:
+    text = replaced(space_text, "smiling", "smilling")
+    text = replaced(text, "num_heads: 1", "num_heads: 3, nheads: 1")
+    text = replaced(text, "seeds: 2", "seeds: [1, yes]\ncolour: blue")
+    text = replaced(text, "margin: 0.05", "marign: 0.05")
+
+    found = message_of(load, text, settings=["training.epochs=none"], seeds=None)
+
+    assert found == (
+        "space.yaml:4  baseline.attribute: expected an attribute; found 'smilling'; did you mean smiling? "
+        "(all: asyrp-sweep list attributes)\n"
+        "space.yaml:5  baseline.editor.nheads: unknown setting for pixel_channel; did you mean num_heads?\n"
+        "space.yaml:8  seeds[1]: expected a whole number; found 'yes'\n"
+        "space.yaml:9  colour: unknown setting; known here: axes, baseline, claims, design, execution, figures, "
+        "primary, published, question, schema_version, seeds\n"
+        "space.yaml:10  primary.margin: required, but missing\n"
+        "space.yaml:10  primary.marign: unknown setting; did you mean margin?\n"
+        "--set training.epochs: expected a whole number; found 'none'\n"
+        "7 problems. No trial was started."
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.epochs", "--set training.epochs: expected setting=value, such as training.epochs=2"),
+        (
+            "training.epoch=2",
+            "--set training.epoch: expected the path of a setting; found 'training.epoch'; "
+            "did you mean training.epochs?",
+        ),
+        ("training.epochs=two", "--set training.epochs: expected a whole number; found 'two'"),
+        ("training.epochs=[", "--set training.epochs: not YAML: while parsing a flow node, "),
+        ("editor.kind=conv", "--set editor.kind: axis encoder varies editor.kind; it cannot be set as well"),
+        (
+            "attribute=smilling",
+            "--set attribute: expected an attribute; found 'smilling'; did you mean smiling?",
+        ),
+    ],
+)
+def test_a_bad_setting_of_the_command_line_is_told(
+    load: Load, space_text: str, setting: str, message: str
+) -> None:
+    found = message_of(load, space_text, settings=[setting])
+
+    assert found.startswith(message)
+    assert found.endswith("\n1 problem. No trial was started.")
+
+
+def test_bad_domain_and_seeds_of_the_command_line_are_told(load: Load, space_text: str) -> None:
+    found = message_of(load, space_text, domain="nowhere", seeds="many")
+
+    assert found == (
+        "--seeds: expected a count or a list of seeds; found 'many'\n"
+        "--domain: 'nowhere' is not a domain (shipped: tiny, wide)\n"
+        "2 problems. No trial was started."
+    )
+
+
+def test_a_wrong_domain_default_names_the_domain(load: Load, space_text: str, summarise: Summarise) -> None:
+    summary = replace(summarise("tiny"), defaults={"training": {"epochs": "many"}})
+
+    found = message_of(load, space_text, summarise=lambda name: summary)
+
+    assert found.startswith("domain tiny, defaults  training.epochs: expected a whole number; found 'many'\n")
+
+
+def test_further_checks_are_located_like_our_own(load: Load, space_text: str) -> None:
+    found = message_of(load, space_text, extra_checks=[lambda config: [(("primary", "margin"), "too small")]])
+
+    assert found == "space.yaml:9  primary.margin: too small\n1 problem. No trial was started."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "space.yaml:1  expected a mapping; found nothing"),
+        ("- a\n", "space.yaml:1  expected a mapping; found a list"),
+        ("a: [\n", "space.yaml:2  not YAML: while parsing a flow node, expected the node content, but found"),
+        ("a: !!python/name:os.system x\n", "space.yaml:1  not YAML: could not determine a constructor"),
+    ],
+)
+def test_what_is_no_space_at_all_is_told(load: Load, text: str, message: str) -> None:
+    assert message_of(load, text).startswith(message)
+
+
+def test_an_alias_inside_itself_is_told(load: Load) -> None:
+    assert "space.yaml:1  a[0]: an alias that contains itself\n" in message_of(load, "a: &x [*x]\n")
+
+
+def test_an_unknown_space_suggests_a_shipped_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_space("encodr")
+
+    assert str(caught.value) == (
+        "encodr  neither a shipped space nor a file; did you mean encoder? (all: asyrp-sweep list spaces)\n"
+        "1 problem. No trial was started."
+    )
+
+
+def test_numbers_and_words_are_read_by_the_yaml_1_2_core_schema(load: Load, space_text: str) -> None:
+    text = replaced(space_text, "seeds: 2", "published: {a: no, b: 12:30:00, c: 2026-01-01}\nseeds: 010")
+    text = replaced(text, "axes:", "  training: {optimizer: {learning_rate: 1e-3}}\naxes:")
+
+    config = load(text).config
+
+    assert config.published == {"a": "no", "b": "12:30:00", "c": "2026-01-01"}
+    assert len(config.seeds) == 10
+    assert config.baseline["training"]["optimizer"]["learning_rate"] == 0.001
+
+
+def test_the_command_line_wins_over_the_file(load: Load, space_text: str) -> None:
+    space = load(space_text, domain="wide", seeds="0,7", settings=["training.epochs=5"])
+
+    assert space.config.seeds == (0, 7)
+    assert {setting.path: setting.value for setting in space.settings} == {
+        "domain": "wide",
+        "training.epochs": 5,
+    }
+
+
+def test_a_space_is_named_after_its_file(tmp_path: Path, space_text: str, summarise: Summarise) -> None:
+    path = tmp_path / "my_question.yaml"
+    path.write_text(space_text, encoding="utf-8")
+
+    assert load_space(path, summarise=summarise).name == "my_question"

@@ -1,0 +1,50 @@
+"""Every space that ships plans, and its head comment says what it costs."""
+
+import re
+
+import pytest
+
+from orchestrator.loading import load_space
+from orchestrator.plan import build_plan
+from orchestrator.resolving import Summarise
+from search_spaces import shipped_spaces
+
+
+@pytest.fixture
+def avatars(summarise: Summarise) -> Summarise:
+    """The built-in domain's width and attributes stand in for those of any shipped domain."""
+    return lambda name: summarise("tiny")
+
+
+@pytest.mark.parametrize("name", shipped_spaces())
+def test_a_shipped_space_plans_as_many_trials_as_its_head_comment_says(name: str, avatars: Summarise) -> None:
+    space = load_space(name, summarise=avatars)
+
+    plan = build_plan(space, summarise=avatars)
+
+    told = re.search(r"(\d+) trials", space.text)
+    assert told is not None
+    assert len(plan.trials) == int(told[1])
+
+
+@pytest.mark.parametrize("name", shipped_spaces())
+def test_a_shipped_space_has_a_head_comment_with_source_and_cost(name: str) -> None:
+    text = shipped_spaces()[name].read_text(encoding="utf-8")
+    head = text[: text.index("\nquestion:")]
+
+    assert all(line.startswith("#") for line in head.splitlines())
+    assert "Published" in head
+    assert "Cost" in head
+
+
+def test_the_encoder_space_compares_five_editors_with_enough_seeds_for_a_verdict(avatars: Summarise) -> None:
+    plan = build_plan(load_space("encoder", summarise=avatars), summarise=avatars)
+
+    assert {cell.config.editor.kind for cell in plan.cells} == {
+        "pixel_channel",
+        "channel_pixel",
+        "channel",
+        "pixel",
+        "conv",
+    }
+    assert len({trial.seed for trial in plan.trials}) == 6

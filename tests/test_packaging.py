@@ -1,0 +1,68 @@
+"""The wheel, installed outside the checkout, in a directory that has packages of the same names."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS_LIMIT = 10 * 2**20
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(out), str(ROOT)], check=True, cwd=out)
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_holds_spaces_domains_weights_and_templates(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+
+    for wanted in (
+        "search_spaces/encoder.yaml",
+        "trainables/domains/celebahq.yaml",
+        "trainables/domains/avatars/domain.yaml",
+        "trainables/domains/avatars/weights/unet/diffusion_pytorch_model.safetensors",
+        "trainables/domains/avatars/weights/clip/open_clip_model.safetensors",
+        "analysis/templates/report.html.j2",
+    ):
+        assert wanted in names
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
+
+
+def test_the_weights_stay_small(wheel: Path) -> None:
+    weights = [info for info in zipfile.ZipFile(wheel).infolist() if info.filename.endswith(".safetensors")]
+
+    assert sum(info.file_size for info in weights) <= WEIGHTS_LIMIT
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_runs_among_packages_of_the_same_names(wheel: Path, tmp_path: Path) -> None:
+    site, project = tmp_path / "site", tmp_path / "project"
+    zipfile.ZipFile(wheel).extractall(site)
+    for name in ("analysis", "orchestrator", "trainables"):
+        (project / name).mkdir(parents=True)
+        (project / name / "__init__.py").write_text("raise RuntimeError('the wrong package was imported')\n")
+    small = ["training.num_images=4", "training.epochs=1", "training.num_train_steps=4"]
+    small += ["evaluation.num_images=2", "evaluation.num_sample_steps=4", "evaluation.num_preview_images=1"]
+    options = [word for setting in small for word in ("--set", setting)]
+    program = "import sys; from orchestrator.cli import main; sys.exit(main(sys.argv[1:]))"
+    # -P leaves the working directory out of the path, as the installed command does.
+    command = [sys.executable, "-P", "-c", program, "run", "encoder", "--seeds", "1", "--cpus", "2", *options]
+
+    ended = subprocess.run(
+        command,
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert (project / "results" / "encoder" / "report" / "report.html").is_file()

@@ -1,0 +1,102 @@
+"""Domains: what ships, what a missing file says, and that identity follows content."""
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainables.attributes import ATTRIBUTES
+from trainables.domains import DomainError, domain_summary, load_domain, read_domain_file, shipped_domains
+from trainables.domains.images import FolderImages
+
+AVATARS = Path(str(files("trainables.domains"))) / "avatars"
+
+
+def copy_of_avatars(folder: Path) -> Path:
+    shutil.copytree(AVATARS / "weights", folder / "weights")
+    return Path(shutil.copy(AVATARS / "domain.yaml", folder))
+
+
+def test_avatars_and_celebahq_ship() -> None:
+    assert set(shipped_domains()) == {"avatars", "celebahq"}
+
+
+def test_the_summary_agrees_with_the_loaded_model() -> None:
+    assert domain_summary("avatars").shape == load_domain("avatars").diffusion.shape
+
+
+def test_every_offered_attribute_exists_and_can_be_drawn() -> None:
+    assert all(ATTRIBUTES[name].redraw for name in domain_summary("avatars").attributes)
+
+
+def test_a_copy_of_a_domain_has_its_fingerprint(tmp_path: Path) -> None:
+    copied = domain_summary(str(copy_of_avatars(tmp_path)))
+
+    assert copied.fingerprint == domain_summary("avatars").fingerprint
+
+
+def test_other_weights_are_another_domain(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    weights = tmp_path / "weights" / "unet" / "diffusion_pytorch_model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+
+    assert domain_summary(str(path)).fingerprint != domain_summary("avatars").fingerprint
+
+
+def test_an_unknown_domain_names_the_shipped_ones() -> None:
+    with pytest.raises(DomainError, match=r"'avatar' is not a domain \(shipped: avatars, celebahq\)"):
+        read_domain_file("avatar")
+
+
+def test_missing_clip_weights_say_what_is_expected_where(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    (tmp_path / "weights" / "clip" / "open_clip_model.safetensors").unlink()
+
+    with pytest.raises(DomainError, match=r"no CLIP weights in .*clip; expected \*\.safetensors there"):
+        domain_summary(str(path))
+
+
+def test_a_missing_unet_is_named(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    shutil.rmtree(tmp_path / "weights" / "unet")
+
+    with pytest.raises(DomainError, match=r"holds no unet/config\.json"):
+        domain_summary(str(path))
+
+
+def test_celebahq_says_which_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CELEBAHQ", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    with pytest.raises(DomainError, match=r"set that environment variable|Download it where there is a network"):
+        domain_summary("celebahq")
+
+
+def test_an_unknown_key_of_a_domain_file_is_named(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    path.write_text(path.read_text() + "clipp: {}\n")
+
+    with pytest.raises(DomainError, match="clipp"):
+        domain_summary(str(path))
+
+
+def test_a_folder_of_pictures_is_cropped_resized_and_in_range(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for name in ("b.png", "a.png"):
+            Image.fromarray(np.full((40, 60, 3), 255, dtype=np.uint8)).save(tmp_path / split / name)
+    source = FolderImages(tmp_path)
+    source.resize_to((3, 16, 16))
+
+    ids = source.ids("train", 2, ATTRIBUTES["smiling"])
+
+    assert ids == ["train/a.png", "train/b.png"]
+    assert source.load(ids).shape == (2, 3, 16, 16)
+    assert source.load(ids).max() == 1.0
+    with pytest.raises(ValueError, match="holds only 2 images, 3 were asked"):
+        source.ids("test", 3, ATTRIBUTES["smiling"])

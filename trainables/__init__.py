@@ -1,0 +1,1 @@
+"""One trial of an h-space editor, in plain Python and torch. Knows nothing of Ray."""

@@ -1,0 +1,14 @@
+"""Attention between the channels of the bottleneck."""
+
+from typing import ClassVar, Literal
+
+from trainables.editors._layers import TokenAxis
+from trainables.editors._transformer import TransformerSettings
+
+
+class Config(TransformerSettings):
+    """One token per channel, as wide as there are positions."""
+
+    AXES: ClassVar[tuple[TokenAxis, ...]] = ("channel",)
+
+    kind: Literal["channel"]

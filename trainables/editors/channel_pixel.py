@@ -1,0 +1,14 @@
+"""Attention between channels, then between positions."""
+
+from typing import ClassVar, Literal
+
+from trainables.editors._layers import TokenAxis
+from trainables.editors._transformer import TransformerSettings
+
+
+class Config(TransformerSettings):
+    """A channel encoder followed by a pixel encoder, as in-layer and again as out-layer."""
+
+    AXES: ClassVar[tuple[TokenAxis, ...]] = ("channel", "pixel")
+
+    kind: Literal["channel_pixel"]

@@ -1,0 +1,14 @@
+"""Attention between the positions of the bottleneck."""
+
+from typing import ClassVar, Literal
+
+from trainables.editors._layers import TokenAxis
+from trainables.editors._transformer import TransformerSettings
+
+
+class Config(TransformerSettings):
+    """One token per position, as wide as there are channels."""
+
+    AXES: ClassVar[tuple[TokenAxis, ...]] = ("pixel",)
+
+    kind: Literal["pixel"]

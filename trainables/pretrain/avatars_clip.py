@@ -1,0 +1,222 @@
+"""Pretrain the avatars' CLIP model: every kind and style, captions with claims, minutes on a CPU.
+
+Many captions of a batch are true of many of its pictures ("a face" of all). The contrastive target
+therefore spreads over every true pair, weighted by how much a caption says, instead of blaming the
+model for pairs that are right.
+
+Legend: B pictures and B captions of a batch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor
+
+from trainables.clip import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
+from trainables.domains.avatars.captions import Caption, caption, visible_labels, vocabulary
+from trainables.domains.avatars.drawing import SIZE, Picture, draw_faces
+from trainables.domains.avatars.faces import EMOTIONS, KINDS, TRAIN_SEEDS, Face, sample_face
+from trainables.domains.avatars.tokenizer import WordTokenizer
+from trainables.pretrain.avatars_unet import to_unit_range
+
+Log = Callable[[str], None]
+
+CONTEXT_LENGTH: Final = 24
+MEAN: Final = (0.5, 0.5, 0.5)
+STD: Final = (0.5, 0.5, 0.5)
+MAX_SCALE: Final = 30.0  # of the inverse temperature; training ends at 16
+STYLED: Final = ("pixel_art", "sketch")
+
+
+@dataclass(frozen=True)
+class ClipTraining:
+    """How long and how the CLIP model is trained."""
+
+    num_steps: int = 700
+    batch_size: int = 160
+    learning_rate: float = 1e-3
+    num_warmup_steps: int = 100
+    weight_decay: float = 0.05
+    num_persons: int = 24_000
+    num_unseen: int = 8_000
+    num_styled: int = 5_000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Faces with their pictures and the share of a batch that comes from them."""
+
+    faces: Sequence[Face]
+    pixels: Picture
+    share: float
+
+
+def model_config(vocab_size: int) -> dict[str, object]:
+    """open_clip's own configuration of a CLIP of 0.8 million parameters."""
+    return {
+        "embed_dim": 64,
+        "vision_cfg": {"image_size": SIZE, "patch_size": 4, "width": 96, "layers": 4, "head_width": 32},
+        "text_cfg": {
+            "context_length": CONTEXT_LENGTH,
+            "vocab_size": vocab_size,
+            "width": 96,
+            "heads": 3,
+            "layers": 3,
+        },
+    }
+
+
+def training_faces(settings: ClipTraining) -> list[tuple[list[Face], float]]:
+    """Ordinary faces, unseen kinds, and other styles, with their shares of a batch."""
+    first, second = settings.num_persons, settings.num_persons + settings.num_unseen
+    persons = [sample_face(seed) for seed in TRAIN_SEEDS[:first]]
+    unseen = [sample_face(seed, kinds=KINDS[1:], emotions=EMOTIONS) for seed in TRAIN_SEEDS[first:second]]
+    styled_seeds = TRAIN_SEEDS[second : second + settings.num_styled]
+    kinds = ("person",) * 9 + KINDS[1:]
+    styled = [sample_face(seed, kinds=kinds, styles=STYLED, emotions=EMOTIONS) for seed in styled_seeds]
+    return [(persons, 0.5), (unseen, 0.32), (styled, 0.18)]
+
+
+def train_clip(
+    out: Path,
+    settings: ClipTraining,
+    *,
+    pictures: Sequence[Pictures] | None = None,
+    log: Log = print,
+) -> open_clip.CLIP:
+    """Train from scratch; writes `out/clip` in open_clip's layout, with our `vocab.txt`."""
+    if pictures is None:
+        pictures = [
+            Pictures(faces, draw_faces(faces, num_processes=2), share)
+            for faces, share in training_faces(settings)
+        ]
+    tokenizer = WordTokenizer(vocabulary(), CONTEXT_LENGTH)
+    config = model_config(tokenizer.vocab_size)
+    model = _seeded_clip(config, settings.seed)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+    )
+    rng = np.random.default_rng(settings.seed)
+    generator = torch.Generator().manual_seed(settings.seed)
+    started_at = time.monotonic()
+    for step in range(settings.num_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _learning_rate_factor(step, settings)
+        loss = _batch_loss(model, tokenizer, pictures, settings.batch_size, rng, generator)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=math.log(MAX_SCALE))
+        if (step + 1) % 50 == 0:
+            per_step = (time.monotonic() - started_at) / (step + 1)
+            log(f"step {step + 1}/{settings.num_steps} loss {float(loss.detach()):.4f} {per_step:.3f} s/step")
+    save_clip(model, tokenizer, config, out / "clip")
+    return model.eval()
+
+
+def save_clip(
+    model: open_clip.CLIP, tokenizer: WordTokenizer, config: dict[str, object], folder: Path
+) -> None:
+    """Write config, weights and vocabulary; the weights appear last and whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    preprocess = {"size": SIZE, "mode": "RGB", "mean": MEAN, "std": STD, "interpolation": "bicubic"}
+    text = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / VOCABULARY_FILE).write_text("\n".join(tokenizer.words) + "\n", encoding="utf-8")
+    scratch = folder / (WEIGHTS_FILE + ".part")
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, scratch)
+    scratch.chmod(0o644)  # safetensors writes files that only their owner can read
+    scratch.replace(folder / WEIGHTS_FILE)
+
+
+def truth(captions: Sequence[Caption], faces: Sequence[Face]) -> Tensor:
+    """How much each caption says of each picture, 0 where it is false: (B faces, B captions)."""
+    shown = [frozenset(visible_labels(face).items()) for face in faces]
+    rows = [[1.0 + 2.0 * len(c.claims) if c.claims <= labels else 0.0 for c in captions] for labels in shown]
+    return torch.tensor(rows)
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, weights: Tensor, scale: Tensor) -> Tensor:
+    """Cross entropy in both directions against the normalised truth.
+
+    images, texts: (B, D) unit vectors; weights: (B, B) from `truth`; scale: the inverse temperature.
+    """
+    logits = scale * images @ texts.T  # (B images, B texts)
+    to_texts = F.cross_entropy(logits, weights / weights.sum(1, keepdim=True))
+    true = (weights > 0).float()
+    to_images = F.cross_entropy(logits.T, true.T / true.T.sum(1, keepdim=True))
+    return (to_texts + to_images) / 2
+
+
+def augment(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise, blur and a shift of colours, since the model also judges the soft P_t of a trajectory.
+
+    (B, 3, H, W) in [-1, 1]; each picture has its own strength, and a third stays as it was.
+    """
+    size = (x.shape[0], 1, 1, 1)
+    strength = (torch.rand(size, generator=generator) * 1.5 - 0.5).clamp(min=0)
+    blurred = F.avg_pool2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
+    amount = torch.rand(size, generator=generator) * strength
+    x = x + amount * (blurred - x)
+    colour = 1 + 0.1 * strength * torch.randn((x.shape[0], 3, 1, 1), generator=generator)
+    brightness = 0.1 * strength * torch.randn(size, generator=generator)
+    noise_level = 0.25 * strength * torch.rand(size, generator=generator)
+    noise = noise_level * torch.randn(x.shape, generator=generator)
+    return x * colour + brightness + noise
+
+
+def _batch_loss(
+    model: open_clip.CLIP,
+    tokenizer: WordTokenizer,
+    pictures: Sequence[Pictures],
+    batch_size: int,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> Tensor:
+    faces, pixels = _random_batch(pictures, batch_size, rng)
+    captions = [caption(face, rng) for face in faces]
+    images, texts, scale = model(augment(pixels, generator), tokenizer([c.text for c in captions]))
+    return contrastive_loss(images, texts, truth(captions, faces), scale)
+
+
+def _random_batch(
+    pictures: Sequence[Pictures], size: int, rng: np.random.Generator
+) -> tuple[list[Face], Tensor]:
+    """Faces and their pixels, (size, 3, 32, 32) in [-1, 1], in the shares that `pictures` say."""
+    counts = rng.multinomial(size, [source.share for source in pictures])
+    faces: list[Face] = []
+    pixels = []
+    for source, count in zip(pictures, counts, strict=True):
+        rows = rng.integers(len(source.faces), size=count)
+        faces.extend(source.faces[row] for row in rows)
+        pixels.append(source.pixels[rows])
+    return faces, to_unit_range(np.concatenate(pixels))
+
+
+def _seeded_clip(config: dict[str, object], seed: int) -> open_clip.CLIP:
+    # open_clip initialises from the global generator: fork it, so that nobody else's stream moves.
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return cast(open_clip.CLIP, open_clip.CLIP(**config))
+
+
+def _learning_rate_factor(step: int, settings: ClipTraining) -> float:
+    if step < settings.num_warmup_steps:
+        return (step + 1) / settings.num_warmup_steps
+    done = (step - settings.num_warmup_steps) / max(1, settings.num_steps - settings.num_warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * done))

@@ -1,0 +1,71 @@
+"""A trial's checkpoint: tensors as safetensors, the rest as JSON and PNG. No pickle."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+Row = dict[str, Any]
+
+_TENSORS, _PROGRESS = "state.safetensors", "progress.json"
+
+
+def save_state(
+    folder: Path,
+    editor: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data_order: torch.Generator,
+    progress: Row,
+    samples: list[Row],
+) -> None:
+    """Write the whole state of a training into a folder (which the caller makes appear atomically)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {f"editor.{name}": value for name, value in editor.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {
+            f"optimizer.{index}.{name}": torch.as_tensor(value)
+            for name, value in state.items()
+            if value is not None
+        }
+    tensors["data_order"] = data_order.get_state()
+    save_file(
+        {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()},
+        folder / _TENSORS,
+    )
+    text = json.dumps({"progress": progress, "samples": [_encoded(row) for row in samples]})
+    (folder / _PROGRESS).write_text(text, encoding="utf-8")
+
+
+def load_state(
+    folder: Path, editor: nn.Module, optimizer: torch.optim.Optimizer, data_order: torch.Generator
+) -> tuple[Row, list[Row]]:
+    """Put a saved state back; returns the progress and the sample rows gathered so far."""
+    tensors = load_file(folder / _TENSORS)
+    editor.load_state_dict(_under("editor.", tensors))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under("optimizer.", tensors).items():
+        index, key = name.split(".", 1)
+        moments.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    data_order.set_state(tensors["data_order"])
+    saved = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+    return saved["progress"], [_decoded(row) for row in saved["samples"]]
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _encoded(row: Row) -> Row:
+    """A sample row with its PNG bytes as text."""
+    image = row["image"]
+    return {**row, "image": {**image, "bytes": base64.b64encode(image["bytes"]).decode()}}
+
+
+def _decoded(row: Row) -> Row:
+    image = row["image"]
+    return {**row, "image": {**image, "bytes": base64.b64decode(image["bytes"])}}
