@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.config import ExecutionConfig
+from orchestrator.ledger import LedgerError
 
 if TYPE_CHECKING:
     from orchestrator.trial_queue import TrialQueue
@@ -140,6 +141,11 @@ class Guarded:
             function(*arguments)
         except Exception as error:
             self.errors.append(error)
+
+    @property
+    def is_useless_to_go_on(self) -> bool:
+        """Whether the ledger cannot be written: what trials do from here on would be lost."""
+        return any(isinstance(error, LedgerError) for error in self.errors)
 
     def raise_first(self) -> None:
         """Raise the first error that was kept, if any: it is ours and keeps its traceback."""

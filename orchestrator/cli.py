@@ -66,6 +66,11 @@ def parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="what there is to choose from")
     listing.add_argument("what", choices=LISTS, metavar="WHAT", help=", ".join(LISTS))
 
+    imported = commands.add_parser(
+        "import-editor", help="an editor of the public repositories -> safetensors"
+    )
+    _add_import(imported)
+
     pretrain = commands.add_parser("pretrain", help="train a built-in domain's models from scratch")
     pretrain.add_argument("domain", choices=("avatars",), metavar="DOMAIN", help="avatars")
     pretrain.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the models")
@@ -79,6 +84,21 @@ def parser() -> argparse.ArgumentParser:
 
 
 LISTS = ("spaces", "attributes", "domains", "editors", "metrics", "figures")
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=Path, metavar="FILE", help="a .pth checkpoint of either repository")
+    command.add_argument("--attribute", required=True, metavar="A", help="the edit it was trained for")
+    command.add_argument("--domain", default="celebahq", metavar="D", help="where (default: celebahq)")
+    command.add_argument("--out", type=Path, metavar="F", help="default: FILE with the ending .safetensors")
+    command.add_argument("--kind", metavar="K", help="which editor, where the weights do not tell")
+    command.add_argument(
+        "--num-heads", type=_positive, metavar="N", help="attention heads; never in the weights"
+    )
+    for name in ("temporal", "norm", "activation"):
+        command.add_argument(f"--{name}", metavar="X", help="default: as published")
+    command.add_argument("--t-edit", type=int, metavar="T", help="the edit acts while t >= T")
+    command.add_argument("--num-train-steps", type=_positive, metavar="N", help="steps it was trained with")
 
 
 def _add_space(command: argparse.ArgumentParser) -> None:

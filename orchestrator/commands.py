@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.prompt import Confirm
 
-from orchestrator import doctor, listing, planning, status
+from orchestrator import doctor, importing, listing, planning, status
 from orchestrator.backend import BackendError
 from orchestrator.config import ConfigError, Space, SpaceConfig
 from orchestrator.launch import Study, open_study
@@ -19,6 +19,7 @@ from orchestrator.loading import load_space
 from orchestrator.runner import Outcome, RunOptions, run_missing
 from orchestrator.worker import log_path
 from trainables.domains import DomainError
+from trainables.editor_file import EditorFileError
 
 BAD_INPUT = 2
 LONG_SECONDS = 3600.0
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace, command_line: str) -> int:
     console = Console(soft_wrap=False)
     try:
         return COMMANDS[options.command](options, console, command_line)
-    except (ConfigError, LedgerError, BackendError, DomainError) as error:
+    except (ConfigError, LedgerError, BackendError, DomainError, EditorFileError) as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
@@ -101,6 +102,13 @@ def list_command(options: argparse.Namespace, console: Console, command_line: st
     return 0
 
 
+def import_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Convert a published editor."""
+    for line in importing.convert(options):
+        say(console, line)
+    return 0
+
+
 def pretrain_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Train the built-in domain's models from scratch."""
     from trainables.pretrain import pretrain_avatars
@@ -126,6 +134,7 @@ COMMANDS: dict[str, Command] = {
     "status": status_command,
     "report": report_command,
     "list": list_command,
+    "import-editor": import_command,
     "pretrain": pretrain_command,
     "doctor": doctor_command,
 }

@@ -5,7 +5,7 @@ import math
 import os
 import statistics
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from trainables.diffusion import training_timesteps
 
 if TYPE_CHECKING:
     from orchestrator.launch import Standing, Study
+
+BYTES_OF_A_WEIGHT = 4
 
 Kind = tuple[str, str]
 """Domain and editor kind: trials alike in both cost alike per image and timestep."""
@@ -59,9 +61,11 @@ class Price:
     """CPU core hours, or GPU hours where trials use one."""
     num_bytes: int | None
     num_measured: int
-    """Finished trials this rests on."""
+    """Finished trials this rests on; pilots count too."""
     unmeasured: tuple[str, ...] = ()
     """Cells whose domain and editor kind no finished trial has had here."""
+    num_pilots: int = 0
+    """How many of `num_measured` are pilots: a few steps each, timed for this price."""
 
 
 def price(plan: Plan, done: Collection[str], throughput: Throughput, execution: ExecutionConfig) -> Price:
@@ -98,7 +102,37 @@ def study_price(study: "Study", now: "Standing") -> Price | None:
     if len(now.done) == len(study.plan.trials):
         return None
     execution = study.space.config.execution
-    return price(study.plan, now.done, measured(study.folder.parent, device_of(execution)), execution)
+    throughput = measured(study.folder.parent, device_of(execution))
+    pilots = piloted(study.plan, now.done, throughput, device_of(execution))
+    found = price(study.plan, now.done, {**throughput, **pilots}, execution)
+    return replace(found, num_pilots=len(pilots))
+
+
+def piloted(
+    plan: Plan, done: Collection[str], throughput: Throughput, device: str
+) -> dict[Kind, Sequence[Measured]]:
+    """A pilot of every kind of trial that is missing and was never measured here: seconds of work each.
+
+    Nothing where this machine cannot tell: without the GPU that trials are to use, or the domain's files.
+    """
+    missing = {kind_of(trial.config): trial.config for trial in plan.trials if trial.signature not in done}
+    unknown = {kind: config for kind, config in missing.items() if not throughput.get(kind)}
+    found = {kind: _pilot(config, device) for kind, config in unknown.items()}
+    return {kind: [rates] for kind, rates in found.items() if rates is not None}
+
+
+def _pilot(config: CellConfig, device: str) -> Measured | None:
+    import torch
+
+    from trainables.pilot import pilot
+
+    if device == "cuda" and not torch.cuda.is_available():
+        return None
+    try:
+        rates = pilot(config, device)
+    except Exception:  # Whatever is wrong will be told by the trial itself; a price is only a courtesy.
+        return None
+    return Measured(rates.train, rates.sample, BYTES_OF_A_WEIGHT * rates.num_parameters)
 
 
 def measured(results: Path, device: str) -> dict[Kind, list[Measured]]:
@@ -119,11 +153,13 @@ def price_lines(price: Price) -> list[str]:
             return ["price: unknown: no trial has been measured here yet"]
         return [f"price: unknown: no trial like {', '.join(price.unmeasured)} has been measured here yet"]
     hours = "GPU hours" if price.device == "cuda" else "CPU core hours"
-    trials = "1 finished trial" if price.num_measured == 1 else f"{price.num_measured} finished trials"
+    num_finished = price.num_measured - price.num_pilots
+    trials = "1 finished trial" if num_finished == 1 else f"{num_finished} finished trials"
+    basis = "by a pilot of a few steps here" if num_finished == 0 else f"by {trials} here"
     return [
         f"price: about {duration(price.seconds)} ({duration(price.seconds_low)} to "
         f"{duration(price.seconds_high)}), {price.num_parallel} at a time, {price.device_hours:.2g} {hours}, "
-        f"{(price.num_bytes or 0) / 1e6:.2g} MB; by {trials} here"
+        f"{(price.num_bytes or 0) / 1e6:.2g} MB; {basis}"
     ]
 
 

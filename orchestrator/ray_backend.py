@@ -9,23 +9,25 @@ import logging
 import math
 import os
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Ray reads these while it is imported, or hands them to the processes it starts.
+# Ray reads these while it is imported.
 os.environ.update(
     {
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # else a trial that asks for no GPU sees them all
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no result files: our callback is the only record
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # Tune's own state is never used
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # else a trial that asks for no GPU sees them all
         "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray prints these on the driver even when told to log nothing there; our notes say it shorter.
@@ -54,6 +56,9 @@ if TYPE_CHECKING:
     from trainables.trajectories import PreparationTask
 
 POLL_SECONDS = 0.1
+CONNECT_SECONDS = 10.0
+WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")
+"""What workers need, too; those of a running cluster were not started by this process."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,8 @@ class RayBackend:
         if queue.is_finished:
             return
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_num_slots(self._settings, len(queue.tasks)))
-        self._tuner(queue, callback).fit()
+        with suppress(LeaveTune):
+            self._tuner(queue, callback).fit()
         callback.guard.raise_first()
         callback.report_unaccounted()
 
@@ -162,13 +168,15 @@ class RayBackend:
         code.mkdir()
         copy_packages(code, self._options.extra_modules)
         address = self._options.address or os.environ.get("RAY_ADDRESS") or "local"
+        _check_address(address)
         is_local = address == "local"
+        environment = {name: os.environ[name] for name in WORKER_ENVIRONMENT}
         try:
             ray.init(
                 address=address,
                 num_cpus=self._options.num_cpus if is_local else None,
                 include_dashboard=False if is_local else None,
-                runtime_env={"working_dir": str(code)},
+                runtime_env={"working_dir": str(code), "env_vars": environment},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
@@ -231,11 +239,15 @@ class TuneTrial(tune.Trainable):
         return {"step": step, "done": step.record is not None}
 
 
+class LeaveTune(BaseException):
+    """Ends Tune's loop without its clean-up, which waits for running trials; ours stops them at once."""
+
+
 class ObserverCallback(tune.Callback):
     """Tells the queue and the observer what Tune reports.
 
-    Tune calls it inside its control loop: errors are kept for afterwards, and the one thing that may
-    leave the loop is Interrupted, between two of its steps.
+    Tune calls it inside its control loop: errors are kept for afterwards, and all that may
+    leave the loop, between two of its steps, are Interrupted and LeaveTune.
     """
 
     def __init__(self, queue: TrialQueue, observer: Observer, signals: SignalWatch) -> None:
@@ -249,8 +261,10 @@ class ObserverCallback(tune.Callback):
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """The safe place to stop."""
+        """The safe place to stop, for a signal or when nothing can be recorded any more."""
         self._signals.check()
+        if self.guard.is_useless_to_go_on:
+            raise LeaveTune
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has taken the trial."""
@@ -345,6 +359,22 @@ def _nodes() -> list[dict[str, float]]:
     """What each living machine of the cluster offers."""
     nodes = ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
     return [node["Resources"] for node in nodes if node["Alive"]]
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself goes on trying for longer than eight minutes."""
+    if address.startswith("ray://"):
+        raise BackendError(
+            f"{address} is a Ray Client address; run this on a machine of the cluster with --address auto, "
+            "or give the address of the head node itself, such as 10.0.0.1:6379"
+        )
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise BackendError(_why_not_connected(address, error)) from error
 
 
 def _why_not_connected(address: str, error: Exception) -> str:

@@ -59,6 +59,6 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summarise: Summarise) 
 
     def load_text(text: str, **options: object) -> Space:
         Path("space.yaml").write_text(text, encoding="utf-8")
-        return load_space("space.yaml", **{"summarise": summarise, **options})  # type: ignore[arg-type]
+        return load_space("space.yaml", **{"summarise": summarise, **options})
 
     return load_text

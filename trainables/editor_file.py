@@ -17,6 +17,7 @@ from trainables.editors import EditorSettings, on_meta
 
 FORMAT = "asyrp-sweep editor"
 FORMAT_VERSION = "1"
+HEADER = "asyrp_sweep"
 
 
 class EditorFileError(Exception):
@@ -45,13 +46,15 @@ def save_editor(
     path: Path, editor: nn.Module, config: CellConfig, shape: BottleneckShape, extra: Mapping[str, str]
 ) -> None:
     """Write the weights and all that is needed to build and apply them again; the file appears whole."""
-    metadata = {
+    header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "config": config.model_dump_json(),
         "shape": json.dumps(shape._asdict()),
         "extra": json.dumps(dict(extra)),
     }
+    # One key: safetensors writes several in an order of its own, and equal editors must be equal bytes.
+    metadata = {HEADER: json.dumps(header)}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     weights = {name: value.detach().cpu().contiguous() for name, value in editor.state_dict().items()}
@@ -117,6 +120,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             names: list[str] = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            return {name: file.get_tensor(name) for name in names}, header
+    except (OSError, SafetensorError, ValueError) as error:
         raise EditorFileError(f"{path} cannot be read as safetensors: {error}") from error

@@ -61,10 +61,8 @@ class Objective:
 
 def build_optimizer(settings: OptimizerConfig, editor: nn.Module) -> torch.optim.Optimizer:
     """The optimizer of an editor's weights; `learning_rate_at` sets its rate before every step."""
-    kinds = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
-    return kinds[settings.kind](
-        editor.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    kind = torch.optim.SGD if settings.kind == "sgd" else torch.optim.AdamW
+    return kind(editor.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
 def learning_rate_at(settings: OptimizerConfig, epoch: int, done: float) -> float:

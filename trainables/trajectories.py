@@ -8,7 +8,7 @@ Legend: B images, T trained timesteps, C channels, H x W pixels in [-1, 1], D CL
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -24,12 +24,12 @@ from trainables.domains import Domain, domain_image_ids, domain_summary, load_do
 from trainables.domains.images import Split
 
 IMAGES_PER_TASK = 8
-"""Images of one preparation task: large enough to batch, small enough that a kill loses seconds."""
+"""Images of one preparation task: enough to be worth a worker's call, few enough to share the work evenly."""
 
 
 @dataclass(frozen=True)
 class PreparationTask:
-    """A batch of images to invert; plain data, so it can travel to a worker."""
+    """Some images to invert; plain data, so it can travel to a worker."""
 
     domain: str
     fingerprint: str
@@ -109,7 +109,7 @@ def preparation_tasks(config: CellConfig, cache_dir: Path) -> list[PreparationTa
     """The tasks still to run before trials of this configuration can start; none when all is cached."""
     tasks = []
     for split in ("train", "test"):
-        whole = _split_task(config, split)  # type: ignore[arg-type]  # mypy widens the loop's literal
+        whole = _split_task(config, split)
         missing = [i for i in whole.image_ids if not _covers(_path(cache_dir, whole, i), whole.lowest_t)]
         for start in range(0, len(missing), IMAGES_PER_TASK):
             chunk = tuple(missing[start : start + IMAGES_PER_TASK])
@@ -119,32 +119,32 @@ def preparation_tasks(config: CellConfig, cache_dir: Path) -> list[PreparationTa
 
 @torch.no_grad()
 def run_preparation(task: PreparationTask, cache_dir: Path, device: str = "cpu") -> None:
-    """Invert, reconstruct and cache a batch of images. Idempotent; each image's file appears whole or not at all."""
+    """Invert, reconstruct and cache images. Idempotent; each image's file appears whole or not at all."""
     domain = load_domain(task.domain, device)
-    missing = [i for i in task.image_ids if not _covers(_path(cache_dir, task, i), task.lowest_t)]
-    if not missing:
-        return
-    for image_id, tensors in _prepared(domain, task, missing):
-        kept_from = "1000" if task.lowest_t is None else str(task.lowest_t)
-        _write(_path(cache_dir, task, image_id), tensors, {"lowest_t": kept_from})
+    kept_from = "1000" if task.lowest_t is None else str(task.lowest_t)
+    for image_id in task.image_ids:
+        path = _path(cache_dir, task, image_id)
+        if not _covers(path, task.lowest_t):
+            _write(path, _prepared(domain, task, image_id), {"lowest_t": kept_from})
 
 
-def _prepared(
-    domain: Domain, task: PreparationTask, image_ids: list[str]
-) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Each image's cached tensors, computed in one batch."""
-    original = domain.load_images(image_ids)
+def _prepared(domain: Domain, task: PreparationTask, image_id: str) -> dict[str, Tensor]:
+    """An image's cached tensors, without a batch axis.
+
+    One image at a time: in a batch, its last bits would depend on who shares it, and a preparation that was killed
+    and taken up again would not give the same trials.
+    """
+    original = domain.load_images([image_id])
     x_T = invert(domain.diffusion, original, timestep_sequence(task.num_inversion_steps))
-    batch = {"original": original, "x_T": x_T, "embedding": domain.clip.image(original)}
+    found = {"original": original, "x_T": x_T, "embedding": domain.clip.image(original)}
     if task.lowest_t is None:
-        batch["reconstruction"] = generate(domain.diffusion, x_T, timestep_sequence(task.num_sample_steps))
+        found["reconstruction"] = generate(domain.diffusion, x_T, timestep_sequence(task.num_sample_steps))
     else:
         steps = list(unedited_trajectory(domain.diffusion, x_T, timestep_sequence(task.num_sample_steps)))
-        batch["p_t"] = torch.stack([step.p_t for step in steps if step.t >= task.lowest_t], dim=1)
-        batch["eps_first"] = steps[0].eps
-        batch["reconstruction"] = steps[-1].p_t  # the last step ends at P_t of the lowest t
-    for row, image_id in enumerate(image_ids):
-        yield image_id, {name: tensor[row].contiguous().cpu() for name, tensor in batch.items()}
+        found["p_t"] = torch.stack([step.p_t for step in steps if step.t >= task.lowest_t], dim=1)
+        found["eps_first"] = steps[0].eps
+        found["reconstruction"] = steps[-1].p_t  # the last step ends at P_t of the lowest t
+    return {name: tensor[0].contiguous().cpu() for name, tensor in found.items()}
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -162,11 +162,17 @@ def _source(frames: StudyFrames, config: Config) -> _Source:
     own = frames.samples[frames.samples["seed"] == seed]
     edits = own[own["kind"] == "edit"]
     # Ids come from any seed, so that a failed first seed still shows which images are missing.
-    images = list(dict.fromkeys(frames.samples["image_id"]))[: config.images]
+    images = _shared_images(frames.samples)[: config.images]
     kept = frames.samples[frames.samples["kind"] == "edit"].groupby("strength")["epoch"].nunique()
     strength = float(kept[kept == kept.max()].index.max()) if len(kept) else 1.0
     references = frames.samples[frames.samples["kind"] != "edit"]
     return _Source(frames, seed, edits, references, images, strength)
+
+
+def _shared_images(samples: pd.DataFrame) -> list[str]:
+    """Image ids, those that most cells show first: cells of different attributes leave different faces out."""
+    num_cells = samples.groupby("image_id", sort=False)["cell"].nunique()
+    return [str(image) for image in num_cells.sort_values(ascending=False, kind="stable").index]
 
 
 def _values(source: _Source, config: Config, name: str) -> list[Any]:

@@ -97,30 +97,55 @@ def observer() -> RecordingObserver:
     return RecordingObserver()
 
 
-@pytest.fixture(autouse=True)
-def fake_trials_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(HERE))
+@pytest.fixture(scope="module")
+def new_observer() -> type[RecordingObserver]:
+    """For fixtures of a module; tests take `observer`."""
+    return RecordingObserver
+
+
+@pytest.fixture(autouse=True, scope="session")
+def fake_trials_importable() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(HERE))
+        yield
+
+
+def task_of(signature: str = "a", seed: int = 0, epochs: int = 2, parent: str | None = None) -> TrialTask:
+    config = {**CONFIG, "training": {"epochs": epochs}}
+    return TrialTask(signature, 1, f"cell-{signature}", seed, {"axis": signature}, config, parent, epochs)
+
+
+def settings_in(folder: Path) -> Callable[..., WorkerSettings]:
+    def make(trial: str = "FakeTrial", **execution: Any) -> WorkerSettings:
+        for name in ("study", "cache"):
+            (folder / name).mkdir(exist_ok=True)
+        return WorkerSettings(
+            folder / "study", folder / "cache", f"fake_trials:{trial}", ExecutionConfig(**execution)
+        )
+
+    return make
 
 
 @pytest.fixture
 def make_task() -> Callable[..., TrialTask]:
-    def make(signature: str = "a", seed: int = 0, epochs: int = 2, parent: str | None = None) -> TrialTask:
-        config = {**CONFIG, "training": {"epochs": epochs}}
-        return TrialTask(signature, 1, f"cell-{signature}", seed, {"axis": signature}, config, parent, epochs)
+    return task_of
 
-    return make
+
+@pytest.fixture(scope="module")
+def new_task() -> Callable[..., TrialTask]:
+    """For fixtures of a module."""
+    return task_of
 
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Callable[..., WorkerSettings]:
-    def make(trial: str = "FakeTrial", **execution: Any) -> WorkerSettings:
-        for folder in ("study", "cache"):
-            (tmp_path / folder).mkdir(exist_ok=True)
-        return WorkerSettings(
-            tmp_path / "study", tmp_path / "cache", f"fake_trials:{trial}", ExecutionConfig(**execution)
-        )
+    return settings_in(tmp_path)
 
-    return make
+
+@pytest.fixture(scope="module")
+def new_settings(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., WorkerSettings]:
+    """For fixtures of a module."""
+    return settings_in(tmp_path_factory.mktemp("module"))
 
 
 @pytest.fixture

@@ -129,24 +129,15 @@ class DivergingTrial(FakeTrial):
         return super().step()
 
 
-class OnceKilledTrial(FakeTrial):
-    """Its worker is killed, as the kernel would for want of memory, the first time it begins epoch 3."""
+class MixedTrial(FailingTrial):
+    """Also loses workers, as to the kernel for want of memory: seed 10's once, before epoch 3; seed 11's always."""
 
     def step(self) -> dict[str, float]:
-        """Train one epoch, unless this is the moment."""
+        """Train one epoch, fail, or die."""
         witness = self.cache_dir / f"killed-{self.seed}"
-        if self.epoch == 2 and not witness.exists():
+        if self.seed == 11 or (self.seed == 10 and self.epoch == 2 and not witness.exists()):
             witness.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().step()
-
-
-class AlwaysKilledTrial(FakeTrial):
-    """Its worker is killed every time."""
-
-    def step(self) -> dict[str, float]:
-        """Die."""
-        os.kill(os.getpid(), signal.SIGKILL)
         return super().step()
 
 
@@ -156,7 +147,8 @@ class BlockedTrial(FakeTrial):
     def step(self) -> dict[str, float]:
         """Train one epoch once it is allowed."""
         if self.seed >= 2 and self.epoch == 1:
-            (self.cache_dir / f"blocked-{self.seed}").touch()
+            rate = self.config.training.optimizer.learning_rate
+            (self.cache_dir / f"blocked-{self.seed}-{rate}").touch()
             while not (self.cache_dir / "go").exists():
                 threading.Event().wait(0.05)
         return super().step()

@@ -14,7 +14,9 @@ from orchestrator.loading import load_space
 from orchestrator.runner import RunOptions, run_missing
 
 REPOSITORY = Path(__file__).parent.parent.parent
+DATA = REPOSITORY.parent / "shared" / "data" / "official_checkpoints"
 HELP = Path(__file__).parent / "help"
+COMMANDS = ("run", "plan", "status", "report", "list", "import-editor", "pretrain", "doctor")
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -36,7 +38,7 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 @pytest.fixture
 def finished(space_file: Path, tmp_path: Path, display: Any) -> Path:
     """The test space with one of its four trials failed."""
-    study = open_study(load_space(space_file, seeds="1,2"), tmp_path / "results")
+    study = open_study(load_space(space_file, seeds="0,1"), tmp_path / "results")
     run_missing(study, RunOptions(inline=True, trial_class="fake_trials:FailingTrial"), display)
     return study.folder
 
@@ -153,6 +155,39 @@ def test_every_list_has_entries_and_fits(command: Command, what: str) -> None:
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")
+def test_a_published_editor_is_imported(command: Command, tmp_path: Path) -> None:
+    from trainables.editor_file import load_editor
+
+    file = str(DATA / "smiling_ddpm_celebahq.pth")
+    out = tmp_path / "smiling.safetensors"
+
+    code, text, _ = command(
+        "import-editor", file, "--attribute", "smiling", "--t-edit", "513", "--out", str(out)
+    )
+
+    assert code == 0
+    assert "conv, for a bottleneck of 512 x 8 x 8" in text
+    assert "assumed, for the weights do not tell: " in text
+    config = load_editor(out).metadata.config
+    assert (config.domain, config.attribute, config.training.t_edit) == ("celebahq", "smiling", 513)
+
+
+def test_an_import_with_wrong_names_says_which(command: Command) -> None:
+    code, _, err = command("import-editor", "x.pth", "--attribute", "smilling", "--domain", "celeba")
+
+    assert code == 2
+    assert "did you mean smiling?" in err
+    assert "did you mean celebahq?" in err
+
+
+def test_an_import_of_something_else_says_so(command: Command, space_file: Path) -> None:
+    code, _, err = command("import-editor", str(space_file), "--attribute", "smiling")
+
+    assert code == 2
+    assert "cannot be read as a checkpoint" in err
+
+
 def test_the_doctor_names_versions_and_storage(command: Command) -> None:
     code, out, _ = command("doctor")
 
@@ -184,7 +219,7 @@ def test_help_answers_without_torch_or_ray() -> None:
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse words its help by the Python version")
-@pytest.mark.parametrize("name", ["", "run", "plan", "status", "report", "list", "pretrain", "doctor"])
+@pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_the_help_is_the_one_on_file(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
-"""On a real Ray cluster that the tests share; see `ray_cluster` in conftest."""
+"""On a real Ray cluster that the tests share (`ray_cluster` in conftest); one launch answers most of them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from orchestrator.backend import BackendError, PreparationFailed, TrialTask, WorkerSettings
 from orchestrator.interrupts import SignalWatch
+from orchestrator.ledger import LedgerError
 from orchestrator.ray_backend import ObserverCallback, QueueSearcher, RayBackend, RayOptions
 from orchestrator.trial_queue import TrialQueue
 
@@ -17,91 +19,131 @@ Recording = Any  # conftest's RecordingObserver
 FAKE_TRIALS = Path(__file__).with_name("fake_trials.py")
 
 
-def run(address: str, settings: WorkerSettings, tasks: list[TrialTask], observer: Recording) -> TrialQueue:
-    queue = TrialQueue(tasks)
-    with RayBackend(settings, RayOptions(address, extra_modules=(FAKE_TRIALS,))) as backend:
-        backend.run(queue, observer)
-    return queue
+@dataclass(frozen=True)
+class Launch:
+    """A launch that has ended."""
+
+    observer: Recording
+    queue: TrialQueue
+    study: Path
+    left_by_tune: bool
 
 
-def test_every_trial_runs_once_in_few_processes(
-    ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording
-) -> None:
-    tasks = [make_task(f"t{seed}", seed) for seed in range(6)]
-
-    queue = run(ray_cluster, make_settings(), tasks, observer)
-
-    assert observer.statuses == {task.signature: "done" for task in tasks}
-    assert sorted(observer.started) == sorted(observer.statuses)
-    assert sorted(observer.epochs) == [(task.signature, epoch) for task in tasks for epoch in (1, 2)]
-    assert len({record["provenance"]["process"] for record in observer.records}) <= 2
-    assert queue.is_finished
-
-
-def test_a_child_runs_after_its_parent(
-    ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording
-) -> None:
+@pytest.fixture(scope="module")
+def mixed(ray_cluster: str, new_observer: Any, new_task: Make, new_settings: Settings) -> Launch:
+    """Every way a trial can end, at once: see `MixedTrial` for what the seeds do."""
     tasks = [
-        make_task("child", parent="parent"),
-        make_task("parent"),
-        make_task("grandchild", parent="child"),
+        new_task("child", 20, parent="parent"),
+        new_task("parent", 21),
+        new_task("grandchild", 22, parent="child"),
+        *(new_task(f"fails{seed}", seed) for seed in (1, 2, 3)),
+        new_task("child of fails1", 23, parent="fails1"),
+        new_task("killed once", 10, epochs=4),
+        new_task("killed always", 11),
+        new_task("child of killed", 24, parent="killed always"),
     ]
+    observer, queue, settings = new_observer(), TrialQueue(tasks), new_settings("MixedTrial", max_retries=1)
+    with RayBackend(settings, RayOptions(ray_cluster, extra_modules=(FAKE_TRIALS,))) as backend:
+        folder = backend._folder
+        backend.run(queue, observer)
+    assert folder is not None
+    return Launch(observer, queue, settings.study_folder, folder.exists())
 
-    run(ray_cluster, make_settings(), tasks, observer)
 
-    assert list(observer.statuses) == ["parent", "child", "grandchild"]
+def test_every_trial_ends_exactly_once(mixed: Launch) -> None:
+    ended = [record["signature"] for record in mixed.observer.records]
+    ended += [*mixed.observer.lost, *mixed.observer.skipped]
+
+    assert sorted(ended) == sorted(mixed.queue.tasks)
+    assert mixed.queue.is_finished
 
 
-def test_failing_trials_end_in_records_and_stop_no_other(
+def test_parents_run_before_their_children(mixed: Launch) -> None:
+    chain = [name for name, state in mixed.observer.statuses.items() if state == "done"]
+
+    assert [name for name in chain if name != "killed once"] == ["parent", "child", "grandchild"]
+
+
+def test_every_epoch_is_told_once(mixed: Launch) -> None:
+    assert [epoch for name, epoch in mixed.observer.epochs if name == "parent"] == [1, 2]
+
+
+def test_processes_are_used_again(mixed: Launch) -> None:
+    """Two CPUs, a worker lost three times: five processes at most for eight trials that ended by themselves."""
+    assert len({record["provenance"]["process"] for record in mixed.observer.records}) <= 5
+
+
+def test_failing_trials_end_in_records_and_are_not_retried(mixed: Launch) -> None:
+    reasons = {record["signature"]: record["reason"] for record in mixed.observer.records if record["reason"]}
+
+    assert reasons == {
+        "fails1": "the loss is NaN in epoch 1",
+        "fails2": "ValueError: nothing works",
+        "fails3": "out of memory: MemoryError()",
+    }
+    assert not any("fails" in note for note in mixed.observer.notes)
+
+
+def test_children_of_failed_trials_are_skipped_with_the_reason(mixed: Launch) -> None:
+    skipped = mixed.observer.skipped
+
+    assert skipped["child of fails1"] == "its parent cell-fails1 failed: the loss is NaN in epoch 1"
+    assert skipped["child of killed"].startswith(
+        "its parent cell-killed always failed: its worker died 2 times"
+    )
+
+
+def test_a_trial_whose_worker_was_killed_resumes_in_another(mixed: Launch, weights: Any) -> None:
+    [record] = [record for record in mixed.observer.records if record["signature"] == "killed once"]
+
+    assert [epoch for name, epoch in mixed.observer.epochs if name == "killed once"] == [1, 2, 3, 4]
+    assert record["notes"] == ["resumed after epoch 2"]
+    assert weights(mixed.study, "killed once") == [10_000, 10_001, 10_002, 10_003]
+    assert any("the worker of cell-killed once seed 10 died" in note for note in mixed.observer.notes)
+
+
+def test_a_trial_whose_workers_keep_dying_is_lost_with_a_reason(mixed: Launch) -> None:
+    assert mixed.observer.lost.keys() == {"killed always"}
+    assert mixed.observer.lost["killed always"].startswith("its worker died 2 times: ")
+
+
+def test_nothing_of_tune_is_kept(mixed: Launch) -> None:
+    assert not mixed.left_by_tune
+    assert {path.name for path in mixed.study.iterdir()} == {"ledger", "logs", "editors", "checkpoints"}
+
+
+def test_an_observer_that_fails_stops_no_trial_and_is_heard_afterwards(
     ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording
 ) -> None:
-    tasks = [make_task(f"t{seed}", seed) for seed in (1, 2, 3, 4)] + [make_task("child", parent="t1")]
+    def fail(record: Any) -> None:
+        if record["signature"] == "a":
+            raise OSError("disk full")
+        observer.records.append(record)
 
-    run(ray_cluster, make_settings("FailingTrial"), tasks, observer)
+    observer.on_finished = fail
+    options = RayOptions(ray_cluster, extra_modules=(FAKE_TRIALS,))
 
-    assert observer.statuses == {"t1": "failed", "t2": "failed", "t3": "failed", "t4": "done"}
-    assert observer.skipped == {"child": "its parent cell-t1 failed: the loss is NaN in epoch 1"}
-    assert observer.notes == []  # A trial's own failure is no reason to try another worker.
+    with RayBackend(make_settings(), options) as backend, pytest.raises(OSError, match="disk full"):
+        backend.run(TrialQueue([make_task("a"), make_task("b")]), observer)
 
-
-def test_a_killed_worker_is_replaced_and_the_trial_resumed(
-    ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording, weights: Any
-) -> None:
-    settings = make_settings("OnceKilledTrial")
-
-    run(ray_cluster, settings, [make_task("a", epochs=4)], observer)
-
-    assert observer.statuses == {"a": "done"}
-    assert observer.epochs == [("a", 1), ("a", 2), ("a", 3), ("a", 4)]
-    assert observer.records[0]["notes"] == ["resumed after epoch 2"]
-    assert weights(settings.study_folder, "a") == [0, 1, 2, 3]
-    assert "the worker of cell-a seed 0 died" in observer.notes[0]
+    assert list(observer.statuses) == ["b"]
 
 
-def test_a_trial_whose_workers_keep_dying_is_lost_with_a_reason(
+def test_a_ledger_that_cannot_be_written_ends_the_launch_soon(
     ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording
 ) -> None:
-    tasks = [make_task("a"), make_task("child", parent="a")]
+    def fail(record: Any) -> None:
+        observer.records.append(record)
+        raise LedgerError("no space left on the disk")
 
-    run(ray_cluster, make_settings("AlwaysKilledTrial", max_retries=1), tasks, observer)
+    observer.on_finished = fail
+    tasks = [make_task(f"t{seed}", seed) for seed in range(40)]
+    options = RayOptions(ray_cluster, extra_modules=(FAKE_TRIALS,))
 
-    assert observer.lost["a"].startswith("its worker died 2 times: ")
-    assert "its parent cell-a failed" in observer.skipped["child"]
-    assert len(observer.notes) == 1
+    with RayBackend(make_settings(), options) as backend, pytest.raises(LedgerError, match="no space left"):
+        backend.run(TrialQueue(tasks), observer)
 
-
-def test_a_trial_larger_than_any_machine_is_refused(ray_cluster: str, make_settings: Settings) -> None:
-    backend = RayBackend(make_settings(cpus_per_trial=64), RayOptions(ray_cluster))
-
-    with pytest.raises(BackendError, match=r"asks for 64 CPUs.*at most 2 CPUs"), backend:
-        pass
-
-
-def test_a_missing_gpu_is_refused_before_anything_runs(ray_cluster: str, make_settings: Settings) -> None:
-    backend = RayBackend(make_settings(gpus_per_trial=0.5), RayOptions(ray_cluster))
-
-    with pytest.raises(BackendError, match=r"0\.5 GPUs.*No trial was started"), backend:
-        pass
+    assert len(observer.records) < len(tasks)
 
 
 def test_a_preparation_that_fails_says_why(
@@ -118,42 +160,29 @@ def test_a_preparation_that_fails_says_why(
         backend.prepare([task], observer)
 
 
-def test_an_observer_that_fails_stops_no_trial_and_is_heard_afterwards(
-    ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording
+@pytest.mark.parametrize(
+    ("execution", "message"),
+    [
+        ({"cpus_per_trial": 64}, r"asks for 64 CPUs.*at most 2 CPUs.*No trial was started"),
+        ({"gpus_per_trial": 0.5}, r"asks for 1 CPUs and 0\.5 GPUs.*0 GPUs"),
+    ],
+)
+def test_a_trial_larger_than_any_machine_is_refused(
+    ray_cluster: str, make_settings: Settings, execution: dict[str, float], message: str
 ) -> None:
-    def fail(record: Any) -> None:
-        if record["signature"] == "a":
-            raise OSError("disk full")
-        observer.records.append(record)
+    backend = RayBackend(make_settings(**execution), RayOptions(ray_cluster))
 
-    observer.on_finished = fail
-
-    with pytest.raises(OSError, match="disk full"):
-        run(ray_cluster, make_settings(), [make_task("a"), make_task("b")], observer)
-
-    assert list(observer.statuses) == ["b"]
-
-
-def test_nothing_of_tune_is_kept(
-    ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording, tmp_path: Path
-) -> None:
-    settings = make_settings()
-
-    with RayBackend(settings, RayOptions(ray_cluster, extra_modules=(FAKE_TRIALS,))) as backend:
-        folder = backend._folder
-        backend.run(TrialQueue([make_task("a")]), observer)
-
-    assert folder is not None
-    assert not folder.exists()
-    kept = {path.name for path in settings.study_folder.iterdir()}
-    assert kept == {"ledger", "logs", "editors", "checkpoints"}
+    with pytest.raises(BackendError, match=message), backend:
+        pass
 
 
 def test_the_searcher_never_waits_for_nothing(make_task: Make) -> None:
     queue = TrialQueue([make_task("a"), make_task("child", parent="a")])
     searcher = QueueSearcher(queue)
 
-    assert searcher.suggest("1")["_signature"] == "a"
+    first = searcher.suggest("1")
+    assert isinstance(first, dict)
+    assert first["_signature"] == "a"
     assert searcher.suggest("2") is None
     queue.mark_failed("a", "NaN")
     assert searcher.suggest("3") == QueueSearcher.FINISHED

@@ -73,7 +73,9 @@ def test_celebahq_says_which_variable_to_set(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("CELEBAHQ", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    with pytest.raises(DomainError, match=r"set that environment variable|Download it where there is a network"):
+    with pytest.raises(
+        DomainError, match=r"set that environment variable|Download it where there is a network"
+    ):
         domain_summary("celebahq")
 
 

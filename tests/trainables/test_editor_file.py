@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from trainables.backbones.shapes import BottleneckShape
 from trainables.config import CellConfig
-from trainables.editor_file import EditorFileError, load_editor, save_editor
+from trainables.editor_file import HEADER, EditorFileError, load_editor, save_editor
 
 SHAPE = BottleneckShape(32, 4, 4, 16)
 
@@ -37,7 +37,7 @@ def rewrite(path: Path, drop: str | None = None, **metadata: str) -> None:
     weights = load_file(path)
     if drop is not None:
         del weights[drop]
-    save_file(weights, path, metadata={**header, **metadata})
+    save_file(weights, path, metadata={HEADER: json.dumps({**header, **metadata})})
 
 
 def test_an_editor_comes_back_with_everything_it_was_trained_with(tmp_path: Path) -> None:

@@ -186,7 +186,8 @@ def test_a_pipeline_folder_gives_its_weights_and_its_schedule(tmp_path: Path, sc
     model = FrozenDiffusion.from_folder(tmp_path)
 
     x_t = images_for(unet)
-    assert torch.equal(model.split(x_t, 5), unet(x_t, 5).sample)
+    # To rounding only: a frozen model keeps its weights in another memory format.
+    torch.testing.assert_close(model.split(x_t, 5), unet(x_t, 5).sample)
     assert model.prediction_type == "v_prediction"
     torch.testing.assert_close(model.alpha_bar, scheduler.alphas_cumprod, rtol=1e-4, atol=1e-6)
     assert model.image_shape == (3, 8, 8)

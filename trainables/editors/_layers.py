@@ -140,13 +140,11 @@ class TokenEncoder(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        tokens = h.flatten(2)  # (B, C, H*W)
-        mixed: Tensor
-        if self.axis == "pixel":
-            mixed = self.encoder(tokens.transpose(1, 2)).transpose(1, 2)
-        else:
-            mixed = self.encoder(tokens)
-        return mixed.reshape(h.shape)
+        channels = h.flatten(2)  # (B, C, H*W): a token per channel
+        if self.axis == "channel":
+            return torch.as_tensor(self.encoder(channels)).reshape(h.shape)
+        pixels = channels.transpose(1, 2)  # (B, H*W, C): a token per position
+        return torch.as_tensor(self.encoder(pixels)).transpose(1, 2).reshape(h.shape)
 
 
 class DeltaBlock(nn.Module):

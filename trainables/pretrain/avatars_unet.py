@@ -30,7 +30,7 @@ Log = Callable[[str], None]
 class UNetTraining:
     """How long and how the U-Net is trained."""
 
-    num_steps: int = 5000
+    num_steps: int = 5400
     batch_size: int = 32
     learning_rate: float = 1e-3
     num_warmup_steps: int = 100

@@ -179,7 +179,10 @@ def report_unet(
 ) -> None:
     """Reconstruction, sample distance, and two pictures in `folder`."""
     errors = reconstruction_error(diffusion)
-    log(f"reconstruction: mean absolute error {errors.mean():.4f}, worst face {errors.max():.4f}")
+    log(
+        f"reconstruction: mean absolute error {errors.mean():.4f}, median face {errors.median():.4f}, "
+        f"worst face {errors.max():.4f}"
+    )
     save_grid(trajectory_picture(diffusion), NUM_STEPS // 4 + 2, folder / "trajectory.png")
     samples = unconditional_samples(diffusion, num_samples, torch.Generator().manual_seed(0))
     save_grid(samples[:64], 16, folder / "samples.png")

@@ -1,0 +1,26 @@
+"""The pilot that prices a trial before any has run."""
+
+import torch
+
+from trainables.config import CellConfig
+from trainables.pilot import pilot
+
+
+def test_a_pilot_tells_rates_and_leaves_the_threads_alone(tiny_config: CellConfig) -> None:
+    before = torch.get_num_threads()
+
+    rates = pilot(tiny_config)
+
+    assert torch.get_num_threads() == before
+    assert rates.train > rates.sample > 0
+    assert rates.num_parameters == 28_128
+
+
+def test_a_pilot_leaves_the_global_generator_alone(tiny_config: CellConfig) -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+
+    pilot(tiny_config)
+
+    assert torch.equal(torch.rand(3), expected)
