@@ -75,7 +75,17 @@ def effects_markdown(frames: StudyFrames, judgement: Judgement) -> str:
 
 
 _EFFECT_TITLES = [
-    *["cell", "verdict", "difference [interval]", "level", "pairs", "failed", "not run", "p (Holm)"],
+    *[
+        "cell",
+        "verdict",
+        "difference [interval]",
+        "level",
+        "pairs",
+        "failed",
+        "not run",
+        "p (Holm)",
+        "sign-flip p",
+    ],
     *["TOST p (Holm)", "P(better)", "p, failures worst", "seeds to decide"],
 ]
 
@@ -91,6 +101,7 @@ def _effect_rows(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
             str(contrast.num_failed),
             str(contrast.sample.missing),
             _short_p(contrast.p_holm),
+            _short_p(contrast.p),
             _short_p(contrast.tost_p_holm),
             number(contrast.probability_of_improvement, decimals=2),
             _short_p(contrast.worst_rank_p) if contrast.num_failed else "–",

@@ -57,8 +57,12 @@ def _config(options: argparse.Namespace, editor: dict[str, Any]) -> CellConfig:
 
 def _check_names(options: argparse.Namespace) -> None:
     is_file = options.domain.endswith((".yaml", ".yml"))
-    named = [("attribute", options.attribute, ATTRIBUTES), ("kind", options.kind, EDITORS)]
-    named += [] if is_file else [("domain", options.domain, shipped_domains())]
+    named: list[tuple[str, str | None, list[str]]] = [
+        ("attribute", options.attribute, list(ATTRIBUTES)),
+        ("kind", options.kind, list(EDITORS)),
+    ]
+    if not is_file:
+        named.append(("domain", options.domain, list(shipped_domains())))
     problems = [
         Problem(
             "", 0, f"--{option}", f"expected {one_of(names)}; found {value!r}{did_you_mean(value, names)}"

@@ -58,7 +58,7 @@ def show(plan: PlanView, console: Console) -> None:
         )
     if plan.price is not None:
         for line in price_lines(plan.price):
-            say(console, line)
+            console.print(Text(line))  # prose, wrapped at words
 
 
 def as_json(plan: PlanView) -> dict[str, Any]:

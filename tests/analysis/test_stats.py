@@ -11,6 +11,7 @@ from analysis.stats import (
     holm_levels,
     judge,
     min_pairs,
+    paired_t_p,
     paired_power,
     probability_of_improvement,
     seeds_for_power,
@@ -135,9 +136,38 @@ def test_interval_levels_follow_holms_steps_until_it_stops() -> None:
     assert levels == pytest.approx([1 - 0.05 / 4, 1 - 0.05 / 3, 1 - 0.05 / 3, 1 - 0.05 / 3])
 
 
-@pytest.mark.parametrize(("num_contrasts", "pairs"), [(1, 6), (3, 7), (6, 8), (10, 9), (20, 10)])
-def test_fewest_pairs_that_can_pass_holm(num_contrasts: int, pairs: int) -> None:
-    assert min_pairs(0.05, num_contrasts) == pairs
+@pytest.mark.parametrize(("alpha", "pairs"), [(0.05, 6), (0.01, 8), (0.5, 2)])
+def test_fewest_pairs_that_can_decide(alpha: float, pairs: int) -> None:
+    assert min_pairs(alpha) == pairs
+
+
+def test_paired_t_agrees_with_scipy() -> None:
+    differences = np.array([0.3, -0.1, 0.2, 0.25, 0.1])
+
+    assert paired_t_p(differences) == pytest.approx(scipy_stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, 1.0), (0.3, 0.0)])
+def test_paired_t_of_equal_differences_is_certain(value: float, expected: float) -> None:
+    assert paired_t_p(np.full(6, value)) == expected
+
+
+def test_the_interval_leaves_zero_out_exactly_when_the_adjusted_p_says_so() -> None:
+    samples = [
+        sample([shift + noise for noise in (0.1, -0.1, 0.05, -0.05, 0.02, 0.0, 0.03)])
+        for shift in (0.0, 0.05, 0.1)
+    ]
+
+    for contrast in judge(samples, margin=0.0, alpha=0.05):
+        leaves_out = contrast.interval.low > 0 or contrast.interval.high < 0
+        assert leaves_out == (contrast.p_holm <= 0.05)
+
+
+def test_a_t_test_carried_by_one_seed_does_not_pass_the_sign_flip() -> None:
+    (contrast,) = judge([sample([0.2, 0.21, 0.19, 0.2, 0.2, -0.01])], margin=0.0, alpha=0.05)
+
+    assert contrast.p_holm <= 0.05 < contrast.p
+    assert contrast.verdict == "undecided"
 
 
 @pytest.mark.parametrize(("effect", "seeds"), [(1.0, 10), (0.8, 15), (0.5, 34)])
@@ -171,7 +201,8 @@ def test_clear_effects_help_or_hurt() -> None:
 
     assert (better.verdict, worse.verdict) == ("helps", "hurts")
     assert better.interval.low > 0
-    assert better.p_holm == pytest.approx(2 * 2 / 2**8)
+    assert better.p == pytest.approx(2 / 2**8)
+    assert better.p_holm < 0.001
 
 
 def test_a_small_real_difference_is_equivalent_not_help() -> None:
@@ -198,18 +229,12 @@ def test_five_pairs_are_at_most_an_estimate(value: float) -> None:
     assert contrast.seeds_needed == 6
 
 
-def test_six_pairs_are_an_estimate_when_holm_counts_four_contrasts() -> None:
-    contrasts = judge([sample([0.4] * 6)] * 4, margin=0.1, alpha=0.05)
+def test_six_pairs_can_decide_among_four_contrasts() -> None:
+    clear = [0.4, 0.45, 0.38, 0.42, 0.41, 0.39]
 
-    assert {contrast.is_estimate for contrast in contrasts} == {True}
-    assert contrasts[0].min_pairs == 8
+    contrasts = judge([sample(clear)] * 4, margin=0.1, alpha=0.05)
 
-
-def test_holm_itself_may_decide_below_the_fewest_pairs_of_the_first_step() -> None:
-    # With another contrast rejected first, six pairs face alpha / 1.
-    many, few = judge([sample([0.4] * 12), sample([0.4] * 6)], margin=0.1, alpha=0.05)
-
-    assert (many.verdict, few.verdict) == ("helps", "helps")
+    assert {contrast.verdict for contrast in contrasts} == {"helps"}
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -246,4 +271,4 @@ def test_reversed_contrast_mirrors_everything() -> None:
 def test_nan_p_values_decide_nothing() -> None:
     nan = float("nan")
 
-    assert decide(nan, 0, nan, nan, alpha=0.05, fewest=6) == "undecided"
+    assert decide(nan, 0, p_holm=nan, sign_flip=nan, tost_p_holm=nan, alpha=0.05, fewest=6) == "undecided"
