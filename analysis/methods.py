@@ -131,7 +131,8 @@ def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
         f"{frames.alpha:g} were fixed before running (plan {frames.study.plan_hash}). Every cell was planned "
         f"with {seeds}; contrasts are paired by seed and images, with t intervals at the Holm-corrected "
         f"level, two one-sided t tests against the margin, both Holm-corrected over "
-        f"{comparisons}, and exact sign-flip tests as a guard. Failed trials are counted, and ranked worst in a sensitivity analysis."
+        f"{comparisons}, and exact sign-flip tests as a guard. Failed trials are counted, and ranked worst in a "
+        f"sensitivity analysis."
     )
 
 
