@@ -25,6 +25,8 @@ Row = dict[str, Any]
 Editor = Callable[[Tensor, Tensor], Tensor]
 
 IMAGES_PER_BATCH = 32
+WEIGHT = "_weight"
+"""Ends the name of the column that holds each image's weight in a metric's mean."""
 
 
 class Evaluation:
@@ -43,7 +45,7 @@ class Evaluation:
     @torch.no_grad()
     def run(self, editor: Editor, epoch: int) -> tuple[list[Row], list[Row], dict[str, float]]:
         """(evaluation rows, sample rows, summary): a row per image and strength; the summary is at the primary
-        strength, `<metric>` the mean and `<metric>_std` the standard deviation over images."""
+        strength, `<metric>` the (weighted) mean and `<metric>_std` the standard deviation over images."""
         evaluations: list[Row] = []
         samples: list[Row] = []
         for start in range(0, len(self._images), IMAGES_PER_BATCH):
@@ -102,6 +104,8 @@ class Evaluation:
             distance=self._domain.clip.perceptual_distance,
         )
         values = {name: metric.compute(measured) for name, metric in METRICS.items()}
+        weighted = {name: metric.weight for name, metric in METRICS.items() if metric.weight is not None}
+        values |= {f"{name}{WEIGHT}": weight(measured) for name, weight in weighted.items()}
         told = {name: value.tolist() for name, value in values.items() if value is not None}
         return [
             {
@@ -125,7 +129,9 @@ class Evaluation:
         summary = {}
         for name in METRICS.keys() & primary[0].keys():
             values = np.array([row[name] for row in primary])
-            summary[name], summary[f"{name}_std"] = float(values.mean()), float(values.std())
+            weights = np.array([row.get(f"{name}{WEIGHT}", 1.0) for row in primary])
+            summary[name] = float(np.average(values, weights=weights))
+            summary[f"{name}_std"] = float(values.std())
         return summary
 
     def _kept(self, rows: list[int]) -> list[tuple[int, str]]:

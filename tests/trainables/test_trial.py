@@ -88,6 +88,16 @@ def test_strength_zero_is_the_reconstruction(tiny_config: CellConfig, cache_dir:
     assert all(row["l1_distance"] == 0 and row["counterfactual_gain"] == 0 for row in untouched)
 
 
+def test_the_gain_of_a_trial_is_the_ratio_of_mean_distances(tiny_config: CellConfig, cache_dir: Path) -> None:
+    result = trained(tiny_config, cache_dir).finish()
+
+    rows = [row for row in result.evaluations if row["strength"] == 1.0]
+    before = [row["counterfactual_gain_weight"] for row in rows]
+    after = [row["counterfactual_gain_weight"] * (1 - row["counterfactual_gain"]) for row in rows]
+
+    assert result.summary["counterfactual_gain"] == pytest.approx(1 - sum(after) / sum(before))
+
+
 def test_pictures_are_kept_after_every_epoch(tiny_config: CellConfig, cache_dir: Path) -> None:
     result = trained(tiny_config, cache_dir).finish()
 

@@ -45,3 +45,5 @@ class Metric:
     description: str
     compute: Callable[[EditBatch], Tensor | None]
     """(B,), or None where the domain cannot tell (no counterfactual)."""
+    weight: Callable[[EditBatch], Tensor | None] | None = None
+    """(B,) weight of each image in the mean over images; equal weights when left out."""

@@ -5,12 +5,18 @@ from torch import Tensor
 from trainables.metrics._base import EditBatch, Metric
 
 
-def _compute(batch: EditBatch) -> Tensor | None:
+def _before(batch: EditBatch) -> Tensor | None:
+    """d(reconstruction, true edit): how far there is to go."""
     if batch.counterfactual is None:
         return None
-    before = (batch.reconstruction.pixels - batch.counterfactual.pixels).abs().mean(dim=(1, 2, 3))
-    after = (batch.edit.pixels - batch.counterfactual.pixels).abs().mean(dim=(1, 2, 3))
-    return 1 - after / before
+    return (batch.reconstruction.pixels - batch.counterfactual.pixels).abs().mean(dim=(1, 2, 3))
+
+
+def _compute(batch: EditBatch) -> Tensor | None:
+    before = _before(batch)
+    if batch.counterfactual is None or before is None:
+        return None
+    return 1 - (batch.edit.pixels - batch.counterfactual.pixels).abs().mean(dim=(1, 2, 3)) / before
 
 
 METRIC = Metric(
@@ -20,4 +26,5 @@ METRIC = Metric(
     higher_is_better=True,
     description="As counterfactual_gain, with the mean absolute pixel difference as the distance.",
     compute=_compute,
+    weight=_before,
 )
