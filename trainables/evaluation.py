@@ -6,6 +6,7 @@ Legend: B images, C channels, H x W pixels in [-1, 1].
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,11 +52,12 @@ class Evaluation:
         for start in range(0, len(self._images), IMAGES_PER_BATCH):
             rows = list(range(start, min(start + IMAGES_PER_BATCH, len(self._images))))
             batch = self._images.batch(rows)
-            samples += self._fixed_samples(rows, batch, epoch)
+            unedited = self._unedited(rows, batch)
+            samples += self._fixed_samples(rows, unedited, epoch)
             for strength in self._settings.strengths:
-                edited = self.edit(editor, batch, strength)
-                evaluations += self._measure(rows, batch, edited, strength, epoch)
-                samples += self._edit_samples(rows, edited, strength, epoch)
+                edit = self._pictures(self.edit(editor, batch, strength))
+                evaluations += self._measure(rows, replace(unedited, edit=edit), strength, epoch)
+                samples += self._edit_samples(rows, edit.pixels, strength, epoch)
         return evaluations, samples, self._summary(evaluations)
 
     @torch.no_grad()
@@ -88,21 +90,26 @@ class Evaluation:
     def _pictures(self, pixels: Tensor) -> Pictures:
         return Pictures(pixels, self._domain.clip.image(pixels))
 
-    def _measure(
-        self, rows: list[int], batch: CachedBatch, edited: Tensor, strength: float, epoch: int
-    ) -> list[Row]:
-        """One row per image: every metric that the domain can tell."""
-        device, ids = self._domain.device, [self._images.image_ids[row] for row in rows]
-        true_edits = self._domain.images.counterfactuals(ids, self._attribute)
-        measured = EditBatch(
+    def _unedited(self, rows: list[int], batch: CachedBatch) -> EditBatch:
+        """What edits of every strength are compared with; its own edit is the reconstruction."""
+        device = self._domain.device
+        true_edits = self._domain.images.counterfactuals(self._ids(rows), self._attribute)
+        reconstruction = self._pictures(batch.reconstruction.to(device))
+        return EditBatch(
             original=Pictures(batch.original.to(device), batch.embedding.to(device)),
-            reconstruction=self._pictures(batch.reconstruction.to(device)),
-            edit=self._pictures(edited),
+            reconstruction=reconstruction,
+            edit=reconstruction,
             counterfactual=None if true_edits is None else self._pictures(true_edits.to(device)),
             text_direction=self._texts.direction,
             rival_texts=self._texts.rivals,
             distance=self._domain.clip.perceptual_distance,
         )
+
+    def _ids(self, rows: list[int]) -> list[str]:
+        return [self._images.image_ids[row] for row in rows]
+
+    def _measure(self, rows: list[int], measured: EditBatch, strength: float, epoch: int) -> list[Row]:
+        """One row per image: every metric that the domain can tell."""
         values = {name: metric.compute(measured) for name, metric in METRICS.items()}
         weighted = {name: metric.weight for name, metric in METRICS.items() if metric.weight is not None}
         values |= {f"{name}{WEIGHT}": weight(measured) for name, weight in weighted.items()}
@@ -113,7 +120,7 @@ class Evaluation:
                 **{name: column[position] for name, column in told.items()},
                 "labels": json.dumps(dict(self._domain.images.labels(image_id)), sort_keys=True),
             }
-            for position, image_id in enumerate(ids)
+            for position, image_id in enumerate(self._ids(rows))
         ]
 
     def _place(self, image_id: str, strength: float, epoch: int) -> Row:
@@ -153,20 +160,22 @@ class Evaluation:
             for position, image_id in self._kept(rows)
         ]
 
-    def _fixed_samples(self, rows: list[int], batch: CachedBatch, epoch: int) -> list[Row]:
+    def _fixed_samples(self, rows: list[int], unedited: EditBatch, epoch: int) -> list[Row]:
         """Original, reconstruction and true edit of the preview images."""
-        kept = self._kept(rows)
-        if not kept:
-            return []
-        positions, ids = [position for position, _ in kept], [image_id for _, image_id in kept]
-        true_edits = self._domain.images.counterfactuals(ids, self._attribute)
-        kinds = {"original": batch.original[positions], "reconstruction": batch.reconstruction[positions]}
-        if true_edits is not None:
-            kinds["counterfactual"] = true_edits
+        kinds = {
+            "original": unedited.original,
+            "reconstruction": unedited.reconstruction,
+            "counterfactual": unedited.counterfactual,
+        }
         return [
-            {"kind": kind, **self._place(image_id, 0.0, epoch), "image": png(picture, image_id)}
+            {
+                "kind": kind,
+                **self._place(image_id, 0.0, epoch),
+                "image": png(pictures.pixels[position], image_id),
+            }
             for kind, pictures in kinds.items()
-            for image_id, picture in zip(ids, pictures, strict=True)
+            if pictures is not None
+            for position, image_id in self._kept(rows)
         ]
 
 
