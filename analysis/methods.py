@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,12 +15,11 @@ Json = Mapping[str, Any]
 
 _TRAINING = ("num_images", "epochs", "batch_size", "num_train_steps", "t_edit")
 _EVALUATION = ("num_images", "primary_strength", "num_sample_steps")
-_UNTUNED = "No cell was tuned on its own: all share the settings of the baseline but for what is varied."
 
 
 def methods_paragraph(frames: StudyFrames, judgement: Judgement) -> str:
     """How the numbers came about: domain, training, evaluation, seeds, statistics."""
-    sentences = [_training(frames), _evaluation(frames), _statistics(frames, judgement), _UNTUNED]
+    sentences = [_training(frames), _evaluation(frames), _statistics(frames, judgement), _differences(frames)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -134,6 +133,32 @@ def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
         f"{comparisons}, and exact sign-flip tests as a guard. Failed trials are counted, and ranked worst in a "
         f"sensitivity analysis."
     )
+
+
+def _differences(frames: StudyFrames) -> str:
+    """Training settings that are not the same in all cells: who was tuned, and how."""
+    configs = [dict(_leaves(config.get("training", {}), "training.")) for config in _configs(frames)]
+    if not configs:
+        return ""
+    places = list(dict.fromkeys(place for config in configs for place in config))
+    values = {place: list(dict.fromkeys(config.get(place) for config in configs)) for place in places}
+    differing = [
+        f"{place} ({', '.join(value_label(value) for value in found)})"
+        for place, found in values.items()
+        if len(found) > 1
+    ]
+    if not differing:
+        return "Every cell was trained with the same settings; none was tuned on its own."
+    return f"Training settings differ between cells in {'; '.join(differing)}."
+
+
+def _leaves(content: Json, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Dotted place and value of every setting that is not a group of settings."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _configs(frames: StudyFrames) -> list[Json]:

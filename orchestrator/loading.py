@@ -1,6 +1,6 @@
 """From a YAML file to a `Space`, or one readable list of everything wrong with it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.checks import ExtraCheck, Outside, check_space
-from orchestrator.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge
+from orchestrator.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge, nested
 from orchestrator.resolving import Summarise
 from orchestrator.wording import did_you_mean, shown, validation_problems
 from orchestrator.yaml_tree import Loc, YamlTree, dotted, read_yaml
@@ -58,8 +58,8 @@ def load_space(
             problems.append(Problem(file.shown, 1, "", f"expected a mapping; found {shown(tree.content)}"))
         raise ConfigError(problems)
 
-    content = tree.content if seeds is None else {**tree.content, "seeds": _seeds(seeds)}
-    config, findings = _validated(content, seeds_from_command_line=seeds is not None)
+    content, given, outside = _with_options(tree.content, given, seeds)
+    config, findings = _validated(content, outside)
     loaded = None
     if config is not None:
         loaded = Space(file.name, file.shown, file.text, file.folder, config, given)
@@ -115,6 +115,24 @@ def _command_line(texts: Iterable[str], domain: str | None) -> tuple[tuple[Setti
     return tuple(settings), problems
 
 
+def _with_options(
+    content: dict[str, Any], given: Sequence[Setting], seeds: str | int | None
+) -> tuple[dict[str, Any], tuple[Setting, ...], dict[Loc, str]]:
+    """The file's content with what the command line says of the space itself: `--seeds`, `--set execution.*`.
+
+    Also the settings that are left, which belong to cells, and the option behind each place that was changed.
+    """
+    outside: dict[Loc, str] = {}
+    if seeds is not None:
+        content = {**content, "seeds": _seeds(seeds)}
+        outside[("seeds",)] = "--seeds"
+    of_space = [setting for setting in given if setting.path.startswith("execution.")]
+    for setting in of_space:
+        content = merge(content, nested(setting.path, setting.value))
+        outside[tuple(setting.path.split("."))] = setting.option
+    return content, tuple(setting for setting in given if setting not in of_space), outside
+
+
 def _seeds(seeds: str | int) -> Any:
     """A count, or the list in `0,1,5`, as YAML would give it; nonsense stays text, for validation to find."""
     text = str(seeds)
@@ -125,9 +143,9 @@ def _seeds(seeds: str | int) -> Any:
 
 
 def _validated(
-    content: dict[str, Any], *, seeds_from_command_line: bool
+    content: dict[str, Any], outside: Mapping[Loc, str]
 ) -> tuple[SpaceConfig | None, list[tuple[Loc | Outside, str]]]:
-    """The parsed space and what is wrong with its form.
+    """The parsed space and what is wrong with its form; `outside` are the places given as options.
 
     A space with mistakes comes back without the parts that hold them, so that its other parts can be
     checked too; None where that is impossible.
@@ -136,10 +154,10 @@ def _validated(
         return SpaceConfig.model_validate(content), []
     except ValidationError as error:
         wrong = validation_problems(error, SpaceConfig, content)
-    findings: list[tuple[Loc | Outside, str]] = [
-        (Outside("", "--seeds") if place[:1] == ("seeds",) and seeds_from_command_line else place, message)
-        for place, message in wrong
-    ]
+    findings: list[tuple[Loc | Outside, str]] = []
+    for place, message in wrong:
+        option = next((option for start, option in outside.items() if place[: len(start)] == start), None)
+        findings.append((place if option is None else Outside("", option), message))
     return _salvaged(content, [place for place, _ in wrong]), findings
 
 

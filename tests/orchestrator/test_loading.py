@@ -305,3 +305,17 @@ def test_a_space_is_named_after_its_file(tmp_path: Path, space_text: str, summar
     path.write_text(space_text, encoding="utf-8")
 
     assert load_space(path, summarise=summarise).name == "my_question"
+
+
+def test_the_execution_block_can_be_set_on_the_command_line(
+    load: Callable[..., Space], space_text: str
+) -> None:
+    space = load(space_text, settings=["execution.cpus_per_trial=2", "training.epochs=3"])
+
+    assert space.config.execution.cpus_per_trial == 2
+    assert [setting.path for setting in space.settings] == ["training.epochs"]
+
+
+def test_a_wrong_execution_setting_names_its_option(load: Callable[..., Space], space_text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set execution\.cpus_per_trial: expected .* found 'many'"):
+        load(space_text, settings=["execution.cpus_per_trial=many"])
