@@ -204,7 +204,7 @@ def main() -> None:
     if arguments.only != "celebahq":
         measure(built_in_case(steps=12), arguments.repeats)
     if arguments.only != "avatars":
-        measure(celebahq_case(steps=4), max(2, arguments.repeats // 2))
+        measure(celebahq_case(steps=3), max(2, arguments.repeats // 2))
 
 
 if __name__ == "__main__":
