@@ -192,6 +192,7 @@ class QueueSearcher(Searcher):
         super().__init__()
         self._queue = queue
 
+    # Ray annotates a dict or None, but FINISHED, which ends a run, is a string.
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The next ready trial; None only while a running one may make others ready.
 

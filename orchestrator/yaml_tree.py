@@ -19,6 +19,7 @@ Loc = tuple[str | int, ...]
 class _CoreLoader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2's core schema; it has no merge key `<<` either."""
 
+    # Not a ClassVar: the base class declares it without, and both must agree.
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
 

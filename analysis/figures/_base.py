@@ -1,6 +1,7 @@
 """What every kind of figure declares."""
 
 import difflib
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -47,13 +48,13 @@ class FigureConfig(BaseModel):
         """What is wrong with these options for a space with these axes."""
         return []
 
+    @abstractmethod
     def default_name(self) -> str:
         """File name where the space gives none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def heading(self) -> str:
         """Heading where the space gives none."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

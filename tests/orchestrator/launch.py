@@ -17,6 +17,7 @@ def main() -> int:
     sys.path.insert(0, str(HERE))
     from orchestrator import cli, commands
 
+    # The real command with another trial class: a name is rebound, which mypy takes for a type's.
     commands.RunOptions = functools.partial(  # type: ignore[misc, assignment]
         commands.RunOptions,
         trial_class=f"fake_trials:{trial_class}",
