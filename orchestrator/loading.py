@@ -9,11 +9,12 @@ from pydantic import ValidationError
 
 from orchestrator.checks import ExtraCheck, Outside, check_space
 from orchestrator.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge, nested
-from orchestrator.resolving import Summarise
+from orchestrator.resolving import Summarise, with_absolute_domain
+from orchestrator.stand_ins import stand_in, stand_in_settings
 from orchestrator.wording import did_you_mean, shown, validation_problems
 from orchestrator.yaml_tree import Loc, YamlTree, dotted, read_yaml
 from search_spaces import shipped_spaces
-from trainables.domains import domain_summary
+from trainables.domains import DomainError, domain_summary
 
 # Stands in for what is missing or wrong, so that the rest of the file can still be checked.
 _PLACEHOLDER = {
@@ -59,6 +60,8 @@ def load_space(
         raise ConfigError(problems)
 
     content, given, outside = _with_options(tree.content, given, seeds)
+    names = _stand_ins(content, given, file.folder, summarise)
+    content, given = stand_in(content, names), stand_in_settings(given, names)
     config, findings = _validated(content, outside)
     loaded = None
     if config is not None:
@@ -131,6 +134,19 @@ def _with_options(
         content = merge(content, nested(setting.path, setting.value))
         outside[tuple(setting.path.split("."))] = setting.option
     return content, tuple(setting for setting in given if setting not in of_space), outside
+
+
+def _stand_ins(
+    content: Mapping[str, Any], given: Sequence[Setting], folder: Path, summarise: Summarise
+) -> Mapping[str, str]:
+    """What stands in for which attribute in the space's domain; nothing where that is not known (yet)."""
+    written = content.get("baseline")
+    chosen = merge(written if isinstance(written, Mapping) else {}, *(nested(s.path, s.value) for s in given))
+    domain = with_absolute_domain(chosen, folder).get("domain")
+    try:
+        return summarise(domain).stand_ins if isinstance(domain, str) else {}
+    except DomainError:
+        return {}  # its own check says so, with the line
 
 
 def _seeds(seeds: str | int) -> Any:

@@ -18,6 +18,8 @@ from open_clip.transformer import VisionTransformer
 from safetensors.torch import load_file
 from torch import Tensor
 
+from trainables.word_tokenizer import WordTokenizer
+
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 VOCABULARY_FILE = "vocab.txt"
@@ -62,9 +64,6 @@ class ClipModel:
         vocabulary_path = folder / VOCABULARY_FILE
         files = [config_path, weights_path]
         if vocabulary_path.is_file():
-            # Imported here: `trainables.domains` itself imports this module.
-            from trainables.domains.avatars.tokenizer import WordTokenizer
-
             files.append(vocabulary_path)
             tokenizer: Tokenizer = WordTokenizer.from_file(vocabulary_path, model.context_length)
         else:

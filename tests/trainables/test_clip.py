@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from trainables.clip import ClipModel, ClipNotFoundError
-from trainables.domains.avatars.tokenizer import UnknownWordError, WordTokenizer
 from trainables.pretrain.avatars_clip import contrastive_loss
+from trainables.word_tokenizer import UnknownWordError, WordTokenizer
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,11 @@ from trainables.domains.avatars.faces import (
     VALIDATION_SEEDS,
     Face,
     labels,
+    paint,
     redraw,
     sample_face,
 )
-from trainables.domains.avatars.tokenizer import WordTokenizer
+from trainables.word_tokenizer import WordTokenizer
 
 
 def test_same_seed_is_the_same_face_and_picture() -> None:
@@ -50,6 +51,17 @@ def test_diffusion_faces_are_plain_persons_by_default() -> None:
     assert {face.kind for face in faces} == {"person"}
     assert {face.style for face in faces} == {"plain"}
     assert {face.emotion for face in faces} == set(EMOTIONS)
+
+
+def test_face_paint_colours_the_face_and_leaves_every_label() -> None:
+    face = sample_face(5)
+
+    painted = [paint(face, seed) for seed in range(20)]
+
+    assert all(labels(one) == labels(face) for one in painted)
+    assert all(not np.array_equal(draw(one), draw(face)) for one in painted)
+    assert len({(one.skin_paint, one.eye_paint) for one in painted}) == 20
+    assert paint(face, 3) == paint(face, 3)
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)

@@ -13,7 +13,7 @@ from trainables.domains.avatars.captions import Caption
 from trainables.domains.avatars.drawing import Picture, draw_faces
 from trainables.domains.avatars.faces import Face, sample_face
 from trainables.pretrain.avatars_clip import ClipTraining, Pictures, train_clip, truth
-from trainables.pretrain.avatars_unet import UNetTraining, _Run, train_unet
+from trainables.pretrain.avatars_unet import MIDDLE, UNetTraining, _Run, train_unet, training_faces
 from trainables.pretrain.quality import frechet_distance, save_grid
 
 
@@ -47,6 +47,31 @@ def test_resumed_unet_training_gives_the_same_weights(pictures: Picture, tmp_pat
     _steps(second_half, pictures, 2)
 
     assert _same_weights(whole.ema, second_half.ema)
+
+
+def test_phase_paints_the_share_it_says_of_its_faces_and_nothing_unseen() -> None:
+    drawn = training_faces(UNetTraining(num_faces=50, painted_share=0.2))
+
+    assert sum(bool(face.skin_paint or face.eye_paint) for face in drawn) == 10
+    assert {face.kind for face in drawn} == {"person"}
+    assert training_faces(UNetTraining(num_faces=4)) == [sample_face(seed) for seed in range(4)]
+
+
+def test_phase_draws_the_share_it_says_of_timesteps_from_the_middle() -> None:
+    drawn = _Run(UNetTraining(middle_share=1.0))._timesteps(500)
+    anywhere = _Run(UNetTraining())._timesteps(500)
+
+    assert MIDDLE[0] <= int(drawn.min())
+    assert int(drawn.max()) < MIDDLE[1]
+    assert int(anywhere.min()) < 100
+    assert int(anywhere.max()) > 950
+
+
+def test_phase_starts_from_the_weights_it_is_given() -> None:
+    first, other = _Run(UNetTraining(seed=3)), UNetTraining(seed=4)
+
+    assert _same_weights(_Run(other, start=first.ema).ema, first.ema)
+    assert not _same_weights(_Run(other).ema, first.ema)
 
 
 def test_building_models_leaves_the_global_generator_alone() -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -59,6 +59,8 @@ class DomainFile(Settings):
     """Prompt templates for the text direction: open_clip's ImageNet ones, or the avatars' own."""
     attributes: tuple[str, ...] | None = None
     """The attributes offered here; all of them when absent."""
+    stand_ins: dict[str, str] = Field(default_factory=dict)
+    """Attribute of a published study -> the one that takes its place here."""
     defaults: dict[str, Any] = Field(default_factory=dict)
     """Settings of a trial that belong to the domain: partial `training`, `evaluation`, ..."""
     per_attribute: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -76,6 +78,7 @@ class DomainSummary:
     defaults: Mapping[str, Any]
     per_attribute: Mapping[str, Mapping[str, Any]]
     per_editor: Mapping[str, Mapping[str, Any]]
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def domain_summary(name: str) -> DomainSummary:
         defaults=domain.defaults,
         per_attribute=domain.per_attribute,
         per_editor=domain.per_editor,
+        stand_ins=domain.stand_ins,
     )
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from diffusers.models.unets.unet_2d import UNet2DModel
+
 from trainables.pretrain.avatars_clip import ClipTraining, train_clip
-from trainables.pretrain.avatars_unet import UNetTraining, train_unet
+from trainables.pretrain.avatars_unet import PHASES, train_unet
 
 
 def pretrain_avatars(
@@ -19,13 +21,20 @@ def pretrain_avatars(
 ) -> None:
     """Train the CLIP model, then the U-Net, into `out/clip`, `out/unet` and `out/scheduler`.
 
-    Left out, the numbers of steps are those of the shipped weights: about an hour on two
-    CPU cores. An interrupted U-Net run goes on from `out/unet_checkpoint.pt`, which is removed at the end.
+    Left out, the numbers of steps are those of the shipped weights: about two hours on two CPU cores. `unet_steps`
+    holds for each phase of the U-Net. An interrupted U-Net run goes on from its `out/unet_phase_*.pt`, which are
+    removed at the end.
     """
     clip = ClipTraining() if clip_steps is None else replace(ClipTraining(), num_steps=clip_steps)
-    unet = UNetTraining() if unet_steps is None else replace(UNetTraining(), num_steps=unet_steps)
     out.mkdir(parents=True, exist_ok=True)
     train_clip(out, clip, log=lambda line: log(f"clip {line}"))
-    checkpoint = out / "unet_checkpoint.pt"
-    train_unet(out, unet, checkpoint=checkpoint, log=lambda line: log(f"unet {line}"))
-    checkpoint.unlink(missing_ok=True)
+    unet: UNet2DModel | None = None
+    checkpoints = [out / f"unet_phase_{number}.pt" for number in range(1, len(PHASES) + 1)]
+    for phase, checkpoint in zip(PHASES, checkpoints, strict=True):
+        settings = phase if unet_steps is None else replace(phase, num_steps=unet_steps)
+        log(f"unet {checkpoint.stem.replace('_', ' ')}: {settings}")
+        unet = train_unet(
+            out, settings, start=unet, checkpoint=checkpoint, log=lambda line: log(f"unet {line}")
+        )
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)

@@ -28,8 +28,8 @@ from trainables.clip import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from trainables.domains.avatars.captions import Caption, caption, visible_labels, vocabulary
 from trainables.domains.avatars.drawing import SIZE, Picture, draw_faces
 from trainables.domains.avatars.faces import EMOTIONS, KINDS, TRAIN_SEEDS, Face, sample_face
-from trainables.domains.avatars.tokenizer import WordTokenizer
 from trainables.pretrain.avatars_unet import to_unit_range
+from trainables.word_tokenizer import WordTokenizer
 
 Log = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from trainables.domains.avatars.faces import Face
-from trainables.domains.avatars.tokenizer import split_words
+from trainables.word_tokenizer import split_words
 
 PROMPT_TEMPLATES: Final = (
     "{}",

@@ -120,7 +120,7 @@ def _options(face: Face) -> dict[str, object]:
         "backgroundColor": [_choose(BACKGROUNDS, face.background)],
         "clothesVariant": "shirtCrewNeck",
         "clothesColor": [_choose(SHIRTS, face.shirt)],
-        "skinColor": [KIND_SKIN_COLOURS.get(face.kind, SKIN_COLOURS[face.skin])],
+        "skinColor": [_skin_colour(face)],
         "mouthVariant": mouth,
         "eyesVariant": eyes,
         "eyebrowsVariant": brows,
@@ -145,6 +145,10 @@ def _expression(face: Face) -> tuple[str, str, str]:
         _choose(eyes, face.eyes_variant),
         _choose(brows, face.brows_variant),
     )
+
+
+def _skin_colour(face: Face) -> str:
+    return face.skin_paint or KIND_SKIN_COLOURS.get(face.kind, SKIN_COLOURS[face.skin])
 
 
 def _hair_colour(face: Face) -> str:
@@ -177,7 +181,9 @@ def _below_eyes(face: Face) -> str:
         return _at_eyes('<ellipse cx="{x}" cy="113" rx="20" ry="18" fill="#4b4a55"/>')
     if face.kind == "clown":
         return _at_eyes('<path d="M{x} 76l17 37-17 37-17-37z" fill="#2f6fe0"/>')
-    return _wrinkles() if face.age == "old" and face.kind == "person" else ""
+    paint = f'<ellipse cx="{{x}}" cy="113" rx="19" ry="16" fill="{face.eye_paint}"/>'
+    wrinkles = _wrinkles() if face.age == "old" and face.kind == "person" else ""
+    return wrinkles + (_at_eyes(paint) if face.eye_paint else "")
 
 
 def _above(face: Face) -> str:

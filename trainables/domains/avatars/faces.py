@@ -6,6 +6,7 @@ picture, and changing one label gives the exact counterfactual of that label.
 
 from __future__ import annotations
 
+import colorsys
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,10 @@ class Face:
     mouth_variant: int = 0
     eyes_variant: int = 0
     brows_variant: int = 0
+    skin_paint: str = ""
+    """Colour of paint over the whole skin, such as "#7040c0"; empty for none. No label: see `paint`."""
+    eye_paint: str = ""
+    """Colour of paint around the eyes."""
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -119,6 +124,28 @@ def redraw(face: Face, changes: Mapping[str, object]) -> Face:
         fields.update(_follow_gender(face, str(fields["gender"])))
         fields.update(changes)
     return Face(**fields)
+
+
+def paint(face: Face, seed: int) -> Face:
+    """The same face made up as for carnival: skin, eyes or both in any colour of the wheel.
+
+    The diffusion model is pretrained on some of these, so that its decoder can colour a face at all. They are
+    persons in every other respect, no CLIP caption names them, and no editor is trained or measured on them.
+    """
+    rng = np.random.default_rng((seed, 1))
+    where = _pick(rng, ("skin", "eyes", "both"), (0.4, 0.2, 0.4))
+    skin, eyes = _any_colour(rng), _any_colour(rng)
+    return dataclasses.replace(
+        face,
+        skin_paint="" if where == "eyes" else skin,
+        eye_paint="" if where == "skin" else eyes,
+    )
+
+
+def _any_colour(rng: np.random.Generator) -> str:
+    """Hue uniform, from greyish to vivid, from dark to bright: "#rrggbb"."""
+    red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.05, 0.75), rng.uniform(0.3, 1.0))
+    return "#" + "".join(f"{round(255 * value):02x}" for value in (red, green, blue))
 
 
 def labels(face: Face) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A word-level tokenizer for the small vocabulary of the avatars' captions.
+"""A word-level tokenizer for CLIP models with a small vocabulary, such as the avatars'.
 
 A word outside the vocabulary is an error that names it: silently dropping it would compare prompts
 that say less than they seem to.
@@ -79,5 +79,5 @@ class WordTokenizer:
 
 
 def split_words(text: str) -> list[str]:
-    """Lower-case words of a text, punctuation dropped (it carries no meaning in these captions)."""
+    """Lower-case words of a text, punctuation dropped (it carries no meaning in such captions)."""
     return re.findall(r"[a-z0-9]+(?:[-'][a-z0-9]+)*", text.lower())
