@@ -1,48 +1,18 @@
 """The contrasts and claims of a study: from its frames to judged comparisons and sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.frames import MISSING, StudyFrames, primary_values
-from analysis.labels import metric_info, p_value, plural, value_label, with_interval
-from analysis.stats import MAX_SEEDS, Contrast, PairedSample, Verdict, judge
-
-Pair = tuple[str, str]
-"""(cell, reference)."""
-
-ClaimVerdict = Literal["supported", "contradicted", "undecided"]
-
-_CLAIM_VERDICTS: dict[Verdict, ClaimVerdict] = {
-    "helps": "supported",
-    "hurts": "contradicted",
-    "equivalent": "contradicted",  # A claim says one is better by an amount that matters.
-    "undecided": "undecided",
-}
-
-
-@dataclass(frozen=True)
-class ClaimResult:
-    """A statement of the space, judged by the paired contrast of its two values."""
-
-    text: str
-    source: str
-    metric: str
-    comparison: str
-    verdict: ClaimVerdict
-    contrast: Contrast | None
-    """None where the plan has no cell for one of the two values."""
-
-
-@dataclass(frozen=True)
-class _LocatedClaim:
-    claim: Mapping[str, Any]
-    metric: str
-    cells: Pair | None
-    """None where the plan has no cell for one of the values, or one cell for both."""
+from analysis.adaptive import schedule_of, seeds_wanted, stages
+from analysis.claims import ClaimResult, LocatedClaim, Pair, locate, result
+from analysis.comparability import comparable_values, incomparable, other_features, shared_images
+from analysis.frames import MISSING, STOPPED, StudyFrames, primary_values
+from analysis.labels import metric_info, p_value, plural, with_interval
+from analysis.stats import MAX_SEEDS, Contrast, PairedSample, judge
+from analysis.stats.sequential import Stage
 
 
 @dataclass(frozen=True)
@@ -59,24 +29,56 @@ class Judgement:
 def judge_study(frames: StudyFrames) -> Judgement:
     """Judge all contrasts against the baseline, and all claims.
 
-    Claims about the primary metric that compare two cells neither of which is the baseline join the family of
-    the contrasts; claims about another metric are a family of their own per metric, without a margin.
+    Claims about the primary metric (at the primary strength) that compare two cells neither of which is the
+    baseline join the family of the contrasts; claims about another metric or strength are a family of their
+    own, without a margin.
     """
-    main_metric = frames.primary_metric
+    main = (frames.primary_metric, None)
     pairs = contrast_pairs(frames)
-    claims = [_located(frames, claim) for claim in frames.study.claims]
-    families: dict[str, list[Pair]] = {main_metric: list(pairs)}
+    claims = [locate(frames, claim) for claim in frames.study.claims]
+    families = _families(frames, claims)
+    judged = {
+        key: _judge_pairs(frames, *key, family, frames.margin if key == main else 0.0)
+        for key, family in families.items()
+        if key != main or not schedule_of(frames)
+    }
+    if schedule_of(frames):
+        judged[main] = {pair: stage.contrast for pair, stage in main_stages(frames).items()}
+    results = [result(claim, judged[claim.family]) for claim in claims]
+    return Judgement([judged[main][pair] for pair in pairs], results, len(judged[main]))
+
+
+def main_stages(frames: StudyFrames) -> dict[Pair, Stage]:
+    """How far each contrast of the primary family has come, where seeds are added while they are needed."""
+    return stages(frames, _main_family(frames), _main_sample)
+
+
+def next_seeds(frames: StudyFrames) -> dict[str, int]:
+    """Cell -> how many seeds it should have now, where they are added while they are needed."""
+    return seeds_wanted(frames, _main_family(frames), _main_sample)
+
+
+def _main_family(frames: StudyFrames) -> list[Pair]:
+    claims = [locate(frames, claim) for claim in frames.study.claims]
+    return _families(frames, claims)[(frames.primary_metric, None)]
+
+
+def _main_sample(frames: StudyFrames, pair: Pair) -> PairedSample:
+    return sample_of(frames, frames.primary_metric, *pair)
+
+
+def _families(
+    frames: StudyFrames, claims: Sequence[LocatedClaim]
+) -> dict[tuple[str, float | None], list[Pair]]:
+    """The pairs that are judged together, by metric and strength; the contrasts lead the primary family."""
+    families: dict[tuple[str, float | None], list[Pair]] = {
+        (frames.primary_metric, None): contrast_pairs(frames)
+    }
     for claim in claims:
-        family = families.setdefault(claim.metric, [])
+        family = families.setdefault(claim.family, [])
         if claim.cells is not None and claim.cells not in family and claim.cells[::-1] not in family:
             family.append(claim.cells)
-    judged = {
-        metric: _judge_pairs(frames, metric, family, frames.margin if metric == main_metric else 0.0)
-        for metric, family in families.items()
-    }
-    main = judged[main_metric]
-    results = [_claim_result(claim, judged[claim.metric]) for claim in claims]
-    return Judgement([main[pair] for pair in pairs], results, len(main))
+    return families
 
 
 def contrast_pairs(frames: StudyFrames) -> list[Pair]:
@@ -84,20 +86,51 @@ def contrast_pairs(frames: StudyFrames) -> list[Pair]:
     baseline = frames.baseline
     if baseline is None:
         return []
-    return [(cell, baseline) for cell in frames.cells if cell != baseline]
+    # A parent answers no question, and a control without an axis only that of the cell it belongs to.
+    own = next(cell for cell in frames.study.cells if cell.cell == baseline)
+    control = (own.starts_from or {}).get("control")
+    compared = [c.cell for c in frames.study.cells if c.role == "design" or c.cell == control]
+    return [(cell, baseline) for cell in compared if cell != baseline]
 
 
-def paired_sample(trials: pd.DataFrame, metric: str, cell: str, reference: str) -> PairedSample:
+def sample_of(
+    frames: StudyFrames, metric: str, cell: str, reference: str, strength: float | None = None
+) -> PairedSample:
+    """The paired sample of two cells, over the images that both were measured on.
+
+    Empty, with the reason in `incomparable`, where they were not measured on the same thing.
+    """
+    trials = frames.trials
+    reason = incomparable(frames, cell, reference) or other_features(frames, metric, cell, reference)
+    images = None if metric.startswith("loss_") else shared_images(frames, cell, reference)
+    if not reason and (images is not None or strength is not None):
+        values = comparable_values(frames, metric, strength, images)
+        if values is None:
+            reason = f"{metric_info(metric).label} was measured on different images"
+        elif strength is not None and values.empty:
+            reason = f"{metric_info(metric).label} was not measured at strength {strength:g}"
+        else:
+            trials = trials.assign(**{f"metric_{metric}": trials["signature"].map(values)})
+    return paired_sample(trials, metric, cell, reference, reason)
+
+
+def paired_sample(
+    trials: pd.DataFrame, metric: str, cell: str, reference: str, reason: str = ""
+) -> PairedSample:
     """Differences cell - reference over their planned seeds, positive where `cell` is better.
 
-    A finished trial without a finite value counts as failed: a NaN is an outcome.
+    A finished trial without a finite value counts as failed: a NaN is an outcome. One that was stopped early is
+    counted and enters nothing. With a `reason` why they cannot be compared there are no differences.
     """
     left, right = _outcomes(trials, metric, cell), _outcomes(trials, metric, reference)
     both = left.add_suffix("_cell").join(right.add_suffix("_reference"), how="outer")
     states = both[["state_cell", "state_reference"]].astype("object").fillna(MISSING)
     absent = (states == MISSING).any(axis=1)
-    bad_cell, bad_reference = ((states[column] == "failed") & ~absent for column in states)
-    paired = both[~absent & ~bad_cell & ~bad_reference]
+    stopped = (states == "stopped").any(axis=1) & ~absent
+    left_out = absent | stopped
+    bad_cell, bad_reference = ((states[column] == "failed") & ~left_out for column in states)
+    paired = both[~left_out & ~bad_cell & ~bad_reference]
+    paired = paired.head(0) if reason else paired
     sign = metric_info(metric).sign
     differences = sign * (paired["value_cell"] - paired["value_reference"])
     return PairedSample(
@@ -108,6 +141,8 @@ def paired_sample(trials: pd.DataFrame, metric: str, cell: str, reference: str) 
         failed_worse=int((bad_cell & ~bad_reference).sum()),
         failed_both=int((bad_cell & bad_reference).sum()),
         missing=int(absent.sum()),
+        stopped=int(stopped.sum()),
+        incomparable=reason,
     )
 
 
@@ -115,6 +150,8 @@ def verdict_sentence(frames: StudyFrames, contrast: Contrast) -> str:
     """One sentence that carries the verdict, its numbers and what is missing."""
     label = frames.cell_label(contrast.name)
     counts = _counts(contrast)
+    if contrast.sample.incomparable:
+        return f"{label}: no verdict, not comparable: {contrast.sample.incomparable}."
     if contrast.n == 0:
         return f"{label}: no verdict, {counts}."
     shown = with_interval(contrast.mean, contrast.interval.low, contrast.interval.high)
@@ -145,13 +182,17 @@ def _counts(contrast: Contrast) -> str:
     parts = [plural(contrast.n, "pair")]
     if contrast.num_failed:
         parts.append(f"{contrast.num_failed} failed")
+    if contrast.sample.stopped:
+        parts.append(f"{contrast.sample.stopped} stopped early")
     if contrast.sample.missing:
         parts.append(f"{contrast.sample.missing} not run")
     return ", ".join(parts)
 
 
-def _judge_pairs(frames: StudyFrames, metric: str, pairs: list[Pair], margin: float) -> dict[Pair, Contrast]:
-    samples = [paired_sample(frames.trials, metric, cell, reference) for cell, reference in pairs]
+def _judge_pairs(
+    frames: StudyFrames, metric: str, strength: float | None, pairs: list[Pair], margin: float
+) -> dict[Pair, Contrast]:
+    samples = [sample_of(frames, metric, cell, reference, strength) for cell, reference in pairs]
     contrasts = judge(samples, margin=margin, alpha=frames.alpha)
     return dict(zip(pairs, contrasts, strict=True))
 
@@ -165,24 +206,6 @@ def _outcomes(trials: pd.DataFrame, metric: str, cell: str) -> pd.DataFrame:
     # Interrupted trials will run again: they are missing, not failed.
     state = np.where(status.isin([MISSING, "interrupted"]), MISSING, "failed")
     state = np.where((status == "done") & finite, "done", state)
+    is_stopped = own["is_stopped"] if "is_stopped" in own else status.isin(STOPPED)
+    state = np.where(is_stopped, "stopped", state)
     return pd.DataFrame({"value": values.to_numpy(), "state": state}, index=own["seed"])
-
-
-def _located(frames: StudyFrames, claim: Mapping[str, Any]) -> _LocatedClaim:
-    """Find the two cells of a claim, all other axes at the baseline."""
-    along = frames.cells_along([claim["axis"]])
-    better, worse = along.get((claim["better"],)), along.get((claim["worse"],))
-    cells = None if better is None or worse is None or better == worse else (better, worse)
-    return _LocatedClaim(claim, claim.get("metric") or frames.primary_metric, cells)
-
-
-def _claim_result(located: _LocatedClaim, family: dict[Pair, Contrast]) -> ClaimResult:
-    claim, cells = located.claim, located.cells
-    comparison = f"{value_label(claim['better'])} against {value_label(claim['worse'])}"
-    contrast: Contrast | None = None
-    verdict: ClaimVerdict = "undecided"
-    if cells is not None:
-        contrast = family[cells] if cells in family else family[cells[::-1]].reversed(cells[0])
-        verdict = _CLAIM_VERDICTS[contrast.verdict]
-    source = str(claim.get("source", ""))
-    return ClaimResult(str(claim["text"]), source, located.metric, comparison, verdict, contrast)

@@ -5,6 +5,7 @@ Axis values come from the plan, by signature: a space may have grown axes since 
 without a record is a row with status `missing`, so nothing that was planned disappears from a count.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from orchestrator.ledger import Ledger, StudyPlan, read_study
 
 MISSING = "missing"
 """Status of a planned trial that the ledger does not know (yet)."""
+STOPPED = ("pruned", "stopped")
+"""Statuses of a trial that a search ended before its last epoch."""
 
 _IDENTITY = ["cell", "is_baseline", "seed", "signature"]
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -51,7 +54,11 @@ class StudyFrames:
     evaluations: pd.DataFrame
     samples: pd.DataFrame
     num_unplanned: int = 0
-    """Committed trials that belong to no cell of the present plan."""
+    """Committed trials that belong to no cell of the present plan: of removed seeds, cells or settings."""
+    num_removed_seeds: int = 0
+    """Of those, trials of a present cell with a seed that it no longer has."""
+    folder: Path = Path()
+    """Where the study lies; files that a figure names are looked for here first."""
     damaged: tuple[str, ...] = ()
     """Ledger files found damaged; their trials count as missing."""
 
@@ -103,6 +110,8 @@ class StudyFrames:
         held = {axis: value for axis, value in (base | dict(fixed or {})).items() if axis not in axes}
         found: dict[tuple[AxisValue, ...], str] = {}
         for cell in self.study.cells:
+            if cell.role != "design":  # Parents and controls stand at no point of the axes.
+                continue
             for values in (cell.axis_values, *cell.merged):
                 point = base | dict(values)
                 if all(point.get(axis) == value for axis, value in held.items()):
@@ -138,9 +147,11 @@ def load_frames(study_folder: Path) -> StudyFrames:
         for name in ("curves", "evaluations", "samples")
     )
     samples["image"] = samples["image"].map(_png_bytes)
-    trials = _trials(planned, records)
-    trials = _with_training_effort(trials, curves)
-    return StudyFrames(study, trials, curves, evaluations, samples, unplanned, tuple(ledger.damaged))
+    trials = _with_settings(_with_training_effort(_trials(planned, records), curves))
+    return StudyFrames(
+        study, trials, curves, evaluations, samples, unplanned, _removed_seeds(study, records),
+        study_folder, tuple(ledger.damaged),
+    )  # fmt: skip
 
 
 def primary_values(trials: pd.DataFrame, metric: str) -> pd.Series:
@@ -206,6 +217,39 @@ def _with_training_effort(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.Data
         if f"metric_{loss}" not in trials:
             trials[f"metric_{loss}"] = trials["signature"].map(means[loss])
     return trials
+
+
+def _removed_seeds(study: StudyPlan, records: pd.DataFrame) -> int:
+    """Records of a cell that the plan still has, with a seed that it has no more."""
+    if records.empty:
+        return 0
+    present = {cell.cell: {trial.seed for trial in cell.trials} for cell in study.cells}
+    own = records[records["cell"].isin(present)]
+    return sum(seed not in present[cell] for cell, seed in zip(own["cell"], own["seed"], strict=True))
+
+
+def _with_settings(trials: pd.DataFrame) -> pd.DataFrame:
+    """Add `primary_strength`, `primary_steps` and `is_stopped`, from each trial's own configuration.
+
+    A trial is stopped early when it says so, or when it trained fewer epochs than it was configured for.
+    """
+    configs = [json.loads(text) if isinstance(text, str) else {} for text in trials["config"]]
+    evaluations = [config.get("evaluation") or {} for config in configs]
+    steps = [entry.get("num_sample_steps") for entry in evaluations]
+    planned = [(config.get("training") or {}).get("epochs") for config in configs]
+    asked = pd.Series(planned, index=trials.index, dtype="float64")
+    return trials.assign(
+        primary_strength=pd.Series(
+            [entry.get("primary_strength") for entry in evaluations], index=trials.index, dtype="float64"
+        ),
+        primary_steps=pd.Series(
+            [step[0] if isinstance(step, list) else step for step in steps],
+            index=trials.index,
+            dtype="float64",
+        ),
+        is_stopped=trials["status"].isin(STOPPED)
+        | ((trials["status"] == "done") & (trials["epochs"] < asked)),
+    )
 
 
 def _png_bytes(image: Any) -> bytes | None:

@@ -12,6 +12,8 @@ CURVE_LABELS = {
 }
 """Columns of `curves` that can be drawn. The directional and the summed loss are never mixed up."""
 
+_AXES = {"num_sample_steps": "sampling steps"}
+
 X_LABELS = {
     "optimizer_step": "Optimizer steps",
     "image_steps": "Images × timesteps seen",
@@ -35,6 +37,11 @@ class MetricInfo:
         return "↑" if self.higher_is_better else "↓"
 
     @property
+    def plot_label(self) -> str:
+        """Label and arrow for a figure, with the subscript of S_dir set as one."""
+        return f"{self.label} {self.arrow}".replace("S_dir", r"$S_{\mathrm{dir}}$")
+
+    @property
     def sign(self) -> int:
         """Factor that makes a difference positive where it is an improvement."""
         return 1 if self.higher_is_better else -1
@@ -54,6 +61,20 @@ def metric_info(name: str) -> MetricInfo:
     return MetricInfo(metric.name, metric.label, metric.unit, metric.higher_is_better, metric.description)
 
 
+def known_metrics() -> list[str]:
+    """Names of all metrics, those of images, of sets of images, and of the last epoch's training."""
+    from trainables.metrics import METRICS
+
+    return [*METRICS, *(name for name in CURVE_LABELS if name.startswith("loss_"))]
+
+
+def is_of_sets(metric: str) -> bool:
+    """Whether a metric is a number of a whole set of images, as FID is, with no value for one image."""
+    from trainables.metrics import METRICS, SetMetric
+
+    return isinstance(METRICS.get(metric), SetMetric)
+
+
 def value_label(value: Any) -> str:
     """An axis value as a reader sees it: `pixel_channel` is "pixel-channel", 1e-5 is "1e-05"."""
     if value is None or (isinstance(value, float) and isnan(value)):
@@ -61,13 +82,13 @@ def value_label(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, (int, float)):
-        return f"{value:g}"
+        return f"{value:g}".replace("-", "−") if "e" not in f"{value:g}" else f"{value:g}"
     return str(value).replace("_", "-")
 
 
 def axis_label(axis: str) -> str:
     """An axis name as a reader sees it."""
-    return axis.replace("_", " ").replace(".", " ")
+    return _AXES.get(axis) or axis.replace("_", " ").replace(".", " ")
 
 
 def plural(count: int, word: str) -> str:

@@ -1,17 +1,35 @@
-"""What a reader has to know about a study besides its results, as plain text made from its records."""
+"""The methods paragraph of a study, made from its records: what was done, and where it departs from the published."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pandas as pd
-
+from analysis.comparability import image_sets
 from analysis.contrasts import Judgement
-from analysis.frames import MISSING, StudyFrames
-from analysis.labels import metric_info, plural, value_label
+from analysis.frames import StudyFrames
+from analysis.labels import axis_label, metric_info, plural, value_label
 
 Json = Mapping[str, Any]
+
+PUBLISHED: dict[str, tuple[Any, str]] = {
+    "training.trajectory": ("edited", "trajectory of x_t"),
+    "training.direction": ("recomputed", "noise of D_t"),
+    "training.steps_per": ("timestep", "optimizer step per"),
+    "training.accumulation": (1, "batches per optimizer step"),
+    "training.prompt_cosine": (True, "reconstruction weight times the prompts' cosine"),
+    "training.min_prompt_cosine": (None, "floor of the prompts' cosine"),
+    "training.clip_loss": ("log", "CLIP loss"),
+    "training.clip_reference": ("original", "CLIP reference"),
+    "training.templates": ("bare", "prompt templates"),
+    "training.lambda_clip": (0.8, "CLIP weight"),
+    "training.lambda_recon": (3.0, "reconstruction weight"),
+    "training.optimizer.schedule": ("step", "learning rate schedule"),
+    "training.batch_size": (9, "batch size"),
+    "evaluation.delta_h": ("predicted", "Δh at evaluation"),
+    "evaluation.t_boost": (193, "t_boost at evaluation"),
+    "init": (None, "initial weights from"),
+}
+"""Setting -> the published value (method.md 6 to 8, ablations.md "Common settings"), and its name in a sentence."""
 
 _TRAINING = ("num_images", "epochs", "batch_size", "num_train_steps", "t_edit")
 _EVALUATION = ("num_images", "primary_strength", "num_sample_steps")
@@ -19,77 +37,14 @@ _EVALUATION = ("num_images", "primary_strength", "num_sample_steps")
 
 def methods_paragraph(frames: StudyFrames, judgement: Judgement) -> str:
     """How the numbers came about: domain, training, evaluation, seeds, statistics."""
-    sentences = [_training(frames), _evaluation(frames), _statistics(frames, judgement), _differences(frames)]
+    sentences = [
+        _training(frames),
+        _departures(frames),
+        _evaluation(frames),
+        _statistics(frames, judgement),
+        _differences(frames),
+    ]
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def fairness(frames: StudyFrames) -> pd.DataFrame:
-    """Per cell, what it cost: parameters, epochs, optimizer steps, wall seconds, and how far edits went.
-
-    Means over finished trials; NaN where none has finished.
-    """
-    done = frames.trials[frames.trials["status"] == "done"]
-    columns = {
-        "parameters": "num_parameters",
-        "epochs": "epochs",
-        "optimizer steps": "optimizer_steps",
-        "wall seconds": "wall_seconds",
-        "L1 to reconstruction": "metric_l1_distance",
-    }
-    present = {
-        title: column for title, column in columns.items() if column in done and done[column].notna().any()
-    }
-    means = done.groupby("cell", observed=False)[list(present.values())].mean()
-    means.columns = pd.Index(list(present))
-    means.insert(0, "label", [frames.cell_label(cell) for cell in means.index])
-    return means.reset_index()
-
-
-def unfinished(frames: StudyFrames) -> pd.DataFrame:
-    """Trials that are not done, with their reasons: cell, label, seed, signature, status, reason."""
-    rest = frames.trials[frames.trials["status"] != "done"]
-    rest = rest[["cell", "seed", "signature", "status", "reason"]].sort_values(["cell", "seed"])
-    return rest.assign(label=[frames.cell_label(cell) for cell in rest["cell"]]).reset_index(drop=True)
-
-
-def warnings(frames: StudyFrames) -> list[str]:
-    """Notes of trials (each once, with its count), damaged files, and records outside the present plan."""
-    notes = Counter(note for entry in frames.trials["notes"] if _is_listed(entry) for note in entry)
-    lines = [f"{note} ({plural(count, 'trial')})" for note, count in notes.most_common()]
-    lines += [f"Damaged and set aside: {name}. Its trial counts as not run." for name in frames.damaged]
-    if frames.num_unplanned:
-        those = plural(frames.num_unplanned, "trial")
-        lines.append(
-            f"The ledger holds {those} of cells that are no longer in the space; they enter nothing here."
-        )
-    devices = sorted(map(str, frames.trials["device"].dropna().unique()))
-    if len(devices) > 1:
-        lines.append(f"Trials ran on different devices: {', '.join(devices)}.")
-    return lines
-
-
-def provenance(frames: StudyFrames) -> list[tuple[str, str]]:
-    """Where the numbers come from: plan hash, and every recorded value of code, versions and hosts."""
-    found: dict[str, Counter[str]] = {}
-    for entry in frames.trials["provenance"].dropna():
-        for name, value in _flat(json.loads(entry)):
-            found.setdefault(name, Counter())[value] += 1
-    rows = [("study", frames.study.name), ("plan hash", frames.study.plan_hash)]
-    rows += [(f"published {name}", str(value)) for name, value in frames.study.published.items()]
-    rows += [(f"set {path}", value_label(value)) for path, value in frames.study.settings.items()]
-    finished = frames.trials["finished_at"].dropna()
-    if len(finished):
-        rows.append(("last trial finished", f"{finished.max():%Y-%m-%d %H:%M} UTC"))
-    return rows + [(name.replace("_", " "), ", ".join(values)) for name, values in found.items()]
-
-
-def progress_sentence(frames: StudyFrames) -> str:
-    """`23 of 24 trials done, 1 failed.`"""
-    counts = Counter(frames.trials["status"])
-    total = len(frames.trials)
-    words = {"failed": "failed", "skipped": "skipped", "interrupted": "interrupted", MISSING: "not run"}
-    rest = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
-    return ", ".join([f"{counts['done']} of {plural(total, 'trial')} done", *rest]) + "."
 
 
 def _training(frames: StudyFrames) -> str:
@@ -104,10 +59,28 @@ def _training(frames: StudyFrames) -> str:
         f"at batch size {shared['batch_size']}, with {shared['num_train_steps']} DDIM steps and "
         f"t_edit {shared['t_edit']}."
     )
-    axes = [f"{axis} ({', '.join(map(value_label, values))})" for axis, values in frames.study.axes.items()]
+    axes = [
+        f"{axis_label(axis)} ({', '.join(map(value_label, values))})"
+        for axis, values in frames.study.axes.items()
+    ]
     if axes:
         text += f" Varied: {'; '.join(axes)}; design {frames.study.design.replace('_', '-')}."
     return text
+
+
+def _departures(frames: StudyFrames) -> str:
+    """Where trials depart from the published training; settings that a trial does not know are as published."""
+    configs = _configs(frames)
+    if not configs:
+        return ""
+    found = []
+    for path, (published, words) in PUBLISHED.items():
+        values = _shared(configs, path, published)
+        if values != value_label(published):
+            found.append(f"{words} {values} (published: {value_label(published)})")
+    if not found:
+        return "The training is the published one in every setting that decides its mathematics."
+    return f"It departs from the published training in: {'; '.join(found)}."
 
 
 def _evaluation(frames: StudyFrames) -> str:
@@ -115,10 +88,13 @@ def _evaluation(frames: StudyFrames) -> str:
     if not configs:
         return ""
     images, strength, steps = (_shared(configs, f"evaluation.{name}") for name in _EVALUATION)
-    return (
-        f"Metrics are means over {images} held-out images, the same for every trial, edited at strength "
-        f"{strength} in {steps} steps."
+    sets = set(image_sets(frames).values())
+    same = (
+        "the same for every trial"
+        if len(sets) < 2
+        else "not the same for all cells: contrasts use those of both"
     )
+    return f"Metrics are means over {images} held-out images, {same}, edited at strength {strength} in {steps} steps."
 
 
 def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
@@ -132,6 +108,18 @@ def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
         f"level, two one-sided t tests against the margin, both Holm-corrected over "
         f"{comparisons}, and exact sign-flip tests as a guard. Failed trials are counted, and ranked worst in a "
         f"sensitivity analysis."
+    ) + _looks(frames)
+
+
+def _looks(frames: StudyFrames) -> str:
+    """How the error rate is kept where seeds are added while contrasts are undecided."""
+    rule = frames.study.adaptive
+    if not rule:
+        return ""
+    schedule = ", ".join(map(str, rule["schedule"]))
+    return (
+        f" Seeds were added until every contrast was decided, to at most {rule['max']}, with looks after {schedule} "
+        "seeds; alpha is spent in proportion to the seeds, so that all looks together keep it."
     )
 
 
@@ -166,24 +154,19 @@ def _configs(frames: StudyFrames) -> list[Json]:
     return [json.loads(text) for text in texts]
 
 
-def _shared(configs: list[Json], path: str) -> str:
-    """The values at a dotted path over all trials: one, or a list where it is varied."""
+def _setting_label(value: Any) -> str:
+    """A setting as a reader sees it; groups as `attribute goblin`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_setting_label(own)}" for name, own in value.items() if own is not None)
+    return value_label(value)
+
+
+def _shared(configs: list[Json], path: str, absent: Any = None) -> str:
+    """The values at a dotted path over all trials: one, or a list where it is varied; `absent` where it is not set."""
     values: dict[str, None] = {}
     for config in configs:
         value: Any = config
         for part in path.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        values[value_label(value)] = None
+            value = value.get(part, absent) if isinstance(value, Mapping) else absent
+        values[_setting_label(value)] = None
     return ", ".join(values)
-
-
-def _flat(content: Json, prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in content.items():
-        nested = isinstance(value, Mapping)
-        rows += _flat(value, f"{prefix}{name}.") if nested else [(prefix + name, str(value))]
-    return rows
-
-
-def _is_listed(entry: object) -> bool:
-    return hasattr(entry, "__len__") and not isinstance(entry, str)

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from analysis import methods, style
+from analysis import accounting, methods, style
 from analysis.contrasts import Judgement, judge_study, verdict_sentence
 from analysis.figures import DEFAULT_FIGURES, FigureConfig, FigureKind, parse
-from analysis.figures.table import grid, header
+from analysis.figures._text import TextTable, markdown, write_table
 from analysis.frames import StudyFrames, load_frames
-from analysis.labels import metric_info, number, p_value, with_interval
-from analysis.stats import Contrast
+from analysis.labels import metric_info
+from analysis.report_tables import EFFECT_TITLES, amount, claim_row, effect_rows, printed_contrasts
 
 WIDTH = 80
 """Columns of a terminal that nothing here exceeds."""
@@ -30,13 +30,12 @@ class ReportFigure:
     caption: str
     data_uri: str | None
     """The picture; None for tables and for kinds that could not be drawn."""
-    header: list[str]
-    rows: list[list[str]]
-    """A table's entries, with ** around the best; empty for pictures."""
+    table: TextTable | None = None
+    """The numbers as a table; None for kinds that are pictures only."""
 
 
 def build_report(study_folder: Path, out: Path | None = None) -> Path:
-    """Write figures (png, svg, csv), tables (md, csv, tex), effects.md and report.html; return the latter.
+    """Write figures (png, svg, csv), tables (md, csv, tex), effects, methods.md and report.html; return the latter.
 
     `out` is `<study_folder>/report` when left out. With an empty ledger the report says what is missing.
     Raises LedgerError when the folder holds no study.
@@ -46,7 +45,9 @@ def build_report(study_folder: Path, out: Path | None = None) -> Path:
     out = out or study_folder / "report"
     out.mkdir(parents=True, exist_ok=True)
     figures = _write_figures(frames, out)
+    write_table(printed_contrasts(frames, judgement), _question_line(frames), out / "contrasts")
     (out / "effects.md").write_text(effects_markdown(frames, judgement), encoding="utf-8")
+    (out / "methods.md").write_text(methods.methods_paragraph(frames, judgement) + "\n", encoding="utf-8")
     page = out / "report.html"
     page.write_text(_render(frames, judgement, figures), encoding="utf-8")
     return page
@@ -62,63 +63,13 @@ def verdict_lines(study_folder: Path) -> list[str]:
     for claim in judgement.claims:
         text = f"claim {claim.verdict}: {claim.text}"
         lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ")
-    return lines + textwrap.wrap(methods.progress_sentence(frames), WIDTH)
+    return lines + textwrap.wrap(accounting.progress_sentence(frames), WIDTH)
 
 
 def effects_markdown(frames: StudyFrames, judgement: Judgement) -> str:
     """The contrasts as a pipe table, under a sentence that says what they are."""
-    lines = [_question_line(frames), ""]
-    titles = _EFFECT_TITLES
-    lines += ["| " + " | ".join(titles) + " |", "| :-- | :-- |" + " --: |" * (len(titles) - 2)]
-    lines += ["| " + " | ".join(row) + " |" for row in _effect_rows(frames, judgement)]
-    return "\n".join(lines) + "\n"
-
-
-_EFFECT_TITLES = [
-    *[
-        "cell",
-        "verdict",
-        "difference [interval]",
-        "level",
-        "pairs",
-        "failed",
-        "not run",
-        "p (Holm)",
-        "sign-flip p",
-    ],
-    *["TOST p (Holm)", "P(better)", "p, failures worst", "seeds to decide"],
-]
-
-
-def _effect_rows(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
-    return [
-        [
-            frames.cell_label(contrast.name),
-            "estimate" if contrast.is_estimate else contrast.verdict,
-            with_interval(contrast.mean, contrast.interval.low, contrast.interval.high),
-            f"{100 * contrast.interval.level:.3g} %",
-            str(contrast.n),
-            str(contrast.num_failed),
-            str(contrast.sample.missing),
-            _short_p(contrast.p_holm),
-            _short_p(contrast.p),
-            _short_p(contrast.tost_p_holm),
-            number(contrast.probability_of_improvement, decimals=2),
-            _short_p(contrast.worst_rank_p) if contrast.num_failed else "–",
-            _seeds_to_decide(contrast),
-        ]
-        for contrast in judgement.contrasts
-    ]
-
-
-def _seeds_to_decide(contrast: Contrast) -> str:
-    if contrast.verdict != "undecided":
-        return "–"
-    return f"≥ {contrast.min_pairs}" if contrast.seeds_needed is None else f"≈ {contrast.seeds_needed}"
-
-
-def _short_p(value: float) -> str:
-    return p_value(value).removeprefix("p ").removeprefix("= ")
+    table = TextTable(EFFECT_TITLES, effect_rows(frames, judgement), 2)
+    return f"{_question_line(frames)}\n\n{markdown(table)}"
 
 
 def _question_line(frames: StudyFrames) -> str:
@@ -136,11 +87,32 @@ def _verdicts(frames: StudyFrames, judgement: Judgement) -> list[str]:
 
 def _write_figures(frames: StudyFrames, out: Path) -> list[ReportFigure]:
     written: list[ReportFigure] = []
-    for options in frames.study.figures or DEFAULT_FIGURES:
+    for options in _asked(frames):
         kind, config = parse(options)
         taken = [figure.name for figure in written]
         written.append(_write_figure(frames, out, kind, config, _free_name(config, taken)))
     return written
+
+
+def _asked(frames: StudyFrames) -> list[dict[str, Any]]:
+    """The figures of the space, and a matched comparison where they show distances without one.
+
+    A distance from the original is smallest for an editor that does nothing.
+    """
+    asked = [dict(options) for options in frames.study.figures or DEFAULT_FIGURES]
+    kinds = {options["kind"] for options in asked}
+    strengths = frames.evaluations["strength"].dropna()
+    has_sweep = (strengths[strengths >= 0].nunique()) > 1
+    if (
+        "matched" not in kinds
+        and {"table", "line", "subgroups"} & kinds
+        and has_sweep
+        and len(frames.cells) > 1
+    ):
+        asked.append({"kind": "matched"})
+    if "scorecard" not in kinds and any(claim.get("published") for claim in frames.study.claims):
+        asked.append({"kind": "scorecard"})
+    return asked
 
 
 def _free_name(config: FigureConfig, taken: list[str]) -> str:
@@ -160,15 +132,12 @@ def _write_figure(
     if kind.draw is not None:
         png, svg = style.save_figure(kind.draw(computed, config), stem)
         data_uri = _data_uri(svg, "image/svg+xml") if kind.vector else _data_uri(png, "image/png")
-    titles, rows = [], []
-    if kind.write is not None:
-        kind.write(computed, config, stem)
-        titles = ["", *(f"{info.label} {info.arrow}" for info in header(computed)), "n"]
-        rows = grid(
-            computed, lambda mean, half: f"{mean} ± {half}" if half else mean, lambda text: f"**{text}**"
-        )
-    heading = config.title or config.heading()
-    return ReportFigure(name, heading, kind.caption(computed, config), data_uri, titles, rows)
+    caption = kind.caption(computed, config)
+    table = None
+    if kind.text is not None and not computed.empty:
+        table = kind.text(computed, config)
+        write_table(table, caption, stem)
+    return ReportFigure(name, config.title or config.heading(), caption, data_uri, table)
 
 
 def _without_pictures(computed: pd.DataFrame) -> pd.DataFrame:
@@ -188,52 +157,33 @@ def _render(frames: StudyFrames, judgement: Judgement, figures: list[ReportFigur
 
 def _page(frames: StudyFrames, judgement: Judgement, figures: list[ReportFigure]) -> dict[str, Any]:
     """Everything the template shows, already as text."""
-    fairness = methods.fairness(frames)
+    fairness = accounting.fairness(frames)
     info = metric_info(frames.primary_metric)
     return {
         "study": frames.study,
         "metric": info,
         "margin": f"{frames.margin:g}",
         "baseline": frames.cell_label(frames.baseline) if frames.baseline else "none",
-        "progress": methods.progress_sentence(frames),
+        "progress": accounting.progress_sentence(frames),
         "verdicts": list(
             zip([c.verdict for c in judgement.contrasts], _verdicts(frames, judgement), strict=False)
         ),
         "no_contrast": not judgement.contrasts,
-        "effect_titles": _EFFECT_TITLES,
-        "effect_rows": _effect_rows(frames, judgement),
-        "claims": [_claim_row(claim) for claim in judgement.claims],
+        "effect_titles": EFFECT_TITLES,
+        "effect_rows": effect_rows(frames, judgement),
+        "claims": [claim_row(claim) for claim in judgement.claims],
         "figures": figures,
         "fairness_titles": ["cell", *fairness.columns[2:]],
         "fairness_rows": [
-            [label, *(_amount(value) for value in values)]
+            [label, *(amount(value) for value in values)]
             for label, *values in fairness.drop(columns="cell").itertuples(index=False)
         ],
-        "unfinished": methods.unfinished(frames).to_dict("records"),
-        "warnings": methods.warnings(frames),
+        "tuning": accounting.tuning_effort(frames),
+        "cost_titles": accounting.COST_TITLES,
+        "costs": accounting.answer_costs(frames, judgement),
+        "plan_changes": accounting.plan_changes(frames),
+        "unfinished": accounting.unfinished(frames).to_dict("records"),
+        "warnings": accounting.warnings(frames),
         "methods": methods.methods_paragraph(frames, judgement),
-        "provenance": methods.provenance(frames),
+        "provenance": accounting.provenance(frames),
     }
-
-
-def _claim_row(claim: Any) -> dict[str, str]:
-    contrast = claim.contrast
-    numbers = "no such cells in the plan"
-    if contrast is not None:
-        interval = contrast.interval
-        numbers = f"{with_interval(contrast.mean, interval.low, interval.high)}, n = {contrast.n}, "
-        numbers += p_value(contrast.p_holm)
-    metric = metric_info(claim.metric).label
-    return {
-        "text": claim.text,
-        "source": claim.source,
-        "verdict": claim.verdict,
-        "numbers": f"{metric}, {claim.comparison}: {numbers}",
-    }
-
-
-def _amount(value: float) -> str:
-    """A count or a mean, with thousands separated."""
-    if pd.isna(value):
-        return "–"
-    return f"{value:,.0f}" if value >= 10 or float(value).is_integer() else number(float(value))

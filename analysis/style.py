@@ -23,8 +23,12 @@ BAND = "#eef1f4"
 
 # Okabe and Ito's palette without its yellow, which disappears on white; black last.
 CATEGORIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-LINE_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
-"""A second and third round of the palette is told apart by dashes."""
+LINE_STYLES: tuple[Any, ...] = (
+    *("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.2, 1, 1.2)), (0, (2.5, 1.2))),
+    *((0, (7, 1.5, 1, 1, 1, 1.5)), (0, (9, 2))),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Colour is never the only difference: each value has its own dashes and its own mark too."""
 
 _RC: dict[Any, Any] = {
     # STIX is Times in all but name and ships with matplotlib; DejaVu has the glyphs it lacks.
@@ -106,13 +110,27 @@ def line_styles(values: Sequence[Any]) -> dict[Any, dict[str, Any]]:
         last = len(values) - 1
         order = sorted(range(len(values)), key=lambda index: float(values[index]))
         return {
-            values[index]: {"color": to_hex(ramp(0.85 * rank / last))} for rank, index in enumerate(order)
+            values[index]: {
+                "color": to_hex(ramp(0.85 * rank / last)),
+                "linestyle": LINE_STYLES[rank % len(LINE_STYLES)],
+            }
+            for rank, index in enumerate(order)
         }
     return {
         value: {
             "color": CATEGORIES[index % len(CATEGORIES)],
-            "linestyle": LINE_STYLES[index // len(CATEGORIES) % len(LINE_STYLES)],
+            # A second round of the palette starts at other dashes.
+            "linestyle": LINE_STYLES[(index + index // len(CATEGORIES)) % len(LINE_STYLES)],
         }
+        for index, value in enumerate(values)
+    }
+
+
+def markers(values: Sequence[Any]) -> dict[Any, dict[str, Any]]:
+    """`line_styles` for points: a mark instead of dashes."""
+    looks = line_styles(values)
+    return {
+        value: {"color": looks[value]["color"], "marker": MARKERS[index % len(MARKERS)]}
         for index, value in enumerate(values)
     }
 

@@ -6,7 +6,8 @@
 The published loop (method.md section 8) is written out here in plain torch: at every timestep an edited pass
 (encoder, decoder for eps, decoder with gradient for eps_edit), an unedited pass of its own (encoder and decoder)
 and CLIP on both pictures. Ours reads everything unedited from a cache. Both must give the same losses; the run
-stops if they do not. Models with random weights cost what trained ones cost.
+stops if they do not. Beside them stand the two cheaper trainings, whose losses are others: `direction: cached` and
+`trajectory: reference`. Models with random weights cost what trained ones cost.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from dataclasses import dataclass
 import open_clip
 import torch
 from diffusers import UNet2DModel
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.backbones.unet import FrozenDiffusion
@@ -34,9 +34,19 @@ from trainables.diffusion import (
 )
 from trainables.domains import load_domain
 from trainables.editors import EDITORS
+from trainables.optimizers import build_optimizer
 from trainables.randomness import generator_for
-from trainables.training import Objective, build_optimizer, train_batch
+from trainables.training import Objective, train_batches
 from trainables.trajectories import CachedBatch
+
+Loop = Callable[[], list[float]]
+"""One batch of training; returns its losses by timestep."""
+
+VARIANTS: dict[str, TrainingConfig] = {
+    "ours": TrainingConfig(),
+    "direction: cached": TrainingConfig(direction="cached"),
+    "trajectory: reference": TrainingConfig(trajectory="reference"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ def published_loop(
     editor: torch.nn.Module,
     objective: Objective,
     batch: CachedBatch,
-    step: Callable[[Tensor], None],
+    step: Callable[[], None],
 ) -> list[float]:
     """The published loop over one batch, with its per-batch CLIP reference mended so that losses can be compared."""
     x_edit = x_source = batch.x_T
@@ -65,14 +75,15 @@ def published_loop(
         encoded = case.diffusion.encode(x_edit, t)
         with torch.no_grad():
             eps = case.diffusion.decode(encoded)
-        eps_edit = case.diffusion.decode(encoded, encoded.h + editor(encoded.h, encoded.temb))
+        eps_edit = case.diffusion.decode(encoded, encoded.h + editor(encoded.h, encoded.temb, t))
         p_edit = predicted_x0(x_edit, eps_edit, alpha_bar_t)
         with torch.no_grad():
             eps_source = case.diffusion.eps(x_source, t)
             p_source = predicted_x0(x_source, eps_source, alpha_bar_t)
             reference = case.clip.image(batch.original)
         total, _, _ = objective(case.clip, p_edit, p_source, reference)
-        step(total)
+        total.backward()
+        step()
         losses.append(total.item())
         x_edit = asymmetric_step(x_edit, eps, eps_edit.detach(), alpha_bar_t, alpha_bar_prev)
         x_source = asymmetric_step(x_source, eps_source, eps_source, alpha_bar_t, alpha_bar_prev)
@@ -126,28 +137,28 @@ def make_batch(case: Case) -> CachedBatch:
     return CachedBatch(original, x_T, points[-1].p_t, embedding, p_t, points[0].eps)
 
 
-def runner(case: Case, batch: CachedBatch, ours: bool) -> Callable[[], list[float]]:
-    """One batch of training from a fresh editor, as a function that returns its losses."""
-    settings = TrainingConfig()
+def runner(case: Case, batch: CachedBatch, settings: TrainingConfig | None) -> Loop:
+    """One batch of training from a fresh editor, by the published loop where there are no settings."""
+    loss_settings = settings or TrainingConfig()
     direction = torch.nn.functional.normalize(batch.embedding[0].flip(0), dim=0)
-    objective = Objective(direction, settings.lambda_recon, settings)
+    objective = Objective(direction, loss_settings.lambda_recon, loss_settings)
+    timesteps = tuple(t for t, _ in case.timesteps)
 
     def run() -> list[float]:
         editor = (
             EDITORS["conv"]
             .model_validate({"kind": "conv"})
-            .build(case.diffusion.shape, generator_for(0, "init"))
+            .build(case.diffusion.shape, generator_for(0, "init"), timesteps)
         )
-        optimizer = build_optimizer(settings.optimizer, editor)
+        optimizer = build_optimizer(loss_settings.optimizer, editor)
 
-        def step(loss: Tensor) -> None:
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+        def step() -> None:
             optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
-        if not ours:
+        if settings is None:
             return published_loop(case, editor, objective, batch, step)
-        losses = train_batch(case.diffusion, case.clip, editor, objective, batch, case.timesteps, step)
+        (losses,) = train_batches(case.diffusion, case.clip, editor, objective, [batch], case.timesteps, step)
         return [loss.total for loss in losses]
 
     return run
@@ -168,29 +179,32 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def measure(case: Case, repeats: int) -> None:
-    """Print both loops' cost per image and timestep, and their ratio."""
+    """Print the cost of every loop per image and timestep, and how many times cheaper than the published one it is."""
     batch = make_batch(case)
-    published, ours = runner(case, batch, ours=False), runner(case, batch, ours=True)
-    difference = max(abs(a - b) for a, b in zip(published(), ours(), strict=True))
+    loops = {"published": runner(case, batch, None)} | {
+        name: runner(case, batch, settings) for name, settings in VARIANTS.items()
+    }
+    losses = {name: run() for name, run in loops.items()}
+    difference = max(abs(a - b) for a, b in zip(losses["published"], losses["ours"], strict=True))
     if difference > 1e-4:
         raise SystemExit(f"{case.name}: the two loops disagree by {difference}; a cost means nothing then")
-    pairs = [
-        (seconds(published), seconds(ours)) for _ in range(repeats)
-    ]  # in turns, so a busy machine slows both
-    ratios = [before / after for before, after in pairs]
+    # In turns, so that a busy machine slows all of them.
+    rounds = [{name: seconds(run) for name, run in loops.items()} for _ in range(repeats)]
     per_step = case.batch_size * len(case.timesteps)
-    gflop = [flops(run) / per_step / 1e9 for run in (published, ours)]
-    ms = [statistics.median(column) / per_step * 1e3 for column in zip(*pairs, strict=True)]
-    spread = f"from {min(ratios):.2f} to {max(ratios):.2f} in {repeats} pairs"
+    gflop = {name: flops(run) / per_step / 1e9 for name, run in loops.items()}
     print(
         f"{case.name}: batch {case.batch_size}, {len(case.timesteps)} timesteps, {torch.get_num_threads()} threads"
     )
-    print(f"  largest difference of a loss: {difference:.1e}")
-    print("  an image and timestep     published     ours    ratio")
-    print(f"  GFLOP                    {gflop[0]:10.3f} {gflop[1]:8.3f} {gflop[0] / gflop[1]:8.2f}")
-    print(
-        f"  ms                       {ms[0]:10.1f} {ms[1]:8.1f} {statistics.median(ratios):8.2f}  ({spread})"
-    )
+    print(f"  largest difference of a loss between published and ours: {difference:.1e}")
+    print("  an image and timestep      GFLOP   times fewer       ms   times faster")
+    for name in loops:
+        ms = statistics.median(taken[name] for taken in rounds) / per_step * 1e3
+        ratios = [taken["published"] / taken[name] for taken in rounds]
+        spread = f"({min(ratios):.2f} to {max(ratios):.2f} in {repeats})"
+        print(
+            f"  {name:22} {gflop[name]:9.3f} {gflop['published'] / gflop[name]:13.2f} "
+            f"{ms:8.1f} {statistics.median(ratios):14.2f} {spread}"
+        )
 
 
 def main() -> None:

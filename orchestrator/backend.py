@@ -11,9 +11,15 @@ from orchestrator.ledger import LedgerError
 
 if TYPE_CHECKING:
     from orchestrator.trial_queue import TrialQueue
-    from trainables.trajectories import PreparationTask
+    from trainables.editing_interval import IntervalTask
+    from trainables.trajectory_files import PreparationTask
+
+    Preparation = PreparationTask | IntervalTask
 
 DEFAULT_TRIAL_CLASS = "trainables.trial:Trial"
+PREPARING_TRIAL_CLASS = "orchestrator.tuning.preparing:PreparingTrial"
+OWN_TRIAL_CLASSES = (DEFAULT_TRIAL_CLASS, PREPARING_TRIAL_CLASS)
+"""Those that read the trajectory cache."""
 
 Record = dict[str, Any]
 """What a finished trial leaves: one row of the ledger's `trials` table."""
@@ -34,6 +40,12 @@ class TrialTask:
     parent: str | None = None
     num_epochs: int = 1
     """How many epochs the trial takes, for progress and the time left."""
+    parent_epoch: int | None = None
+    """After which epoch of the parent's training this one goes on; None for its last."""
+    start_digest: str | None = None
+    """SHA-256 of the editor file this one starts from, where that is no trial's (see `orchestrator.editor_files`)."""
+    keep_epochs: list[int] = field(default_factory=list)
+    """Epochs after which the editor is kept, for children that start from it."""
 
     def to_json(self) -> str:
         """One line; `from_json` restores an equal task."""
@@ -84,6 +96,9 @@ class Observer(Protocol):
     def on_skipped(self, task: TrialTask, reason: str) -> None:
         """A trial cannot run because its parent did not finish."""
 
+    def on_pruned(self, task: TrialTask, reason: str) -> None:
+        """A search stopped a trial that did not promise enough."""
+
     def on_note(self, message: str) -> None:
         """Something the user should know that ends nothing."""
 
@@ -97,7 +112,7 @@ class Backend(Protocol):
     def __exit__(self, *exc_info: object) -> None:
         """Stop every worker that is left."""
 
-    def prepare(self, tasks: Sequence["PreparationTask"], observer: Observer) -> None:
+    def prepare(self, tasks: Sequence["Preparation"], observer: Observer) -> None:
         """Run the preparation tasks in parallel. Raises PreparationFailed with the worker's own words."""
 
     def run(self, queue: "TrialQueue", observer: Observer) -> None:

@@ -30,6 +30,7 @@ class Checkpoint:
 
     folder: Path
     extra: dict[str, Any]
+    epoch: int
 
 
 class CheckpointStore:
@@ -72,7 +73,7 @@ class CheckpointStore:
         if found != manifest["files"]:
             changed = [name for name in found if found[name] != manifest["files"][name]]
             raise self.set_aside(folders[0], f"{', '.join(changed)} is not what was written")
-        return Checkpoint(folders[0], manifest["extra"])
+        return Checkpoint(folders[0], manifest["extra"], manifest["epoch"])
 
     def set_aside(self, folder: Path, why: str) -> DamagedCheckpoint:
         """Move a checkpoint out of the way; the exception to raise, naming its new place."""

@@ -3,15 +3,22 @@
 Every check yields findings: (place in the space's file or label of what is not in it, message).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.config import AxisConfig, AxisValue, Setting, Space, SpaceConfig
-from orchestrator.plan import axis_text, baseline_value, points
+from orchestrator.axes import axis_text
+from orchestrator.condition_checks import check_conditions, check_selection
+from orchestrator.config import AxisConfig, AxisValue, AxisValues, Setting, Space, SpaceConfig
+from orchestrator.metric_checks import NamedMetric, check_asked, check_named
+from orchestrator.plan import warm_start_problems
+from orchestrator.points import baseline_setting, baseline_values, select
 from orchestrator.resolving import BASELINE_PLACE, Layer, Resolved, Summarise, owners, resolve
+from orchestrator.warm_starts import control_values
 from orchestrator.wording import did_you_mean, expected, fields_at, look_up, one_of, validation_problems
 from orchestrator.yaml_tree import Loc, dotted
 from trainables.attributes import ATTRIBUTES
@@ -23,6 +30,10 @@ from trainables.metrics import METRICS
 
 CURVE_METRICS = ("loss_direction", "loss_total")
 """Losses of the last epoch, which may be a primary metric as well."""
+
+
+ROLES: tuple[Literal["better", "worse"], ...] = ("better", "worse")
+"""The sides of a claim."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,9 @@ def check_space(space: Space, summarise: Summarise, extra_checks: Sequence[Extra
     yield from _check_overlaps(space)
     yield from _check_claims(space.config)
     yield from _check_figures(space.config)
-    yield from _first_at_each_place(_check_cells(_with_sound_paths(space), _Domains(summarise)))
+    yield from check_conditions(space.config)
+    cells = list(_first_at_each_place(_check_cells(_with_sound_paths(space), _Domains(summarise))))
+    yield from cells or _first_at_each_place(_check_warm_starts(_with_sound_paths(space), summarise))
     for check in extra_checks:
         yield from check(space.config)
 
@@ -122,6 +135,12 @@ def setting_paths() -> tuple[str, ...]:
     return tuple(sorted(of_cell | of_editors))
 
 
+@lru_cache(maxsize=1)
+def _blocks() -> tuple[str, ...]:
+    """Dotted paths of the mappings of settings in a cell."""
+    return tuple(sorted({path.rpartition(".")[0] for path in setting_paths()} - {""}))
+
+
 def _paths_of(model: type[BaseModel]) -> Iterator[str]:
     for name in model.model_fields:
         inside = fields_at(model, (name,), {}) if name != "editor" else []
@@ -146,6 +165,8 @@ def _check_overlaps(space: Space) -> Iterator[Finding]:
 
 
 def _paths_set_by(axis: AxisConfig) -> set[str]:
+    if axis.range is not None and axis.path is not None:
+        return {axis.path}
     return {path for value in axis.names for path in _leaves(axis.override(value))}
 
 
@@ -162,15 +183,24 @@ def _check_claims(config: SpaceConfig) -> Iterator[Finding]:
         place = ("claims", index)
         if claim.metric is not None:
             yield from _check_metric(claim.metric, (*place, "metric"))
-        if claim.axis not in config.axes:
-            yield (*place, "axis"), expected("an axis of this space", claim.axis, config.axes)
-            continue
-        values = config.axes[claim.axis].names
-        for role in ("better", "worse"):
-            value: AxisValue = getattr(claim, role)
-            if value not in values:
-                names = map(axis_text, values)
-                yield (*place, role), expected(f"a value of axis {claim.axis}", value, names)
+        for role in ROLES:
+            for name, value in claim.side(role).items():
+                yield from _check_claimed(config, name, value, claim.axis is None, (*place, role))
+
+
+def _check_claimed(
+    config: SpaceConfig, name: str, value: AxisValue, is_mapping: bool, place: Loc
+) -> Iterator[Finding]:
+    """One side of a claim names an axis of the space and one of its values."""
+    if name not in config.axes:
+        where = (*place, name) if is_mapping else (*place[:-1], "axis")
+        yield where, expected("an axis of this space", name, config.axes)
+        return
+    axis = config.axes[name]
+    values = (*axis.names, *control_values(axis))
+    if value not in values and not axis.holds(value):
+        where = (*place, name) if is_mapping else place
+        yield where, expected(f"a value of axis {name}", value, map(axis_text, values))
 
 
 def _check_figures(config: SpaceConfig) -> Iterator[Finding]:
@@ -199,16 +229,24 @@ class _Domains:
 
 def _check_cells(space: Space, domains: _Domains) -> Iterator[Finding]:
     """Every cell resolves to a configuration that can be built, and every setting is used by one."""
-    baseline: dict[str, AxisValue] = {}
-    for name, axis in space.config.axes.items():
-        value = baseline_value(space, name, domains)
-        if value is None:
-            yield from _baseline_not_in_axis(space, name, domains)
-        baseline[name] = axis.names[0] if value is None else value
-    cells = [resolve(space, point.axis_values, domains) for point in points(space, baseline)]
+    baseline, missing = baseline_values(space, domains)
+    for name in missing:
+        yield from _baseline_not_in_axis(space, name, domains)
+    stand_ins = {name: space.config.axes[name].at(0.0) for name in missing}
+    baseline = {name: {**baseline, **stand_ins}[name] for name in space.config.axes}
+    unsound = list(space.config.design.findings(space.config.axes, baseline))
+    yield from unsound
+    if unsound:  # its points cannot be told; the baseline's cell still can
+        chosen: list[AxisValues] = [baseline]
+    else:
+        selection = select(space, baseline, to_check=True)
+        if not any(check_conditions(space.config)):
+            yield from check_selection(space.config, selection, baseline)
+        chosen = list({tuple(acting.values()): acting for _, acting in selection.points}.values())
+    cells = [resolve(space, values, domains) for values in chosen]
     for cell in cells:
         yield from _check_blocks(cell)
-        yield from _check_cell(cell, domains)
+        yield from _check_cell(cell, domains, _named_metrics(space.config))
     yield from _check_unused(cells)
 
 
@@ -220,7 +258,14 @@ def _baseline_not_in_axis(space: Space, name: str, domains: _Domains) -> Iterato
             "expected one value that changes nothing, the baseline's; every one changes it",
         )
         return
-    own = look_up(resolve(space, {}, domains).settings, tuple(axis.path.split(".")))
+    own = baseline_setting(space, axis.path, domains)
+    if axis.range is not None:
+        ends = f"{axis.range.low} to {axis.range.high}"
+        yield (
+            ("axes", name, "values"),
+            f"expected the baseline's own {axis.path} in the range, {axis_text(own)}; found {ends}",
+        )
+        return
     names = one_of(axis.names)
     yield (
         ("axes", name, "values"),
@@ -230,29 +275,78 @@ def _baseline_not_in_axis(space: Space, name: str, domains: _Domains) -> Iterato
 
 def _check_blocks(cell: Resolved) -> Iterator[Finding]:
     """A block written as one value (`editor: conv`) would be lost where another layer writes it in full."""
-    blocks = {path.rpartition(".")[0] for path in setting_paths()} - {""}
     for layer in cell.layers:
-        for block in sorted(blocks):
+        for block in _blocks():
             value = look_up(layer.settings, _parts(block))
             if value is not None and not isinstance(value, dict) and isinstance(layer.origin, tuple):
                 yield (*layer.origin, *_parts(block)), expected("a mapping", value)
 
 
-def _check_cell(cell: Resolved, domains: _Domains) -> Iterator[Finding]:
-    try:
-        config = CellConfig.model_validate(cell.settings)
-    except ValidationError as error:
-        for place, message in validation_problems(error, CellConfig, cell.settings):
-            yield _written_at(cell, place), message
-        yield from _check_names(cell, domains)
-        return
+def _named_metrics(config: SpaceConfig) -> list[NamedMetric]:
+    """The metrics that verdicts and claims are about."""
+    claimed = [(("claims", index, "metric"), claim.metric) for index, claim in enumerate(config.claims)]
+    named: list[tuple[Loc, str | None]] = [(("primary", "metric"), config.primary.metric), *claimed]
+    return [(place, metric) for place, metric in named if metric is not None]
+
+
+def _check_cell(cell: Resolved, domains: _Domains, named: Sequence[NamedMetric]) -> Iterator[Finding]:
+    wrong, config, lost = wrong_settings(cell.settings)
+    yield from ((_written_at(cell, place), message) for place, message in wrong)
     yield from _check_names(cell, domains)
-    if config.domain not in domains.errors:
-        by_place: dict[Loc | Outside, list[str]] = {}
-        for message in config.editor.check(domains(config.domain).shape):
+    domain = cell.settings.get("domain")
+    if config is None or not isinstance(domain, str) or domain in domains.errors:
+        return
+    if config.texts is not None or config.attribute in ATTRIBUTES:
+        asked = check_asked(config, domains(domain))
+        yield from ((_written_at(cell, place), message) for place, message in asked)
+        yield from check_named(config, domains(domain), named)
+    by_place: dict[Loc | Outside, list[str]] = {}
+    for message in config.editor.check(domains(domain).shape):
+        if not _speaks_of(message, lost):
             written_at = _written_at(cell, _place_named_in(message, config.editor))
             by_place.setdefault(written_at, []).append(message)
-        yield from ((place, "; ".join(messages)) for place, messages in by_place.items())
+    yield from ((place, "; ".join(messages)) for place, messages in by_place.items())
+
+
+def wrong_settings(settings: Mapping[str, Any]) -> tuple[list[tuple[Loc, str]], CellConfig | None, set[str]]:
+    """What is wrong with a cell's settings; the cell without those; and their names.
+
+    Pydantic looks at what settings are to each other only where each is right by itself. So wrong ones are taken
+    out and the rest is looked at again, until it is sound; what then is said of one that was taken out, and is a
+    default now, does not count. The cell is None where it cannot be told what it is, as without a kind of editor.
+    """
+    found: dict[Loc, str] = {}
+    lost: set[str] = set()
+    while True:
+        try:
+            return list(found.items()), CellConfig.model_validate(settings), lost
+        except ValidationError as error:
+            wrong = validation_problems(error, CellConfig, settings)
+        found |= {place: said for place, said in wrong if place not in found and not _speaks_of(said, lost)}
+        rest = settings
+        for place, _ in wrong:
+            rest = _without(rest, place)
+        lost |= {str(place[-1]) for place, _ in wrong if place}
+        if rest == settings:
+            return list(found.items()), None, lost
+        settings = rest
+
+
+def _without(settings: Any, place: Loc) -> Any:
+    """The settings without what is at a place, the whole of a list; text in place of a name that must be there."""
+    if not isinstance(settings, Mapping) or not place:
+        return settings
+    first, *rest = place
+    if place in (("domain",), ("attribute",)):
+        return {**settings, first: ""}
+    inside = settings.get(str(first))
+    if rest and isinstance(inside, Mapping):
+        return {**settings, first: _without(inside, tuple(rest))}
+    return {key: value for key, value in settings.items() if key != first}
+
+
+def _speaks_of(message: str, names: Set[str]) -> bool:
+    return not names.isdisjoint(re.findall(r"\w+", message))
 
 
 def _check_names(cell: Resolved, domains: _Domains) -> Iterator[Finding]:
@@ -263,11 +357,20 @@ def _check_names(cell: Resolved, domains: _Domains) -> Iterator[Finding]:
     if not isinstance(attribute, str):
         return
     place = _written_at(cell, ("attribute",))
+    if cell.settings.get("texts") is not None:
+        return
     if attribute not in ATTRIBUTES:
         yield place, f"{expected('an attribute', attribute, ATTRIBUTES)} (all: asyrp-sweep list attributes)"
     elif isinstance(domain, str) and attribute not in domains(domain).attributes:
         offered = domains(domain).attributes
         yield place, f"domain {domain} does not offer {attribute!r}{did_you_mean(attribute, offered)}"
+
+
+def _check_warm_starts(space: Space, summarise: Summarise) -> Iterator[Finding]:
+    """Every cell that starts from another one finds it, and none ends at itself."""
+    for problem in warm_start_problems(space, summarise):
+        cell = resolve(space, problem.axis_values, summarise)
+        yield _written_at(cell, problem.place), f"{problem.message} (cell {problem.cell})"
 
 
 def _place_named_in(message: str, editor: BaseModel) -> Loc:

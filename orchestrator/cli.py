@@ -3,12 +3,20 @@
 Exit codes: 0 done, 1 some trials failed (named), 2 bad input, 130 and 143 interrupted.
 
 `plan --json` prints one object:
-    name, question, folder, plan_hash, num_done, num_missing,
-    cells: [{cell, axis_values, is_baseline, merged: [names], dropped: [settings], config}],
-    trials: [{cell, seed, signature, parent, state}], state one of those counted by `status` but running,
-    price: {seconds, device, ...} or null where it is not known
+    name, question, folder, plan_hash, num_done, num_missing (to run), num_reused (to copy from other studies),
+    cells: [{cell, axis_values, is_baseline, role, starts_from, merged: [names], merged_because: [reason or null],
+        dropped: [settings], notes: [what a reader should know], num_parameters, config}],
+        role is design, parent (others start from it) or control; starts_from is null or
+        {cell, epoch, editor, digest, control},
+    trials: [{cell, seed, signature, parent, state, reused_from}], state one of those counted by `status` but running,
+        reused_from null or the study that has done the same trial,
+    excluded: [{cell, axis_values, because}],
+    price: null where nothing is missing, or {num_trials, device, num_parallel, seconds, seconds_low, seconds_high,
+        device_hours, num_bytes, num_measured, num_pilots, preparation_seconds, unmeasured: [cells]}; costs are null
+        where a cell of a kind never measured here is among them,
+    price_at_most: as price, if no contrast is ever decided (the same where the number of seeds is fixed)
 `status --json` prints one object, or with no SPACE a list of them:
-    name, folder, counts: {done, failed, skipped, interrupted, running, waiting}, seconds_left,
+    name, folder, counts: {done, pruned, failed, skipped, interrupted, running, waiting}, seconds_left,
     trials: [{cell, seed, signature, state, reason, epoch}]
 Keys may be added; none is removed or changes its meaning without a new major version.
 
@@ -21,13 +29,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.option_values import cost, joined, numbers, strengths, timestep
+
 PROGRAM = "asyrp-sweep"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. A user's mistake is printed without a traceback; ours keep theirs."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(joined(arguments))
     from orchestrator import commands  # Only now: planning imports torch, which takes seconds.
 
     return commands.run(options, shlex.join([PROGRAM, *arguments]))
@@ -43,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="plan, price, train what is missing, report")
     _add_space(run)
+    _add_max_cost(run)
     run.add_argument("--address", metavar="A", help="Ray cluster to use, or auto; without it, this machine")
     run.add_argument("--cpus", type=_positive, metavar="N", help="CPUs to use on this machine (default: all)")
     run.add_argument("--inline", action="store_true", help="one trial after another in this process, no Ray")
@@ -50,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
     plan = commands.add_parser("plan", help="cells, trials, what is done, price; runs nothing")
     _add_space(plan)
+    _add_max_cost(plan)
     plan.add_argument("--json", action="store_true", help="machine-readable")
 
     status = commands.add_parser("status", help="cell x seed matrix, running, failed with reasons, time left")
@@ -62,6 +74,17 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("space", metavar="SPACE", help="a study's space, or its folder")
     _add_results(report)
     report.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: <study>/report)")
+
+    _add_tune(commands.add_parser("tune", help="search an attribute's settings, test the best, leave an editor"))
+    _add_edit(commands.add_parser("edit", help="apply trained editors to pictures or generated faces"))
+    _add_interval(commands.add_parser("interval", help="t_edit and t_boost of a domain, with their curves"))
+
+    commands.add_parser("schema", help="JSON Schema of a space, for editors that complete and check YAML")
+
+    explain = commands.add_parser("explain", help="why a trial ran or did not; or where two trials part")
+    explain.add_argument("trial", metavar="TRIAL", help="a signature or its begin, or CELL:SEED")
+    explain.add_argument("other", nargs="?", metavar="OTHER", help="a second trial: show the first difference")
+    _add_results(explain)
 
     listing = commands.add_parser("list", help="what there is to choose from")
     listing.add_argument("what", choices=LISTS, metavar="WHAT", help=", ".join(LISTS))
@@ -84,6 +107,104 @@ def parser() -> argparse.ArgumentParser:
 
 
 LISTS = ("spaces", "attributes", "domains", "editors", "metrics", "figures")
+
+
+def _add_tune(command: argparse.ArgumentParser) -> None:
+    command.add_argument("attribute", metavar="ATTRIBUTE", help="a known one, or a new name with its two texts")
+    command.add_argument("--source", metavar="TEXT", help="what images show before the edit, such as person")
+    command.add_argument("--target", metavar="TEXT", help="what they shall show, such as goblin")
+    command.add_argument("--seen", action="store_true", help="the diffusion model has seen such images")
+    command.add_argument("--trials", type=_positive, metavar="N", help="trials in all, over every launch")
+    command.add_argument("--timeout", metavar="T", help="start no trial after T: 90s, 30m or 2h")
+    command.add_argument("--sampler", metavar="S", help="tpe, cmaes, gp, random or grid")
+    command.add_argument(
+        "--objective", action="append", default=[], metavar="M",
+        help="metric or cost to search for, instead of the space's; the best of several is by the first",
+    )  # fmt: skip
+    command.add_argument(
+        "--space", default="tune_editor", metavar="SPACE", help="what is searched (default: tune_editor)"
+    )
+    command.add_argument("--domain", metavar="D", help="another domain: a name, or the path of its YAML")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="A.B=V", help="override a setting; may be repeated"
+    )
+    _add_results(command)
+    command.add_argument("--address", metavar="A", help="Ray cluster to use, or auto; without it, this machine")
+    command.add_argument("--cpus", type=_positive, metavar="N", help="CPUs to use on this machine (default: all)")
+    command.add_argument("--inline", action="store_true", help="one trial after another in this process, no Ray")
+
+
+def _add_edit(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="a picture file, or the id of an image of the domain"
+    )
+    command.add_argument(
+        "--editor",
+        action="append",
+        required=True,
+        metavar="E",
+        help="id of a trained editor or its begin, a file, or best (of --study); several act together",
+    )
+    command.add_argument("--study", metavar="SPACE", help="look for editors in this study alone")
+    command.add_argument("--attribute", metavar="A", help="best: among the editors of this attribute")
+    command.add_argument("--faces", type=_positive, metavar="N", help="edit N held-out images of the domain")
+    command.add_argument(
+        "--generate", type=_positive, metavar="N", help="edit N images that the diffusion model makes up"
+    )
+    command.add_argument(
+        "--strength",
+        type=strengths,
+        default=(1.0,),
+        metavar="S",
+        help="FROM:TO:COUNT such as -1:1:5, or a list such as 0.5,1 (default: 1)",
+    )
+    command.add_argument(
+        "--steps", type=_positive, metavar="N", help="of inversion and generation (default: as trained)"
+    )
+    command.add_argument(
+        "--coefficients",
+        type=numbers,
+        metavar="C",
+        help="one an editor, such as 0.5,0.5 (default: 1/sqrt(n))",
+    )
+    command.add_argument(
+        "--window",
+        choices=("own", "widest", "narrowest"),
+        default="own",
+        help="where several editors act: each in its own window (default), all in the union or the overlap",
+    )
+    command.add_argument(
+        "--boost", type=timestep, default=0, metavar="T", help="add noise below T, or auto (default: 0, none)"
+    )
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of generated images and noise")
+    command.add_argument("--domain", metavar="D", help="another domain than the editors were trained in")
+    command.add_argument("--device", choices=("cpu", "cuda"), help="default: the GPU where there is one")
+    command.add_argument(
+        "--out", type=Path, default=Path("edits"), metavar="DIR", help="where to write (default: edits)"
+    )
+    _add_results(command)
+
+
+def _add_interval(command: argparse.ArgumentParser) -> None:
+    command.add_argument("domain", metavar="DOMAIN", help="a name, or the path of its YAML")
+    command.add_argument(
+        "attributes",
+        nargs="*",
+        metavar="ATTRIBUTE",
+        help="edits to find t_edit of (default: all of the domain)",
+    )
+    command.add_argument(
+        "--images",
+        type=_positive,
+        default=16,
+        metavar="N",
+        help="training images to average over (default: 16)",
+    )
+    command.add_argument(
+        "--steps", type=_positive, default=100, metavar="N", help="of their inversion (default: 100)"
+    )
+    command.add_argument("--out", type=Path, metavar="FILE", help="draw the curves: FILE.png and FILE.svg")
+    _add_results(command)
 
 
 def _add_import(command: argparse.ArgumentParser) -> None:
@@ -111,6 +232,15 @@ def _add_space(command: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="A.B=V", help="override a setting; may be repeated"
     )
     _add_results(command)
+
+
+def _add_max_cost(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--max-cost",
+        type=cost,
+        metavar="T",
+        help="refuse what would take longer here, such as 40m or 4h, and say what would fit",
+    )
 
 
 def _add_results(command: argparse.ArgumentParser) -> None:

@@ -1,16 +1,39 @@
 """What a search space says: `SpaceConfig` and its parts, and the one exception a bad one raises."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from orchestrator.axes import AxisConfig, AxisValue, AxisValues, Condition, as_tuple
+from orchestrator.designs import DESIGNS
+from orchestrator.mappings import merge, nested
 from trainables.settings import Settings
 
-AxisValue = str | int | float | bool
-"""What names one value of an axis: the setting itself, or the name of a group of settings."""
+if TYPE_CHECKING:
+    from orchestrator.designs import Design as DesignConfig
+else:  # The union is built by discovery at import, which no static checker can see.
+    from orchestrator.designs import DesignConfig
+
+__all__ = [
+    "AdaptiveSeeds",
+    "AxisConfig",
+    "AxisValue",
+    "AxisValues",
+    "ClaimConfig",
+    "ConfigError",
+    "ConstraintConfig",
+    "ExecutionConfig",
+    "PrimaryConfig",
+    "Problem",
+    "Setting",
+    "Space",
+    "SpaceConfig",
+    "merge",
+    "nested",
+]
 
 
 @dataclass(frozen=True, order=True)
@@ -44,11 +67,6 @@ class ConfigError(Exception):
         return "\n".join([*map(str, self.problems), total])
 
 
-def _as_tuple(value: object) -> object:
-    """YAML knows only lists; strict models want tuples."""
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _seed_list(value: object) -> object:
     """A count of seeds means the first ones: 3 is 0, 1, 2."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -60,49 +78,44 @@ def _seed_list(value: object) -> object:
     return tuple(value)
 
 
-def _values_form(value: object) -> str:
-    return "named" if isinstance(value, dict) else "listed"
+def _seeds_form(value: object) -> str:
+    return "adaptive" if isinstance(value, dict | AdaptiveSeeds) else "listed"
 
 
-Listed = Annotated[tuple[AxisValue, ...], BeforeValidator(_as_tuple), Field(min_length=1), Tag("listed")]
-Named = Annotated[dict[str, dict[str, Any]], Field(min_length=1), Tag("named")]
+class AdaptiveSeeds(Settings):
+    """Seeds added while they are needed: all cells start alike, undecided contrasts go on."""
 
-
-class AxisConfig(Settings):
-    """One thing that is varied: a list of values for the setting at `path`, or named groups of settings."""
-
-    path: str | None = None
-    """Dotted place in `CellConfig`, such as `editor.kind`; only with listed values."""
-    values: Annotated[Listed | Named, Discriminator(_values_form)]
-    """Values of the setting at `path`, or name -> partial `CellConfig`, merged over the baseline."""
-
-    @field_validator("values")
-    @classmethod
-    def _each_value_once(cls, values: object) -> object:
-        if isinstance(values, tuple):
-            for index, value in enumerate(values):
-                if value in values[:index]:
-                    raise ValueError(f"expected each value once; found {value!r} twice")
-        return values
+    start: int = Field(ge=2)
+    """Seeds of every cell before the first look."""
+    max: int = Field(ge=3)
+    """Seeds of a cell whose contrast is never decided."""
+    until: Literal["decided"]
+    looks: int = Field(default=5, ge=2)
+    """How often the results are looked at, at most; the error rate is shared among the looks."""
 
     @model_validator(mode="after")
-    def _path_goes_with_listed_values(self) -> "AxisConfig":
-        if isinstance(self.values, tuple) and self.path is None:
-            raise ValueError("listed values need a `path`, the setting they are values of")
-        if isinstance(self.values, dict) and self.path is not None:
-            raise ValueError("`path` goes with listed values; named values hold their own settings")
+    def _start_below_max(self) -> "AdaptiveSeeds":
+        if self.start >= self.max:
+            raise ValueError(f"expected start below max; found start {self.start} and max {self.max}")
         return self
 
     @property
-    def names(self) -> tuple[AxisValue, ...]:
-        """The values in the order written."""
-        return tuple(self.values)
+    def schedule(self) -> tuple[int, ...]:
+        """Numbers of seeds at which the results are looked at, evenly from `start` to `max`."""
+        share = (self.max - self.start) / (self.looks - 1)
+        return tuple(dict.fromkeys(self.start + round(look * share) for look in range(self.looks)))
 
-    def override(self, value: AxisValue) -> dict[str, Any]:
-        """The partial `CellConfig` that gives a cell this value."""
-        if isinstance(self.values, dict):
-            return self.values[str(value)]
-        return nested(self.path or "", value)
+
+Seeds = Annotated[
+    Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...],
+        BeforeValidator(_seed_list),
+        Field(min_length=1),
+        Tag("listed"),
+    ]
+    | Annotated[AdaptiveSeeds, Tag("adaptive")],
+    Discriminator(_seeds_form),
+]
 
 
 class PrimaryConfig(Settings):
@@ -115,16 +128,49 @@ class PrimaryConfig(Settings):
     alpha: float = Field(default=0.05, gt=0, lt=1)
 
 
+class PublishedNumbers(Settings):
+    """What was published of a claim, shown beside the numbers of this study and never mixed with them."""
+
+    better: float
+    worse: float
+    metric: str = ""
+    """What they are numbers of, in words."""
+
+
 class ClaimConfig(Settings):
-    """A published or expected statement, judged by the contrast of two values of an axis."""
+    """A published or expected statement, judged by the contrast of two values of an axis, or of two cells."""
 
     text: str
-    axis: str
-    better: AxisValue
-    worse: AxisValue
+    axis: str | None = None
+    better: AxisValue | dict[str, AxisValue]
+    """A value of `axis`; or a cell, as a mapping of axes to values (the others are the baseline's)."""
+    worse: AxisValue | dict[str, AxisValue]
     source: str = ""
     metric: str | None = None
     """The metric the claim is about; the primary one when left out."""
+    strength: float | None = None
+    """The strength it is about; each trial's primary one when left out."""
+    published: PublishedNumbers | None = None
+
+    @model_validator(mode="after")
+    def _sides_say_where_they_are(self) -> "ClaimConfig":
+        if self.axis is None and not (isinstance(self.better, dict) and isinstance(self.worse, dict)):
+            raise ValueError("expected an `axis`, or `better` and `worse` as mappings of axes to values")
+        return self
+
+    def side(self, role: Literal["better", "worse"]) -> dict[str, AxisValue]:
+        """The axis values that one side names."""
+        value: AxisValue | dict[str, AxisValue] = getattr(self, role)
+        return value if isinstance(value, dict) else {str(self.axis): value}
+
+
+class ConstraintConfig(Settings):
+    """Points that are left out, and why."""
+
+    excluded: Condition = Field(alias="not", min_length=1)
+    """Axis -> value or values; a point that matches all of them is excluded."""
+    because: str = Field(min_length=1)
+    """Shown beside every excluded cell."""
 
 
 class ExecutionConfig(Settings):
@@ -142,32 +188,48 @@ class SpaceConfig(Settings):
     """One ablation question, as written in a YAML file."""
 
     schema_version: Literal[1] = 1
+    extends: str | None = None
+    """Another space, by its shipped name or its path from this file: what this one does not say is as there."""
     question: str
     published: dict[str, str] = Field(default_factory=dict)
     """Where the question comes from: free text by name, such as `figure`."""
     baseline: dict[str, Any]
     """Partial `CellConfig`, merged over the domain's defaults."""
+    per_attribute: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """As in a domain's file, and over it: partial `CellConfig`s by attribute. `texts: {source, target}` declares an
+    attribute that the table does not have."""
     axes: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], AxisConfig] = Field(
         default_factory=dict
     )
-    design: Literal["one_factor", "product"] = "one_factor"
-    seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_seed_list), Field(min_length=1)
-    ]
-    """A count, or the seeds themselves."""
+    constraints: Annotated[tuple[ConstraintConfig, ...], BeforeValidator(as_tuple)] = ()
+    design: DesignConfig = Field(default_factory=lambda: DESIGNS["one_factor"](kind="one_factor"))
+    """A kind, or a mapping of its `kind` and settings (`orchestrator.designs`)."""
+    seeds: Seeds
+    """A count, the seeds themselves, or `{start, max, until: decided}`."""
     primary: PrimaryConfig
-    claims: Annotated[tuple[ClaimConfig, ...], BeforeValidator(_as_tuple)] = ()
-    figures: Annotated[tuple[dict[str, Any], ...], BeforeValidator(_as_tuple)] = ()
+    claims: Annotated[tuple[ClaimConfig, ...], BeforeValidator(as_tuple)] = ()
+    figures: Annotated[tuple[dict[str, Any], ...], BeforeValidator(as_tuple)] = ()
     """Each has a `kind`; its other keys are options that `analysis` checks."""
     execution: ExecutionConfig = ExecutionConfig()
 
     @field_validator("seeds")
     @classmethod
-    def _each_seed_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        twice = [seed for index, seed in enumerate(seeds) if seed in seeds[:index]]
+    def _each_seed_once(cls, seeds: tuple[int, ...] | AdaptiveSeeds) -> tuple[int, ...] | AdaptiveSeeds:
+        listed = () if isinstance(seeds, AdaptiveSeeds) else seeds
+        twice = [seed for index, seed in enumerate(listed) if seed in listed[:index]]
         if twice:
             raise ValueError(f"expected each seed once; found {twice[0]} twice")
         return seeds
+
+    @property
+    def adaptive(self) -> AdaptiveSeeds | None:
+        """The rule by which seeds are added, where there is one."""
+        return self.seeds if isinstance(self.seeds, AdaptiveSeeds) else None
+
+    @property
+    def first_seeds(self) -> tuple[int, ...]:
+        """The seeds that every cell has."""
+        return tuple(range(self.seeds.start)) if isinstance(self.seeds, AdaptiveSeeds) else self.seeds
 
 
 @dataclass(frozen=True)
@@ -192,24 +254,5 @@ class Space:
     """What a domain's relative path starts from."""
     config: SpaceConfig
     settings: tuple[Setting, ...] = ()
-
-
-def nested(path: str, value: object) -> dict[str, Any]:
-    """`a.b` and 1 -> {"a": {"b": 1}}."""
-    result: Any = value
-    for part in reversed(path.split(".")):
-        result = {part: result}
-    return dict(result)
-
-
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep merge of mappings; later ones win, and anything but a mapping is replaced whole."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            below = merged.get(key)
-            if isinstance(value, Mapping):
-                merged[key] = merge(below, value) if isinstance(below, Mapping) else merge(value)
-            else:
-                merged[key] = value
-    return merged
+    extended: tuple[tuple[str, str], ...] = ()
+    """(file, text) of the spaces that this one extends, the nearest first."""

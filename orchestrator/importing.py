@@ -11,6 +11,7 @@ from orchestrator.config import ConfigError, Problem
 from orchestrator.wording import did_you_mean, one_of
 from trainables.attributes import ATTRIBUTES
 from trainables.config import CellConfig
+from trainables.diffusion import training_timesteps
 from trainables.domains import shipped_domains
 from trainables.editor_file import save_editor
 from trainables.editors import EDITORS
@@ -31,7 +32,7 @@ def convert(options: argparse.Namespace) -> Iterator[str]:
     config = _config(options, imported.settings.model_dump())
     out: Path = options.out or options.file.with_suffix(".safetensors")
     extra = {"imported_from": options.file.name, "assumed": ", ".join(imported.assumed)}
-    save_editor(out, imported.editor, config, imported.shape, extra)
+    save_editor(out, imported.editor, config, imported.shape, _trained(config), extra)
 
     shape = imported.shape
     yield f"{imported.settings.kind}, for a bottleneck of {shape.channels} x {shape.height} x {shape.width}"
@@ -40,6 +41,12 @@ def convert(options: argparse.Namespace) -> Iterator[str]:
     if imported.dropped:
         yield f"left out, for the published editor never used them: {', '.join(imported.dropped)}"
     yield f"Editor: {out}"
+
+
+def _trained(config: CellConfig) -> tuple[int, ...]:
+    """The timesteps that a training of these settings visits."""
+    steps = training_timesteps(config.training.num_train_steps, config.training.lowest_t)
+    return tuple(t for t, _ in steps)
 
 
 def _config(options: argparse.Namespace, editor: dict[str, Any]) -> CellConfig:

@@ -9,7 +9,7 @@ from orchestrator.trial_queue import TrialQueue
 from orchestrator.worker import TrialRun, prepare_torch, run_preparation_task
 
 if TYPE_CHECKING:
-    from trainables.trajectories import PreparationTask
+    from orchestrator.backend import Preparation
 
 
 class InlineBackend:
@@ -26,7 +26,7 @@ class InlineBackend:
     def __exit__(self, *exc_info: object) -> None:
         self._signals.__exit__(*exc_info)
 
-    def prepare(self, tasks: Sequence["PreparationTask"], observer: Observer) -> None:
+    def prepare(self, tasks: Sequence["Preparation"], observer: Observer) -> None:
         """Run the preparation tasks one by one."""
         if tasks:
             prepare_torch(self._settings)
@@ -44,15 +44,20 @@ class InlineBackend:
         while (task := queue.take()) is not None:
             observer.on_started(task.signature)
             run = TrialRun(task, self._settings)
-            record = None
-            while record is None:
+            record = reason = None
+            while record is None and reason is None:
                 with self._signals.interruptible():
                     step = run.advance()
                 if step.metrics:
                     observer.on_epoch(task.signature, step.metrics)
                 record = step.record
-            queue.mark_ended(record)
-            observer.on_finished(record)
+                reason = queue.stop_reason(task.signature, step.metrics) if record is None else None
+            if record is not None:
+                observer.on_finished(record)  # First: a child starts from what is committed.
+                queue.mark_ended(record)
+            elif reason is not None:
+                observer.on_pruned(task, reason)
+                queue.mark_pruned(task.signature, reason)
             self._report_skips(queue, observer)
         self._signals.check()
 

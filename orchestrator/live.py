@@ -15,6 +15,7 @@ from orchestrator.progress import Progress, Row, TrialState
 GLYPHS: dict[TrialState, tuple[str, str, str]] = {
     # state: (glyph, where the terminal has only ASCII, colour)
     "done": ("●", "#", "green"),
+    "pruned": ("○", "o", "green"),
     "running": ("◐", ">", "yellow"),
     "waiting": ("·", ".", "dim"),
     "failed": ("✗", "x", "red"),
@@ -92,7 +93,7 @@ class LiveDisplay:
 
     def ended(self, line: str) -> None:
         """A failure is printed above the table; the rest is in the table."""
-        if " done in " not in line:
+        if " done in " not in line and " pruned: " not in line:
             self.note(line)
 
     def note(self, message: str) -> None:
@@ -127,8 +128,9 @@ def matrix(progress: Progress, width: int, max_rows: int, encoding: str) -> Tabl
     """Cells by seeds, a glyph for each trial; numbers instead where the seeds do not fit."""
     cells = progress.cells()
     seeds = sorted({row.seed for row in progress.rows.values()})
-    name_width = min(max(len(name) for name in cells), max(12, width // 2 - 10))
-    column_width = max(len(str(seed)) for seed in seeds)
+    # A search begins without any trial.
+    name_width = min(max((len(name) for name in cells), default=4), max(12, width // 2 - 10))
+    column_width = max((len(str(seed)) for seed in seeds), default=1)
     fits = name_width + 22 + len(seeds) * (column_width + 1) <= width
     table = Table(box=None, padding=(0, 1, 0, 0), expand=False)
     table.add_column("cell", no_wrap=True, overflow="ellipsis", width=name_width)
@@ -184,9 +186,9 @@ def _last_line(progress: Progress) -> Text:
     if progress.num_prepared < progress.num_preparations:
         text = f"preparing trajectories: {progress.num_prepared} of {progress.num_preparations} chunks"
     else:
-        ended = sum(progress.count(state) for state in ("done", "failed", "skipped"))
+        ended = sum(progress.count(state) for state in ("done", "pruned", "failed", "skipped"))
         left = progress.seconds_left()
-        text = f"{ended} of {len(progress.rows)} trials"
+        text = f"{ended} of {max(len(progress.rows), progress.num_expected)} trials"
         if left:
             text += f", about {duration(left)} left"
     return Text(text, no_wrap=True, overflow="ellipsis")

@@ -1,7 +1,6 @@
 """From a YAML file to a `Space`, or one readable list of everything wrong with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,12 @@ from pydantic import ValidationError
 
 from orchestrator.checks import ExtraCheck, Outside, check_space
 from orchestrator.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge, nested
+from orchestrator.designs import full_form
+from orchestrator.extending import Sources, read_sources
 from orchestrator.resolving import Summarise, with_absolute_domain
 from orchestrator.stand_ins import stand_in, stand_in_settings
-from orchestrator.wording import did_you_mean, shown, validation_problems
-from orchestrator.yaml_tree import Loc, YamlTree, dotted, read_yaml
-from search_spaces import shipped_spaces
+from orchestrator.wording import validation_problems
+from orchestrator.yaml_tree import Loc, read_yaml
 from trainables.domains import DomainError, domain_summary
 
 # Stands in for what is missing or wrong, so that the rest of the file can still be checked.
@@ -23,14 +23,6 @@ _PLACEHOLDER = {
     "seeds": 1,
     "primary": {"metric": "loss_total", "margin": 1.0},
 }
-
-
-@dataclass(frozen=True)
-class _SpaceFile:
-    name: str
-    shown: str
-    folder: Path
-    text: str
 
 
 def load_space(
@@ -49,50 +41,25 @@ def load_space(
     parsed space and give (place, message) of what else is wrong.
     Raises ConfigError with every problem.
     """
-    file = _open(space)
-    tree = read_yaml(file.text)
-    problems = [Problem(file.shown, *problem) for problem in tree.problems]
+    sources = read_sources(space)
+    file = sources.file
     given, wrong = _command_line(settings, domain)
-    problems += wrong
-    if tree.content is None or not isinstance(tree.content, dict):
-        if not tree.problems:
-            problems.append(Problem(file.shown, 1, "", f"expected a mapping; found {shown(tree.content)}"))
-        raise ConfigError(problems)
-
-    content, given, outside = _with_options(tree.content, given, seeds)
+    problems = [*sources.problems, *wrong]
+    content, given, outside = _with_options(sources.content, given, seeds)
     names = _stand_ins(content, given, file.folder, summarise)
     content, given = stand_in(content, names), stand_in_settings(given, names)
-    config, findings = _validated(content, outside)
+    config, findings = _validated({**content, **_full_design(content)}, outside)
     loaded = None
     if config is not None:
-        loaded = Space(file.name, file.shown, file.text, file.folder, config, given)
+        extended = tuple((base.shown, base.text) for base in sources.files[1:])
+        loaded = Space(file.name, file.shown, file.text, file.folder, config, given, extended)
         lost = {_block(place) for place, _ in findings if isinstance(place, tuple)}
         checked = check_space(loaded, summarise, extra_checks)
         findings += [finding for finding in checked if not _is_in(finding[0], lost)]
-    problems += _located(findings, file, tree)
+    problems += _located(findings, sources)
     if problems or loaded is None:
-        raise ConfigError(_in_reading_order(problems))
+        raise ConfigError(_in_reading_order(problems, sources))
     return loaded
-
-
-def _open(space: str | Path) -> _SpaceFile:
-    """The file of a shipped name or a path. Raises ConfigError when there is none to read."""
-    shipped = shipped_spaces()
-    path = Path(space)
-    try:
-        if str(space) in shipped:
-            text = shipped[str(space)].read_text(encoding="utf-8")
-            return _SpaceFile(str(space), f"search_spaces/{space}.yaml", Path.cwd(), text)
-        text = path.read_text(encoding="utf-8")
-        return _SpaceFile(path.stem, str(space), path.absolute().parent, text)
-    except (FileNotFoundError, IsADirectoryError):
-        near = did_you_mean(str(space), shipped)
-        message = f"neither a shipped space nor a file{near} (all: asyrp-sweep list spaces)"
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-    except UnicodeDecodeError as error:
-        message = f"not UTF-8 text: {error.reason} at byte {error.start}"
-    raise ConfigError([Problem(str(space), 0, "", message)])
 
 
 # The command line
@@ -121,7 +88,7 @@ def _command_line(texts: Iterable[str], domain: str | None) -> tuple[tuple[Setti
 def _with_options(
     content: dict[str, Any], given: Sequence[Setting], seeds: str | int | None
 ) -> tuple[dict[str, Any], tuple[Setting, ...], dict[Loc, str]]:
-    """The file's content with what the command line says of the space itself: `--seeds`, `--set execution.*`.
+    """The file's content with what the command line says of the space itself: `--seeds`, `execution.*`, `primary.*`.
 
     Also the settings that are left, which belong to cells, and the option behind each place that was changed.
     """
@@ -129,7 +96,7 @@ def _with_options(
     if seeds is not None:
         content = {**content, "seeds": _seeds(seeds)}
         outside[("seeds",)] = "--seeds"
-    of_space = [setting for setting in given if setting.path.startswith("execution.")]
+    of_space = [setting for setting in given if setting.path.startswith(("execution.", "primary."))]
     for setting in of_space:
         content = merge(content, nested(setting.path, setting.value))
         outside[tuple(setting.path.split("."))] = setting.option
@@ -158,6 +125,11 @@ def _seeds(seeds: str | int) -> Any:
 # Form
 
 
+def _full_design(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The design as a mapping, so that what is wrong with its kind is found at its kind."""
+    return {"design": full_form(content["design"])} if "design" in content else {}
+
+
 def _validated(
     content: dict[str, Any], outside: Mapping[Loc, str]
 ) -> tuple[SpaceConfig | None, list[tuple[Loc | Outside, str]]]:
@@ -183,6 +155,8 @@ def _salvaged(content: dict[str, Any], wrong: Sequence[Loc]) -> SpaceConfig | No
     if any(block[0] == "axes" for block in lost if block):
         lost |= {("claims",), ("figures",)}
     kept = {key: value for key, value in content.items() if (key,) not in lost}
+    if ("design",) in lost:
+        kept["design"] = {"kind": "explicit", "cells": [{}]}  # takes every axis as it is
     if isinstance(kept.get("axes"), dict):
         kept["axes"] = {name: axis for name, axis in kept["axes"].items() if ("axes", name) not in lost}
     try:
@@ -204,19 +178,24 @@ def _is_in(place: Loc | Outside, blocks: set[Loc]) -> bool:
 # Places
 
 
-def _located(
-    findings: Iterable[tuple[Loc | Outside, str]], file: _SpaceFile, tree: YamlTree
-) -> list[Problem]:
+def _located(findings: Iterable[tuple[Loc | Outside, str]], sources: Sources) -> list[Problem]:
     problems = []
     for place, message in findings:
         if isinstance(place, Outside):
             problems.append(Problem(place.file, 0, place.where, message))
         else:
-            problems.append(Problem(file.shown, tree.line_of(place), dotted(place), message))
+            problems.append(sources.problem(place, message))
     return problems
 
 
-def _in_reading_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Each problem once: the file's from its top, then those that are elsewhere."""
+def _in_reading_order(problems: Iterable[Problem], sources: Sources) -> list[Problem]:
+    """Each problem once: the space's own from its top, then those of what it extends, then those elsewhere."""
+    order = [file.shown for file in sources.files]
     once = dict.fromkeys(problems)
-    return sorted(once, key=lambda problem: (problem.line == 0, problem.line))
+    return sorted(
+        once,
+        key=lambda problem: (
+            order.index(problem.file) if problem.line and problem.file in order else len(order),
+            problem.line,
+        ),
+    )

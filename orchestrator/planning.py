@@ -1,18 +1,22 @@
 """What `plan` shows, and `run` before it starts: cells, trials, what is done, and the price."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.launch import Standing, Study, standing
+from orchestrator.launch import Standing, Study, longest_plan, standing
 from orchestrator.ledger import Ledger
 from orchestrator.live import say
 from orchestrator.plan import Cell
-from orchestrator.pricing import Price, price_lines, study_price
+from orchestrator.points import Point
+from orchestrator.pricing import Price, Quote, price_lines
+from orchestrator.reuse import Hit, counted, found_elsewhere
+from orchestrator.warm_starts import chain_lines
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,20 @@ class PlanView:
     now: Standing
     price: Price | None
     """Of what is missing; None where nothing is, or where nothing is known of its cost."""
+    hits: Mapping[str, Hit] = field(default_factory=dict)
+    """Missing trials that another study of the same results folder has done; a launch copies them."""
+    most: Price | None = None
+    """Price if no contrast is ever decided, where seeds are added while they are needed."""
 
     @property
     def num_missing(self) -> int:
         """Trials that a launch would run."""
-        return len(self.study.plan.trials) - len(self.now.done)
+        return len(self.study.plan.trials) - len(self.now.done) - len(self.hits)
+
+    @property
+    def dearest(self) -> Price | None:
+        """What it costs at most."""
+        return self.most or self.price
 
     def state(self, signature: str) -> str:
         """How a trial stands."""
@@ -37,7 +50,19 @@ class PlanView:
 def view(study: Study) -> PlanView:
     """Look at a study without changing it."""
     now = standing(study, Ledger(study.ledger_folder))
-    return PlanView(study, now, study_price(study, now))
+    longest = longest_plan(study)
+    trials = {trial.signature for plan in (study.plan, longest) for trial in plan.trials}
+    hits = found_elsewhere(trials - now.done, study.folder)
+    done = now.done | hits.keys()
+    quote = Quote(study)
+    present = {trial.signature for trial in study.plan.trials}
+    return PlanView(
+        study,
+        now,
+        quote.of(study.plan, done),
+        {signature: hit for signature, hit in hits.items() if signature in present},
+        None if longest is study.plan else quote.of(longest, done),
+    )
 
 
 def show(plan: PlanView, console: Console) -> None:
@@ -48,17 +73,34 @@ def show(plan: PlanView, console: Console) -> None:
     for cell in study.plan.cells:
         for line in _remarks(cell):
             say(console, line)
-    done, total = len(plan.now.done), len(study.plan.trials)
-    say(console, f"{len(study.plan.cells)} cells, {total} trials: {done} done, {total - done} to run")
+    for line in chain_lines(study.plan.cells):
+        say(console, f"  warm start: {line}")
+    for point in study.plan.excluded:
+        say(console, f"  {point.name} is excluded: {point.because}")
+    for line in _counts(plan):
+        say(console, line)
     if study.earlier_plan_hash not in (None, study.plan.plan_hash):
         say(
             console,
             "note: primary metric, margin, axes or claims differ from those this study was begun with; "
             "its report says so",
         )
-    if plan.price is not None:
-        for line in price_lines(plan.price):
+    for price, label in ((plan.price, "price"), (plan.most, "at most")):
+        for line in price_lines(price, label) if price is not None else ():
             console.print(Text(line))  # prose, wrapped at words
+
+
+def _counts(plan: PlanView) -> Iterator[str]:
+    study, done = plan.study, len(plan.now.done)
+    copied = f", {len(plan.hits)} to copy" if plan.hits else ""
+    total = len(study.plan.trials)
+    yield f"{len(study.plan.cells)} cells, {total} trials: {done} done{copied}, {plan.num_missing} to run"
+    for other, count in counted(plan.hits.values()).items():
+        yield f"  {count} of them {'is' if count == 1 else 'are'} done in study {other}: copied, not run again"
+    rule = study.space.config.adaptive
+    if rule is not None:
+        looks = ", ".join(map(str, rule.schedule))
+        yield f"  seeds are added until decided, at most {rule.max} a cell; looked at after {looks}"
 
 
 def as_json(plan: PlanView) -> dict[str, Any]:
@@ -71,6 +113,7 @@ def as_json(plan: PlanView) -> dict[str, Any]:
         "plan_hash": study.plan.plan_hash,
         "num_done": len(plan.now.done),
         "num_missing": plan.num_missing,
+        "num_reused": len(plan.hits),
         "cells": [_cell_json(cell) for cell in study.plan.cells],
         "trials": [
             {
@@ -79,10 +122,16 @@ def as_json(plan: PlanView) -> dict[str, Any]:
                 "signature": trial.signature,
                 "parent": trial.parent,
                 "state": plan.state(trial.signature),
+                "reused_from": plan.hits[trial.signature].study if trial.signature in plan.hits else None,
             }
             for trial in study.plan.trials
         ],
+        "excluded": [
+            {"cell": point.name, "axis_values": dict(point.axis_values), "because": point.because}
+            for point in study.plan.excluded
+        ],
         "price": None if plan.price is None else _price_json(plan.price),
+        "price_at_most": None if plan.dearest is None else _price_json(plan.dearest),
     }
 
 
@@ -91,20 +140,28 @@ def _table(plan: PlanView) -> Table:
     table.add_column("cell", no_wrap=True, overflow="ellipsis")
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("done", justify="right", no_wrap=True)
+    trials = Counter(trial.cell for trial in plan.study.plan.trials)
+    done = Counter(trial.cell for trial in plan.study.plan.trials if trial.signature in plan.now.done)
     for cell in plan.study.plan.cells:
-        trials = [trial for trial in plan.study.plan.trials if trial.cell == cell.name]
-        done = sum(trial.signature in plan.now.done for trial in trials)
-        table.add_row(Text(cell.name), str(len(trials)), str(done))
+        table.add_row(Text(cell.name), str(trials[cell.name]), str(done[cell.name]))
     return table
 
 
 def _remarks(cell: Cell) -> list[str]:
     lines = []
-    if cell.merged:
-        lines.append(f"  {cell.name} is the same cell as {', '.join(cell.merged)}")
+    for because, points in _by_reason(cell.coinciding).items():
+        names = ", ".join(point.name for point in points)
+        lines.append(f"  {cell.name} is the same cell as {names}{f': {because}' if because else ''}")
     if cell.dropped:
         lines.append(f"  {cell.name} has no use for {', '.join(cell.dropped)}")
-    return lines
+    return lines + [f"  {cell.name}: {note}" for note in cell.notes]
+
+
+def _by_reason(points: Iterable[Point]) -> dict[str, list[Point]]:
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        found.setdefault(point.because, []).append(point)
+    return found
 
 
 def _cell_json(cell: Cell) -> dict[str, Any]:
@@ -112,8 +169,13 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
         "cell": cell.name,
         "axis_values": dict(cell.axis_values),
         "is_baseline": cell.is_baseline,
+        "role": cell.role,
+        "starts_from": None if cell.start is None else cell.start._asdict(),
         "merged": list(cell.merged),
+        "merged_because": [point.because or None for point in cell.coinciding],
         "dropped": list(cell.dropped),
+        "notes": list(cell.notes),
+        "num_parameters": cell.num_parameters,
         "config": cell.config.model_dump(mode="json"),
     }
 

@@ -12,7 +12,7 @@ from orchestrator.backend import Record
 from orchestrator.pricing import duration
 from orchestrator.provenance import host
 
-TrialState = Literal["done", "failed", "skipped", "running", "waiting"]
+TrialState = Literal["done", "pruned", "failed", "skipped", "running", "waiting"]
 FILE_NAME = "running.json"
 STALE_SECONDS = 900.0
 
@@ -38,6 +38,8 @@ class Progress:
     clock: Callable[[], float] = time.monotonic
     num_prepared: int = 0
     num_preparations: int = 0
+    num_expected: int = 0
+    """Trials in all, where a search asks for them one by one; `rows` has those it asked for."""
     _began: float | None = None
     _epochs_done: int = 0
 
@@ -81,9 +83,12 @@ class Progress:
         """At the pace of this launch so far; None before its first epoch."""
         if self._began is None or self._epochs_done == 0:
             return None
-        left = sum(
+        left: float = sum(
             row.num_epochs - row.epoch for row in self.rows.values() if row.state in ("running", "waiting")
         )
+        unasked = max(self.num_expected - len(self.rows), 0)
+        if unasked:
+            left += unasked * sum(row.num_epochs for row in self.rows.values()) / len(self.rows)
         return left * (self.clock() - self._began) / self._epochs_done
 
     def cells(self) -> dict[str, list[Row]]:
@@ -148,7 +153,9 @@ def _is_alive(content: Mapping[str, Any]) -> bool:
 def ended_line(record: Record, progress: Progress, metric: str | None, log: Path) -> str:
     """One line for a trial that ended: `[3/30] encoder=conv seed 2 done in 41 s, s_dir 0.21`."""
     ended = len(progress.rows) - progress.count("waiting") - progress.count("running")
-    head = f"[{ended}/{len(progress.rows)}] {record['cell']} seed {record['seed']}"
+    head = f"[{ended}/{max(len(progress.rows), progress.num_expected)}] {record['cell']} seed {record['seed']}"
+    if record["status"] == "pruned":
+        return f"{head} pruned: {record['reason']}"
     if record["status"] != "done":
         return f"{head} {record['status'].upper()}: {record['reason']} (log: {log})"
     value = record.get(f"metric_{metric}")

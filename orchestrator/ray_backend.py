@@ -8,12 +8,10 @@ a callback that reports, a new run name at every launch, and a temporary folder 
 import logging
 import math
 import os
-import shutil
 import socket
-import tempfile
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +35,7 @@ os.environ.update(
 
 import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.backend import (
@@ -48,12 +47,12 @@ from orchestrator.backend import (
     WorkerSettings,
 )
 from orchestrator.interrupts import SignalWatch
-from orchestrator.shipping import copy_packages
+from orchestrator.shipping import copy_packages, launch_folder
 from orchestrator.trial_queue import TrialQueue
 from orchestrator.worker import Step, TrialRun, prepare_torch, run_preparation_task
 
 if TYPE_CHECKING:
-    from trainables.trajectories import PreparationTask
+    from orchestrator.backend import Preparation
 
 POLL_SECONDS = 0.1
 CONNECT_SECONDS = 10.0
@@ -81,9 +80,14 @@ class RayBackend:
         self._options = options or RayOptions()
         self._signals = SignalWatch()
         self._folder: Path | None = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> "RayBackend":
-        self._folder = Path(tempfile.mkdtemp(prefix="asyrp-sweep-"))
+        if ray.is_initialized():
+            raise BackendError(
+                "this process is already connected to Ray; call ray.shutdown() first, or use --inline"
+            )
+        self._folder = self._stack.enter_context(launch_folder())
         try:
             self._connect(self._folder / "code")
             _check_resources(self._settings)
@@ -96,8 +100,7 @@ class RayBackend:
     def __exit__(self, *exc_info: object) -> None:
         self._signals.__exit__()
         ray.shutdown()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._stack.close()
 
     def describe(self) -> str:
         """What was joined: version, nodes, CPUs, GPUs."""
@@ -105,7 +108,7 @@ class RayBackend:
         cpus, gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
         return f"Ray {ray.__version__}, {len(nodes)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
 
-    def prepare(self, tasks: Sequence["PreparationTask"], observer: Observer) -> None:
+    def prepare(self, tasks: Sequence["Preparation"], observer: Observer) -> None:
         """Run the preparation tasks on all CPUs, or GPUs, of the cluster."""
         execution = self._settings.execution
         remote = ray.remote(_prepare).options(
@@ -128,7 +131,7 @@ class RayBackend:
         callback.report_skips()
         if queue.is_finished:
             return
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_num_slots(self._settings, len(queue.tasks)))
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_num_slots(self._settings, queue.num_expected))
         with suppress(LeaveTune):
             self._tuner(queue, callback).fit()
         callback.guard.raise_first()
@@ -147,6 +150,7 @@ class RayBackend:
             param_space=shared,
             tune_config=tune.TuneConfig(
                 search_alg=QueueSearcher(queue),
+                scheduler=QueueScheduler(queue, callback.stopped),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_signature,
@@ -217,6 +221,24 @@ class QueueSearcher(Searcher):
         """Nothing, for the same reason."""
 
 
+class QueueScheduler(FIFOScheduler):
+    """Stops a trial after an epoch where the queue says so; the callback, called next, records it."""
+
+    def __init__(self, queue: TrialQueue, stopped: dict[str, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
+        self._queue = queue
+        self._stopped = stopped
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """CONTINUE or STOP; a trial that has ended by itself is not asked about."""
+        step: Step = result["step"]
+        reason = self._queue.stop_reason(_signature(trial), step.metrics)
+        if reason is None:
+            return str(self.CONTINUE)
+        self._stopped[_signature(trial)] = reason
+        return str(self.STOP)
+
+
 class TuneTrial(tune.Trainable):
     """One trial after another in one process; the domain's models stay loaded in between."""
 
@@ -253,6 +275,8 @@ class ObserverCallback(tune.Callback):
 
     def __init__(self, queue: TrialQueue, observer: Observer, signals: SignalWatch) -> None:
         self.guard = Guarded()
+        self.stopped: dict[str, str] = {}
+        """Signature -> why `QueueScheduler` has just stopped the trial."""
         self._queue = queue
         self._observer = observer
         self._signals = signals
@@ -279,8 +303,13 @@ class ObserverCallback(tune.Callback):
         if step.metrics:
             self.guard(self._observer.on_epoch, _signature(trial), step.metrics)
         if step.record is not None:
-            self._queue.mark_ended(step.record)
+            # Committed first, for a child starts from what is committed.
             self.guard(self._observer.on_finished, step.record)
+            self._queue.mark_ended(step.record)
+            self.report_skips()
+        elif (reason := self.stopped.pop(_signature(trial), None)) is not None:
+            self.guard(self._observer.on_pruned, self._queue.tasks[_signature(trial)], reason)
+            self._queue.mark_pruned(_signature(trial), reason)
             self.report_skips()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -312,7 +341,7 @@ class ObserverCallback(tune.Callback):
         self.report_skips()
 
 
-def _prepare(task: "PreparationTask", settings: WorkerSettings) -> None:
+def _prepare(task: "Preparation", settings: WorkerSettings) -> None:
     prepare_torch(settings)
     run_preparation_task(task, settings)
 

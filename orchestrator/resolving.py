@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.config import AxisValue, Space, merge, nested
+from orchestrator.axes import AxisValues
+from orchestrator.config import Space, merge, nested
 from orchestrator.yaml_tree import Loc
+from trainables.attributes import ATTRIBUTES
 from trainables.domains import DomainSummary
 from trainables.editors import EDITORS
-
-AxisValues = Mapping[str, AxisValue]
-"""A point of a space: the value of every axis."""
 
 Summarise = Callable[[str], DomainSummary]
 """From a domain's name or YAML to what planning needs of it; `trainables.domains.domain_summary`."""
@@ -45,15 +44,17 @@ class Resolved:
 def resolve(space: Space, values: AxisValues, summarise: Summarise) -> Resolved:
     """Merge everything that says something about this point.
 
-    Later wins: domain defaults < per attribute < per editor < baseline < axis values < command line.
+    Later wins: domain defaults < per attribute < per editor < the space's per attribute < baseline < axis values <
+    command line.
     Raises DomainError when the point's domain is unknown.
     """
     written = [Layer(space.config.baseline, BASELINE_PLACE), *_axis_layers(space, values)]
     written += [Layer(nested(s.path, s.value), s.option, is_one_value=True) for s in space.settings]
     chosen = with_absolute_domain(merge(*(layer.settings for layer in written)), space.folder)
 
-    layers = (*_domain_layers(chosen, summarise), *written)
+    layers = (*_domain_layers(chosen, summarise), *_attribute_layers(space, chosen), *written)
     settings = with_absolute_domain(merge(*(layer.settings for layer in layers)), space.folder)
+    settings = without_known_texts(with_absolute_editor(settings, space.folder))
     kept, dropped = without_foreign_settings(settings.get("editor"))
     if kept is not None:
         settings["editor"] = kept
@@ -66,6 +67,14 @@ def with_absolute_domain(settings: dict[str, Any], folder: Path) -> dict[str, An
     if isinstance(domain, str) and domain.endswith((".yaml", ".yml")):
         return {**settings, "domain": str((folder / domain).absolute())}
     return settings
+
+
+def with_absolute_editor(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings with the path of the editor file to start from made absolute."""
+    path = value_at(settings, "init.from.editor")
+    if not isinstance(path, str):
+        return settings
+    return merge(settings, {"init": {"from": {"editor": str((folder / path).absolute())}}})
 
 
 def owners(setting: str) -> list[str]:
@@ -102,7 +111,9 @@ def _axis_layers(space: Space, values: AxisValues) -> list[Layer]:
         if axis.path is None:
             layers.append(Layer(axis.override(value), ("axes", name, "values", str(value))))
         else:
-            place = ("axes", name, "values", axis.names.index(value))
+            place: Loc = ("axes", name, "values")
+            if axis.range is None:
+                place = (*place, axis.names.index(value))
             layers.append(Layer(axis.override(value), place, is_one_value=True))
     return layers
 
@@ -114,8 +125,40 @@ def _domain_layers(chosen: Mapping[str, Any], summarise: Summarise) -> list[Laye
         return []
     summary = summarise(name)
     layers = [Layer(summary.defaults, f"domain {name}, defaults")]
-    if isinstance(attribute, str) and attribute in summary.per_attribute:
-        layers.append(Layer(summary.per_attribute[attribute], f"domain {name}, per_attribute.{attribute}"))
+    own, own_of_kind = _of_attribute(summary.per_attribute, attribute, kind)
+    if own:
+        layers.append(Layer(own, f"domain {name}, per_attribute.{attribute}"))
     if isinstance(kind, str) and kind in summary.per_editor:
         layers.append(Layer(summary.per_editor[kind], f"domain {name}, per_editor.{kind}"))
+    if own_of_kind:
+        layers.append(Layer(own_of_kind, f"domain {name}, per_attribute.{attribute}.per_editor.{kind}"))
     return layers
+
+
+def _attribute_layers(space: Space, chosen: Mapping[str, Any]) -> list[Layer]:
+    """What the space itself says of the attribute, in the form of a domain's `per_attribute`."""
+    attribute, kind = chosen.get("attribute"), value_at(chosen, "editor.kind")
+    own, own_of_kind = _of_attribute(space.config.per_attribute, attribute, kind)
+    place = ("per_attribute", str(attribute))
+    return [Layer(own, place), Layer(own_of_kind, (*place, "per_editor", str(kind)))]
+
+
+def _of_attribute(
+    per_attribute: Mapping[str, Mapping[str, Any]], attribute: object, kind: object
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is said of an attribute: for all editors, and for one kind of them."""
+    said = per_attribute.get(attribute, {}) if isinstance(attribute, str) else {}
+    of_kinds = said.get("per_editor", {})
+    of_kind = of_kinds.get(kind, {}) if isinstance(of_kinds, Mapping) and isinstance(kind, str) else {}
+    return {key: value for key, value in said.items() if key != "per_editor"}, dict(of_kind)
+
+
+def without_known_texts(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without texts that say no more than the table of attributes, so that equal cells look equal."""
+    row = ATTRIBUTES.get(str(settings.get("attribute")))
+    texts = settings.get("texts")
+    if row is None or not isinstance(texts, Mapping):
+        return settings
+    if (texts.get("source"), texts.get("target")) != (row.source, row.target):
+        return settings
+    return {key: value for key, value in settings.items() if key != "texts"}

@@ -1,6 +1,6 @@
 """Runs what a study still misses: lock, clean up, prepare, train, commit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from orchestrator.backend import (
     DEFAULT_TRIAL_CLASS,
+    OWN_TRIAL_CLASSES,
     Backend,
     Interrupted,
     PreparationFailed,
@@ -17,7 +18,16 @@ from orchestrator.backend import (
     WorkerSettings,
 )
 from orchestrator.checkpoints import CheckpointStore
-from orchestrator.launch import Study, describe, missing_tasks, preparation_of, standing
+from orchestrator.editor_files import collect_editor
+from orchestrator.launch import (
+    Study,
+    describe,
+    intervals_of,
+    missing_tasks,
+    preparation_of,
+    standing,
+    with_copies,
+)
 from orchestrator.ledger import Ledger, LedgerLock
 from orchestrator.live import Display
 from orchestrator.progress import Progress, RunningFile, ended_line
@@ -34,6 +44,8 @@ class RunOptions:
     """Every trial in this process instead of on Ray."""
     address: str | None = None
     num_cpus: int | None = None
+    retries_failed: bool = True
+    """Whether trials that failed in an earlier launch are tried again."""
     trial_class: str = DEFAULT_TRIAL_CLASS
     extra_modules: tuple[Path, ...] = ()
     """Python files that hold `trial_class`, for Ray's workers to import."""
@@ -78,24 +90,38 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         for name in now.damaged:
             display.note(f"damaged and set aside: {name}; its trial counts as not run")
         ledger.clean_uncommitted()
+        now = with_copies(study, ledger, now, display.note)
         tasks = missing_tasks(study, ledger, now)
+        if not options.retries_failed:
+            ended = {s for s, record in now.records.items() if record["status"] in ("failed", "skipped")}
+            tasks = [task for task in tasks if task.signature not in ended]
         outcome = Outcome()
         if not tasks:
             return outcome
-        progress = _progress(study, now.done)
+        done = now.done - {task.signature for task in tasks}
+        for trial in study.plan.trials:
+            if trial.start_from is not None and trial.start_digest is not None:
+                collect_editor(study.folder, Path(trial.start_from), trial.start_digest)
+        progress = _progress(study, done)
         observer = StudyObserver(study, ledger, tasks, progress, display, outcome)
         stack.callback(observer.running_file.remove)
-        _run(study, options, TrialQueue(tasks, done=now.done), observer, display)
+        run_queue(study, options, TrialQueue(tasks, done=done), observer, display, tasks)
         return outcome
 
 
-def _run(
-    study: Study, options: RunOptions, queue: TrialQueue, observer: "StudyObserver", display: Display
+def run_queue(
+    study: Study,
+    options: RunOptions,
+    queue: TrialQueue,
+    observer: "StudyObserver",
+    display: Display,
+    tasks: Sequence[TrialTask],
 ) -> None:
-    tasks = list(queue.tasks.values())
+    """Prepare what these tasks of the study's plan need, then run the queue; how it ended is the observer's."""
     try:
         with make_backend(study, options) as backend, display.showing(observer.progress):
-            if options.trial_class == DEFAULT_TRIAL_CLASS:
+            if options.trial_class in OWN_TRIAL_CLASSES:
+                backend.prepare(intervals_of(study, tasks), observer)
                 backend.prepare(preparation_of(study, tasks), observer)
             backend.run(queue, observer)
     except PreparationFailed as error:
@@ -171,6 +197,11 @@ class StudyObserver:
         """Commit, so that the reason is on record."""
         self._commit(_record_without_worker(task, "skipped", reason))
 
+    def on_pruned(self, task: TrialTask, reason: str) -> None:
+        """Commit; what it has trained is of no more use."""
+        self._commit(_record_without_worker(task, "pruned", reason))
+        CheckpointStore(self._study.folder, task.signature).remove()
+
     def on_note(self, message: str) -> None:
         """Show it."""
         self._display.note(message)
@@ -179,7 +210,7 @@ class StudyObserver:
         self._ledger.commit(record)
         signature = record["signature"]
         self.progress.ended(signature, record["status"])
-        if record["status"] == "done":
+        if record["status"] in ("done", "pruned"):
             self.outcome.num_run += 1
         else:
             self.outcome.failed.append(record)
@@ -198,7 +229,9 @@ def _progress(study: Study, done: set[str]) -> Progress:
     return Progress.of(trials, done)
 
 
-def _record_without_worker(task: TrialTask, status: Literal["failed", "skipped"], reason: str) -> Record:
+def _record_without_worker(
+    task: TrialTask, status: Literal["failed", "skipped", "pruned"], reason: str
+) -> Record:
     """The record of a trial that could not write one itself."""
     now = datetime.now(UTC)
     shared: Mapping[str, Any] = {

@@ -52,12 +52,17 @@ def _renamed(value: Any, keys: Set[str], names: Mapping[str, str]) -> Any:
         keys = {*keys, "values"}
     elif value.get("axis") in keys:
         keys = {*keys, "better", "worse"}
-    return {
-        key: _name(item, names)
-        if key in keys and not isinstance(item, Mapping)
-        else _renamed(item, keys, names)
-        for key, item in value.items()
-    }
+    return {key: _renamed_entry(key, item, keys, names) for key, item in value.items()}
+
+
+def _renamed_entry(key: str, item: Any, keys: Set[str], names: Mapping[str, str]) -> Any:
+    if key in keys and not isinstance(item, Mapping):
+        return _name(item, names)
+    if key == "from" and isinstance(item, Mapping) and isinstance(item.get(ATTRIBUTE), Mapping):
+        # A warm start's attributes, each with the one that it starts from.
+        pairs = {_name(own, names): _name(source, names) for own, source in item[ATTRIBUTE].items()}
+        return {**item, ATTRIBUTE: pairs}
+    return _renamed(item, keys, names)
 
 
 def _name(value: Any, names: Mapping[str, str]) -> Any:

@@ -17,7 +17,7 @@ from orchestrator.pricing import duration
 from orchestrator.progress import Progress, Row, RunningFile
 
 WATCH_SECONDS = 2.0
-STATES = ("done", "failed", "skipped", "interrupted", "running", "waiting")
+STATES = ("done", "pruned", "failed", "skipped", "interrupted", "running", "waiting")
 
 
 @dataclass(frozen=True)

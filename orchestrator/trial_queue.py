@@ -1,7 +1,7 @@
 """Which trial may run next: ready, waiting for its parent, running, finished, skipped. Knows no Ray."""
 
-from collections import deque
-from collections.abc import Collection, Iterable
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from orchestrator.backend import Record, TrialTask
@@ -23,6 +23,7 @@ class TrialQueue:
     def __init__(self, tasks: Iterable[TrialTask], done: Collection[str] = ()) -> None:
         self.tasks = {task.signature: task for task in tasks}
         self._states: dict[str, State] = {}
+        self._counts: Counter[State] = Counter()  # Asked for at every step of a launch, so never counted anew.
         self._ready: deque[str] = deque()
         self._children: dict[str, list[str]] = {}
         self._new_skips: list[tuple[TrialTask, str]] = []
@@ -30,7 +31,7 @@ class TrialQueue:
             if task.parent is None or task.parent in done:
                 self._make_ready(signature)
             else:
-                self._states[signature] = "waiting"
+                self._set(signature, "waiting")
                 self._children.setdefault(task.parent, []).append(signature)
         for parent in [parent for parent in self._children if parent not in self.tasks]:
             self._skip_children(parent, f"its parent {parent} is neither done nor part of this launch")
@@ -40,18 +41,18 @@ class TrialQueue:
         if not self._ready:
             return None
         signature = self._ready.popleft()
-        self._states[signature] = "running"
+        self._set(signature, "running")
         return self.tasks[signature]
 
     def mark_done(self, signature: str) -> None:
         """A trial is done: its children become ready."""
-        self._states[signature] = "done"
+        self._set(signature, "done")
         for child in self._children.pop(signature, []):
             self._make_ready(child)
 
     def mark_failed(self, signature: str, reason: str) -> None:
         """A trial failed: its children, and theirs, are skipped (see `new_skips`)."""
-        self._states[signature] = "failed"
+        self._set(signature, "failed")
         self._skip_children(signature, f"its parent {self.tasks[signature].cell} failed: {reason}")
 
     def mark_ended(self, record: Record) -> None:
@@ -61,6 +62,19 @@ class TrialQueue:
         else:
             self.mark_failed(record["signature"], record["reason"] or "")
 
+    def mark_pruned(self, signature: str, reason: str) -> None:
+        """A trial was stopped because `stop_reason` gave one."""
+        self.mark_failed(signature, reason)
+
+    def stop_reason(self, signature: str, metrics: Mapping[str, float]) -> str | None:
+        """Why a trial should not go on after an epoch with these means; None, always, where nothing is searched."""
+        return None
+
+    @property
+    def num_expected(self) -> int:
+        """How many trials there may be in all."""
+        return len(self.tasks)
+
     def new_skips(self) -> list[tuple[TrialTask, str]]:
         """Trials skipped since the last call, each with its reason."""
         skips, self._new_skips = self._new_skips, []
@@ -68,7 +82,7 @@ class TrialQueue:
 
     def count(self, *states: State) -> int:
         """How many trials are in one of these states."""
-        return sum(state in states for state in self._states.values())
+        return sum(self._counts[state] for state in states)
 
     def running(self) -> list[str]:
         """Signatures of the trials that were taken and have not ended."""
@@ -84,12 +98,18 @@ class TrialQueue:
         """Whether nothing is running and nothing will."""
         return self.count("ready", "waiting", "running") == 0
 
+    def _set(self, signature: str, state: State) -> None:
+        if (before := self._states.get(signature)) is not None:
+            self._counts[before] -= 1
+        self._states[signature] = state
+        self._counts[state] += 1
+
     def _make_ready(self, signature: str) -> None:
-        self._states[signature] = "ready"
+        self._set(signature, "ready")
         self._ready.append(signature)
 
     def _skip_children(self, parent: str, reason: str) -> None:
         for child in self._children.pop(parent, []):
-            self._states[child] = "skipped"
+            self._set(child, "skipped")
             self._new_skips.append((self.tasks[child], reason))
             self._skip_children(child, reason)

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.yaml_tree import Loc
 
-_NAMES_LISTED = 12
+_NAMES_LISTED = 20
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -83,7 +83,13 @@ def validation_problems(
 
 def fields_at(model: type[BaseModel], place: Loc, content: object) -> list[str]:
     """Names of the settings that may stand in the mapping at a place."""
-    return sorted({name for found in _models_at(model, place, content) for name in found.model_fields})
+    return sorted(
+        {
+            field.alias or name
+            for found in _models_at(model, place, content)
+            for name, field in found.model_fields.items()
+        }
+    )
 
 
 def look_up(content: object, place: Loc) -> Any:
@@ -157,7 +163,12 @@ def _models_at(model: type[BaseModel], place: Loc, content: object) -> list[type
     """The models that may describe the mapping at a place; keys of dicts and indices are stepped over."""
     models = [model]
     for depth, part in enumerate(place):
-        annotations = [found.model_fields[part].annotation for found in models if part in found.model_fields]
+        annotations = [
+            field.annotation
+            for found in models
+            for name, field in found.model_fields.items()
+            if part == (field.alias or name)
+        ]
         if annotations:
             models = [found for annotation in annotations for found in _models_in(annotation)]
             models = _of_kind(models, look_up(content, (*place[: depth + 1], "kind")))

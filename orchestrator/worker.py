@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.backend import Record, TrialTask, WorkerSettings
 from orchestrator.checkpoints import CheckpointStore, DamagedCheckpoint, write_atomically
+from orchestrator.editor_files import editor_path, start_file
 from orchestrator.ledger import Ledger
 from orchestrator.provenance import provenance
 
 if TYPE_CHECKING:
-    from trainables.trajectories import PreparationTask
+    from orchestrator.backend import Preparation
 
 TRACEBACK_LINES = 12
 log = logging.getLogger("asyrp_sweep.trial")
@@ -78,6 +79,8 @@ class TrialRun:
             metrics = self._trial.step()
             self._train_seconds += time.monotonic() - began
             log.info("epoch %d: %s", self._trial.epoch, _readable(metrics))
+            if self._trial.epoch in self._task.keep_epochs:  # Before the checkpoint: a resumed trial is past it.
+                write_atomically(self._kept(self._trial.epoch), self._trial.save_editor)
             self._checkpoints.save(self._trial.epoch, self._trial.save_checkpoint, self._clock())
         return Step(metrics, self._finish() if self._trial.is_done else None)
 
@@ -98,6 +101,9 @@ class TrialRun:
         trial = self._new_trial()
         if checkpoint is None:
             return trial
+        if missing := self._missing_editors(checkpoint.epoch):
+            self._note(f"started afresh: a child needs the editor of epoch {missing[0]}, which was not kept")
+            return trial
         try:
             trial.load_checkpoint(checkpoint.folder)
         except Exception as error:
@@ -113,15 +119,23 @@ class TrialRun:
 
         trial_class = import_class(self._settings.trial_class)
         config = CellConfig.model_validate_json(json.dumps(self._task.config))
-        cache_dir, device = self._settings.cache_dir, self._settings.device
-        return trial_class(config, self._task.seed, cache_dir=cache_dir, device=device)
+        given: dict[str, Any] = {"cache_dir": self._settings.cache_dir, "device": self._settings.device}
+        if (start := start_file(self._task, self._settings.study_folder)) is not None:
+            given["start_from"] = start
+        return trial_class(config, self._task.seed, **given)
+
+    def _kept(self, epoch: int) -> Path:
+        return editor_path(self._settings.study_folder, self._task.signature, epoch)
+
+    def _missing_editors(self, epoch: int) -> list[int]:
+        """Epochs up to this one whose editors should have been kept and are not there."""
+        return [kept for kept in self._task.keep_epochs if kept <= epoch and not self._kept(kept).is_file()]
 
     def _finish(self) -> Record:
         result = self._trial.finish()
         task = self._task
         rows = {name: getattr(result, name) for name in ("curves", "evaluations", "samples")}
-        editor = self._settings.study_folder / "editors" / f"{task.signature}.safetensors"
-        write_atomically(editor, self._trial.save_editor)
+        write_atomically(editor_path(self._settings.study_folder, task.signature), self._trial.save_editor)
         Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, **rows)
         self._notes.extend(result.notes)
         log.info("done: %s", _readable(result.summary))
@@ -186,8 +200,8 @@ def prepare_torch(settings: WorkerSettings) -> None:
         )
 
 
-def run_preparation_task(task: "PreparationTask", settings: WorkerSettings) -> None:
-    """Compute one chunk of the trajectory cache."""
+def run_preparation_task(task: "Preparation", settings: WorkerSettings) -> None:
+    """Compute one chunk of the trajectory cache, or a part of what finds t_edit."""
     from trainables.trajectories import run_preparation
 
     run_preparation(task, settings.cache_dir, settings.device)
@@ -202,7 +216,7 @@ def import_class(path: str) -> Any:
 def failure_reason(error: Exception) -> str:
     """One line for the ledger: what kind of end it was, in the words a user would search for."""
     name = type(error).__name__
-    if name == "TrialFailed":
+    if name in ("TrialFailed", "MissingEditor"):
         return str(error)
     if name == "OutOfMemoryError":  # torch's, recognised by name so that nothing here imports torch
         return f"out of GPU memory: {_first_line(error)}"

@@ -4,12 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
 
 from orchestrator.config import Space
 from orchestrator.loading import load_space
 from orchestrator.resolving import Summarise
 from trainables.attributes import ATTRIBUTES
 from trainables.backbones.shapes import BottleneckShape
+from trainables.backbones.unet import FrozenDiffusion
+from trainables.diffusion import alpha_bars
 from trainables.domains import DomainError, DomainSummary
 
 SPACE_TEXT = """\
@@ -62,3 +66,19 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summarise: Summarise) 
         return load_space("space.yaml", **{"summarise": summarise, **options})
 
     return load_text
+
+
+@pytest.fixture(scope="session")
+def tiny_diffusion() -> FrozenDiffusion:
+    """A diffusion model of 8-pixel images with random weights and a bottleneck of 32 x 4 x 4."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet2DModel(
+            sample_size=8,
+            block_out_channels=(8, 32),
+            down_block_types=("DownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "UpBlock2D"),
+            layers_per_block=1,
+            norm_num_groups=4,
+        )
+    return FrozenDiffusion(unet, alpha_bars())

@@ -25,10 +25,12 @@ def test_the_wheel_holds_spaces_domains_weights_and_templates(wheel: Path) -> No
 
     for wanted in (
         "search_spaces/encoder.yaml",
+        "search_spaces/space.schema.json",
         "trainables/domains/celebahq.yaml",
         "trainables/domains/avatars/domain.yaml",
         "trainables/domains/avatars/weights/unet/diffusion_pytorch_model.safetensors",
         "trainables/domains/avatars/weights/clip/open_clip_model.safetensors",
+        "trainables/segmenters/avatars.safetensors",
         "analysis/templates/report.html.j2",
     ):
         assert wanted in names

@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # the model is only called here, and its own module needs the
 T_MAX = 999
 """The highest timestep of the published models, 1000 steps long."""
 
-Editor = Callable[[Tensor, Tensor], Tensor]
-"""f_t: maps h (B, C, H, W) and the time embedding (B, E) to Delta-h, shaped like h."""
+Editor = Callable[[Tensor, Tensor, int], Tensor]
+"""f_t: maps h (B, C, H, W), the time embedding (B, E) and the timestep itself to Delta-h, shaped like h."""
 
 
 def linear_betas(num_timesteps: int = 1000, first: float = 1e-4, last: float = 2e-2) -> np.ndarray:
@@ -158,16 +158,27 @@ def reverse_step(
 
 
 @torch.no_grad()
-def invert(model: "FrozenDiffusion", x_0: Tensor, timesteps: Sequence[int]) -> Tensor:
+def invert(
+    model: "FrozenDiffusion", x_0: Tensor, timesteps: Sequence[int], num_refinements: int = 0
+) -> Tensor:
     """x_T of real images by DDIM inversion: `timesteps` climbed with eta = 0 and no edit.
 
     The image counts as x at the first timestep, and each move uses eps at the step it leaves, as in the
     published code. (B, C, H, W) in and out.
+
+    The way back uses eps at the step it leaves, which here is the step arrived at. Each refinement repeats a move
+    with eps there, at the image the last try arrived at: a fixed-point iteration (Pan et al. 2023, AIDI) for the
+    image that the way back returns from exactly. It costs one more U-Net pass a step.
     """
     x_t = x_0
     for t, t_next in itertools.pairwise(timesteps):
+        alpha_bar_t, alpha_bar_next = model.alpha_bar_at(t), model.alpha_bar_at(t_next)
         eps = model.eps(x_t, t)
-        x_t = asymmetric_step(x_t, eps, eps, model.alpha_bar_at(t), model.alpha_bar_at(t_next))
+        x_next = asymmetric_step(x_t, eps, eps, alpha_bar_t, alpha_bar_next)
+        for _ in range(num_refinements):
+            eps = model.eps(x_next, t_next)
+            x_next = asymmetric_step(x_t, eps, eps, alpha_bar_t, alpha_bar_next)
+        x_t = x_next
     return x_t
 
 
@@ -197,7 +208,7 @@ def generate(
     strength_scale: float = 1.0,
     t_edit: int = 0,
     t_boost: int = 0,
-    noise_generator: torch.Generator | None = None,
+    noise_generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> Tensor:
     """x_0 (B, C, H, W) from x_T in the three phases of Asyrp (section 3.4).
 
@@ -205,6 +216,7 @@ def generate(
     Delta-h; take it from `delta_h_scale`. Without editor, or at scale 0, this is DDIM exactly.
     Departure: the published code boosts edits but not reconstructions. Here t_boost acts on either, and with
     generators in the same state both receive the same noise, so that a difference of the two is the edit's.
+    With a generator for each image, none's noise depends on which others share its batch.
     Raises ValueError when t_boost > 0 comes without a generator.
     """
     if t_boost > 0 and noise_generator is None:
@@ -228,11 +240,15 @@ def _noise_pair(
     eps = model.decode(encoded)
     if editor is None:
         return eps, eps
-    return eps, model.decode(encoded, encoded.h + scale * editor(encoded.h, encoded.temb))
+    return eps, model.decode(encoded, encoded.h + scale * editor(encoded.h, encoded.temb, t))
 
 
-def _noise_like(x_t: Tensor, generator: torch.Generator) -> Tensor:
+def _noise_like(x_t: Tensor, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
     """Unit normal noise, drawn where the generator lives: a CPU generator gives the same on any device."""
+    if not isinstance(generator, torch.Generator):
+        return torch.cat(
+            [_noise_like(own, one) for own, one in zip(x_t.unsqueeze(1), generator, strict=True)]
+        )
     return torch.randn(x_t.shape, generator=generator, device=generator.device, dtype=x_t.dtype).to(
         x_t.device
     )

@@ -16,7 +16,7 @@ from trainables.config import CellConfig
 from trainables.editors import EditorSettings, on_meta
 
 FORMAT = "asyrp-sweep editor"
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 HEADER = "asyrp_sweep"
 
 
@@ -30,6 +30,8 @@ class EditorMetadata(NamedTuple):
     config: CellConfig
     """Domain, attribute, t_edit, steps: everything the trial was told."""
     shape: BottleneckShape
+    timesteps: tuple[int, ...]
+    """The trained ones, descending."""
     extra: dict[str, str]
     """What the writer added, such as the seed and the domain's fingerprint."""
 
@@ -43,7 +45,12 @@ class LoadedEditor(NamedTuple):
 
 
 def save_editor(
-    path: Path, editor: nn.Module, config: CellConfig, shape: BottleneckShape, extra: Mapping[str, str]
+    path: Path,
+    editor: nn.Module,
+    config: CellConfig,
+    shape: BottleneckShape,
+    timesteps: tuple[int, ...],
+    extra: Mapping[str, str],
 ) -> None:
     """Write the weights and all that is needed to build and apply them again; the file appears whole."""
     header = {
@@ -51,6 +58,7 @@ def save_editor(
         "format_version": FORMAT_VERSION,
         "config": config.model_dump_json(),
         "shape": json.dumps(shape._asdict()),
+        "timesteps": json.dumps(timesteps),
         "extra": json.dumps(dict(extra)),
     }
     # One key: safetensors writes several in an order of its own, and equal editors must be equal bytes.
@@ -77,26 +85,32 @@ def load_editor(path: Path) -> LoadedEditor:
         metadata = EditorMetadata(
             CellConfig.model_validate_json(header["config"]),
             BottleneckShape(**json.loads(header["shape"])),
+            tuple(json.loads(header["timesteps"])),
             dict(json.loads(header["extra"])),
         )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise EditorFileError(f"{path}: its configuration cannot be read: {error}") from error
     settings = metadata.config.editor
     try:
-        editor = fill(settings, metadata.shape, weights)
+        editor = fill(settings, metadata.shape, metadata.timesteps, weights)
     except ValueError as error:
         raise EditorFileError(f"{path}: {error}") from error
     return LoadedEditor(settings, editor, metadata)
 
 
-def fill(settings: EditorSettings, shape: BottleneckShape, weights: Mapping[str, Tensor]) -> nn.Module:
+def fill(
+    settings: EditorSettings,
+    shape: BottleneckShape,
+    timesteps: tuple[int, ...],
+    weights: Mapping[str, Tensor],
+) -> nn.Module:
     """The editor of these settings with these weights.
 
     Raises ValueError when a weight is missing, left over, or of another shape.
     """
     if problems := settings.check(shape):
         raise ValueError(f"editor {settings.kind}: {'; '.join(problems)}")
-    editor = on_meta(settings, shape)
+    editor = on_meta(settings, shape, timesteps)
     expected = {name: tuple(value.shape) for name, value in editor.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     problems = [

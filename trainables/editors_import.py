@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from trainables.backbones.shapes import BottleneckShape
 from trainables.editor_file import EditorFileError, fill
-from trainables.editors import EditorConfig, EditorSettings
+from trainables.editors import EDITORS, BlockSettings, EditorConfig
 
 State = Mapping[str, Tensor]
 
@@ -32,6 +32,9 @@ CONV_NAMES = {"conv1.": "in_layer.", "conv2.": "out_layer."}
 TIME_NAMES = {"temb_proj.": "temporal.proj.", "norm2.": "temporal.norm."}
 ADAPTIVE_NAMES = {"adagn.linear.": "temporal.proj."}
 
+IMPORTABLE = [kind for kind, config in EDITORS.items() if issubclass(config, BlockSettings)]
+"""Kinds of which there are published checkpoints."""
+
 PUBLISHED_DEFAULTS = {"temporal": "add", "norm": "group", "activation": "silu"}
 """Settings that leave no trace in the weights, and what is assumed when they are not given."""
 
@@ -40,7 +43,7 @@ PUBLISHED_DEFAULTS = {"temporal": "add", "norm": "group", "activation": "silu"}
 class ImportedEditor:
     """A published editor as one of ours, on the CPU."""
 
-    settings: EditorSettings
+    settings: BlockSettings
     shape: BottleneckShape
     editor: nn.Module
     assumed: tuple[str, ...]
@@ -80,11 +83,15 @@ def import_state(state: State, *, size: tuple[int, int] = (8, 8), **given: Any) 
     known = {**told, **given}
     if unknown := sorted(_must_be_known(state) - known.keys()):
         raise EditorFileError(f"{' and '.join(unknown)} must be given: the weights do not tell")
+    if known["kind"] not in IMPORTABLE:
+        raise EditorFileError(
+            f"kind {known['kind']} is none of these weights'; expected one of {', '.join(IMPORTABLE)}"
+        )
     assumed = {name: value for name, value in PUBLISHED_DEFAULTS.items() if name not in known}
     try:
-        settings: EditorSettings = TypeAdapter(EditorConfig).validate_python({**assumed, **known})
+        settings: BlockSettings = TypeAdapter(EditorConfig).validate_python({**assumed, **known})
         weights, dropped = _renamed(state, settings)
-        editor = fill(settings, shape, weights)
+        editor = fill(settings, shape, (), weights)
     except (ValidationError, ValueError) as error:
         raise EditorFileError(str(error)) from error
     listed = tuple(f"{name} {value}" for name, value in assumed.items() if name not in settings.inactive())
@@ -135,7 +142,7 @@ def _must_be_known(state: State) -> set[str]:
     return {"kind", "num_heads"} if is_transformer else {"kind"}
 
 
-def _renamed(state: State, settings: EditorSettings) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _renamed(state: State, settings: BlockSettings) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """(weights under our names, names of weights that these settings never use)."""
     names = _names(settings)
     weights: dict[str, Tensor] = {}
@@ -151,7 +158,7 @@ def _renamed(state: State, settings: EditorSettings) -> tuple[dict[str, Tensor],
     return weights, tuple(dropped)
 
 
-def _names(settings: EditorSettings) -> dict[str, str]:
+def _names(settings: BlockSettings) -> dict[str, str]:
     """Their prefix of each used weight's name, and ours."""
     if settings.kind == "conv_prenorm":
         return PRENORM_NAMES

@@ -1,11 +1,11 @@
-"""Held-out evaluation of an editor: edits at every strength, every metric per image, and the pictures to keep.
+"""Held-out evaluation of an editor: edits at every strength and step count, every metric, and the pictures to keep.
 
 Legend: B images, C channels, H x W pixels in [-1, 1].
 """
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,16 +14,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from trainables.attributes import ATTRIBUTES
 from trainables.config import CellConfig
-from trainables.diffusion import delta_h_scale, generate, timestep_sequence
-from trainables.domains import Domain
-from trainables.metrics import METRICS, EditBatch, Pictures
+from trainables.diffusion import Editor, delta_h_scale, generate, timestep_sequence, training_timesteps
+from trainables.domains import Domain, domain_summary
+from trainables.mean_delta_h import global_mean_editor, mean_editor
+from trainables.metrics import EditBatch, ImageMetric, SetMetric
+from trainables.metrics.leakage import attribute_shifts
 from trainables.prompts import AttributeTexts
+from trainables.randomness import generator_for
+from trainables.set_features import SetFeatures, extractor_of
 from trainables.trajectories import CachedBatch, CachedImages
+from trainables.yardsticks import Yardsticks
 
 Row = dict[str, Any]
-Editor = Callable[[Tensor, Tensor], Tensor]
 
 IMAGES_PER_BATCH = 32
 WEIGHT = "_weight"
@@ -31,50 +34,66 @@ WEIGHT = "_weight"
 
 
 class Evaluation:
-    """The held-out images of a configuration and what is measured on them."""
+    """The held-out images of a configuration and what is measured on them.
+
+    `train_images` are needed for `evaluation.delta_h` other than predicted, `seed` for the noise of `t_boost`.
+    Raises ValueError for an optional metric that does not exist, or features that the domain does not have.
+    """
 
     def __init__(
-        self, config: CellConfig, domain: Domain, images: CachedImages, texts: AttributeTexts
+        self,
+        config: CellConfig,
+        domain: Domain,
+        images: CachedImages,
+        texts: AttributeTexts,
+        *,
+        seed: int = 0,
+        train_images: CachedImages | None = None,
     ) -> None:
         self._config = config
         self._settings = config.evaluation
         self._domain = domain
         self._images = images
-        self._texts = texts
-        self._attribute = ATTRIBUTES[config.attribute]
+        self._seed = seed
+        self._train_images = train_images
+        self._extractor = extractor_of(domain, self._settings.fid_features)
+        self._yardsticks = Yardsticks.of(
+            domain,
+            config.edit,
+            texts,
+            optional_metrics=self._settings.metrics,
+            offered=domain_summary(config.domain).attributes,
+        )
 
     @torch.no_grad()
     def run(self, editor: Editor, epoch: int) -> tuple[list[Row], list[Row], dict[str, float]]:
-        """(evaluation rows, sample rows, summary): a row per image and strength; the summary is at the primary
-        strength, `<metric>` the (weighted) mean and `<metric>_std` the standard deviation over images."""
+        """(evaluation rows, sample rows, summary).
+
+        A row per image, strength and step count, and one without an image per strength and step count for the metrics
+        of the whole set. The summary is at the primary strength and step count, `<metric>` the (weighted) mean and
+        `<metric>_std` the standard deviation over images.
+        """
+        editor = self._acting(editor)
         evaluations: list[Row] = []
         samples: list[Row] = []
+        sets = self._set_features()
         for start in range(0, len(self._images), IMAGES_PER_BATCH):
             rows = list(range(start, min(start + IMAGES_PER_BATCH, len(self._images))))
             batch = self._images.batch(rows)
-            unedited = self._unedited(rows, batch)
-            samples += self._fixed_samples(rows, unedited, epoch)
-            for strength in self._settings.strengths:
-                edit = self._pictures(self.edit(editor, batch, strength))
-                evaluations += self._measure(rows, replace(unedited, edit=edit), strength, epoch)
-                samples += self._edit_samples(rows, edit.pixels, strength, epoch)
+            for steps in self._settings.all_sample_steps:
+                unedited = self._unedited(rows, batch, steps)
+                sets.add(unedited.reconstruction, "reconstruction", steps)
+                if steps == self._settings.num_sample_steps:
+                    sets.add(unedited.original, "original")
+                    samples += self._fixed_samples(rows, unedited, epoch)
+                for strength in self._settings.strengths:
+                    place = self._place(epoch, strength, steps)
+                    measured = self._edited(editor, rows, batch, unedited, strength, steps)
+                    sets.add(measured.edit, "edit", strength, steps)
+                    evaluations += self._measure(rows, measured, place)
+                    samples += self._edit_samples(rows, measured.edit.pixels, place)
+        evaluations += self._set_rows(sets, epoch)
         return evaluations, samples, self._summary(evaluations)
-
-    @torch.no_grad()
-    def edit(self, editor: Editor, batch: CachedBatch, strength: float) -> Tensor:
-        """Edits (B, C, H, W) at a strength; at 0 the cached reconstruction, which plain generation equals."""
-        if strength == 0:
-            return batch.reconstruction.to(self._domain.device)
-        return generate(
-            self._domain.diffusion,
-            batch.x_T.to(self._domain.device),
-            timestep_sequence(self._settings.num_sample_steps),
-            editor,
-            strength_scale=delta_h_scale(
-                strength, self._config.training.num_train_steps, self._settings.num_sample_steps
-            ),
-            t_edit=self._config.training.t_edit,
-        )
 
     @torch.no_grad()
     def preview(self, editor: Editor, epoch: int) -> list[Row]:
@@ -83,60 +102,138 @@ class Evaluation:
         if not rows:
             return []
         strength = self._settings.primary_strength
-        return self._edit_samples(
-            rows, self.edit(editor, self._images.batch(rows), strength), strength, epoch
+        place = self._place(epoch, strength, self._settings.num_sample_steps)
+        return self._edit_samples(rows, self.edit(editor, rows, strength), place)
+
+    @torch.no_grad()
+    def edit(self, editor: Editor, rows: list[int], strength: float) -> Tensor:
+        """Edits (B, C, H, W) of the images at these positions, at the primary step count."""
+        steps = self._settings.num_sample_steps
+        return self._generate(rows, self._images.batch(rows), steps, self._acting(editor), strength)
+
+    def notes(self) -> list[str]:
+        """What a reader of the values should know."""
+        return self._set_features().notes()
+
+    def _set_features(self) -> SetFeatures:
+        return SetFeatures(self._extractor, self._yardsticks.metrics, self._images.image_ids)
+
+    def _acting(self, editor: Editor) -> Editor:
+        """The editor that edits: the given one, or its mean over the training images."""
+        if self._settings.delta_h == "predicted":
+            return editor
+        if self._train_images is None:
+            raise ValueError(f"evaluation.delta_h {self._settings.delta_h} needs the training images")
+        count, training = len(self._train_images), self._config.training
+        batches = (
+            self._train_images.batch(range(start, min(start + IMAGES_PER_BATCH, count))).x_T
+            for start in range(0, count, IMAGES_PER_BATCH)
+        )
+        average = mean_editor if self._settings.delta_h == "mean" else global_mean_editor
+        timesteps = training_timesteps(training.num_train_steps, training.lowest_t)
+        return average(self._domain.diffusion, editor, batches, timesteps)
+
+    def _generate(
+        self, rows: list[int], batch: CachedBatch, steps: int, editor: Editor | None, strength: float
+    ) -> Tensor:
+        """Edits (B, C, H, W) at a strength, or reconstructions without an editor: from the same x_T, with the same
+        noise where the quality is boosted."""
+        t_boost = self._settings.t_boost
+        noise = [generator_for(self._seed, f"boost noise of {image_id}") for image_id in self._ids(rows)]
+        return generate(
+            self._domain.diffusion,
+            batch.x_T.to(self._domain.device),
+            timestep_sequence(steps),
+            editor,
+            strength_scale=delta_h_scale(strength, self._config.training.num_train_steps, steps),
+            t_edit=self._config.training.lowest_t,
+            t_boost=t_boost,
+            noise_generator=noise if t_boost else None,
         )
 
-    def _pictures(self, pixels: Tensor) -> Pictures:
-        return Pictures(pixels, self._domain.clip.image(pixels))
-
-    def _unedited(self, rows: list[int], batch: CachedBatch) -> EditBatch:
+    def _unedited(self, rows: list[int], batch: CachedBatch, steps: int) -> EditBatch:
         """What edits of every strength are compared with; its own edit is the reconstruction."""
-        device = self._domain.device
-        true_edits = self._domain.images.counterfactuals(self._ids(rows), self._attribute)
-        reconstruction = self._pictures(batch.reconstruction.to(device))
-        return EditBatch(
-            original=Pictures(batch.original.to(device), batch.embedding.to(device)),
-            reconstruction=reconstruction,
-            edit=reconstruction,
-            counterfactual=None if true_edits is None else self._pictures(true_edits.to(device)),
-            text_direction=self._texts.direction,
-            rival_texts=self._texts.rivals,
-            distance=self._domain.clip.perceptual_distance,
+        device, ids, tools = self._domain.device, self._ids(rows), self._yardsticks
+        is_cached = steps == self._settings.num_sample_steps and self._settings.t_boost == 0
+        pixels = (
+            batch.reconstruction.to(device) if is_cached else self._generate(rows, batch, steps, None, 0.0)
         )
+        original = tools.originals(ids, batch.original.to(device), batch.embedding.to(device))
+        return tools.unedited(original, tools.pictures(pixels), tools.counterfactuals(ids))
+
+    def _edited(
+        self,
+        editor: Editor,
+        rows: list[int],
+        batch: CachedBatch,
+        unedited: EditBatch,
+        strength: float,
+        steps: int,
+    ) -> EditBatch:
+        """The edits at a strength; at 0 the reconstruction, which plain generation equals."""
+        if strength == 0:
+            return unedited
+        pixels = self._generate(rows, batch, steps, editor, strength)
+        return replace(unedited, edit=self._yardsticks.pictures(pixels))
 
     def _ids(self, rows: list[int]) -> list[str]:
         return [self._images.image_ids[row] for row in rows]
 
-    def _measure(self, rows: list[int], measured: EditBatch, strength: float, epoch: int) -> list[Row]:
+    def _measure(self, rows: list[int], measured: EditBatch, place: Row) -> list[Row]:
         """One row per image: every metric that the domain can tell."""
-        values = {name: metric.compute(measured) for name, metric in METRICS.items()}
-        weighted = {name: metric.weight for name, metric in METRICS.items() if metric.weight is not None}
-        values |= {f"{name}{WEIGHT}": weight(measured) for name, weight in weighted.items()}
+        metrics = [metric for metric in self._yardsticks.metrics if isinstance(metric, ImageMetric)]
+        values = {metric.name: metric.compute(measured) for metric in metrics}
+        values |= {
+            f"{metric.name}{WEIGHT}": metric.weight(measured)
+            for metric in metrics
+            if metric.weight is not None
+        }
         told = {name: value.tolist() for name, value in values.items() if value is not None}
+        shifts = attribute_shifts(measured, self._yardsticks.shift_directions).tolist()
+        names = self._yardsticks.shift_names
         return [
             {
-                **self._place(image_id, strength, epoch),
+                **place,
+                "image_id": image_id,
                 **{name: column[position] for name, column in told.items()},
-                "labels": json.dumps(dict(self._domain.images.labels(image_id)), sort_keys=True),
+                "labels": _json(self._domain.images.labels(image_id)),
+                "attribute_shifts": _json(dict(zip(names, shifts[position], strict=True))),
             }
             for position, image_id in enumerate(self._ids(rows))
         ]
 
-    def _place(self, image_id: str, strength: float, epoch: int) -> Row:
+    def _set_rows(self, sets: SetFeatures, epoch: int) -> list[Row]:
+        """One row without an image per strength and step count; none where there are too few images."""
+        found = [
+            (self._place(epoch, strength, steps), sets.row(strength, steps))
+            for steps in self._settings.all_sample_steps
+            for strength in self._settings.strengths
+        ]
+        return [{**place, "image_id": None, **row} for place, row in found if row is not None]
+
+    def _place(self, epoch: int, strength: float, num_sample_steps: int) -> Row:
         return {
             "epoch": epoch,
-            "image_id": image_id,
             "strength": strength,
-            "num_sample_steps": self._settings.num_sample_steps,
+            "num_sample_steps": num_sample_steps,
+            "t_boost": self._settings.t_boost,
         }
 
     def _summary(self, evaluations: list[Row]) -> dict[str, float]:
-        primary = [row for row in evaluations if row["strength"] == self._settings.primary_strength]
+        """Metrics at the primary strength and step count."""
+        place = (self._settings.primary_strength, self._settings.num_sample_steps)
+        primary = [row for row in evaluations if (row["strength"], row["num_sample_steps"]) == place]
         summary = {}
-        for name in METRICS.keys() & primary[0].keys():
-            values = np.array([row[name] for row in primary])
-            weights = np.array([row.get(f"{name}{WEIGHT}", 1.0) for row in primary])
+        for metric in self._yardsticks.metrics:
+            name = metric.name
+            told = [row for row in primary if name in row]
+            if not told:
+                continue
+            if isinstance(metric, SetMetric):
+                summary[name] = float(told[0][name])
+                continue
+            values = np.array([row[name] for row in told])
+            weights = np.array([row.get(f"{name}{WEIGHT}", 1.0) for row in told])
             summary[name] = float(np.average(values, weights=weights))
             summary[f"{name}_std"] = float(values.std())
         return summary
@@ -150,33 +247,36 @@ class Evaluation:
             if row < self._settings.num_preview_images
         ]
 
-    def _edit_samples(self, rows: list[int], edited: Tensor, strength: float, epoch: int) -> list[Row]:
-        return [
-            {
-                "kind": "edit",
-                **self._place(image_id, strength, epoch),
-                "image": png(edited[position], image_id),
-            }
-            for position, image_id in self._kept(rows)
-        ]
+    def _edit_samples(self, rows: list[int], edited: Tensor, place: Row) -> list[Row]:
+        return [_sample("edit", image_id, edited[position], place) for position, image_id in self._kept(rows)]
 
     def _fixed_samples(self, rows: list[int], unedited: EditBatch, epoch: int) -> list[Row]:
         """Original, reconstruction and true edit of the preview images."""
+        place = self._place(epoch, 0.0, self._settings.num_sample_steps)
         kinds = {
             "original": unedited.original,
             "reconstruction": unedited.reconstruction,
             "counterfactual": unedited.counterfactual,
         }
         return [
-            {
-                "kind": kind,
-                **self._place(image_id, 0.0, epoch),
-                "image": png(pictures.pixels[position], image_id),
-            }
+            _sample(kind, image_id, pictures.pixels[position], place)
             for kind, pictures in kinds.items()
             if pictures is not None
             for position, image_id in self._kept(rows)
         ]
+
+
+def _sample(kind: str, image_id: str, picture: Tensor, place: Row) -> Row:
+    return {
+        "kind": kind,
+        "image_id": image_id,
+        **{name: place[name] for name in ("epoch", "strength", "num_sample_steps")},
+        "image": png(picture, image_id),
+    }
+
+
+def _json(values: Mapping[str, object]) -> str:
+    return json.dumps(dict(values), sort_keys=True)
 
 
 def png(picture: Tensor, image_id: str) -> dict[str, bytes | str]:

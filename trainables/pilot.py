@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from trainables.config import CellConfig
 from trainables.diffusion import generate, timestep_sequence, training_timesteps, unedited_trajectory
 from trainables.domains import Domain, load_domain
+from trainables.optimizers import build_optimizer
 from trainables.randomness import generator_for
-from trainables.training import Objective, build_optimizer, train_batch
+from trainables.training import Objective, train_batches
 from trainables.trajectories import CachedBatch
 
 MAX_TIMESTEPS = 2
@@ -24,6 +24,8 @@ class PilotRates:
 
     train: float
     sample: float
+    unedited: float
+    """Of a plain pass of the U-Net with one image alone, as the trajectory cache takes them."""
     num_parameters: int
 
 
@@ -42,29 +44,35 @@ def pilot(config: CellConfig, device: str = "cpu") -> PilotRates:
 
 def _measure(config: CellConfig, domain: Domain) -> PilotRates:
     training = config.training
-    editor = config.editor.build(domain.diffusion.shape, generator_for(0, "pilot")).to(domain.device)
+    # What a timestep costs does not depend on which it is, so one that is still to be found may be any.
+    lowest_t = 0 if training.t_edit == "auto" else training.t_edit
+    trained = training_timesteps(training.num_train_steps, lowest_t)
+    editor = config.editor.build(
+        domain.diffusion.shape, generator_for(0, "pilot"), tuple(t for t, _ in trained)
+    ).to(domain.device)
     optimizer = build_optimizer(training.optimizer, editor)
-    timesteps = training_timesteps(training.num_train_steps, training.t_edit)[:MAX_TIMESTEPS]
+    timesteps = trained[:MAX_TIMESTEPS]
     batch = _noise(domain, min(training.batch_size, training.num_images), [t for t, _ in reversed(timesteps)])
     objective = Objective(batch.embedding[0], training.lambda_recon, training)
 
-    def step(loss: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+    def step() -> None:
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     def train() -> None:
-        train_batch(domain.diffusion, domain.clip, editor, objective, batch, timesteps, step)
+        train_batches(domain.diffusion, domain.clip, editor, objective, [batch], timesteps, step)
 
     def sample() -> None:
-        generate(
-            domain.diffusion, batch.x_T, timestep_sequence(MAX_TIMESTEPS), editor, t_edit=training.t_edit
-        )
+        generate(domain.diffusion, batch.x_T, timestep_sequence(MAX_TIMESTEPS), editor, t_edit=lowest_t)
+
+    def pass_alone() -> None:
+        generate(domain.diffusion, batch.x_T[:1], timestep_sequence(MAX_TIMESTEPS))
 
     per_step = len(batch.x_T) * len(timesteps)
     return PilotRates(
         train=_seconds(train) / per_step,
         sample=_seconds(sample) / (len(batch.x_T) * MAX_TIMESTEPS),
+        unedited=_seconds(pass_alone) / MAX_TIMESTEPS,
         num_parameters=sum(parameter.numel() for parameter in editor.parameters()),
     )
 
@@ -77,7 +85,8 @@ def _noise(domain: Domain, size: int, ascending: list[int]) -> CachedBatch:
     with torch.no_grad():
         embedding = domain.clip.image(x_T)
     p_t = torch.stack([point.p_t for point in points], dim=1)
-    return CachedBatch(x_T, x_T, points[-1].p_t, embedding, p_t, points[0].eps)
+    p_embedding = embedding[:, None].expand(-1, len(points), -1)
+    return CachedBatch(x_T, x_T, points[-1].p_t, embedding, p_t, points[0].eps, p_embedding)
 
 
 def _seconds(work: Callable[[], None]) -> float:

@@ -21,11 +21,16 @@ class AttributeTexts:
     """
 
     direction: Tensor
-    """(D,) unit: mean over the prompt templates of target minus source."""
+    """(D,) unit: mean over the domain's prompt templates of target minus source. What metrics measure along."""
     prompt_cosine: float
     """Cosine of the two bare prompts (method.md section 5)."""
     rivals: Tensor
     """(K, D) unit: target, source, then the targets of the attribute's family."""
+
+    @property
+    def bare_direction(self) -> Tensor:
+        """(D,) unit: target minus source without any template."""
+        return text_direction(self.rivals[:1], self.rivals[1:2])
 
     @classmethod
     @torch.no_grad()
@@ -43,6 +48,11 @@ def rival_texts(attribute: Attribute) -> list[str]:
     family = [
         other.target
         for other in ATTRIBUTES.values()
-        if other.name != attribute.name and other.redraw.keys() == attribute.redraw.keys() and other.redraw
+        if other.name != attribute.name and same_family(attribute, other)
     ]
     return family
+
+
+def same_family(a: Attribute, b: Attribute) -> bool:
+    """Whether two attributes redraw the same label, so that an image has at most one of them."""
+    return bool(a.redraw) and a.redraw.keys() == b.redraw.keys()

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_args
 
 
 def discover(
@@ -32,3 +32,9 @@ def discover(
             )
         found[info.name] = value
     return found
+
+
+def literal_kind(config: Any) -> str:
+    """The literal `kind` that a settings class declares; empty when it declares none."""
+    literals = get_args(config.model_fields["kind"].annotation)
+    return str(literals[0]) if literals else ""

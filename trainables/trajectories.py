@@ -3,42 +3,33 @@
 The inversion x_T, the reconstruction, the unedited P_t at every trained timestep and the CLIP embedding of the
 original depend only on the domain, the image and the step counts (method.md section 13). One safetensors file
 per image holds them; it is written atomically, so a killed preparation goes on with the images that are missing.
+What a configuration needs beyond that (a lower t_edit, embeddings of P_t) is added to the file when it is asked for.
 
 Legend: B images, T trained timesteps, C channels, H x W pixels in [-1, 1], D CLIP width.
 """
 
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from trainables.attributes import ATTRIBUTES
+from trainables.backbones.unet import FrozenDiffusion
 from trainables.config import CellConfig
-from trainables.diffusion import generate, invert, timestep_sequence, training_timesteps, unedited_trajectory
-from trainables.domains import Domain, domain_image_ids, domain_summary, load_domain
+from trainables.diffusion import Step, training_timesteps
+from trainables.domains import domain_image_ids, domain_summary, load_domain
 from trainables.domains.images import Split
+from trainables.editing_interval import IntervalTask, interval_tasks, resolved, run_interval
+from trainables.trajectory_files import PreparationTask, covers, fill, num_passes, path_of, read
+
+Preparation = PreparationTask | IntervalTask
+"""What is computed before trials start; plain data, so it can travel to a worker."""
 
 IMAGES_PER_TASK = 8
 """Images of one preparation task: enough to be worth a worker's call, few enough to share the work evenly."""
 
-
-@dataclass(frozen=True)
-class PreparationTask:
-    """Some images to invert; plain data, so it can travel to a worker."""
-
-    domain: str
-    fingerprint: str
-    split: Split
-    image_ids: tuple[str, ...]
-    num_inversion_steps: int
-    num_sample_steps: int
-    lowest_t: int | None
-    """P_t is kept for every t of the sequence from here up; None keeps none (held-out images)."""
+_OF_EVERY_IMAGE = {"original", "x_T", "reconstruction", "embedding"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +42,7 @@ class CachedBatch:
     embedding: Tensor  # (B, D)
     p_t: Tensor | None  # (B, T, C, H, W), t descending; None for held-out images
     eps_first: Tensor | None  # (B, C, H, W): eps at the first step, the same for every editor
+    p_embedding: Tensor | None = None  # (B, T, D): of P_t; None where the configuration does not ask for it
 
 
 @dataclass(frozen=True)
@@ -61,32 +53,53 @@ class CachedImages:
     _paths: tuple[Path, ...]
     _num_trained: int
     """T; 0 for held-out images."""
+    _embeds_p_t: bool = False
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def batch(self, rows: Sequence[int]) -> CachedBatch:
-        """The images at these positions."""
-        read = [_read(self._paths[row], self._num_trained) for row in rows]
-        stacked = {name: torch.stack([image[name] for image in read]) for name in read[0]}
+        """The images at these positions; of what runs along the timesteps only the trained ones are read."""
+        names = _OF_EVERY_IMAGE | ({"p_t", "eps_first"} if self._num_trained else set())
+        names |= {"p_embedding"} if self._embeds_p_t else set()
+        images = [read(self._paths[row], names, self._num_trained) for row in rows]
+        stacked = {name: torch.stack([image[name] for image in images]) for name in names}
         return CachedBatch(**{field.name: stacked.get(field.name) for field in fields(CachedBatch)})  # type: ignore[arg-type]  # absent only where None is allowed
 
 
-def _path(cache_dir: Path, task: PreparationTask, image_id: str) -> Path:
-    steps = f"invert-{task.num_inversion_steps}_sample-{task.num_sample_steps}"
-    return cache_dir / task.fingerprint / steps / f"{image_id.replace('/', '__')}.safetensors"
+def unedited_states(
+    eps_first: Tensor, p_t: Tensor, timesteps: Sequence[Step], diffusion: FrozenDiffusion
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(x_t, eps) of the unedited process at each trained timestep, noisy to clean, without a pass of the U-Net.
+
+        x_t = sqrt(ᾱ_t) P_t + sqrt(1 - ᾱ_t) eps_t
+        eps_{t-1} = eps_t + sqrt(ᾱ_{t-1} / (1 - ᾱ_{t-1})) (P_t - P_{t-1})
+
+    The second line is the DDIM step solved for the next eps: what the cache keeps, eps (B, C, H, W) at the first
+    timestep and all P_t (B, T, C, H, W), already holds the whole process. Tensors are (B, C, H, W).
+    """
+    eps, previous = eps_first, None
+    for position, (t, _) in enumerate(timesteps):
+        alpha_bar_t, here = diffusion.alpha_bar_at(t), p_t[:, position].to(eps_first)
+        if previous is not None:
+            eps = eps + (alpha_bar_t / (1 - alpha_bar_t)).sqrt() * (previous - here)
+        previous = here
+        yield alpha_bar_t.sqrt() * here + (1 - alpha_bar_t).sqrt() * eps, eps
 
 
-def _covers(path: Path, lowest_t: int | None) -> bool:
-    """Whether the file exists, is whole, and reaches down to `lowest_t`."""
-    if not path.is_file():
-        return False
-    try:
-        with safe_open(path, framework="pt") as file:
-            kept_from = int((file.metadata() or {}).get("lowest_t", "1000"))
-    except Exception:  # A truncated file is as good as none: it is computed again and replaced.
-        return False
-    return lowest_t is None or kept_from <= lowest_t
+def preparation_tasks(config: CellConfig, cache_dir: Path) -> list[Preparation]:
+    """The tasks still to run before trials of this configuration can start; none when all is cached.
+
+    They come in stages: while `t_edit: auto` is open, only what finds it and what does without it. Run them and ask
+    again until nothing is missing.
+    """
+    if finding := interval_tasks(config, cache_dir):
+        return [*finding, *_missing(_split_task(config, "test"), cache_dir)]
+    known = resolved(config, cache_dir)
+    return [task for split in _SPLITS for task in _missing(_split_task(known, split), cache_dir)]
+
+
+_SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 def _split_task(config: CellConfig, split: Split) -> PreparationTask:
@@ -98,82 +111,98 @@ def _split_task(config: CellConfig, split: Split) -> PreparationTask:
         domain=config.domain,
         fingerprint=domain_summary(config.domain).fingerprint,
         split=split,
-        image_ids=tuple(domain_image_ids(config.domain, split, count, ATTRIBUTES[config.attribute])),
+        image_ids=tuple(domain_image_ids(config.domain, split, count, config.edit)),
         num_inversion_steps=training.num_train_steps,
+        num_refinements=training.inversion_refinements,
         num_sample_steps=training.num_train_steps if in_training else evaluation.num_sample_steps,
-        lowest_t=training.t_edit if in_training else None,
+        lowest_t=training.lowest_t if in_training else None,
+        embeds_p_t=in_training and training.clip_reference == "unedited",
     )
 
 
-def preparation_tasks(config: CellConfig, cache_dir: Path) -> list[PreparationTask]:
-    """The tasks still to run before trials of this configuration can start; none when all is cached."""
-    tasks = []
-    for split in ("train", "test"):
-        whole = _split_task(config, split)
-        missing = [i for i in whole.image_ids if not _covers(_path(cache_dir, whole, i), whole.lowest_t)]
-        for start in range(0, len(missing), IMAGES_PER_TASK):
-            chunk = tuple(missing[start : start + IMAGES_PER_TASK])
-            tasks.append(replace(whole, image_ids=chunk))
-    return tasks
+def _missing(whole: PreparationTask, cache_dir: Path) -> Iterator[PreparationTask]:
+    """The images of a task whose files are not there or hold too little, in chunks."""
+    missing = tuple(i for i in whole.image_ids if not covers(path_of(cache_dir, whole, i), whole))
+    return _chunks(whole, missing)
+
+
+def _chunks(task: PreparationTask, image_ids: tuple[str, ...]) -> Iterator[PreparationTask]:
+    for start in range(0, len(image_ids), IMAGES_PER_TASK):
+        yield replace(task, image_ids=image_ids[start : start + IMAGES_PER_TASK])
+
+
+def merged(tasks: Iterable[Preparation]) -> list[Preparation]:
+    """The same work with every image's file filled once, with all that any of the tasks keeps there.
+
+    Two workers at one file would both compute it, and the one that ends last might leave less than the other.
+    """
+    others: dict[Preparation, None] = {}
+    by_file: dict[PreparationTask, PreparationTask] = {}
+    for task in tasks:
+        if not isinstance(task, PreparationTask):
+            others[task] = None
+            continue
+        for image_id in task.image_ids:
+            one = replace(task, image_ids=(image_id,))
+            file = replace(one, lowest_t=None, embeds_p_t=False)
+            by_file[file] = _joint(by_file.get(file, one), one)
+    alike: dict[PreparationTask, list[str]] = {}
+    for need in by_file.values():
+        alike.setdefault(replace(need, image_ids=()), []).extend(need.image_ids)
+    return [*others, *(chunk for task, ids in alike.items() for chunk in _chunks(task, tuple(ids)))]
+
+
+def _joint(a: PreparationTask, b: PreparationTask) -> PreparationTask:
+    """The task that keeps all that two tasks for the same image keep."""
+    lowest = [task.lowest_t for task in (a, b) if task.lowest_t is not None]
+    return replace(a, lowest_t=min(lowest, default=None), embeds_p_t=a.embeds_p_t or b.embeds_p_t)
+
+
+def preparation_work(configs: Iterable[CellConfig], cache_dir: Path) -> int:
+    """U-Net passes of one image each that are missing before trials of these configurations can start.
+
+    While `t_edit: auto` is open, training images count as if nothing were cached of them: the most it can be.
+    """
+    tasks: list[Preparation] = []
+    for config in configs:
+        tasks += preparation_tasks(config, cache_dir)
+        if interval_tasks(config, cache_dir):
+            deepest = config.training.model_copy(update={"t_edit": 0})
+            tasks += _missing(
+                _split_task(config.model_copy(update={"training": deepest}), "train"), cache_dir
+            )
+    return sum(_passes_of(task, cache_dir) for task in merged(tasks))
+
+
+def _passes_of(task: Preparation, cache_dir: Path) -> int:
+    if isinstance(task, IntervalTask):
+        return len(task.image_ids) * task.num_steps
+    return sum(num_passes(path_of(cache_dir, task, i), task) for i in task.image_ids)
 
 
 @torch.no_grad()
-def run_preparation(task: PreparationTask, cache_dir: Path, device: str = "cpu") -> None:
-    """Invert, reconstruct and cache images. Idempotent; each image's file appears whole or not at all."""
+def run_preparation(task: Preparation, cache_dir: Path, device: str = "cpu") -> None:
+    """Invert, reconstruct and cache images, or find t_edit. Idempotent; files appear whole or not at all."""
+    if isinstance(task, IntervalTask):
+        run_interval(task, cache_dir, device)
+        return
     domain = load_domain(task.domain, device)
-    kept_from = "1000" if task.lowest_t is None else str(task.lowest_t)
     for image_id in task.image_ids:
-        path = _path(cache_dir, task, image_id)
-        if not _covers(path, task.lowest_t):
-            _write(path, _prepared(domain, task, image_id), {"lowest_t": kept_from})
-
-
-def _prepared(domain: Domain, task: PreparationTask, image_id: str) -> dict[str, Tensor]:
-    """An image's cached tensors, without a batch axis.
-
-    One image at a time: in a batch, its last bits would depend on who shares it, and a preparation that was killed
-    and taken up again would not give the same trials.
-    """
-    original = domain.load_images([image_id])
-    x_T = invert(domain.diffusion, original, timestep_sequence(task.num_inversion_steps))
-    found = {"original": original, "x_T": x_T, "embedding": domain.clip.image(original)}
-    if task.lowest_t is None:
-        found["reconstruction"] = generate(domain.diffusion, x_T, timestep_sequence(task.num_sample_steps))
-    else:
-        steps = list(unedited_trajectory(domain.diffusion, x_T, timestep_sequence(task.num_sample_steps)))
-        found["p_t"] = torch.stack([step.p_t for step in steps if step.t >= task.lowest_t], dim=1)
-        found["eps_first"] = steps[0].eps
-        found["reconstruction"] = steps[-1].p_t  # the last step ends at P_t of the lowest t
-    return {name: tensor[0].contiguous().cpu() for name, tensor in found.items()}
-
-
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    save_file(tensors, temporary, metadata=metadata)
-    temporary.replace(path)
+        path = path_of(cache_dir, task, image_id)
+        if not covers(path, task):
+            fill(path, domain, task, image_id)
 
 
 def load_cached(config: CellConfig, split: Split, cache_dir: Path) -> CachedImages:
     """The cached images of a split, in the order of their ids; P_t from t_edit up.
 
-    Raises FileNotFoundError, naming the image, when preparation has not run.
+    Raises FileNotFoundError, naming the image, when preparation has not run; ValueError while t_edit is "auto".
     """
     task = _split_task(config, split)
-    paths = tuple(_path(cache_dir, task, image_id) for image_id in task.image_ids)
+    paths = tuple(path_of(cache_dir, task, image_id) for image_id in task.image_ids)
     for image_id, path in zip(task.image_ids, paths, strict=True):
-        if not _covers(path, task.lowest_t):
+        if not covers(path, task):
             raise FileNotFoundError(f"{path}: image {image_id} has not been prepared for this configuration")
-    trained = training_timesteps(config.training.num_train_steps, config.training.t_edit)
-    return CachedImages(task.image_ids, paths, len(trained) if split == "train" else 0)
-
-
-def _read(path: Path, num_trained: int) -> dict[str, Tensor]:
-    """One image's tensors; of P_t only the trained timesteps are read from disk."""
-    with safe_open(path, framework="pt") as file:
-        kept = set(file.keys())  # safe_open is no mapping: it has keys() but cannot be iterated
-        names = [name for name in sorted(kept) if name != "p_t" and (num_trained or name != "eps_first")]
-        row: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
-        if num_trained:
-            row["p_t"] = file.get_slice("p_t")[:num_trained]
-    return row
+    trained = training_timesteps(config.training.num_train_steps, config.training.lowest_t)
+    num_trained = len(trained) if split == "train" else 0
+    return CachedImages(task.image_ids, paths, num_trained, task.embeds_p_t)

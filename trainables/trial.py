@@ -8,23 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from trainables.attributes import ATTRIBUTES
-from trainables.config import CellConfig
+from trainables.config import CellConfig, TrainingConfig
 from trainables.diffusion import training_timesteps
 from trainables.domains import load_domain
+from trainables.editing_interval import interval_notes, resolved
 from trainables.editor_file import save_editor
+from trainables.editors import dropout_from
 from trainables.evaluation import Evaluation
 from trainables.losses import guarded_cosine
+from trainables.optimizers import build_optimizer, learning_rate_at
 from trainables.prompts import AttributeTexts
 from trainables.randomness import generator_for
-from trainables.training import Losses, Objective, build_optimizer, learning_rate_at, train_batch
+from trainables.training import Losses, Objective, train_batches
 from trainables.trajectories import load_cached
 from trainables.trial_state import load_state, save_state
+from trainables.warm_start import WarmStartError, take_weights
 
 Row = dict[str, Any]
 """One row of a ledger table: column name to value."""
+
+DATA_ORDER, TIMESTEP_ORDER, DROPOUT = "data order", "timestep order", "dropout"
+STREAMS = (DATA_ORDER, TIMESTEP_ORDER, DROPOUT)
+"""Purposes of the random streams that go on through a training."""
 
 
 class TrialFailed(Exception):
@@ -56,27 +63,47 @@ class Progress:
 
 
 class Trial:
-    """A cell trained from one seed: `step()` until `is_done`, then `finish()`."""
+    """A cell trained from one seed: `step()` until `is_done`, then `finish()`.
 
-    def __init__(self, config: CellConfig, seed: int, *, cache_dir: Path, device: str = "cpu") -> None:
+    With `start_from`, the weights start from that editor file's instead of the seed's "init" stream; all else,
+    the optimizer's state and the schedule included, starts anew. Raises TrialFailed when that editor does not fit.
+    """
+
+    def __init__(
+        self,
+        config: CellConfig,
+        seed: int,
+        *,
+        cache_dir: Path,
+        device: str = "cpu",
+        start_from: Path | None = None,
+    ) -> None:
+        self._notes = interval_notes(config, cache_dir)
+        config = resolved(config, cache_dir)
         training = config.training
         self.config = config
         self.seed = seed
         self._domain = load_domain(config.domain, device)
-        self._texts = AttributeTexts.of(self._domain, ATTRIBUTES[config.attribute])
+        self._texts = AttributeTexts.of(self._domain, config.edit)
         self._images = load_cached(config, "train", cache_dir)
         self._evaluation = Evaluation(
-            config, self._domain, load_cached(config, "test", cache_dir), self._texts
+            config,
+            self._domain,
+            load_cached(config, "test", cache_dir),
+            self._texts,
+            seed=seed,
+            train_images=self._images,
         )
-        self._timesteps = training_timesteps(training.num_train_steps, training.t_edit)
-        cosine, self._cosine_was_guarded = guarded_cosine(
-            self._texts.prompt_cosine, training.min_prompt_cosine
-        )
-        self._objective = Objective(self._texts.direction, training.lambda_recon * cosine, training)
-        editor = config.editor.build(self._domain.diffusion.shape, generator_for(seed, "init"))
+        self._timesteps = training_timesteps(training.num_train_steps, training.lowest_t)
+        self._trained = tuple(t for t, _ in self._timesteps)
+        self._objective, cosine_notes = _objective(self._texts, training, config.attribute)
+        editor = config.editor.build(self._domain.diffusion.shape, generator_for(seed, "init"), self._trained)
+        self._notes += [*config.editor.notes(), *cosine_notes]
+        if start_from is not None:
+            self._notes.append(self._start_from(start_from, editor))
         self.editor = editor.to(self._domain.device)
         self._optimizer = build_optimizer(training.optimizer, self.editor)
-        self._data_order = generator_for(seed, "data order")
+        self._streams = {purpose: generator_for(seed, purpose) for purpose in STREAMS}
         self._progress = Progress()
         self._samples: list[Row] = []
 
@@ -96,7 +123,8 @@ class Trial:
         Raises TrialFailed when a loss is not finite.
         """
         started = time.perf_counter()
-        rows = [self._train_batch(number, batch) for number, batch in enumerate(self._batches(), start=1)]
+        with dropout_from(self.editor, self._streams[DROPOUT]):
+            rows = [row for numbers, group in self._groups() for row in self._train_group(numbers, group)]
         self._progress.train_seconds += time.perf_counter() - started
         self._progress.curves += rows
         self._progress.epoch += 1
@@ -114,48 +142,72 @@ class Trial:
             samples=self._samples + samples,
             summary={**_mean_losses(last_epoch), **summary, "train_seconds": self._progress.train_seconds},
             num_parameters=sum(p.numel() for p in self.editor.parameters()),
-            notes=self._notes(),
+            notes=[*self._notes, *self._evaluation.notes()],
         )
 
     def save_editor(self, path: Path) -> None:
-        """Write the trained editor with its complete configuration."""
-        extra = {"seed": str(self.seed), "domain_fingerprint": self._domain.fingerprint}
-        save_editor(path, self.editor, self.config, self._domain.diffusion.shape, extra)
+        """Write the editor as it is, after any epoch, with its complete configuration."""
+        extra = {
+            "seed": str(self.seed),
+            "epoch": str(self.epoch),
+            "domain_fingerprint": self._domain.fingerprint,
+        }
+        save_editor(path, self.editor, self.config, self._domain.diffusion.shape, self._trained, extra)
 
     def save_checkpoint(self, folder: Path) -> None:
         """Write everything needed to go on as if never interrupted."""
-        save_state(
-            folder, self.editor, self._optimizer, self._data_order, vars(self._progress), self._samples
-        )
+        save_state(folder, self.editor, self._optimizer, self._streams, vars(self._progress), self._samples)
 
     def load_checkpoint(self, folder: Path) -> None:
         """Go on from a checkpoint of the same configuration and seed."""
-        progress, self._samples = load_state(folder, self.editor, self._optimizer, self._data_order)
+        progress, self._samples = load_state(folder, self.editor, self._optimizer, self._streams)
         self._progress = Progress(**progress)
 
-    def _batches(self) -> Iterator[list[int]]:
+    def _start_from(self, path: Path, editor: nn.Module) -> str:
+        """Put the weights of an editor file into the new editor; returns the note on it."""
+        try:
+            return take_weights(editor, path, self.config.editor, self._domain.diffusion.shape)
+        except WarmStartError as error:
+            raise TrialFailed(str(error)) from error
+
+    def _batches(self) -> list[list[int]]:
         """Positions of each batch's images; the last batch may be smaller.
 
         Departure: shuffled, so that a seed varies the data order too; the published code never shuffles.
         """
-        order = torch.randperm(len(self._images), generator=self._data_order).tolist()
+        order = torch.randperm(len(self._images), generator=self._streams[DATA_ORDER]).tolist()
         size = self.config.training.batch_size
-        return (order[start : start + size] for start in range(0, len(order), size))
+        return [order[start : start + size] for start in range(0, len(order), size)]
 
-    def _train_batch(self, number: int, rows: Sequence[int]) -> Row:
-        """Train on the images at these positions; returns the batch's row of the curves."""
+    def _groups(self) -> Iterator[tuple[range, list[list[int]]]]:
+        """The batches that share optimizer steps, with their numbers, which count from 1."""
+        batches, size = self._batches(), self.config.training.accumulation
+        for start in range(0, len(batches), size):
+            group = batches[start : start + size]
+            yield range(start + 1, start + 1 + len(group)), group
+
+    def _train_group(self, numbers: range, group: Sequence[Sequence[int]]) -> list[Row]:
+        """Train on batches of the images at these positions; returns each batch's row of the curves."""
         learning_rate = self._learning_rate()
-        losses = train_batch(
+        found = train_batches(
             self._domain.diffusion,
             self._domain.clip,
             self.editor,
             self._objective,
-            self._images.batch(rows),
+            [self._images.batch(rows) for rows in group],
             self._timesteps,
             self._optimizer_step,
+            self._timestep_order(),
         )
-        self._progress.num_image_steps += len(rows) * len(losses)
-        self._refuse_divergence(number, losses)
+        rows = []
+        for number, images, losses in zip(numbers, group, found, strict=True):
+            self._progress.num_image_steps += len(images) * len(losses)
+            self._refuse_divergence(number, losses)
+            rows.append(self._curve_row(number, losses, learning_rate))
+        return rows
+
+    def _curve_row(self, number: int, losses: list[Losses], learning_rate: float) -> Row:
+        """A batch's row. Batches that share optimizer steps end together, so they have one count of steps."""
         means = Losses(*(sum(column) / len(losses) for column in zip(*losses, strict=True)))
         return {
             "epoch": self.epoch + 1,
@@ -164,39 +216,53 @@ class Trial:
             "image_steps": self._progress.num_image_steps,
             **{f"loss_{name}": value for name, value in means._asdict().items()},
             "learning_rate": learning_rate,
-            "timesteps": [t for t, _ in self._timesteps],
+            "timesteps": list(self._trained),
             "loss_direction_per_t": [loss.direction for loss in losses],
         }
+
+    def _timestep_order(self) -> list[int]:
+        """Positions of the trained timesteps in the order the next batches take them."""
+        count = len(self._timesteps)
+        if self.config.training.trajectory == "edited":
+            return list(range(count))
+        order: list[int] = torch.randperm(count, generator=self._streams[TIMESTEP_ORDER]).tolist()
+        return order
 
     def _refuse_divergence(self, number: int, losses: list[Losses]) -> None:
         for (t, _), loss in zip(self._timesteps, losses, strict=True):
             if not all(map(math.isfinite, loss)):
                 raise TrialFailed(f"loss is {loss.total} at epoch {self.epoch + 1}, batch {number}, t = {t}")
 
-    def _optimizer_step(self, loss: Tensor) -> None:
+    def _optimizer_step(self) -> None:
+        """Move the weights by the gradients gathered since the last step."""
         learning_rate = self._learning_rate()
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
         self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
         self._progress.num_optimizer_steps += 1
 
     def _learning_rate(self) -> float:
         training = self.config.training
-        batches = math.ceil(len(self._images) / training.batch_size)
-        in_all = training.epochs * batches * len(self._timesteps)
-        return learning_rate_at(training.optimizer, self.epoch, self._progress.num_optimizer_steps / in_all)
+        groups = math.ceil(math.ceil(len(self._images) / training.batch_size) / training.accumulation)
+        per_group = len(self._timesteps) if training.steps_per == "timestep" else 1
+        in_all = training.epochs * groups * per_group
+        return learning_rate_at(training.optimizer, self.epoch, self._progress.num_optimizer_steps, in_all)
 
-    def _notes(self) -> list[str]:
-        """What a reader of the record should know about this trial."""
-        notes = list(self.config.editor.notes())
-        if self._cosine_was_guarded:
-            notes.append(
-                f"the prompt cosine of {self.config.attribute} is {self._texts.prompt_cosine:.3f}; the loss took "
-                f"training.min_prompt_cosine {self.config.training.min_prompt_cosine} in its place"
-            )
-        return notes
+
+def _objective(
+    texts: AttributeTexts, training: TrainingConfig, attribute: str
+) -> tuple[Objective, list[str]]:
+    """What the settings ask an editor to be trained towards, and what a reader should know about it."""
+    direction = texts.direction if training.templates == "domain" else texts.bare_direction
+    if not training.prompt_cosine:
+        return Objective(direction, training.lambda_recon, training), []
+    cosine, was_guarded = guarded_cosine(texts.prompt_cosine, training.min_prompt_cosine)
+    note = (
+        f"the prompt cosine of {attribute} is {texts.prompt_cosine:.3f}; the loss took "
+        f"training.min_prompt_cosine {training.min_prompt_cosine} in its place"
+    )
+    return Objective(direction, training.lambda_recon * cosine, training), [note] * was_guarded
 
 
 def _mean_losses(rows: list[Row]) -> dict[str, float]:

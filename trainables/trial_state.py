@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ def save_state(
     folder: Path,
     editor: nn.Module,
     optimizer: torch.optim.Optimizer,
-    data_order: torch.Generator,
+    streams: Mapping[str, torch.Generator],
     progress: Row,
     samples: list[Row],
 ) -> None:
-    """Write the whole state of a training into a folder (which the caller makes appear atomically)."""
+    """Write the whole state of a training into a folder (which the caller makes appear atomically).
+
+    `streams` are its random streams by purpose.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {f"editor.{name}": value for name, value in editor.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
@@ -31,7 +35,7 @@ def save_state(
             for name, value in state.items()
             if value is not None
         }
-    tensors["data_order"] = data_order.get_state()
+    tensors |= {f"stream.{purpose}": generator.get_state() for purpose, generator in streams.items()}
     save_file(
         {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()},
         folder / _TENSORS,
@@ -41,7 +45,10 @@ def save_state(
 
 
 def load_state(
-    folder: Path, editor: nn.Module, optimizer: torch.optim.Optimizer, data_order: torch.Generator
+    folder: Path,
+    editor: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    streams: Mapping[str, torch.Generator],
 ) -> tuple[Row, list[Row]]:
     """Put a saved state back; returns the progress and the sample rows gathered so far."""
     tensors = load_file(folder / _TENSORS)
@@ -51,7 +58,8 @@ def load_state(
         index, key = name.split(".", 1)
         moments.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    data_order.set_state(tensors["data_order"])
+    for purpose, generator in streams.items():
+        generator.set_state(tensors[f"stream.{purpose}"])
     saved = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
     return saved["progress"], [_decoded(row) for row in saved["samples"]]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from analysis.figures._text import TextTable
 from analysis.frames import StudyFrames
+from analysis.labels import known_metrics
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
 Place = tuple[str | int, ...]
@@ -32,6 +32,7 @@ def as_tuple(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+Values = Annotated[tuple[AxisValue, ...], BeforeValidator(as_tuple)]
 
 
 class FigureConfig(BaseModel):
@@ -67,8 +68,8 @@ class FigureKind:
     caption: Callable[[pd.DataFrame, Any], str]
     draw: "Callable[[pd.DataFrame, Any], Figure] | None" = None
     """None for kinds that are text."""
-    write: "Callable[[pd.DataFrame, Any, Path], list[Path]] | None" = None
-    """Writes what `draw` cannot (a table's Markdown and LaTeX) to a path without an ending."""
+    text: Callable[[pd.DataFrame, Any], TextTable] | None = None
+    """The frame as a table to be read, written as Markdown and LaTeX and shown in the report."""
     vector: bool = True
     """Whether the report embeds the SVG; False for pictures."""
 
@@ -96,6 +97,31 @@ def unknown_fixed(fixed: Mapping[str, AxisValue], axes: Axes, others: Iterable[s
             values = [str(known) for known in axes[axis]]
             message = f"expected one of {', '.join(values)}; found {value!r}{nearest(value, values)}"
             problems.append((("fixed", axis), message))
+    return problems
+
+
+def unknown_metric(place: Place, name: str | None, others: Iterable[str] = ()) -> Problems:
+    """A problem when a metric is named that does not exist. Imports torch: only where a space names one."""
+    if name is None or name in others or name in (known := known_metrics()):
+        return []
+    known = [*known, *others]
+    return [(place, f"expected a metric ({', '.join(known)}); found {name!r}{nearest(name, known)}")]
+
+
+def unknown_metrics(field: str, names: Iterable[str] | None) -> Problems:
+    """`unknown_metric` for every entry of a list."""
+    return [found for index, name in enumerate(names or ()) for found in unknown_metric((field, index), name)]
+
+
+def used_twice(fields: Mapping[str, str | None]) -> Problems:
+    """Problems of options that must name different dimensions."""
+    problems: Problems = []
+    taken: dict[str, str] = {}
+    for field, name in fields.items():
+        if name in taken:
+            problems.append(((field,), f"expected another axis than {taken[name]}; found {name!r} for both"))
+        elif name is not None:
+            taken[name] = field
     return problems
 
 

@@ -1,5 +1,6 @@
 """Training curves of the values of an axis: every seed faintly, their mean, and its t interval."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +18,9 @@ from analysis.figures._base import (
     as_tuple,
     unknown_axis,
     unknown_fixed,
+    used_twice,
 )
+from analysis.figures._panels import SINGLE_WIDTH, legend_above, legend_height, panel_grid
 from analysis.frames import StudyFrames
 from analysis.labels import CURVE_LABELS, X_LABELS, axis_label, plural, value_label
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVEL = 0.95
+MAX_WITH_SEEDS = 3
+"""Lines up to which single seeds are drawn too."""
 MAX_POINTS = 250
 """Points kept per line: more than a 2 in panel can show."""
 
@@ -37,18 +42,25 @@ class Config(FigureConfig):
 
     kind: Literal["curves"]
     by: str
-    """An axis of the space, or `cell`."""
+    """An axis of the space (`init` for warm starts), or `cell`."""
+    panels: str | None = None
+    """An axis with a panel for each value, beside the panels of `y`."""
     y: Annotated[tuple[CurveName, ...], BeforeValidator(as_tuple), Field(min_length=1)] = ("loss_direction",)
     x: Literal["optimizer_step", "image_steps", "epoch"] = "optimizer_step"
     scale: Literal["linear", "log"] = "linear"
     smooth: int | None = Field(default=None, ge=1)
     """Batches of the moving average; a twentieth of the run when left out. Epochs are not smoothed."""
+    count_parents: bool = False
+    """Whether a warm start's curve begins where its parent's training ended: the same total compute at the same x."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)
     """Values of other axes; the baseline's when left out."""
 
     def problems(self, axes: Axes) -> Problems:
         """Axes that do not exist."""
-        return unknown_axis(("by",), self.by, [*axes, "cell"]) + unknown_fixed(self.fixed, axes)
+        problems = unknown_axis(("by",), self.by, [*axes, "cell"]) + unknown_fixed(self.fixed, axes)
+        if self.panels is not None:
+            problems += unknown_axis(("panels",), self.panels, axes)
+        return problems + used_twice({"by": self.by, "panels": self.panels})
 
     def default_name(self) -> str:
         """`curves_encoder`."""
@@ -67,16 +79,19 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     do.
     """
     order = {value: index for index, value in enumerate(frames.axis_values(config.by))}
+    names = [config.by, *([config.panels] if config.panels else [])]
+    curves = _after_parents(frames, config.x) if config.count_parents else frames.curves
     pieces = []
-    for (value,), cell in frames.cells_along([config.by], config.fixed).items():
+    for (value, *panel), cell in frames.cells_along(names, config.fixed).items():
         label = frames.cell_label(cell) if config.by == "cell" else value_label(value)
-        own = frames.curves[frames.curves["cell"] == cell]
+        own = curves[curves["cell"] == cell]
         for y in config.y:
             seeds = [_seed_curve(curve, y, config).assign(seed=seed) for seed, curve in own.groupby("seed")]
             if seeds:
-                lines = pd.concat([*seeds, _mean_curve(seeds)])
-                pieces.append(lines.assign(y=y, value=value, label=label, order=order.get(value, len(order))))
-    columns = ["y", "value", "label", "order", "seed", "x", "loss", "low", "high", "n", "smooth"]
+                lines = pd.concat([*seeds, _mean_curve(seeds)]).assign(y=y, value=value, label=label)
+                shown = value_label(panel[0]) if panel else ""
+                pieces.append(lines.assign(order=order.get(value, len(order)), panel=shown))
+    columns = ["y", "panel", "value", "label", "order", "seed", "x", "loss", "low", "high", "n", "smooth"]
     if not pieces:
         return pd.DataFrame(columns=columns)
     table = pd.concat(pieces, ignore_index=True).reindex(columns=columns)
@@ -92,18 +107,14 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
             return style.nothing_to_draw("No training curves yet.")
         shown = table.drop_duplicates("order").sort_values("order")
         looks = style.line_styles(list(shown["value"]))
-        columns = min(len(config.y), 3)
-        rows = -(-len(config.y) // columns)
-        width = style.TEXT_WIDTH if columns > 1 else 3.6
-        figure = style.new_figure(width, 2.1 * rows + 0.35, w_pad=0.06)
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for panel, y in zip(panels, config.y, strict=False):
-            _draw_panel(panel, table[table["y"] == y], y, config, looks)
-        for panel in panels[len(config.y) :]:
-            panel.remove()
-        handles, labels = panels[0].get_legend_handles_labels()
-        per_row = min(len(labels), 5 if columns > 1 else 3)
-        figure.legend(handles, labels, loc="outside upper center", ncols=per_row, handlelength=1.6)
+        parts = [(y, part) for y in config.y for part in dict.fromkeys(table["panel"])]
+        width = SINGLE_WIDTH if len(parts) == 1 else style.TEXT_WIDTH
+        figure, panels = panel_grid(len(parts), legend=legend_height(list(shown["label"]), width))
+        for panel, (y, part) in zip(panels, parts, strict=True):
+            _draw_panel(panel, table[(table["y"] == y) & (table["panel"] == part)], y, config, looks)
+            if part:
+                panel.set_title(f"{axis_label(str(config.panels))} {part}", loc="left")
+        legend_above(figure, panels)
         return figure
 
 
@@ -116,7 +127,9 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     counts = table["n"].dropna().astype(int)
     few, many = (counts.min(), counts.max()) if len(counts) else (1, 1)
     seeds = plural(many, "seed") if few == many else f"{few} to {many} seeds"
-    lines = "Faint lines are single seeds, thick lines their mean, bands the 95 % t interval of the mean"
+    lines = "Lines are means over seeds, bands the 95 % t interval of the mean"
+    if table["order"].nunique() <= MAX_WITH_SEEDS:
+        lines = "Faint lines are single seeds, thick lines their mean, bands the 95 % t interval of the mean"
     if many == 1:
         lines = "One line is one seed, so no interval can be given"
     smooth = int(table["smooth"].max())
@@ -126,7 +139,33 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     axis = " Logarithmic y axis." if config.scale == "log" else ""
     held = ", ".join(f"{axis_label(axis)} = {value_label(value)}" for axis, value in config.fixed.items())
     fixed = f" Held at {held}." if held else ""
-    return f"{start} {lines} ({seeds}).{smoothing}{axis}{fixed}"
+    parents = " Warm starts begin where their parent's training ended." if config.count_parents else ""
+    return f"{start} {lines} ({seeds}).{smoothing}{axis}{parents}{fixed}"
+
+
+def _after_parents(frames: StudyFrames, x: str) -> pd.DataFrame:
+    """The curves with each trial's x moved on by its parent's x where it took over, parents' parents included."""
+    curves, trials = frames.curves, frames.trials.set_index("signature")
+    ends: dict[str, float] = {}
+
+    def moved_by(signature: str) -> float:
+        if signature not in ends:
+            ends[signature] = 0.0  # A chain has no cycles; this only bounds a damaged one.
+            parent = trials["parent"].get(signature)
+            if isinstance(parent, str) and parent:
+                own = curves[curves["signature"] == parent]
+                epoch = _start_epoch(trials["config"].get(signature))
+                own = own if epoch is None else own[own["epoch"] <= epoch]
+                ends[signature] = moved_by(parent) + (float(own[x].max()) if len(own) else 0.0)
+        return ends[signature]
+
+    return curves.assign(**{x: curves[x] + curves["signature"].map(moved_by)})
+
+
+def _start_epoch(config: object) -> int | None:
+    """The parent's epoch that a warm start takes over at; None for its last."""
+    init = json.loads(config).get("init") if isinstance(config, str) else None
+    return init.get("epoch") if isinstance(init, dict) else None
 
 
 def _seed_curve(curve: pd.DataFrame, y: str, config: Config) -> pd.DataFrame:
@@ -172,7 +211,8 @@ def _draw_panel(
 
     for _, lines in table.groupby("order"):
         look = looks[lines["value"].iloc[0]]
-        single = lines[lines["seed"].notna()]
+        # Bands tell the spread; beyond a few lines, seeds as well are only a tangle.
+        single = lines[lines["seed"].notna()] if len(looks) <= MAX_WITH_SEEDS else lines.head(0)
         for _, line in single.groupby("seed"):
             panel.plot(line["x"], line["loss"], color=look["color"], alpha=0.25, linewidth=0.45)
         mean = lines[lines["seed"].isna()]

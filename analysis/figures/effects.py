@@ -173,7 +173,7 @@ def _verdict(contrast: Mapping[Hashable, Any]) -> str:
 def _x_label(contrasts: pd.DataFrame) -> str:
     info = metric_info(str(contrasts["metric"].iloc[0]))
     turned = "" if info.higher_is_better else ", lower is better so baseline − cell"
-    return f"Improvement over {contrasts['baseline'].iloc[0]}: {info.label}{turned}"
+    return f"Improvement over {contrasts['baseline'].iloc[0]}: {info.plot_label[:-2]}{turned}"
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption)

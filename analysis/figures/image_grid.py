@@ -1,12 +1,10 @@
-"""Edited held-out pictures over any two of: an axis, epoch, strength, image; a third one as panels."""
+"""Edited held-out pictures over any two of: an axis, cell, epoch, strength, steps, image, seed; a third as panels."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import pandas as pd
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from analysis.figures._base import (
     Axes,
@@ -14,26 +12,30 @@ from analysis.figures._base import (
     FigureConfig,
     FigureKind,
     Problems,
+    as_tuple,
     unknown_axis,
     unknown_fixed,
+    used_twice,
 )
-from analysis.frames import MISSING, StudyFrames
+from analysis.figures._edits import (
+    DIMENSIONS,
+    dimension_values,
+    edit_tile,
+    find_source,
+    held_axes,
+    reference_tiles,
+    tile_label,
+)
+from analysis.frames import StudyFrames
 from analysis.labels import axis_label, plural, value_label
+from analysis.measurements import POINTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DIMENSIONS = ("epoch", "strength", "image")
-"""What a grid can run over besides the axes of the space."""
-REFERENCES = {
-    "original": ("original", "original"),
-    "reconstruction": ("reconstruction", "reconstr."),
-    "counterfactual": ("true edit", "true edit"),
-}
-"""Kinds of samples shown beside the edits -> their headings, beside a row and above a tile."""
 _COLUMNS = [
     *["panel", "panel_label", "row", "row_label", "column", "column_label", "kind", "cell", "seed"],
-    *["image_id", "epoch", "strength", "status", "png"],
+    *["image_id", "epoch", "strength", "num_sample_steps", "attribute", "status", "png"],
 ]
 
 
@@ -45,35 +47,48 @@ class Config(FigureConfig):
     columns: str
     panels: str | None = None
     """`image` when left out and several images are neither rows nor columns."""
-    images: int = Field(default=3, ge=1)
-    """Held-out faces shown: the first ones."""
+    images: Annotated[
+        Annotated[int, Field(ge=1)] | Annotated[tuple[str, ...], Field(min_length=1)],
+        BeforeValidator(as_tuple),
+    ] = 3
+    """Held-out images shown: the first ones, or these, by their ids."""
+    only: dict[str, Annotated[tuple[AxisValue, ...], BeforeValidator(as_tuple)]] = Field(default_factory=dict)
+    """Values that a dimension is kept to, in this order: `{strength: [0, 0.5, 1]}`."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)
-    """Axis values, `epoch` or `strength`; baseline, last epoch and preview strength when left out."""
-    references: bool = True
-    """Whether originals, reconstructions and true edits are shown too."""
+    """Axis values, `epoch`, `strength`, `num_sample_steps` or `seed`; the baseline's, the last epoch, the preview
+    strength, the first step count and the first seed when left out."""
+    references: Annotated[
+        bool | tuple[Literal["original", "reconstruction", "counterfactual"], ...], BeforeValidator(as_tuple)
+    ] = True
+    """Whether originals, reconstructions and true edits are shown too, or which of them."""
 
     def problems(self, axes: Axes) -> Problems:
         """Unknown axes, and one dimension used twice."""
-        known = [*axes, *DIMENSIONS]
+        known = [*axes, "cell", *DIMENSIONS]
         problems: Problems = []
         for field in ("rows", "columns", "panels"):
             name = getattr(self, field)
             if name is not None:
                 problems += unknown_axis((field,), name, known)
-        if self.rows == self.columns:
-            problems.append(
-                (("columns",), f"expected another axis than rows; found {self.columns!r} for both")
-            )
-        if self.panels is not None and self.panels in (self.rows, self.columns):
-            problems.append(
-                (("panels",), f"expected another axis than rows and columns; found {self.panels!r}")
-            )
-        return problems + unknown_fixed(self.fixed, axes, ("epoch", "strength"))
+        problems += used_twice({"rows": self.rows, "columns": self.columns, "panels": self.panels})
+        for name, values in self.only.items():
+            problems += unknown_axis(("only", name), name, known)
+            for value in values:
+                problems += [
+                    (("only", *place[1:]), message)
+                    for place, message in unknown_fixed({name: value}, axes, known)
+                ]
+        return problems + unknown_fixed(self.fixed, axes, (*POINTS, "seed"))
+
+    @property
+    def num_images(self) -> int:
+        """How many images are shown."""
+        return self.images if isinstance(self.images, int) else len(self.images)
 
     def dimensions(self) -> tuple[str, str, str]:
         """(panels, rows, columns); panels is "" where there is one panel."""
         panels = self.panels or ""
-        if not panels and "image" not in (self.rows, self.columns) and self.images > 1:
+        if not panels and "image" not in (self.rows, self.columns) and self.num_images > 1:
             panels = "image"
         return panels, self.rows, self.columns
 
@@ -86,19 +101,6 @@ class Config(FigureConfig):
         return f"Edits by {axis_label(self.rows)} and {axis_label(self.columns)}"
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The stored edits of one seed, and what is held fixed."""
-
-    frames: StudyFrames
-    seed: int
-    edits: pd.DataFrame
-    references: pd.DataFrame
-    images: list[str]
-    strength: float
-    """The preview strength: the one that was kept for most epochs."""
-
-
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     """A row per tile, with its PNG; references have negative rows or columns and a `kind` other than edit.
 
@@ -107,21 +109,24 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     """
     if frames.samples.empty:
         return pd.DataFrame(columns=_COLUMNS)
-    source = _source(frames, config)
+    source = find_source(frames, config)
     dimensions = config.dimensions()
-    panels, rows, columns = (_values(source, config, name) for name in dimensions)
-    cells = frames.cells_along(
-        [name for name in dimensions if name in frames.study.axes], _axes_of(frames, config)
-    )
+    panels, rows, columns = (dimension_values(source, config, name) for name in dimensions)
+    along = [name for name in dimensions if name == "cell" or name in frames.study.axes]
+    cells = frames.cells_along(along, held_axes(frames, config))
     tiles = []
     for (p, panel), (r, row), (c, column) in product(*map(enumerate, (panels, rows, columns))):
         point = dict(zip(dimensions, (panel, row, column), strict=True))
         place = {"panel": p, "row": r, "column": c}
-        labels = {"panel_label": value_label(panel)}
-        labels |= {"row_label": _label(dimensions[1], row), "column_label": _label(dimensions[2], column)}
-        tiles.append(place | labels | _edit_tile(source, config, point, cells))
+        labels = {
+            f"{part}_label": tile_label(frames, name, value)
+            for part, name, value in zip(
+                ("panel", "row", "column"), dimensions, (panel, row, column), strict=True
+            )
+        }
+        tiles.append(place | labels | edit_tile(source, config, point, cells))
     if config.references:
-        tiles += _reference_tiles(source, config, panels)
+        tiles += reference_tiles(source, config, panels)
     return pd.DataFrame(tiles, columns=_COLUMNS)
 
 
@@ -144,119 +149,22 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     edits = table[table["kind"] == "edit"]
     if edits["png"].isna().all():
         return f"{start} No pictures yet."
-    fixed = [f"seed {int(edits['seed'].iloc[0])} (the first, not chosen by looks)"]
-    for name in ("epoch", "strength"):
+    shown = {panels, rows, columns}
+    by_choice = "" if "seed" in config.fixed else " (the first, not chosen by looks)"
+    fixed = [] if "seed" in shown else [f"seed {int(edits['seed'].iloc[0])}{by_choice}"]
+    for name in POINTS:
         values = edits[name].dropna().unique()
-        if name not in (panels, rows, columns) and len(values):
-            fixed.append(f"{name} {', '.join(value_label(float(value)) for value in sorted(values))}")
+        if name not in shown and len(values):
+            listed = ", ".join(value_label(float(value)) for value in sorted(values))
+            fixed.append(f"{axis_label(name)} {listed}")
     fixed += [f"{axis_label(n)} {value_label(v)}" for n, v in config.fixed.items() if n not in DIMENSIONS]
     text = f"{start} The same images everywhere; {'; '.join(fixed)}."
+    if "strength" in (rows, columns) and (edits["strength"] < 0).any():
+        text += " Negative strengths were never trained; repr. is the reconstruction (strength 0)."
     if (table["kind"] == "counterfactual").any():
         text += " True edits are drawn from the image's own description."
     lost = int(edits["png"].isna().sum())
     return text + (f" {plural(lost, 'tile')} without a picture." if lost else "")
-
-
-def _source(frames: StudyFrames, config: Config) -> _Source:
-    seed = frames.seeds[0]
-    own = frames.samples[frames.samples["seed"] == seed]
-    edits = own[own["kind"] == "edit"]
-    # Ids come from any seed, so that a failed first seed still shows which images are missing.
-    images = _shared_images(frames.samples)[: config.images]
-    kept = frames.samples[frames.samples["kind"] == "edit"].groupby("strength")["epoch"].nunique()
-    strength = float(kept[kept == kept.max()].index.max()) if len(kept) else 1.0
-    references = frames.samples[frames.samples["kind"] != "edit"]
-    return _Source(frames, seed, edits, references, images, strength)
-
-
-def _shared_images(samples: pd.DataFrame) -> list[str]:
-    """Image ids, those that most cells show first: cells of different attributes leave different faces out."""
-    num_cells = samples.groupby("image_id", sort=False)["cell"].nunique()
-    return [str(image) for image in num_cells.sort_values(ascending=False, kind="stable").index]
-
-
-def _values(source: _Source, config: Config, name: str) -> list[Any]:
-    """What a dimension runs over; one empty value for no dimension."""
-    if name == "":
-        return [""]
-    if name == "image":
-        return list(source.images)
-    if name in ("epoch", "strength"):
-        stored = source.frames.samples
-        values = stored.loc[stored["kind"] == "edit", name].dropna().unique()
-        return sorted(int(value) if name == "epoch" else float(value) for value in values)
-    return source.frames.axis_values(name)
-
-
-def _axes_of(frames: StudyFrames, config: Config) -> dict[str, AxisValue]:
-    return {name: value for name, value in config.fixed.items() if name in frames.study.axes}
-
-
-def _edit_tile(
-    source: _Source, config: Config, point: dict[str, Any], cells: dict[tuple[Any, ...], str]
-) -> dict[str, Any]:
-    """Find the one picture at a point of the grid, or say why there is none."""
-    axes = source.frames.study.axes
-    cell = cells.get(tuple(value for name, value in point.items() if name in axes))
-    image = point.get("image", source.images[0])
-    strength = point.get("strength", config.fixed.get("strength", source.strength))
-    own = source.edits[(source.edits["cell"] == cell) & (source.edits["image_id"] == image)]
-    own = own[own["strength"] == strength]
-    epoch = point.get("epoch", config.fixed.get("epoch", own["epoch"].max() if len(own) else None))
-    own = own[own["epoch"] == epoch]
-    tile = {"kind": "edit", "cell": cell, "seed": source.seed, "image_id": image}
-    status, png = ("done", own["image"].iloc[0]) if len(own) else (_why_missing(source, cell), None)
-    return tile | {"epoch": epoch, "strength": strength, "status": status, "png": png}
-
-
-def _why_missing(source: _Source, cell: str | None) -> str:
-    trials = source.frames.trials
-    own = trials[(trials["cell"] == cell) & (trials["seed"] == source.seed)]
-    status = str(own["status"].iloc[0]) if len(own) else MISSING
-    return "no picture" if status == "done" else status
-
-
-def _reference_tiles(source: _Source, config: Config, panels: Sequence[Any]) -> list[dict[str, Any]]:
-    """Originals, reconstructions and true edits: columns or rows beside images, else a strip on top."""
-    by_panel, by_row, by_column = (name == "image" for name in config.dimensions())
-    kinds = [kind for kind in REFERENCES if _is_shared(source, kind)]
-    tiles = []
-    for panel, shown in enumerate(panels):
-        images = [shown] if by_panel else source.images if by_row or by_column else source.images[:1]
-        for (k, kind), (i, image) in product(enumerate(kinds), enumerate(images)):
-            before = k - len(kinds)
-            row, column = (i, before) if by_row else (before, i) if by_column else (-1, k)
-            png = _reference_png(source, kind, image)
-            status = "done" if png else "no picture"
-            place: dict[str, Any] = {"panel": panel, "row": row, "column": column}
-            beside, above = REFERENCES[kind]
-            labels = (
-                {"row_label": beside, "column_label": ""}
-                if by_column
-                else {"row_label": "", "column_label": above}
-            )
-            place |= labels | {"panel_label": value_label(shown)}
-            tiles.append(place | {"kind": kind, "image_id": image, "status": status, "png": png})
-    return tiles
-
-
-def _is_shared(source: _Source, kind: str) -> bool:
-    """Whether there is one such picture per image; true edits differ where attributes are compared."""
-    own = source.references[source.references["kind"] == kind]
-    if own.empty:
-        return False
-    return kind != "counterfactual" or bool((own.groupby("image_id")["image"].nunique() == 1).all())
-
-
-def _reference_png(source: _Source, kind: str, image: str) -> bytes | None:
-    own = source.references[(source.references["kind"] == kind) & (source.references["image_id"] == image)]
-    first = own.sort_values("is_baseline", ascending=False, kind="stable")
-    return None if first.empty else bytes(first["image"].iloc[0])
-
-
-def _label(name: str, value: Any) -> str:
-    """Pictures speak for themselves; their ids would only be noise."""
-    return "" if name == "image" else value_label(value)
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption, vector=False)

@@ -1,6 +1,7 @@
 """The ledger's files: one Parquet part per table, trial and attempt."""
 
 import contextlib
+import hashlib
 import os
 import re
 import uuid
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -19,6 +20,8 @@ from orchestrator.ledger.schemas import check_version
 
 DAMAGED_FOLDER = "damaged"
 _PART_NAME = re.compile(r"part-(?P<signature>.+)-(?P<attempt>\d+)\.parquet")
+_DIGEST_KEY = "asyrp_sweep.digest"
+_DIGEST_MARK = "asyrp-sweep sha256 "
 _TEMP_NAME = re.compile(r"\..+\.tmp")
 
 
@@ -51,8 +54,8 @@ class Parts:
         return [PartKey(match["signature"], int(match["attempt"])) for match in matches if match]
 
     def read(self, table: str, key: PartKey) -> pa.Table:
-        """All of a part. Raises DamagedPart when it cannot be read, LedgerError when it is too new."""
-        with self._opened(table, key) as file:
+        """All of a part. Raises DamagedPart when a byte of it has changed, LedgerError when it is too new."""
+        with self._opened(table, key, whole=True) as file:
             return file.read()
 
     def check(self, table: str, key: PartKey) -> None:
@@ -66,8 +69,13 @@ class Parts:
         temporary = folder / f".{key.file_name}.{uuid.uuid4().hex}.tmp"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                pq.write_table(content, file, compression="zstd", write_page_checksum=True)
+            with temporary.open("w+b") as file:
+                with pq.ParquetWriter(
+                    file, content.schema, compression="zstd", write_page_checksum=True
+                ) as writer:
+                    writer.write_table(content)
+                    writer.add_key_value_metadata({_DIGEST_KEY: _seal("0" * 64)})
+                _sign(file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(folder / key.file_name)
@@ -102,10 +110,14 @@ class Parts:
         return sorted(info.base_name for info in self.filesystem.get_file_info(selector) if info.is_file)
 
     @contextmanager
-    def _opened(self, table: str, key: PartKey) -> Iterator[pq.ParquetFile]:
+    def _opened(self, table: str, key: PartKey, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
+        """A part's file; `whole` reads all of it first and holds it against its digest."""
         path = f"{self.root}/{table}/{key.file_name}"
         try:
-            with pq.ParquetFile(path, filesystem=self.filesystem, page_checksum_verification=True) as file:
+            with (
+                self._source(path, whole) as source,
+                pq.ParquetFile(source, page_checksum_verification=True) as file,
+            ):
                 check_version(file.schema_arrow, path)
                 yield file
         except FileNotFoundError as error:
@@ -117,12 +129,52 @@ class Parts:
                 raise
             raise DamagedPart(f"{table}/{key.file_name}") from error
 
+    def _source(self, path: str, whole: bool) -> pa.NativeFile:
+        file = self.filesystem.open_input_file(path)
+        if not whole:
+            return file
+        with file:
+            content = file.read()
+        if not _is_as_signed(content):
+            raise ValueError("not what was written")
+        return pa.BufferReader(content)
+
     def _local_folder(self, table: str) -> Path:
         if not isinstance(self.filesystem, pafs.LocalFileSystem):
             raise LedgerError(
                 f"{self.root} is on a {self.filesystem.type_name} file system: it can only be read"
             )
         return Path(self.root, table)
+
+
+# Checksums of pages leave their headers out, and a flipped bit there can turn into other values or rows. So a part
+# carries the SHA-256 of its whole file, taken with zeros in the digest's own place.
+
+
+def _seal(digest: str) -> str:
+    return f"{_DIGEST_MARK}{digest}"
+
+
+def _sign(file: BinaryIO) -> None:
+    """Put the digest of a complete part in its place."""
+    file.seek(0)
+    content = file.read()
+    start = content.rfind(_DIGEST_MARK.encode()) + len(_DIGEST_MARK)
+    file.seek(start)
+    file.write(hashlib.sha256(content).hexdigest().encode())
+
+
+def _is_as_signed(content: bytes) -> bool:
+    """Whether a part is, byte for byte, what was written; parts of earlier versions carry no digest."""
+    mark = content.rfind(_DIGEST_MARK.encode())
+    if mark < 0:
+        return _DIGEST_KEY.encode() not in content
+    start = mark + len(_DIGEST_MARK)
+    view = memoryview(content)
+    digest = hashlib.sha256(view[:start])
+    digest.update(b"0" * 64)
+    digest.update(view[start + 64 :])
+    return digest.hexdigest().encode() == content[start : start + 64]
 
 
 def sync_folder(folder: Path) -> None:

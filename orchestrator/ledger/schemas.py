@@ -23,7 +23,7 @@ TABLES: dict[str, pa.Schema] = {
             *_IDENTITY,
             pa.field("cell", pa.string()),
             pa.field("seed", pa.int64()),
-            pa.field("status", pa.string()),  # done, failed, skipped or interrupted
+            pa.field("status", pa.string()),  # done, pruned, failed, skipped or interrupted
             pa.field("reason", pa.string()),
             pa.field("axis_values", pa.string()),  # JSON
             pa.field("config", pa.string()),  # JSON
@@ -61,7 +61,13 @@ TABLES: dict[str, pa.Schema] = {
             pa.field("image_id", pa.string()),
             pa.field("strength", pa.float64()),
             pa.field("num_sample_steps", pa.int32()),
+            pa.field("t_boost", pa.int32()),  # noise below this t; 0 for none
             pa.field("labels", pa.string()),  # JSON
+            pa.field("attribute_shifts", pa.string()),  # JSON: attribute -> change of its cosine
+            # Of rows without an image_id, which are about the whole set:
+            pa.field("num_images", pa.int32()),
+            pa.field("feature_extractor", pa.string()),
+            pa.field("image_set", pa.string()),
         ]
     ),
     "samples": pa.schema(
@@ -80,7 +86,7 @@ TABLES: dict[str, pa.Schema] = {
 # How Hugging Face `datasets` learns that a struct of bytes is a picture.
 _HUGGING_FACE = {"info": {"features": {"image": {"_type": "Image"}}}}
 
-_JSON_COLUMNS = ("axis_values", "config", "provenance", "labels")
+_JSON_COLUMNS = ("axis_values", "config", "provenance", "labels", "attribute_shifts")
 _VERSION_KEY = b"asyrp_sweep.schema_version"
 
 
@@ -138,7 +144,7 @@ def _metadata(table: str) -> dict[bytes, bytes]:
 
 def _encoded(row: Row) -> dict[str, Any]:
     as_json = {
-        name: json.dumps(row[name], sort_keys=name == "labels")
+        name: json.dumps(row[name], sort_keys=name in ("labels", "attribute_shifts"))
         for name in _JSON_COLUMNS
         if isinstance(row.get(name), Mapping)
     }

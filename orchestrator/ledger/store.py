@@ -12,7 +12,7 @@ from orchestrator.ledger.parts import DAMAGED_FOLDER, DamagedPart, PartKey, Part
 from orchestrator.ledger.schemas import TABLES, Row, concatenated, to_arrow
 
 ROW_TABLES = ("curves", "evaluations", "samples")
-_RANK = {"done": 3, "failed": 2, "skipped": 1, "interrupted": 0}
+_RANK = {"done": 4, "pruned": 3, "failed": 2, "skipped": 1, "interrupted": 0}
 
 
 class Ledger:
@@ -84,7 +84,7 @@ class Ledger:
     def records(self) -> list[dict[str, Any]]:
         """How every trial stands: one row of `trials` per signature, in the order they finished.
 
-        Done beats failed beats skipped beats interrupted, and of equals the latest attempt counts.
+        Done beats pruned beats failed beats skipped beats interrupted, and of equals the latest attempt counts.
         """
         rows: list[dict[str, Any]] = self.table("trials").to_pylist()
         return rows
@@ -101,9 +101,41 @@ class Ledger:
 
     def next_attempt(self, signature: str) -> int:
         """The number of the next attempt at a trial, from 1; never one that any file already carries."""
+        return 1 + max(self.attempts().get(signature, []), default=0)
+
+    def attempts(self) -> dict[str, list[int]]:
+        """Signature -> attempts that any file of this ledger carries, from the files' names alone."""
         places = [*TABLES, *(f"{DAMAGED_FOLDER}/{table}" for table in TABLES)]
-        keys = [key for place in places for key in self._parts.keys(place)]
-        return 1 + max((key.attempt for key in keys if key.signature == signature), default=0)
+        found: dict[str, set[int]] = {}
+        for key in (key for place in places for key in self._parts.keys(place)):
+            found.setdefault(key.signature, set()).add(key.attempt)
+        return {signature: sorted(numbers) for signature, numbers in found.items()}
+
+    def done_attempt(self, signature: str, attempts: Sequence[int]) -> int | None:
+        """The latest of these attempts at a trial that ended well, reading their records alone."""
+        for attempt in sorted(attempts, reverse=True):
+            key = PartKey(signature, attempt)
+            part = self._commits.get(key) or self._read_if_there("trials", key)
+            if part is not None and part["status"][0].as_py() == "done":
+                self._commits[key] = part
+                return attempt
+        return None
+
+    def read_done(self, signature: str, attempt: int) -> tuple[Row, dict[str, list[Row]]] | None:
+        """The record of a done attempt, and its rows by table; None where a part is damaged or gone."""
+        key = PartKey(signature, attempt)
+        record, *parts = (self._read_if_there(table, key) for table in ("trials", *ROW_TABLES))
+        if record is None or any(part is None for part in parts):
+            return None
+        rows = {table: part.to_pylist() for table, part in zip(ROW_TABLES, parts, strict=True) if part}
+        return record.to_pylist()[0], {table: rows.get(table, []) for table in ROW_TABLES}
+
+    def _read_if_there(self, table: str, key: PartKey) -> pa.Table | None:
+        """A part of another writer's ledger, which is left as it is; None where it cannot be read."""
+        try:
+            return self._parts.read(table, key)
+        except DamagedPart:
+            return None
 
     def _standing(self) -> list[PartKey]:
         """The attempt that counts for each signature."""

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ STUDY_FILE = "study.json"
 _OWN_FOLDERS = {"ledger", "checkpoints", "editors", "logs", "report"}
 SCHEMA_VERSION = 1
 
-State = Literal["done", "failed", "skipped", "interrupted", "running", "waiting"]
+State = Literal["done", "pruned", "failed", "skipped", "interrupted", "running", "waiting"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class StudyCell:
     """Axis values of the other points with the same configuration."""
     trials: tuple[StudyTrial, ...]
     num_parameters: int | None = None
+    role: str = "design"
+    """`design`; `parent`, where it is here only for others to start from; `control`, where it is what a warm start
+    is held against and has no axis of its own."""
+    starts_from: Mapping[str, Any] | None = None
+    """`cell` and `epoch`, or `editor` and `digest`, of a warm start; and its `control`."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,13 @@ class StudyPlan:
     seeds: tuple[int, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What the command line set over the space's file."""
+    plan_hashes: tuple[Mapping[str, str], ...] = ()
+    """`hash` and `since` (UTC) of every plan that the study has had, the present one last."""
+    design_settings: Mapping[str, Any] = field(default_factory=dict)
+    adaptive: Mapping[str, Any] | None = None
+    """Where seeds are added while they are needed: `max`, and the `schedule` of looks in seeds."""
+    excluded: tuple[Mapping[str, Any], ...] = ()
+    """Points that constraints leave out: `axis_values` and `because`."""
 
     @property
     def baseline(self) -> StudyCell | None:
@@ -86,7 +99,7 @@ def write_study(folder: Path, document: Mapping[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, ensure_ascii=False)
+            json.dump(_with_history(folder, document), file, indent=1, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / STUDY_FILE)
@@ -95,6 +108,27 @@ def write_study(folder: Path, document: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def _with_history(folder: Path, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document with `plan_hashes`: every hash that the study has had and since when, the present one last."""
+    if "plan_hash" not in document:
+        return document
+    history = _earlier_hashes(folder / STUDY_FILE)
+    if not history or history[-1]["hash"] != document["plan_hash"]:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        history = [*history, {"hash": document["plan_hash"], "since": since}]
+    return {**document, "plan_hashes": history}
+
+
+def _earlier_hashes(path: Path) -> list[dict[str, str]]:
+    """What the study's file already knows; a file from before there was a history dates its own hash."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        since = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+        return list(content.get("plan_hashes") or [{"hash": content["plan_hash"], "since": since}])
+    except (OSError, ValueError, KeyError, AttributeError):
+        return []
 
 
 def claim_study(folder: Path, name: str) -> StudyPlan | None:
@@ -152,7 +186,7 @@ def _study_plan(content: Any, path: Path) -> StudyPlan:
         known = {key: content[key] for key in StudyPlan.__dataclass_fields__ if key in content}
         known["axes"] = {name: tuple(values) for name, values in content["axes"].items()}
         known["cells"] = tuple(_study_cell(cell) for cell in content["cells"])
-        for name in ("claims", "figures", "seeds"):
+        for name in ("claims", "figures", "seeds", "excluded", "plan_hashes"):
             known[name] = tuple(content.get(name, ()))
         return StudyPlan(**known)
     except (KeyError, TypeError, AttributeError) as error:
@@ -167,4 +201,6 @@ def _study_cell(content: Mapping[str, Any]) -> StudyCell:
         merged=tuple(content.get("merged", ())),
         trials=tuple(StudyTrial(trial["seed"], trial["signature"]) for trial in content["trials"]),
         num_parameters=content.get("num_parameters"),
+        role=content.get("role", "design"),
+        starts_from=content.get("starts_from"),
     )

@@ -37,6 +37,17 @@ class StudyRecipe:
     figures: list[dict[str, Any]] | None = None
     notes: list[str] = field(default_factory=list)
     is_empty: bool = False
+    skins: tuple[str, ...] = ("light", "dark", "light")
+    """Label of each image, in turn."""
+    pruned: set[tuple[str, int]] = field(default_factory=set)
+    evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Evaluation settings of single cells, over the common ones."""
+    training: dict[str, dict[str, Any]] = field(default_factory=dict)
+    first_image: dict[str, int] = field(default_factory=dict)
+    """Number of the first image that a cell is measured on."""
+    strengths: tuple[float, ...] = STRENGTHS
+    parents: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    """Warm-started trials and their parents."""
 
     @property
     def cells(self) -> list[str]:
@@ -108,7 +119,7 @@ def _write_trial(ledger: Ledger, recipe: StudyRecipe, value: str, seed: int) -> 
     name = signature(value, seed)
     has_failed = (value, seed) in recipe.failed
     if not has_failed:
-        evaluations, samples = _evaluations(recipe, gain), _samples(recipe, gain)
+        evaluations, samples = _evaluations(recipe, value, gain), _samples(recipe, gain)
         curves = _curves(recipe, gain, seed)
         ledger.write_rows(name, 1, curves=curves, evaluations=evaluations, samples=samples)
     ledger.commit(_record(recipe, value, seed, name, gain, has_failed))
@@ -133,15 +144,23 @@ def _record(
             "epochs": recipe.epochs,
             "num_train_steps": 12,
             "t_edit": 400,
+            **recipe.training.get(value, {}),
         },
-        "evaluation": {"num_images": 48, "num_sample_steps": 12, "primary_strength": 1.0},
+        "evaluation": {
+            "num_images": 48,
+            "num_sample_steps": 12,
+            "primary_strength": 1.0,
+            **recipe.evaluation.get(value, {}),
+        },
     }
+    is_pruned = (value, seed) in recipe.pruned
     return {
         "signature": name,
         "attempt": 1,
-        "cell": value,
+        "cell": "baseline" if value == recipe.cells[0] else f"{recipe.axis}={value}",
         "seed": seed,
-        "status": "failed" if has_failed else "done",
+        "parent": signature(*parent) if (parent := recipe.parents.get((value, seed))) else None,
+        "status": "failed" if has_failed else "pruned" if is_pruned else "done",
         "reason": "loss became NaN in epoch 2, batch 3" if has_failed else "",
         "axis_values": {recipe.axis: value},
         "config": config,
@@ -179,12 +198,15 @@ def _curves(recipe: StudyRecipe, gain: float, seed: int) -> list[dict[str, Any]]
     return rows
 
 
-def _evaluations(recipe: StudyRecipe, gain: float) -> list[dict[str, Any]]:
+def _evaluations(recipe: StudyRecipe, value: str, gain: float) -> list[dict[str, Any]]:
+    first = recipe.first_image.get(value, 0)
     return [
-        {"epoch": recipe.epochs, "image_id": f"face-{image}", "strength": strength, "num_sample_steps": 12,
-         "counterfactual_gain": gain * strength, "labels": "{}"}
+        {"epoch": recipe.epochs, "image_id": f"face-{image + first}", "strength": strength, "num_sample_steps": 12,
+         "counterfactual_gain": gain * strength, "l1_distance": 0.2 * gain * strength,
+         "labels": json.dumps({"skin": recipe.skins[image % len(recipe.skins)]}),
+         "attribute_shifts": json.dumps({"smiling": 0.1 * gain * strength, "sad": -0.04 * strength})}
         for image in range(recipe.num_images)
-        for strength in STRENGTHS
+        for strength in recipe.strengths
     ]  # fmt: skip
 
 
@@ -195,7 +217,7 @@ def _samples(recipe: StudyRecipe, gain: float) -> list[dict[str, Any]]:
         for kind, smile in (("original", 0.0), ("reconstruction", 0.03), ("counterfactual", 1.0)):
             rows.append(common | {"kind": kind, "image": {"bytes": face(image, smile), "path": None}})
         for epoch in range(1, recipe.epochs + 1):
-            for strength in STRENGTHS if epoch == recipe.epochs else (1.0,):
+            for strength in recipe.strengths if epoch == recipe.epochs else (1.0,):
                 smile = gain * strength * epoch / recipe.epochs
                 picture = {"bytes": face(image, smile), "path": None}
                 rows.append(common | {"kind": "edit", "epoch": epoch, "strength": strength, "image": picture})

@@ -1,13 +1,19 @@
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from analysis.accounting import answer_costs, tuning_effort, warnings
+from analysis.contrasts import judge_study
+from analysis.frames import load_frames
+from analysis.methods import methods_paragraph
 from analysis.report import build_report, verdict_lines
-from orchestrator.ledger import LedgerError
+from orchestrator.ledger import LedgerError, read_study, write_study
 
 TWO = {"pixel_channel": 0.6, "conv": 0.4}
+TABLE = [{"kind": "table"}]
 SMALL = {"effects": TWO, "epochs": 1, "batches": 4, "num_images": 1}
 Study = Callable[..., Path]
 
@@ -96,3 +102,85 @@ def test_verdict_lines_fit_eighty_columns(make_study: Study) -> None:
 def test_a_folder_without_a_study_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="holds no study"):
         build_report(tmp_path)
+
+
+def test_a_plan_that_changed_after_the_first_launch_is_said(make_study: Study) -> None:
+    folder = make_study(**SMALL, num_seeds=2, figures=TABLE)
+    document = json.loads((folder / "study.json").read_text())
+    write_study(folder, document | {"plan_hash": "fedcba9876543210"})
+    write_study(folder, document | {"plan_hash": "fedcba9876543210"})
+
+    html = build_report(folder).read_text(encoding="utf-8")
+
+    hashes = [entry["hash"] for entry in read_study(folder).plan_hashes]
+    assert hashes == ["0123456789abcdef", "fedcba9876543210"]
+    assert "The plan changed after the first launch: 0123456789abcdef became fedcba9876543210" in html
+    assert "when 4 trials of the present plan had finished" in html
+
+
+def test_an_unchanged_plan_is_not_said_to_have_changed(make_study: Study) -> None:
+    folder = make_study(**SMALL, num_seeds=2, figures=TABLE)
+    write_study(folder, json.loads((folder / "study.json").read_text()))
+
+    assert "The plan changed" not in build_report(folder).read_text(encoding="utf-8")
+
+
+def test_records_of_removed_seeds_are_left_out_and_counted(make_study: Study) -> None:
+    folder = make_study(**SMALL, num_seeds=3)
+    document = json.loads((folder / "study.json").read_text())
+    for cell in document["cells"]:
+        cell["trials"] = cell["trials"][:2]
+    write_study(folder, document)
+
+    frames = load_frames(folder)
+
+    assert len(frames.trials) == 4
+    assert frames.num_removed_seeds == 2
+    assert "The ledger keeps 2 trials of seeds that are no longer in the space" in " ".join(warnings(frames))
+
+
+def test_every_answer_has_its_price(make_study: Study) -> None:
+    frames = load_frames(make_study(**SMALL, num_seeds=6, failed={("conv", 5)}))
+
+    rows = answer_costs(frames, judge_study(frames))
+
+    assert [row[0] for row in rows] == ["pixel-channel", "conv", "in all"]
+    assert rows[1][2:4] == ["6", "6"]
+    assert float(rows[2][4]) == pytest.approx(2 * sum(40 + seed for seed in range(6)) / 3600, abs=0.01)
+    assert rows[2][5] == "–"
+
+
+def test_methods_name_every_departure_from_the_published_training(make_study: Study) -> None:
+    frames = load_frames(
+        make_study(
+            **SMALL,
+            num_seeds=2,
+            training={
+                "conv": {"trajectory": "reference", "clip_loss": "plain"},
+                "pixel_channel": {"trajectory": "reference", "clip_loss": "log"},
+            },
+        )
+    )
+
+    text = methods_paragraph(frames, judge_study(frames))
+
+    assert "trajectory of x_t reference (published: edited)" in text
+    assert "CLIP loss log, plain (published: log)" in text
+    assert "optimizer step per" not in text
+
+
+def test_training_settings_of_a_cell_stand_beside_the_fairness_table(make_study: Study) -> None:
+    frames = load_frames(make_study(**SMALL, num_seeds=1, training={"conv": {"batch_size": 4}}))
+
+    assert tuning_effort(frames) == ["conv: batch size 4 (baseline 8)."]
+
+
+def test_tables_are_latex_that_a_paper_can_take(make_study: Study, tmp_path: Path) -> None:
+    build_report(make_study(**SMALL, num_seeds=2, figures=TABLE), tmp_path / "out")
+
+    for name in ("contrasts", "table"):
+        text = (tmp_path / "out" / f"{name}.tex").read_text(encoding="utf-8")
+        assert text.isascii()
+        assert text.count("{") == text.count("}")
+        columns = {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")}
+        assert len(columns) == 1

@@ -156,15 +156,21 @@ def space_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
+def ray_cluster(ray_nodes: Any) -> str:
     """Address of a small Ray cluster that the tests share: starting one takes seconds."""
+    return str(ray_nodes.address)
+
+
+@pytest.fixture(scope="session")
+def ray_nodes() -> Iterator[Any]:
+    """The shared cluster itself: one node of two CPUs, to which a test may add others."""
     import orchestrator.ray_backend  # noqa: F401  # sets what Ray reads when it is imported
 
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's own spelling
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield cluster.address
+    yield cluster
     cluster.shutdown()
 
 

@@ -5,10 +5,11 @@ trial does follows from its class and its seed.
 """
 
 import json
+import math
 import os
 import signal
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,20 @@ class FakeResult:
 class FakeTrial:
     """Counts its epochs. Its weights are a number for each, so that a resumed trial can be compared."""
 
-    def __init__(self, config: CellConfig, seed: int, *, cache_dir: Path, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: CellConfig,
+        seed: int,
+        *,
+        cache_dir: Path,
+        device: str = "cpu",
+        start_from: Path | None = None,
+    ) -> None:
         self.config = config
         self.seed = seed
         self.cache_dir = cache_dir
         self.weights: list[int] = []
+        self.inherited: list[int] = [] if start_from is None else json.loads(start_from.read_text())
 
     @property
     def epoch(self) -> int:
@@ -64,8 +74,8 @@ class FakeTrial:
         self.weights = json.loads((folder / "weights.json").read_text())
 
     def save_editor(self, path: Path) -> None:
-        """Write the weights as the finished editor."""
-        path.write_text(json.dumps(self.weights))
+        """Write the weights as the editor, after those that it started from."""
+        path.write_text(json.dumps(self.inherited + self.weights))
 
     def finish(self) -> FakeResult:
         """One curve row an epoch, and one number."""
@@ -99,6 +109,16 @@ class FailingTrial(FakeTrial):
         if self.seed == 3:
             raise MemoryError
         return super().step()
+
+
+class ReadingTrial(FakeTrial):
+    """Takes any file to start from, and remembers only its size."""
+
+    def __init__(
+        self, config: CellConfig, seed: int, *, cache_dir: Path, start_from: Path | None = None, **device: str
+    ) -> None:
+        super().__init__(config, seed, cache_dir=cache_dir, **device)
+        self.inherited = [] if start_from is None else [start_from.stat().st_size]
 
 
 class RefusingTrial(FakeTrial):
@@ -152,3 +172,96 @@ class BlockedTrial(FakeTrial):
             while not (self.cache_dir / "go").exists():
                 threading.Event().wait(0.05)
         return super().step()
+
+
+class TunedTrial(FakeTrial):
+    """Best at a learning rate of 0.01, with pixel_channel a little more. What lambda_recon does: from 8 on the trial
+    fails, from 9 on its metric is NaN; the lower it is the faster, at no cost."""
+
+    @property
+    def _miss(self) -> float:
+        """Distance from the best learning rate, in powers of ten."""
+        return abs(math.log10(self.config.training.optimizer.learning_rate) + 2)
+
+    def step(self) -> dict[str, float]:
+        """Train one epoch, or fail."""
+        if 8 <= self.config.training.lambda_recon < 9:
+            raise TrialFailed("the loss is NaN in epoch 1")
+        return {**super().step(), "loss_direction": self._miss / self.epoch}
+
+    def finish(self) -> FakeResult:
+        """The gain falls with the distance, and a little with the seed."""
+        result = super().finish()
+        gain = 1 - self._miss + 0.1 * (self.config.editor.kind == "pixel_channel") - 0.001 * self.seed
+        result.summary = {
+            "counterfactual_gain": math.nan if self.config.training.lambda_recon >= 9 else gain,
+            "s_dir": -self.config.training.lambda_recon,
+            "loss_direction": self._miss / self.epoch,
+        }
+        return result
+
+
+class KilledTrial(TunedTrial):
+    """The third trial of a launch takes the whole process with it in its second epoch, as `kill -9` does."""
+
+    def step(self) -> dict[str, float]:
+        """Train one epoch, or die."""
+        if self.epoch == 0:
+            with (self.cache_dir.parent / "begun").open("a") as file:
+                file.write(".")
+        begun = len((self.cache_dir.parent / "begun").read_text())
+        if begun == 3 and self.epoch == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+class OutOfMemoryTrial(FakeTrial):
+    """Asks for more memory than there is."""
+
+    def step(self) -> dict[str, float]:
+        """Fail as Python does."""
+        raise MemoryError
+
+
+class OutOfGpuMemoryTrial(FakeTrial):
+    """Asks for more GPU memory than there is."""
+
+    def step(self) -> dict[str, float]:
+        """Fail as torch does."""
+        import torch
+
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nMore is said here.")
+
+
+class BrokenEditorTrial(FakeTrial):
+    """Has an editor that cannot work."""
+
+    def step(self) -> dict[str, float]:
+        """Fail inside the editor."""
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+class FillingTrial(FakeTrial):
+    """Seed 1 fills the disk of the cache in its last epoch."""
+
+    def step(self) -> dict[str, float]:
+        """Train one epoch, and take the room of the record."""
+        if self.seed == 1 and self.epoch == self.config.training.epochs - 1:
+            with (self.cache_dir / "filler").open("ab", buffering=0) as filler:
+                try:
+                    while True:
+                        filler.write(b"0" * 4096)
+                except OSError:
+                    pass
+        return super().step()
+
+
+class NoisyTrial(FakeTrial):
+    """Gains as a rate of 0.01 had found the trick: by far more than the noise, which a rate of 0.1 adds much of."""
+
+    def finish(self) -> FakeResult:
+        """As any fake trial, with a gain that follows from rate and seed."""
+        rate = self.config.training.optimizer.learning_rate
+        noise = (self.seed * 7919 % 13 - 6) / 6
+        gain = {0.01: 1.0 + 0.1 * noise, 0.1: noise}.get(rate, 0.0)
+        return replace(super().finish(), summary={"counterfactual_gain": gain})

@@ -16,7 +16,19 @@ from orchestrator.runner import RunOptions, run_missing
 REPOSITORY = Path(__file__).parent.parent.parent
 DATA = REPOSITORY.parent / "shared" / "data" / "official_checkpoints"
 HELP = Path(__file__).parent / "help"
-COMMANDS = ("run", "plan", "status", "report", "list", "import-editor", "pretrain", "doctor")
+COMMANDS = (
+    "run",
+    "plan",
+    "schema",
+    "status",
+    "report",
+    "list",
+    "import-editor",
+    "pretrain",
+    "doctor",
+    "edit",
+    "interval",
+)
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -133,7 +145,7 @@ def test_the_status_as_json_holds_what_is_documented(command: Command, finished:
     status = json.loads(one)
     assert json.loads(every) == [status]
     assert status["counts"] == {
-        "done": 2, "failed": 2, "skipped": 0, "interrupted": 0, "running": 0, "waiting": 0
+        "done": 2, "pruned": 0, "failed": 2, "skipped": 0, "interrupted": 0, "running": 0, "waiting": 0
     }  # fmt: skip
     failed = [trial for trial in status["trials"] if trial["state"] == "failed"]
     assert failed[0]["reason"] == "the loss is NaN in epoch 1"

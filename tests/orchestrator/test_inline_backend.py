@@ -8,7 +8,7 @@ import pytest
 from orchestrator.backend import Interrupted, Observer, PreparationFailed, TrialTask, WorkerSettings
 from orchestrator.inline_backend import InlineBackend
 from orchestrator.trial_queue import TrialQueue
-from trainables.trajectories import PreparationTask
+from trainables.trajectory_files import PreparationTask
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]
@@ -67,7 +67,7 @@ def test_the_handlers_of_before_come_back(make_settings: Settings) -> None:
 
 
 def test_a_preparation_that_fails_says_why(make_settings: Settings, observer: Recording) -> None:
-    task = PreparationTask("no-such-domain", "f", "train", ("0",), 4, 4, 500)
+    task = PreparationTask("no-such-domain", "f", "train", ("0",), 4, 0, 4, 500)
 
     with InlineBackend(make_settings()) as backend, pytest.raises(PreparationFailed, match="no-such-domain"):
         backend.prepare([task], observer)

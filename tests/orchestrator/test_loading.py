@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import ConfigError, Space
+from orchestrator.config import ConfigError, Space, SpaceConfig
 from orchestrator.loading import load_space
-from orchestrator.resolving import Summarise
+from orchestrator.resolving import Summarise, owners
+from orchestrator.wording import one_of
+from trainables.editors import EDITORS
 
 Load = Callable[..., Space]
 
@@ -84,8 +86,7 @@ MISTAKES = {
     "unknown editor on an axis": (
         "conv]",
         "convv]",
-        "space.yaml:7  axes.encoder.values[1]: expected channel, channel_pixel, conv, conv_prenorm, pixel or "
-        "pixel_channel; found 'convv'; did you mean conv?",
+        f"space.yaml:7  axes.encoder.values[1]: expected {one_of(EDITORS)}; found 'convv'; did you mean conv?",
     ),
     "axis value of a wrong type": (
         "conv]",
@@ -116,8 +117,8 @@ MISTAKES = {
     "setting that no cell uses": (
         "kind: pixel_channel, num_heads: 1}\naxes:\n  encoder: {path: editor.kind, values: [pixel_channel, conv]}",
         "kind: conv, num_heads: 1}",
-        "space.yaml:5  baseline.editor.num_heads: no cell uses it: conv has no num_heads (only channel, "
-        "channel_pixel, pixel or pixel_channel)",
+        "space.yaml:5  baseline.editor.num_heads: no cell uses it: conv has no num_heads "
+        f"(only {one_of(owners('num_heads'))})",
     ),
     "block written as one value": (
         "{kind: pixel_channel, num_heads: 1}",
@@ -137,7 +138,7 @@ MISTAKES = {
     "mistake in a named value": (
         "axes:\n",
         "axes:\n  size: {values: {small: {}, large: {training: {t_edit: 2000}}}}\n",
-        "space.yaml:7  axes.size.values.large.training.t_edit: expected at most 999; found 2000",
+        "space.yaml:7  axes.size.values.large.training.t_edit: expected at most 999 or 'auto'; found 2000",
     ),
     "seeds that are no number": (
         "seeds: 2",
@@ -191,13 +192,14 @@ def test_all_mistakes_are_told_at_once_from_the_top(load: Load, space_text: str)
         "space.yaml:4  baseline.attribute: expected an attribute; found 'smilling'; did you mean smiling? "
         "(all: asyrp-sweep list attributes)\n"
         "space.yaml:5  baseline.editor.nheads: unknown setting for pixel_channel; did you mean num_heads?\n"
+        "space.yaml:5  baseline.editor.num_heads: num_heads 3 does not divide the width 64 of the pixel tokens; "
+        "num_heads 3 does not divide the width 16 of the channel tokens\n"
         "space.yaml:8  seeds[1]: expected a whole number; found 'yes'\n"
-        "space.yaml:9  colour: unknown setting; known here: axes, baseline, claims, design, execution, figures, "
-        "primary, published, question, schema_version, seeds\n"
+        f"space.yaml:9  colour: unknown setting; known here: {', '.join(sorted(SpaceConfig.model_fields))}\n"
         "space.yaml:10  primary.margin: required, but missing\n"
         "space.yaml:10  primary.marign: unknown setting; did you mean margin?\n"
         "--set training.epochs: expected a whole number; found 'none'\n"
-        "7 problems. No trial was started."
+        "8 problems. No trial was started."
     )
 
 
@@ -235,6 +237,30 @@ def test_bad_domain_and_seeds_of_the_command_line_are_told(load: Load, space_tex
         "--seeds: expected a count or a list of seeds; found 'many'\n"
         "--domain: 'nowhere' is not a domain (shipped: tiny, wide)\n"
         "2 problems. No trial was started."
+    )
+
+
+def test_settings_that_do_not_fit_each_other_are_told_beside_wrong_types(load: Load, space_text: str) -> None:
+    wrong = "evaluation: {strengths: [0.5], num_images: many}\n  training: {epochs: none}\naxes:"
+
+    found = message_of(load, replaced(space_text, "axes:", f"  {wrong}"))
+
+    assert found == (
+        "space.yaml:6  baseline.evaluation.num_images: expected a whole number; found 'many'\n"
+        "space.yaml:6  baseline.evaluation: primary_strength 1.0 is not among strengths [0.5]\n"
+        "space.yaml:7  baseline.training.epochs: expected a whole number; found 'none'\n"
+        "3 problems. No trial was started."
+    )
+
+
+def test_a_wrong_setting_is_not_judged_by_its_default(load: Load, space_text: str) -> None:
+    wrong = "evaluation: {strengths: [0.5, much], primary_strength: 0.5}\naxes:"
+
+    found = message_of(load, replaced(space_text, "axes:", f"  {wrong}"))
+
+    assert found == (
+        "space.yaml:6  baseline.evaluation.strengths[1]: expected a number; found 'much'\n"
+        "1 problem. No trial was started."
     )
 
 

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from orchestrator.config import Space
+from orchestrator.config import ConfigError, Space
 from orchestrator.plan import Plan, build_plan, resolve_cell, study_document, trial_signature
 from orchestrator.resolving import Summarise
+from trainables.config import CellConfig
+from trainables.editors import EDITORS
 
 HEADS = "  heads: {path: editor.num_heads, values: [1, 2, 4, 8]}\n"
 
@@ -145,31 +147,39 @@ def test_what_moves_no_number_keeps_signatures(
     assert signatures(before).items() <= signatures(after).items()
 
 
-OTHER = {
-    "adamw": "sgd",
-    "cosine": "constant",
-    "log": "plain",
-    "add": "multiply",
-    "group": "instance",
-    "silu": "relu",
-    "smiling": "sad",
-    "tiny": "wide",
-    "pixel_channel": "channel_pixel",
+OTHER_FOR: dict[str, Any] = {
+    "domain": "wide",
+    "attribute": "sad",
+    "editor.kind": "channel_pixel",
+    "editor.num_heads": 2,
+    "editor.num_groups": 16,
 }
-OTHER_FOR = {"editor.num_heads": 2, "editor.num_groups": 16}
 
 
-def another(path: str, value: Any) -> Any:
-    """A valid value for a setting, other than the one it has."""
+def choices(annotation: Any) -> list[Any]:
+    """The literal values that an annotation allows."""
+    inside = [choice for part in get_args(annotation) if part is not None for choice in choices(part)]
+    return list(get_args(annotation)) if get_origin(annotation) is Literal else inside
+
+
+def annotation_of(path: str) -> Any:
+    model: Any = CellConfig
+    for part in path.split("."):
+        model = EDITORS["pixel_channel"] if part == "editor" else model.model_fields[part].annotation
+    return model
+
+
+def others(path: str, value: Any) -> list[Any]:
+    """Values for a setting other than the one it has; at least one of them is valid."""
     if path in OTHER_FOR:
-        return OTHER_FOR[path]
-    if isinstance(value, str):
-        return OTHER[value]
+        return [OTHER_FOR[path]]
     if isinstance(value, bool):
-        return not value
+        return [not value]
+    if isinstance(value, str):
+        return [choice for choice in choices(annotation_of(path)) if choice != value]
     if isinstance(value, list):
-        return [*value, 0.75]
-    return value + 1 if isinstance(value, int) else value / 2 or 0.5
+        return [[*value, more] for more in (0.75, 7, "l1_distance", "s_dir")]
+    return [value + 1, 1] if isinstance(value, int) else [value / 2 or 0.5]
 
 
 def leaves(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -180,19 +190,30 @@ def leaves(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def test_every_setting_of_a_cell_moves_its_signature(
+def test_every_setting_that_acts_moves_the_signature_of_a_cell(
     load: Callable[..., Space], summarise: Summarise, space_text: str
 ) -> None:
     text = space_text.replace("axes:\n  encoder: {path: editor.kind, values: [pixel_channel, conv]}\n", "")
     baseline = build_plan(load(text), summarise=summarise).trials[0]
-    settings = leaves(baseline.config.model_dump(mode="json", exclude={"schema_version"}))
+    config = baseline.config
+    blocks = (("editor", config.editor), ("training", config.training))
+    idle = {f"{name}.{setting}" for name, block in blocks for setting in block.inactive()}
+    idle |= {f"training.optimizer.{setting}" for setting in config.training.optimizer.inactive()}
+    settings = leaves(config.model_dump(mode="json", exclude={"schema_version"}, exclude_none=True))
     found = {"nothing": baseline.signature}
 
     for path, value in settings.items():
-        space = load(text, settings=[f"{path}={json.dumps(another(path, value))}"])
-        found[path] = build_plan(space, summarise=summarise).trials[0].signature
+        for other in others(path, value):
+            try:
+                space = load(text, settings=[f"{path}={json.dumps(other)}"])
+            except ConfigError:
+                continue  # not beside the other settings
+            moved = build_plan(space, summarise=summarise).trials[0].signature
+            found[path] = moved if path not in idle else path
+            break
 
     assert len(found) > 20
+    assert found.keys() == {"nothing", *settings}
     assert len(set(found.values())) == len(found), found
 
 

@@ -149,9 +149,9 @@ def test_a_ledger_that_cannot_be_written_ends_the_launch_soon(
 def test_a_preparation_that_fails_says_why(
     ray_cluster: str, make_settings: Settings, observer: Recording
 ) -> None:
-    from trainables.trajectories import PreparationTask
+    from trainables.trajectory_files import PreparationTask
 
-    task = PreparationTask("no-such-domain", "f", "train", ("0",), 4, 4, 500)
+    task = PreparationTask("no-such-domain", "f", "train", ("0",), 4, 0, 4, 500)
 
     with (
         RayBackend(make_settings(), RayOptions(ray_cluster)) as backend,

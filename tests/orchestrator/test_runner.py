@@ -142,7 +142,7 @@ def test_a_preparation_that_fails_ends_the_launch_with_its_words(
         raise PreparationFailed("no such image")
 
     monkeypatch.setattr(runner, "preparation_of", fail)
-    monkeypatch.setattr(runner, "DEFAULT_TRIAL_CLASS", "fake_trials:FakeTrial")
+    monkeypatch.setattr(runner, "OWN_TRIAL_CLASSES", ("fake_trials:FakeTrial",))
 
     study, outcome, _ = launch()
 

@@ -1,5 +1,6 @@
 """The diffusion maths against recorded outputs of the published code, diffusers, and its own theorems."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def x_T() -> Tensor:
     return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
-def editing(h: Tensor, temb: Tensor) -> Tensor:
+def editing(h: Tensor, temb: Tensor, t: int) -> Tensor:
     return torch.ones_like(h)
 
 
@@ -188,6 +189,20 @@ def test_noisy_step_agrees_with_the_ddim_scheduler(x_T: Tensor) -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+def test_refined_inversion_finds_the_image_that_generation_returns_from(model: Recording, x_T: Tensor) -> None:
+    timesteps = [0, 200, 400]
+
+    def lost(num_refinements: int) -> float:
+        inverted = diffusion.invert(model, x_T, timesteps, num_refinements)
+        steps = itertools.pairwise(reversed(timesteps))
+        for t, t_prev in steps:
+            eps, alpha_bar = model.eps(inverted, t), diffusion.alpha_bars()
+            inverted = diffusion.asymmetric_step(inverted, eps, eps, alpha_bar[t], alpha_bar[t_prev])
+        return float((inverted - x_T).abs().mean())
+
+    assert lost(0) > 2 * lost(1) > 4 * lost(2)
+
+
 def test_inversion_climbs_with_the_noise_of_the_step_it_leaves(model: Recording, x_T: Tensor) -> None:
     alpha_bar = diffusion.alpha_bars()
     eps = model.eps(x_T, 0)
@@ -212,7 +227,7 @@ def test_zero_delta_h_reproduces_ddim(model: Recording, x_T: Tensor) -> None:
     timesteps = diffusion.timestep_sequence(6)
     plain = diffusion.generate(model, x_T, timesteps)
 
-    assert torch.equal(diffusion.generate(model, x_T, timesteps, lambda h, temb: torch.zeros_like(h)), plain)
+    assert torch.equal(diffusion.generate(model, x_T, timesteps, lambda h, temb, t: torch.zeros_like(h)), plain)
     assert torch.equal(diffusion.generate(model, x_T, timesteps, editing, strength_scale=0.0), plain)
     assert not torch.equal(diffusion.generate(model, x_T, timesteps, editing), plain)
 

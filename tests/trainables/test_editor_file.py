@@ -13,13 +13,14 @@ from trainables.config import CellConfig
 from trainables.editor_file import HEADER, EditorFileError, load_editor, save_editor
 
 SHAPE = BottleneckShape(32, 4, 4, 16)
+TIMESTEPS = (999, 800, 600)
 
 
 def saved(path: Path, **editor: Any) -> torch.nn.Module:
     cell = {"domain": "avatars", "attribute": "smiling", "editor": {"kind": "pixel_channel", **editor}}
     config = CellConfig.model_validate(cell)
-    module = config.editor.build(SHAPE, torch.Generator().manual_seed(0))
-    save_editor(path, module, config, SHAPE, {"seed": "7", "domain_fingerprint": "abc"})
+    module = config.editor.build(SHAPE, torch.Generator().manual_seed(0), TIMESTEPS)
+    save_editor(path, module, config, SHAPE, TIMESTEPS, {"seed": "7", "domain_fingerprint": "abc"})
     return module
 
 
@@ -27,11 +28,12 @@ def rewrite(path: Path, drop: str | None = None, **metadata: str) -> None:
     """Change a file's header, or leave a weight out."""
     header = {
         "format": "asyrp-sweep editor",
-        "format_version": "1",
+        "format_version": "2",
         "config": json.dumps(
             {"domain": "avatars", "attribute": "smiling", "editor": {"kind": "pixel_channel"}}
         ),
         "shape": json.dumps(SHAPE._asdict()),
+        "timesteps": json.dumps(TIMESTEPS),
         "extra": "{}",
     }
     weights = load_file(path)
@@ -50,6 +52,7 @@ def test_an_editor_comes_back_with_everything_it_was_trained_with(tmp_path: Path
     assert metadata.config.attribute == "smiling"
     assert metadata.config.training.t_edit == 500
     assert metadata.shape == SHAPE
+    assert metadata.timesteps == TIMESTEPS
     assert metadata.extra == {"seed": "7", "domain_fingerprint": "abc"}
     for name, value in module.state_dict().items():
         assert torch.equal(editor.state_dict()[name], value)
@@ -83,8 +86,8 @@ def test_an_editor_comes_back_with_everything_it_was_trained_with(tmp_path: Path
         ),
         ({"shape": json.dumps({"channels": 32})}, "its configuration cannot be read"),
         ({"shape": json.dumps({**SHAPE._asdict(), "channels": 48})}, "does not divide the 48 channels"),
-        ({"format_version": "2"}, "is not an asyrp-sweep editor of version 1"),
-        ({"format": "weights"}, "is not an asyrp-sweep editor of version 1"),
+        ({"format_version": "1"}, "is not an asyrp-sweep editor of version 2"),
+        ({"format": "weights"}, "is not an asyrp-sweep editor of version 2"),
     ],
 )
 def test_weights_and_configuration_that_disagree_are_refused(

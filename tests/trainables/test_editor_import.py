@@ -65,7 +65,7 @@ def assert_answers_as_recorded(editor: torch.nn.Module, name: str) -> None:
     recorded = np.load(DATA / "oracle" / "editors.npz")
     expected = torch.from_numpy(recorded[f"delta_h/{name}"])
     with torch.no_grad():
-        ours = editor(torch.from_numpy(recorded["h"]), torch.from_numpy(recorded["temb"]))[:1]
+        ours = editor(torch.from_numpy(recorded["h"]), torch.from_numpy(recorded["temb"]), 999)[:1]
     relative = (ours - expected) / expected.std()
     assert relative.square().mean().sqrt() < 1e-5
     assert relative.abs().max() < 3e-5
@@ -122,6 +122,7 @@ def test_what_weights_tell_is_read_from_them() -> None:
         ("conv_h1_adagn", {"temporal": "add"}, "by its weights it is adaptive_group_norm"),
         ("pc_h1_add", {"kind": "conv"}, r"num_heads must be given"),
         ("pc_h1_add", {"kind": "pixel", "num_heads": 1}, "has no place in editor pixel"),
+        ("pc_h1_add", {"kind": "midblock", "num_heads": 1}, "kind midblock is none of these weights'"),
         ("p_h1_add", {"num_heads": 3}, "num_heads 3 does not divide the width 512"),
         (
             "c_h1_add",

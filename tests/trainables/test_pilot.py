@@ -13,6 +13,7 @@ def test_a_pilot_tells_rates_and_leaves_the_threads_alone(tiny_config: CellConfi
 
     assert torch.get_num_threads() == before
     assert rates.train > rates.sample > 0
+    assert rates.train > rates.unedited > 0
     assert rates.num_parameters == 28_128
 
 

@@ -14,7 +14,7 @@ from trainables.domains.avatars.drawing import Picture, draw_faces
 from trainables.domains.avatars.faces import Face, sample_face
 from trainables.pretrain.avatars_clip import ClipTraining, Pictures, train_clip, truth
 from trainables.pretrain.avatars_unet import MIDDLE, UNetTraining, _Run, train_unet, training_faces
-from trainables.pretrain.quality import frechet_distance, save_grid
+from trainables.pretrain.quality import save_grid
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +95,6 @@ def test_truth_weighs_true_captions_by_what_they_say() -> None:
     captions = [Caption("face"), Caption("smiling face", frozenset({("emotion", "smiling")}))]
 
     assert truth(captions, faces).tolist() == [[1.0, 3.0], [1.0, 0.0]]
-
-
-def test_frechet_distance_is_zero_to_itself_and_the_square_of_a_shift() -> None:
-    a = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
-
-    assert frechet_distance(a, a) == pytest.approx(0.0, abs=1e-6)
-    assert frechet_distance(a, a + torch.tensor([3.0, 0, 0, 0])) == pytest.approx(9.0, abs=1e-4)
 
 
 def test_grid_has_a_row_for_every_so_many_pictures(tmp_path: Path) -> None:

@@ -1,13 +1,25 @@
 """The cache of everything unedited."""
 
+import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
 from trainables.config import CellConfig
-from trainables.diffusion import generate, timestep_sequence
+from trainables.diffusion import generate, timestep_sequence, training_timesteps, unedited_trajectory
 from trainables.domains import load_domain
-from trainables.trajectories import load_cached, preparation_tasks, run_preparation
+from trainables.editing_interval import IntervalTask
+from trainables.trajectories import (
+    load_cached,
+    merged,
+    preparation_tasks,
+    preparation_work,
+    run_preparation,
+    unedited_states,
+)
+from trainables.trajectory_files import PreparationTask
+from trainables.trial import Trial
 
 
 def with_training(config: CellConfig, **changes: object) -> CellConfig:
@@ -73,3 +85,115 @@ def test_training_reads_the_real_original(tiny_config: CellConfig, cache_dir: Pa
     expected = load_domain("avatars").load_images(["avatar-2", "avatar-0"])
 
     assert torch.equal(batch.original, expected)
+
+
+# What a configuration asks for beyond the usual
+
+
+@pytest.fixture
+def own_cache(tiny_config: CellConfig, cache_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the shared cache, for tests that add to it."""
+    return Path(shutil.copytree(cache_dir, tmp_path / "cache"))
+
+
+def prepare(config: CellConfig, cache_dir: Path) -> None:
+    for task in preparation_tasks(config, cache_dir):
+        run_preparation(task, cache_dir)
+
+
+def test_the_cache_holds_the_whole_unedited_process(tiny_config: CellConfig, cache_dir: Path) -> None:
+    """x_t and eps of every timestep follow from eps at the first and the P_t, without a pass of the U-Net."""
+    diffusion = load_domain("avatars").diffusion
+    low = with_training(tiny_config, t_edit=100)
+    timesteps = training_timesteps(low.training.num_train_steps, low.training.lowest_t)
+    x_T = load_cached(tiny_config, "train", cache_dir).batch([0, 3]).x_T
+    walked = list(unedited_trajectory(diffusion, x_T, timestep_sequence(low.training.num_train_steps)))
+    p_t = torch.stack([point.p_t for point in walked], dim=1)
+
+    found = list(unedited_states(walked[0].eps, p_t, timesteps, diffusion))
+
+    assert len(found) == len(timesteps) == 5
+    for (x_t, eps), point in zip(found, walked, strict=False):
+        torch.testing.assert_close(x_t, point.x_t, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(eps, point.eps, atol=1e-4, rtol=1e-4)
+
+
+def test_embeddings_of_p_t_are_added_to_files_that_lack_them(
+    tiny_config: CellConfig, own_cache: Path
+) -> None:
+    before = load_cached(tiny_config, "train", own_cache).batch([0, 1])
+    asking = with_training(tiny_config, clip_reference="unedited")
+    assert preparation_work([asking], own_cache) == 0  # CLIP only
+
+    prepare(asking, own_cache)
+
+    after = load_cached(asking, "train", own_cache).batch([0, 1])
+    assert after.p_embedding is not None
+    assert after.p_t is not None
+    assert torch.equal(after.x_T, before.x_T)
+    assert torch.equal(after.p_embedding[1, 2], load_domain("avatars").clip.image(after.p_t[1, 2:3])[0])
+    assert load_cached(tiny_config, "train", own_cache).batch([0]).p_embedding is None
+    assert preparation_tasks(tiny_config, own_cache) == preparation_tasks(asking, own_cache) == []
+
+
+def test_a_lower_t_edit_keeps_the_inversion_and_the_embeddings(
+    tiny_config: CellConfig, own_cache: Path
+) -> None:
+    asking = with_training(tiny_config, clip_reference="unedited")
+    prepare(asking, own_cache)
+    before = load_cached(asking, "train", own_cache).batch([0])
+    lower = with_training(tiny_config, t_edit=100)
+    num_images, num_steps = lower.training.num_images, lower.training.num_train_steps
+    assert preparation_work([lower], own_cache) == num_images * num_steps  # no inversion any more
+
+    prepare(lower, own_cache)
+
+    after = load_cached(with_training(asking, t_edit=100), "train", own_cache).batch([0])
+    for name in ("x_T", "p_t", "p_embedding"):
+        whole, part = getattr(after, name), getattr(before, name)
+        assert torch.equal(whole[:, : part.shape[1]], part)
+
+
+def test_work_counts_every_image_once(tiny_config: CellConfig, cache_dir: Path, tmp_path: Path) -> None:
+    lower = with_training(tiny_config, t_edit=100)
+    other = with_training(tiny_config, clip_reference="unedited")
+
+    work = preparation_work([tiny_config, lower, other], tmp_path)
+
+    images = tiny_config.training.num_images + tiny_config.evaluation.num_images
+    assert work == images * (5 + 6)
+    assert preparation_work([tiny_config], cache_dir) == 0
+
+
+def test_tasks_for_one_file_are_joined(tiny_config: CellConfig, tmp_path: Path) -> None:
+    lower = with_training(tiny_config, t_edit=100)
+    asking = with_training(tiny_config, clip_reference="unedited", num_images=7)
+    tasks = [task for config in (lower, tiny_config, asking) for task in preparation_tasks(config, tmp_path)]
+
+    joined = merged(tasks)
+
+    training = [task for task in joined if task.split == "train"]
+    assert sorted(len(task.image_ids) for task in training) == [1, 6]
+    assert {(len(task.image_ids), task.lowest_t, task.embeds_p_t) for task in training} == {
+        (6, 100, True),
+        (1, 500, True),
+    }
+    for task in joined:
+        run_preparation(task, tmp_path)
+    assert [preparation_tasks(config, tmp_path) for config in (tiny_config, lower, asking)] == [[], [], []]
+
+
+def test_an_open_t_edit_is_found_before_training_images_are_prepared(
+    tiny_config: CellConfig, tmp_path: Path
+) -> None:
+    open_config = with_training(tiny_config, t_edit="auto")
+
+    tasks = preparation_tasks(open_config, tmp_path)
+
+    assert {type(task) for task in tasks} == {IntervalTask, PreparationTask}
+    assert {task.split for task in tasks if isinstance(task, PreparationTask)} == {"test"}
+    with pytest.raises(FileNotFoundError, match=r"training\.t_edit auto"):
+        Trial(open_config, 0, cache_dir=tmp_path)
+    finding = sum(len(task.image_ids) * task.num_steps for task in tasks if isinstance(task, IntervalTask))
+    known = preparation_work([with_training(tiny_config, t_edit=0)], tmp_path)
+    assert preparation_work([open_config], tmp_path) == finding + known

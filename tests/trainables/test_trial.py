@@ -82,7 +82,7 @@ def test_training_lowers_the_directional_loss(tiny_config: CellConfig, cache_dir
 def test_strength_zero_is_the_reconstruction(tiny_config: CellConfig, cache_dir: Path) -> None:
     result = trained(tiny_config, cache_dir).finish()
 
-    untouched = [row for row in result.evaluations if row["strength"] == 0.0]
+    untouched = [row for row in result.evaluations if row["image_id"] and row["strength"] == 0.0]
 
     assert len(untouched) == tiny_config.evaluation.num_images
     assert all(row["l1_distance"] == 0 and row["counterfactual_gain"] == 0 for row in untouched)
@@ -91,7 +91,7 @@ def test_strength_zero_is_the_reconstruction(tiny_config: CellConfig, cache_dir:
 def test_the_gain_of_a_trial_is_the_ratio_of_mean_distances(tiny_config: CellConfig, cache_dir: Path) -> None:
     result = trained(tiny_config, cache_dir).finish()
 
-    rows = [row for row in result.evaluations if row["strength"] == 1.0]
+    rows = [row for row in result.evaluations if row["image_id"] and row["strength"] == 1.0]
     before = [row["counterfactual_gain_weight"] for row in rows]
     after = [row["counterfactual_gain_weight"] * (1 - row["counterfactual_gain"]) for row in rows]
 

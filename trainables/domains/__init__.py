@@ -9,7 +9,7 @@ Legend: B images, C channels, H x W pixels in [-1, 1].
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -25,6 +25,8 @@ from trainables.attributes import ATTRIBUTES, Attribute
 from trainables.backbones.unet import BottleneckShape, FrozenDiffusion, bottleneck_shape
 from trainables.clip import ClipModel
 from trainables.domains.images import AvatarImages, FolderImages, ImageSource, Split
+from trainables.metrics import NEEDS, Need
+from trainables.perception import PUBLISHED_FILES, FeatureExtractor, load_inception, load_lpips
 from trainables.settings import Settings
 
 
@@ -57,6 +59,14 @@ class DomainFile(Settings):
     images: ImagesFile
     templates: Literal["imagenet", "avatars"] = "imagenet"
     """Prompt templates for the text direction: open_clip's ImageNet ones, or the avatars' own."""
+    clip_eval: ClipFile | None = None
+    """A second CLIP model, for metrics alone."""
+    segmenter: str | None = None
+    """A name of `trainables.segmenters.SEGMENTERS`, for segmentation consistency."""
+    inception: str | None = None
+    """torchvision's weights file of Inception v3, for FID and KID; the domain's CLIP is used without."""
+    lpips: str | None = None
+    """torchvision's weights file of AlexNet, for LPIPS."""
     attributes: tuple[str, ...] | None = None
     """The attributes offered here; all of them when absent."""
     stand_ins: dict[str, str] = Field(default_factory=dict)
@@ -64,6 +74,8 @@ class DomainFile(Settings):
     defaults: dict[str, Any] = Field(default_factory=dict)
     """Settings of a trial that belong to the domain: partial `training`, `evaluation`, ..."""
     per_attribute: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of the trials of one attribute. `texts: {source, target}` declares an attribute that the table does
+    not have; `per_editor` in it holds what one kind of editor needs for this attribute."""
     per_editor: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
@@ -79,6 +91,10 @@ class DomainSummary:
     per_attribute: Mapping[str, Mapping[str, Any]]
     per_editor: Mapping[str, Mapping[str, Any]]
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+    offers: frozenset[Need] = frozenset(NEEDS)
+    """What metrics may need and find here; all of it where that is not known."""
+    label_names: tuple[str, ...] = ()
+    """What every image is labelled with."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,13 @@ class Domain:
     images: ImageSource
     templates: tuple[str, ...]
     device: torch.device
+    clip_eval: ClipModel | None = None
+    """Another CLIP, which no editor is trained with."""
+    segment: Callable[[Tensor], Tensor] | None = None
+    """The part that each pixel shows: (B, C, H, W) -> (B, H, W)."""
+    inception: FeatureExtractor | None = None
+    lpips: Callable[[Tensor, Tensor], Tensor] | None = None
+    """LPIPS of two (B, C, H, W): (B,)."""
 
     def prompts(self, text: str) -> list[str]:
         """The text in every prompt template."""
@@ -192,28 +215,78 @@ def domain_summary(name: str) -> DomainSummary:
         "clip": _clip_identity(domain, base),
         "images": _image_source(domain, base).fingerprint,
         "templates": domain.templates,
+        **_evaluation_identity(domain, base),
     }
     text = json.dumps(identity, sort_keys=True)
+    images = _image_source(domain, base)
     return DomainSummary(
         name=domain.name,
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         shape=bottleneck_shape(unet_config),
-        attributes=domain.attributes or tuple(ATTRIBUTES),
+        attributes=(*(domain.attributes or ATTRIBUTES), *_declared(domain)),
         defaults=domain.defaults,
         per_attribute=domain.per_attribute,
         per_editor=domain.per_editor,
         stand_ins=domain.stand_ins,
+        offers=_offers(domain, images),
+        label_names=images.label_names,
     )
 
 
-def _clip_identity(domain: DomainFile, base: Path) -> dict[str, str] | str:
-    if domain.clip.folder is None:
-        return f"{domain.clip.model}/{domain.clip.pretrained}"
-    folder = _resolved(domain.clip.folder, base, f"clip.folder of domain {domain.name}")
+def _declared(domain: DomainFile) -> list[str]:
+    """Attributes that the domain's file adds to the table by giving their texts."""
+    offered = domain.attributes or ATTRIBUTES
+    return [name for name, own in domain.per_attribute.items() if "texts" in own and name not in offered]
+
+
+def _clip_identity(domain: DomainFile, base: Path, key: str = "clip") -> dict[str, str] | str:
+    clip: ClipFile = getattr(domain, key)
+    if clip.folder is None:
+        return f"{clip.model}/{clip.pretrained}"
+    folder = _resolved(clip.folder, base, f"{key}.folder of domain {domain.name}")
     digests = _folder_digest(folder) if folder.is_dir() else {}
     if not any(name.endswith(".safetensors") for name in digests):
         raise DomainError(f"domain {domain.name}: no CLIP weights in {folder}; expected *.safetensors there")
     return digests
+
+
+def _evaluation_identity(domain: DomainFile, base: Path) -> dict[str, object]:
+    """Digests of the models that only metrics use, of those that the domain has."""
+    identity: dict[str, object] = {}
+    if domain.clip_eval is not None:
+        identity["clip_eval"] = _clip_identity(domain, base, "clip_eval")
+    for key in ("inception", "lpips"):
+        if (path := _weights_file(domain, base, key)) is not None:
+            stat = path.stat()
+            identity[key] = _file_digest(path, stat.st_size, stat.st_mtime_ns)
+    return identity
+
+
+def _weights_file(domain: DomainFile, base: Path, key: Literal["inception", "lpips"]) -> Path | None:
+    """The weights file that the domain names. Raises DomainError where it names one that does not exist."""
+    text: str | None = getattr(domain, key)
+    if text is None:
+        return None
+    path = _resolved(text, base, f"{key} of domain {domain.name}")
+    if not path.is_file():
+        raise DomainError(
+            f"domain {domain.name}: {key} names {path}, which does not exist. Put {PUBLISHED_FILES[key]} there, or "
+            f"leave `{key}` out of a copy of the domain's YAML."
+        )
+    return path
+
+
+def _offers(domain: DomainFile, images: ImageSource) -> frozenset[Need]:
+    """What metrics may need and find in this domain."""
+    found: dict[Need, bool] = {
+        "counterfactual": images.can_redraw,
+        "labels": bool(images.label_names),
+        "second_clip": domain.clip_eval is not None,
+        "segmenter": domain.segmenter is not None,
+        "inception": domain.inception is not None,
+        "lpips": domain.lpips is not None,
+    }
+    return frozenset(need for need, is_offered in found.items() if is_offered)
 
 
 def _image_source(domain: DomainFile, base: Path) -> ImageSource:
@@ -228,12 +301,24 @@ def _image_source(domain: DomainFile, base: Path) -> ImageSource:
     return FolderImages(folder)
 
 
-def _load_clip(domain: DomainFile, base: Path) -> ClipModel:
-    if domain.clip.folder is not None:
-        return ClipModel.from_folder(_resolved(domain.clip.folder, base, "clip.folder"))
-    if domain.clip.model is None or domain.clip.pretrained is None:
-        raise DomainError(f"domain {domain.name}: clip needs `folder`, or `model` and `pretrained`")
-    return ClipModel.from_pretrained(domain.clip.model, domain.clip.pretrained)
+def _load_clip(domain: DomainFile, base: Path, key: str = "clip") -> ClipModel:
+    clip: ClipFile = getattr(domain, key)
+    if clip.folder is not None:
+        return ClipModel.from_folder(_resolved(clip.folder, base, f"{key}.folder"))
+    if clip.model is None or clip.pretrained is None:
+        raise DomainError(f"domain {domain.name}: {key} needs `folder`, or `model` and `pretrained`")
+    return ClipModel.from_pretrained(clip.model, clip.pretrained)
+
+
+def _segmenter(domain: DomainFile, device: torch.device) -> Callable[[Tensor], Tensor] | None:
+    if domain.segmenter is None:
+        return None
+    from trainables.segmenters import SEGMENTERS  # They draw avatars, which is not needed to plan.
+
+    if domain.segmenter not in SEGMENTERS:
+        known = ", ".join(SEGMENTERS)
+        raise DomainError(f"domain {domain.name}: {domain.segmenter!r} is not a segmenter (known: {known})")
+    return SEGMENTERS[domain.segmenter].load(device)
 
 
 def domain_image_ids(name: str, split: Split, count: int, attribute: Attribute) -> list[str]:
@@ -270,6 +355,7 @@ def load_domain(name: str, device: str = "cpu") -> Domain:
     diffusion = FrozenDiffusion.from_folder(folder if folder is not None else domain.diffusion)
     images = _image_source(domain, base)
     images.resize_to(diffusion.image_shape)
+    inception, lpips = _weights_file(domain, base, "inception"), _weights_file(domain, base, "lpips")
     return Domain(
         name=summary.name,
         fingerprint=summary.fingerprint,
@@ -278,4 +364,10 @@ def load_domain(name: str, device: str = "cpu") -> Domain:
         images=images,
         templates=_templates(domain.templates),
         device=torch.device(device),
+        clip_eval=None
+        if domain.clip_eval is None
+        else _load_clip(domain, base, "clip_eval").to(torch.device(device)),
+        segment=_segmenter(domain, torch.device(device)),
+        inception=None if inception is None else load_inception(inception, torch.device(device)),
+        lpips=None if lpips is None else load_lpips(lpips, torch.device(device)),
     )

@@ -5,24 +5,27 @@ A new kind is one module here with a class `Config(EditorSettings)`, whose `kind
 
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from trainables.editors._base import EditorSettings, num_parameters, on_meta
-from trainables.registry import discover
+from trainables.editors._block import BlockSettings
+from trainables.editors._transformer import dropout_from
+from trainables.registry import discover, literal_kind
 
-
-def _kind_of(config: type[EditorSettings]) -> str:
-    """The literal `kind` a settings class declares; empty when it declares none."""
-    literals = get_args(config.model_fields["kind"].annotation)
-    return str(literals[0]) if literals else ""
-
-
-EDITORS: dict[str, type[EditorSettings]] = discover(__name__, "Config", EditorSettings, _kind_of)
+EDITORS: dict[str, type[EditorSettings]] = discover(__name__, "Config", EditorSettings, literal_kind)
 """Settings class of every kind."""
 
 EditorConfig: Any = Annotated[reduce(or_, EDITORS.values()), Field(discriminator="kind")]
 """Settings of any kind, told apart by `kind`: the type of a pydantic field."""
 
-__all__ = ["EDITORS", "EditorConfig", "EditorSettings", "num_parameters", "on_meta"]
+__all__ = [
+    "EDITORS",
+    "BlockSettings",
+    "EditorConfig",
+    "EditorSettings",
+    "dropout_from",
+    "num_parameters",
+    "on_meta",
+]

@@ -1,13 +1,11 @@
 """The parts that editors are put together from.
 
-Letters: B images, C channels, H and W positions, E width of the time embedding, N tokens, D token width.
+Letters: B images, C channels, H and W positions, E width of the time embedding.
 """
 
-import math
 from collections import OrderedDict
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from trainables.backbones.shapes import BottleneckShape
@@ -15,7 +13,6 @@ from trainables.backbones.shapes import BottleneckShape
 TemporalName = Literal["add", "multiply", "adaptive_group_norm", "adaptive_group_norm_silu", "none"]
 NormName = Literal["group", "instance", "layer", "none"]
 ActivationName = Literal["silu", "relu", "gelu", "swiglu"]
-TokenAxis = Literal["pixel", "channel"]
 
 NORM_EPS = 1e-6
 """Of the published editor's norm; torch's default is 1e-5."""
@@ -123,30 +120,6 @@ def make_temporal(name: TemporalName, shape: BottleneckShape, norm: nn.Module, n
     return AdaptiveGroupNorm(shape, num_groups, silu_first=name == "adaptive_group_norm_silu")
 
 
-class TokenEncoder(nn.Module):
-    """A transformer encoder over a feature map's tokens: post-norm, ReLU, no dropout, no positional encoding.
-
-    Axis "pixel": H*W tokens of width C. Axis "channel": C tokens of width H*W.
-    """
-
-    def __init__(
-        self, axis: TokenAxis, width: int, num_heads: int, num_layers: int, feedforward: int, final_norm: bool
-    ) -> None:
-        super().__init__()
-        self.axis = axis
-        layer = nn.TransformerEncoderLayer(width, num_heads, feedforward, dropout=0.0, batch_first=True)
-        norm = nn.LayerNorm(width) if final_norm else None
-        self.encoder = nn.TransformerEncoder(layer, num_layers, norm=norm, enable_nested_tensor=False)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
-        channels = h.flatten(2)  # (B, C, H*W): a token per channel
-        if self.axis == "channel":
-            return torch.as_tensor(self.encoder(channels)).reshape(h.shape)
-        pixels = channels.transpose(1, 2)  # (B, H*W, C): a token per position
-        return torch.as_tensor(self.encoder(pixels)).transpose(1, 2).reshape(h.shape)
-
-
 class DeltaBlock(nn.Module):
     """The skeleton of every editor. There is no skip around it: Delta-h is added to h outside."""
 
@@ -159,8 +132,8 @@ class DeltaBlock(nn.Module):
         self.activation = activation
         self.out_layer = out_layer
 
-    def forward(self, h: Tensor, temb: Tensor) -> Tensor:
-        """h (B, C, H, W), temb (B, E) to Delta-h (B, C, H, W)."""
+    def forward(self, h: Tensor, temb: Tensor, t: int) -> Tensor:
+        """h (B, C, H, W), temb (B, E) to Delta-h (B, C, H, W); t itself is not read."""
         delta_h: Tensor = self.out_layer(self.activation(self.temporal(self.in_layer(h), temb)))
         return delta_h
 
@@ -168,36 +141,6 @@ class DeltaBlock(nn.Module):
 def in_series(**layers: nn.Module) -> nn.Sequential:
     """Layers applied one after the other, each under its name in the state dict."""
     return nn.Sequential(OrderedDict(layers))
-
-
-@torch.no_grad()
-def initialise(module: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Set every weight as the published code does, drawing from `generator` alone.
-
-    Convolutions and linear layers as torch does by default, uniform within 1/sqrt(fan-in); the matrices of
-    transformer encoders Xavier-uniform and their attention biases zero; norms the identity.
-    """
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            bound = 1 / math.sqrt(part.weight[0].numel())
-            part.weight.uniform_(-bound, bound, generator=generator)
-            if part.bias is not None:
-                part.bias.uniform_(-bound, bound, generator=generator)
-        elif isinstance(part, nn.GroupNorm | nn.LayerNorm) and part.weight is not None:
-            part.weight.fill_(1)
-            part.bias.zero_()
-    for part in module.modules():
-        if isinstance(part, nn.TransformerEncoderLayer):
-            _initialise_transformer_layer(part, generator)
-    return module
-
-
-def _initialise_transformer_layer(layer: nn.TransformerEncoderLayer, generator: torch.Generator) -> None:
-    for parameter in layer.parameters():
-        if parameter.dim() > 1:
-            nn.init.xavier_uniform_(parameter, generator=generator)
-    layer.self_attn.in_proj_bias.zero_()
-    layer.self_attn.out_proj.bias.zero_()
 
 
 def _over_positions(embedded: Tensor) -> Tensor:

@@ -2,8 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from trainables.editors._layers import TokenAxis
-from trainables.editors._transformer import TransformerSettings
+from trainables.editors._transformer import TokenAxis, TransformerSettings
 
 
 class Config(TransformerSettings):

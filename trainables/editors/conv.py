@@ -5,16 +5,16 @@ from typing import Literal
 from torch import nn
 
 from trainables.backbones.shapes import BottleneckShape
-from trainables.editors._base import EditorSettings
+from trainables.editors._block import BlockSettings
 from trainables.editors._layers import DeltaBlock, make_activation, make_norm, make_temporal
 
 
-class Config(EditorSettings):
+class Config(BlockSettings):
     """In- and out-layer are 1x1 convolutions; positions never see each other."""
 
     kind: Literal["conv"]
 
-    def network(self, shape: BottleneckShape) -> nn.Module:
+    def network(self, shape: BottleneckShape, timesteps: tuple[int, ...]) -> nn.Module:
         """The network for bottlenecks of this shape, its weights not yet set."""
         norm = make_norm(self.norm, shape.channels, self.num_groups)
         return DeltaBlock(

@@ -5,19 +5,19 @@ from typing import Literal
 from torch import nn
 
 from trainables.backbones.shapes import BottleneckShape
-from trainables.editors._base import EditorSettings
+from trainables.editors._block import BlockSettings
 from trainables.editors._layers import DeltaBlock, in_series, make_activation, make_norm, make_temporal
 
 NORM_EPS = 1e-5
 """These backbones' own, where the others' editor has 1e-6."""
 
 
-class Config(EditorSettings):
+class Config(BlockSettings):
     """The skeleton of every editor, with norm -> activation -> 1x1 convolution as its in-layer."""
 
     kind: Literal["conv_prenorm"]
 
-    def network(self, shape: BottleneckShape) -> nn.Module:
+    def network(self, shape: BottleneckShape, timesteps: tuple[int, ...]) -> nn.Module:
         """The network for bottlenecks of this shape, its weights not yet set."""
         return DeltaBlock(
             in_layer=in_series(

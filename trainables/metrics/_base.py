@@ -1,20 +1,35 @@
 """What every metric declares and what it is given.
 
-Legend: B images, C channels, H x W pixels in [-1, 1], D CLIP width.
+Legend: B images, N images of a whole set, C channels, H x W pixels in [-1, 1], D CLIP width, E width of another CLIP,
+F width of the features of a set, K texts.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
+
+Need = Literal["counterfactual", "labels", "second_clip", "segmenter", "inception", "lpips"]
+"""What a metric needs beyond pictures and the training CLIP. The first two depend on the attribute as well."""
+NEEDS: dict[Need, str] = {
+    "counterfactual": "drawn true edits",
+    "labels": "labelled images",
+    "second_clip": "a second CLIP model (`clip_eval` in the domain's file)",
+    "segmenter": "a segmenter (`segmenter` in the domain's file)",
+    "inception": "Inception's weights (`inception` in the domain's file)",
+    "lpips": "AlexNet's weights for LPIPS (`lpips` in the domain's file)",
+}
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The same B images in pixels and in the training CLIP's space."""
+    """The same B images in pixels and in whatever else they are measured by."""
 
     pixels: Tensor  # (B, C, H, W)
-    embedding: Tensor  # (B, D), unit
+    embedding: Tensor  # (B, D), unit, in the training CLIP
+    second: Tensor | None = None  # (B, E), unit, in the domain's second CLIP
+    parts: Tensor | None = None  # (B, H, W): which part each pixel shows, where a metric asks for it
 
 
 @dataclass(frozen=True)
@@ -32,18 +47,46 @@ class EditBatch:
     """(K, D) unit: the target text first, then the source and the attributes it could be mistaken for."""
     distance: Callable[[Tensor, Tensor], Tensor]
     """Perceptual distance of two (B, C, H, W): (B,)."""
+    second_direction: Tensor | None = None
+    """(E,) unit: the bare texts in the second CLIP."""
+    other_directions: Tensor | None = None
+    """(K, D) unit: text directions of the attributes of other families."""
+    probe: Callable[[Tensor], Tensor] | None = None
+    """Score of the attribute's label, above 0 where it is present: (B, D) -> (B,)."""
+    lpips: Callable[[Tensor, Tensor], Tensor] | None = None
+    """LPIPS of two (B, C, H, W): (B,)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One number per edited image."""
+    """What a metric is called and how it is read."""
 
     name: str
     label: str
     unit: str
     higher_is_better: bool
     description: str
+    needs: tuple[Need, ...] = ()
+    """What it cannot be told without."""
+    is_optional: bool = False
+    """Measured only where `evaluation.metrics` names it, because it costs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageMetric(Metric):
+    """One number per edited image."""
+
     compute: Callable[[EditBatch], Tensor | None]
-    """(B,), or None where the domain cannot tell (no counterfactual)."""
+    """(B,), or None where what it needs is absent."""
     weight: Callable[[EditBatch], Tensor | None] | None = None
     """(B,) weight of each image in the mean over images; equal weights when left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetMetric(Metric):
+    """One number per set of edited images: how far it is from another set."""
+
+    reference: Literal["original", "reconstruction"]
+    """The set that the edits are compared with."""
+    compute: Callable[[Tensor, Tensor], float]
+    """Of the features of reference and edits, (N, F) each. Raises ValueError for fewer than two images."""

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from trainables.metrics._base import EditBatch, Metric
+from trainables.metrics._base import EditBatch, ImageMetric
 
 
 def _before(batch: EditBatch) -> Tensor | None:
@@ -19,7 +19,7 @@ def _compute(batch: EditBatch) -> Tensor | None:
     return 1 - batch.distance(batch.edit.pixels, batch.counterfactual.pixels) / before
 
 
-METRIC = Metric(
+METRIC = ImageMetric(
     name="counterfactual_gain",
     label="Counterfactual gain",
     unit="share of the distance",
@@ -28,6 +28,7 @@ METRIC = Metric(
     "1 is the true edit, 0 is doing nothing; destroying the image is negative. Over images it is the ratio of the "
     "mean distances, that is, each gain weighs as much as there was to go: a face that needs hardly any edit would "
     "otherwise outweigh all others.",
+    needs=("counterfactual",),
     compute=_compute,
     weight=_before,
 )

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from trainables.metrics._base import EditBatch, Metric
+from trainables.metrics._base import EditBatch, ImageMetric
 
 
 def _before(batch: EditBatch) -> Tensor | None:
@@ -19,12 +19,13 @@ def _compute(batch: EditBatch) -> Tensor | None:
     return 1 - (batch.edit.pixels - batch.counterfactual.pixels).abs().mean(dim=(1, 2, 3)) / before
 
 
-METRIC = Metric(
+METRIC = ImageMetric(
     name="counterfactual_gain_pixels",
     label="Counterfactual gain, pixels",
     unit="share of the distance",
     higher_is_better=True,
     description="As counterfactual_gain, with the mean absolute pixel difference as the distance.",
+    needs=("counterfactual",),
     compute=_compute,
     weight=_before,
 )

@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-from trainables.metrics._base import EditBatch, Metric
+from trainables.metrics._base import EditBatch, ImageMetric
 
 
 def _compute(batch: EditBatch) -> Tensor:
     return batch.distance(batch.edit.pixels, batch.reconstruction.pixels)
 
 
-METRIC = Metric(
+METRIC = ImageMetric(
     name="feature_distance",
     label="Feature distance to reconstruction",
     unit="squared distance of unit features",

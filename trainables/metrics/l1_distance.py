@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-from trainables.metrics._base import EditBatch, Metric
+from trainables.metrics._base import EditBatch, ImageMetric
 
 
 def _compute(batch: EditBatch) -> Tensor:
     return (batch.edit.pixels - batch.reconstruction.pixels).abs().mean(dim=(1, 2, 3))
 
 
-METRIC = Metric(
+METRIC = ImageMetric(
     name="l1_distance",
     label="L1 to reconstruction",
     unit="pixel value, range [-1, 1]",

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from trainables.metrics._base import EditBatch, Metric
+from trainables.metrics._base import EditBatch, ImageMetric
 
 
 def _compute(batch: EditBatch) -> Tensor:
@@ -10,7 +10,7 @@ def _compute(batch: EditBatch) -> Tensor:
     return (similarity.argmax(dim=1) == 0).float()
 
 
-METRIC = Metric(
+METRIC = ImageMetric(
     name="recognition",
     label="Recognised",
     unit="share of images",

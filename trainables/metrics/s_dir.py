@@ -3,14 +3,14 @@
 from torch import Tensor
 
 from trainables.losses import directional_loss
-from trainables.metrics._base import EditBatch, Metric
+from trainables.metrics._base import EditBatch, ImageMetric
 
 
 def _compute(batch: EditBatch) -> Tensor:
     return 1 - directional_loss(batch.edit.embedding, batch.original.embedding, batch.text_direction)
 
 
-METRIC = Metric(
+METRIC = ImageMetric(
     name="s_dir",
     label="S_dir",
     unit="cosine",

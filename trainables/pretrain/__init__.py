@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import open_clip
 from diffusers.models.unets.unet_2d import UNet2DModel
 
-from trainables.pretrain.avatars_clip import ClipTraining, train_clip
-from trainables.pretrain.avatars_unet import PHASES, train_unet
+from trainables.pretrain import avatars_clip, avatars_unet
 
 
 def pretrain_avatars(
@@ -21,20 +21,23 @@ def pretrain_avatars(
 ) -> None:
     """Train the CLIP model, then the U-Net, into `out/clip`, `out/unet` and `out/scheduler`.
 
-    Left out, the numbers of steps are those of the shipped weights: about two hours on two CPU cores. `unet_steps`
-    holds for each phase of the U-Net. An interrupted U-Net run goes on from its `out/unet_phase_*.pt`, which are
+    Left out, the numbers of steps are those of the shipped weights: about two hours on two CPU cores. The numbers
+    given hold for each phase. An interrupted U-Net run goes on from its `out/unet_phase_*.pt`, which are
     removed at the end.
     """
-    clip = ClipTraining() if clip_steps is None else replace(ClipTraining(), num_steps=clip_steps)
     out.mkdir(parents=True, exist_ok=True)
-    train_clip(out, clip, log=lambda line: log(f"clip {line}"))
+    clip: open_clip.CLIP | None = None
+    for clip_phase in avatars_clip.PHASES:
+        clip_phase = clip_phase if clip_steps is None else replace(clip_phase, num_steps=clip_steps)
+        log(f"clip {clip_phase}")
+        clip = avatars_clip.train_clip(out, clip_phase, start=clip, log=lambda line: log(f"clip {line}"))
     unet: UNet2DModel | None = None
-    checkpoints = [out / f"unet_phase_{number}.pt" for number in range(1, len(PHASES) + 1)]
-    for phase, checkpoint in zip(PHASES, checkpoints, strict=True):
-        settings = phase if unet_steps is None else replace(phase, num_steps=unet_steps)
-        log(f"unet {checkpoint.stem.replace('_', ' ')}: {settings}")
-        unet = train_unet(
-            out, settings, start=unet, checkpoint=checkpoint, log=lambda line: log(f"unet {line}")
+    checkpoints = [out / f"unet_phase_{n}.pt" for n in range(1, len(avatars_unet.PHASES) + 1)]
+    for phase, checkpoint in zip(avatars_unet.PHASES, checkpoints, strict=True):
+        phase = phase if unet_steps is None else replace(phase, num_steps=unet_steps)
+        log(f"unet {phase}")
+        unet = avatars_unet.train_unet(
+            out, phase, start=unet, checkpoint=checkpoint, log=lambda line: log(f"unet {line}")
         )
     for checkpoint in checkpoints:
         checkpoint.unlink(missing_ok=True)

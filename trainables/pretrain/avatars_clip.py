@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, cast
 
 import numpy as np
+import numpy.typing as npt
 import open_clip
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ from torch import Tensor
 from trainables.clip import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from trainables.domains.avatars.captions import Caption, caption, visible_labels, vocabulary
 from trainables.domains.avatars.drawing import SIZE, Picture, draw_faces
-from trainables.domains.avatars.faces import EMOTIONS, KINDS, TRAIN_SEEDS, Face, sample_face
+from trainables.domains.avatars.faces import EMOTIONS, KINDS, TRAIN_SEEDS, Face, redraw, sample_face
 from trainables.pretrain.avatars_unet import to_unit_range
 from trainables.word_tokenizer import WordTokenizer
 
@@ -38,6 +39,8 @@ MEAN: Final = (0.5, 0.5, 0.5)
 STD: Final = (0.5, 0.5, 0.5)
 MAX_SCALE: Final = 30.0  # of the inverse temperature; training ends at 16
 STYLED: Final = ("pixel_art", "sketch")
+HALF_WAY: Final = (0.35, 1.0)
+"""How far a picture that is on its way from an ordinary face may be and still be called what it becomes."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,13 @@ class ClipTraining:
     num_persons: int = 24_000
     num_unseen: int = 8_000
     num_styled: int = 5_000
+    half_way: bool = False
+    """Whether half of the pictures of unseen kinds and styles are mixed with the ordinary face they come from."""
     seed: int = 0
+
+
+PHASES: Final = (ClipTraining(), ClipTraining(num_steps=250, learning_rate=5e-4, half_way=True, seed=1))
+"""The recipe of the shipped weights: each phase starts from the weights of the one before."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,9 @@ class Pictures:
     faces: Sequence[Face]
     pixels: Picture
     share: float
+    plain: Picture | None = None
+    """The same faces as ordinary persons, where half of the pictures are to be mixed with them: an edit is judged
+    on its way too, and a model that knows only finished goblins gives it no direction there."""
 
 
 def model_config(vocab_size: int) -> dict[str, object]:
@@ -94,18 +106,21 @@ def train_clip(
     out: Path,
     settings: ClipTraining,
     *,
+    start: open_clip.CLIP | None = None,
     pictures: Sequence[Pictures] | None = None,
     log: Log = print,
 ) -> open_clip.CLIP:
-    """Train from scratch; writes `out/clip` in open_clip's layout, with our `vocab.txt`."""
+    """Train from scratch or from the weights of `start`.
+
+    Writes `out/clip` in open_clip's layout, with our `vocab.txt`.
+    """
     if pictures is None:
-        pictures = [
-            Pictures(faces, draw_faces(faces, num_processes=2), share)
-            for faces, share in training_faces(settings)
-        ]
+        pictures = [drawn(faces, share, settings.half_way) for faces, share in training_faces(settings)]
     tokenizer = WordTokenizer(vocabulary(), CONTEXT_LENGTH)
     config = model_config(tokenizer.vocab_size)
     model = _seeded_clip(config, settings.seed)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
@@ -127,6 +142,15 @@ def train_clip(
             log(f"step {step + 1}/{settings.num_steps} loss {float(loss.detach()):.4f} {per_step:.3f} s/step")
     save_clip(model, tokenizer, config, out / "clip")
     return model.eval()
+
+
+def drawn(faces: Sequence[Face], share: float, half_way: bool = False) -> Pictures:
+    """Faces with their pictures; with `half_way` those that are no ordinary persons are drawn as such too."""
+    plain = [redraw(face, {"kind": "person", "style": "plain"}) for face in faces]
+    pixels = draw_faces(faces, num_processes=2)
+    if not half_way or plain == list(faces):
+        return Pictures(faces, pixels, share)
+    return Pictures(faces, pixels, share, draw_faces(plain, num_processes=2))
 
 
 def save_clip(
@@ -204,8 +228,17 @@ def _random_batch(
     for source, count in zip(pictures, counts, strict=True):
         rows = rng.integers(len(source.faces), size=count)
         faces.extend(source.faces[row] for row in rows)
-        pixels.append(source.pixels[rows])
-    return faces, to_unit_range(np.concatenate(pixels))
+        pixels.append(_half_way(source, rows, rng))
+    return faces, torch.cat(pixels)
+
+
+def _half_way(source: Pictures, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    """The pictures of these rows, half of them mixed with their ordinary faces where there are any."""
+    pixels = to_unit_range(source.pixels[rows])
+    if source.plain is None:
+        return pixels
+    amounts = np.where(rng.random(len(rows)) < 0.5, rng.uniform(*HALF_WAY, size=len(rows)), 1.0)
+    return to_unit_range(source.plain[rows]).lerp(pixels, torch.from_numpy(amounts).float().view(-1, 1, 1, 1))
 
 
 def _seeded_clip(config: dict[str, object], seed: int) -> open_clip.CLIP:

@@ -37,6 +37,10 @@ class UNetTraining:
     batch_size: int = 32
     learning_rate: float = 1e-3
     num_warmup_steps: int = 100
+    schedule_steps: int | None = None
+    """Length of the cosine that the learning rate follows; `num_steps` when left out."""
+    cooldown_steps: int = 0
+    """The last steps, in which the rate falls straight to its floor."""
     ema_decay: float = 0.999
     num_faces: int = 24_000
     painted_share: float = 0.0
@@ -47,13 +51,22 @@ class UNetTraining:
     seconds_between_saves: float = 300.0
 
 
+LAST_FACTOR: Final = 0.02
+"""Of the learning rate, at the end of every phase."""
 MIDDLE: Final = (400, 900)
 """Where hair and skin are decided. Measured: of the error of a reconstruction, what a second look at the same face
 could mend arises here."""
 PHASES: Final = (
     UNetTraining(),
     UNetTraining(
-        num_steps=2800, batch_size=64, learning_rate=7e-4, painted_share=0.2, middle_share=0.5, seed=1
+        num_steps=2000,
+        schedule_steps=2800,
+        cooldown_steps=300,
+        batch_size=64,
+        learning_rate=7e-4,
+        painted_share=0.2,
+        middle_share=0.5,
+        seed=1,
     ),
 )
 """The recipe of the shipped weights: each phase starts from the averaged weights of the one before."""
@@ -254,8 +267,17 @@ def to_unit_range(faces: Picture) -> Tensor:
 
 
 def _learning_rate_factor(step: int, settings: UNetTraining) -> float:
-    """Linear warmup, then half a cosine down to a fiftieth."""
+    """Linear warmup, half a cosine down to a fiftieth, and a straight cooldown to it where the cosine is cut short."""
     if step < settings.num_warmup_steps:
         return (step + 1) / settings.num_warmup_steps
-    done = (step - settings.num_warmup_steps) / max(1, settings.num_steps - settings.num_warmup_steps)
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    cooled_for = step - (settings.num_steps - settings.cooldown_steps)
+    if cooled_for > 0:
+        share = cooled_for / settings.cooldown_steps
+        return (1 - share) * _cosine_factor(step - cooled_for, settings) + share * LAST_FACTOR
+    return _cosine_factor(step, settings)
+
+
+def _cosine_factor(step: int, settings: UNetTraining) -> float:
+    length = (settings.schedule_steps or settings.num_steps) - settings.num_warmup_steps
+    done = (step - settings.num_warmup_steps) / max(1, length)
+    return LAST_FACTOR + (1 - LAST_FACTOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

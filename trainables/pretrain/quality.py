@@ -25,7 +25,8 @@ from trainables.clip import ClipModel
 from trainables.diffusion import generate, invert, timestep_sequence, unedited_trajectory
 from trainables.domains.avatars.drawing import draw_faces
 from trainables.domains.avatars.faces import TEST_SEEDS, Face, redraw, sample_face
-from trainables.pretrain.avatars_unet import to_unit_range
+from trainables.metrics._sets import frechet_distance
+from trainables.pretrain.avatars_unet import PHASES, faces_of, to_unit_range
 
 NUM_STEPS: Final = 40  # of the inversion and of the generation, as in the published settings
 BATCH: Final = 50
@@ -105,23 +106,14 @@ def to_pixels(faces: Sequence[Face]) -> Tensor:
     return to_unit_range(draw_faces(faces))
 
 
-def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Fréchet distance of two sets of embeddings, (N, D) each, as Gaussians.
-
-    |μ_a - μ_b|² + tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^½)
-    """
-    mean_a, mean_b = a.double().mean(0), b.double().mean(0)
-    cov_a, cov_b = torch.cov(a.double().T), torch.cov(b.double().T)
-    # tr (Σ_a Σ_b)^½ is the sum of the square roots of the product's eigenvalues, real and >= 0
-    roots = torch.linalg.eigvals(cov_a @ cov_b).real.clamp(min=0).sqrt().sum()
-    return float((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * roots)
-
-
-def reconstruction_error(diffusion: FrozenDiffusion, *, num_faces: int = 64) -> Tensor:
+def reconstruction_error(
+    diffusion: FrozenDiffusion, *, num_faces: int = 64, num_refinements: int = 0
+) -> Tensor:
     """Mean absolute difference, in [-1, 1] pixels, after inversion and generation: (num_faces,)."""
     x_0 = to_pixels([sample_face(seed) for seed in TEST_SEEDS[:num_faces]])
     timesteps = timestep_sequence(NUM_STEPS)
-    return (generate(diffusion, invert(diffusion, x_0, timesteps), timesteps) - x_0).abs().mean((1, 2, 3))
+    x_T = invert(diffusion, x_0, timesteps, num_refinements)
+    return (generate(diffusion, x_T, timesteps) - x_0).abs().mean((1, 2, 3))
 
 
 def unconditional_samples(diffusion: FrozenDiffusion, num_samples: int, generator: torch.Generator) -> Tensor:
@@ -132,10 +124,14 @@ def unconditional_samples(diffusion: FrozenDiffusion, num_samples: int, generato
 
 
 def sample_distance(clip: ClipModel, samples: Tensor) -> tuple[float, float]:
-    """Fréchet distance of samples to as many held-out faces; beside it, that of two held-out sets."""
+    """Fréchet distance of samples to as many held-out faces; beside it, that of two held-out sets.
+
+    The held-out faces wear as much face paint as those that the model was trained on last.
+    """
     num = len(samples)
-    first = to_pixels([sample_face(seed) for seed in TEST_SEEDS[:num]])
-    second = to_pixels([sample_face(seed) for seed in TEST_SEEDS[num : 2 * num]])
+    painted = PHASES[-1].painted_share
+    first = to_pixels(faces_of(TEST_SEEDS[:num], painted))
+    second = to_pixels(faces_of(TEST_SEEDS[num : 2 * num], painted))
     with torch.no_grad():
         ours, held_out, other = clip.image(samples), clip.image(first), clip.image(second)
     return frechet_distance(ours, held_out), frechet_distance(other, held_out)
@@ -178,11 +174,12 @@ def report_unet(
     log: Callable[[str], None] = print,
 ) -> None:
     """Reconstruction, sample distance, and two pictures in `folder`."""
-    errors = reconstruction_error(diffusion)
-    log(
-        f"reconstruction: mean absolute error {errors.mean():.4f}, median face {errors.median():.4f}, "
-        f"worst face {errors.max():.4f}"
-    )
+    for num_refinements in (0, 1, 2):
+        errors = reconstruction_error(diffusion, num_refinements=num_refinements)
+        log(
+            f"reconstruction, {num_refinements} refinements a step: mean absolute error {errors.mean():.4f}, "
+            f"median face {errors.median():.4f}, worst face {errors.max():.4f}"
+        )
     save_grid(trajectory_picture(diffusion), NUM_STEPS // 4 + 2, folder / "trajectory.png")
     samples = unconditional_samples(diffusion, num_samples, torch.Generator().manual_seed(0))
     save_grid(samples[:64], 16, folder / "samples.png")

@@ -36,7 +36,7 @@ _GROUPS: Final = {
 _SOLID: Final = ("mouth", "eyes")
 """Parts drawn in translucent black, which anywhere else is a shadow and shows no part."""
 
-# Colour of an overlay of `drawing` -> part. Any other (blush, earrings, wrinkles, scars, noses) belongs to what is below.
+# Colour of an overlay of `drawing` -> part. Any other (blush, earrings, wrinkles, scars) belongs to what is below.
 _OVERLAYS: Final = {
     "#c8324f": "mouth",
     "#d81e2c": "mouth",

@@ -1,0 +1,205 @@
+"""What a study cost and what happened on the way: effort per cell, hours per answer, failures, warnings, origins."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparability import image_set_warnings
+from analysis.contrasts import Judgement
+from analysis.frames import MISSING, STOPPED, StudyFrames
+from analysis.labels import number, plural, value_label
+
+Json = Mapping[str, Any]
+
+
+def fairness(frames: StudyFrames) -> pd.DataFrame:
+    """Per cell, what it cost: parameters, epochs, optimizer steps, wall seconds, and how far edits went.
+
+    Means over finished trials; NaN where none has finished.
+    """
+    done = frames.trials[frames.trials["status"] == "done"]
+    columns = {
+        "parameters": "num_parameters",
+        "epochs": "epochs",
+        "optimizer steps": "optimizer_steps",
+        "wall seconds": "wall_seconds",
+        "L1 to reconstruction": "metric_l1_distance",
+    }
+    present = {
+        title: column for title, column in columns.items() if column in done and done[column].notna().any()
+    }
+    means = done.groupby("cell", observed=False)[list(present.values())].mean()
+    means.columns = pd.Index(list(present))
+    means.insert(0, "label", [frames.cell_label(cell) for cell in means.index])
+    return means.reset_index()
+
+
+def tuning_effort(frames: StudyFrames) -> list[str]:
+    """Per cell, the training settings that are not the baseline's: who got settings of its own."""
+    done = frames.trials[frames.trials["config"].notna()].drop_duplicates("cell")
+    found = {str(cell): json.loads(text) for cell, text in zip(done["cell"], done["config"], strict=True)}
+    base = found.get(frames.baseline or "")
+    if base is None:
+        return []
+    lines = []
+    for cell in frames.cells:
+        apart = _apart(found.get(cell, base).get("training") or {}, base.get("training") or {})
+        if apart:
+            lines.append(f"{frames.cell_label(cell)}: {', '.join(apart)}.")
+    return lines
+
+
+def answer_costs(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
+    """Rows (answer, verdict, seeds, trials, CPU hours, GPU hours): what each contrast took, failures included.
+
+    Hours are wall time of trials on each kind of device. The baseline's trials serve every contrast and have a row
+    of their own; the last row is the whole study.
+    """
+    own = [] if frames.baseline is None else [_cost(frames, frames.baseline, "baseline")]
+    for contrast in judgement.contrasts:
+        verdict = "estimate" if contrast.is_estimate else contrast.verdict
+        own.append(_cost(frames, contrast.name, verdict))
+    ran = frames.trials[frames.trials["wall_seconds"].notna()]
+    total = ["in all", "", str(ran["seed"].nunique()), str(len(ran)), *_hours(ran)]
+    return [*own, total]
+
+
+COST_TITLES = ["answer", "verdict", "seeds", "trials", "CPU hours", "GPU hours"]
+
+
+def plan_changes(frames: StudyFrames) -> list[str]:
+    """What was decided before running, if it was decided again later; empty where it was not."""
+    history = frames.study.plan_hashes
+    if len(history) < 2:
+        return []
+    finished = pd.to_datetime(frames.trials["finished_at"].dropna(), utc=True)
+    lines = []
+    for before, after in pairwise(history):
+        since = pd.Timestamp(after["since"])
+        done = plural(int((finished < since).sum()), "trial")
+        lines.append(
+            f"The plan changed after the first launch: {before['hash']} became {after['hash']} on "
+            f"{since:%Y-%m-%d %H:%M} UTC, when {done} of the present plan had finished. Metric, margin, axes and "
+            "claims count as fixed before running only for what ran later."
+        )
+    return lines
+
+
+def unfinished(frames: StudyFrames) -> pd.DataFrame:
+    """Trials that are not done, with their reasons: cell, label, seed, signature, status, reason."""
+    rest = frames.trials[frames.trials["status"] != "done"]
+    rest = rest[["cell", "seed", "signature", "status", "reason"]].sort_values(["cell", "seed"])
+    return rest.assign(label=[frames.cell_label(cell) for cell in rest["cell"]]).reset_index(drop=True)
+
+
+def warnings(frames: StudyFrames) -> list[str]:
+    """Changes of the plan, notes of trials (each once, with its cells), damaged files, and what is left out."""
+    lines = [*plan_changes(frames), *_notes(frames), *image_set_warnings(frames)]
+    lines += [f"Damaged and set aside: {name}. Its trial counts as not run." for name in frames.damaged]
+    if frames.num_removed_seeds:
+        those = plural(frames.num_removed_seeds, "trial")
+        lines.append(
+            f"The ledger keeps {those} of seeds that are no longer in the space; they enter nothing here."
+        )
+    elsewhere = frames.num_unplanned - frames.num_removed_seeds
+    if elsewhere:
+        those = plural(elsewhere, "trial")
+        lines.append(
+            f"The ledger holds {those} of cells that are no longer in the space; they enter nothing here."
+        )
+    stopped = int(frames.trials["is_stopped"].sum())
+    if stopped:
+        lines.append(f"{plural(stopped, 'trial')} stopped early: counted, and in no mean and no contrast.")
+    devices = sorted(map(str, frames.trials["device"].dropna().unique()))
+    if len(devices) > 1:
+        lines.append(f"Trials ran on different devices: {', '.join(devices)}.")
+    return lines
+
+
+def provenance(frames: StudyFrames) -> list[tuple[str, str]]:
+    """Where the numbers come from: plan hash, and every recorded value of code, versions and hosts."""
+    found: dict[str, Counter[str]] = {}
+    for entry in frames.trials["provenance"].dropna():
+        for name, value in _flat(json.loads(entry)):
+            found.setdefault(name, Counter())[value] += 1
+    rows = [("study", frames.study.name), ("plan hash", frames.study.plan_hash)]
+    rows += [
+        ("earlier plan hash", f"{entry['hash']}, from {entry['since']}")
+        for entry in frames.study.plan_hashes[:-1]
+    ]
+    rows += [(f"published {name}", str(value)) for name, value in frames.study.published.items()]
+    rows += [(f"set {path}", value_label(value)) for path, value in frames.study.settings.items()]
+    finished = frames.trials["finished_at"].dropna()
+    if len(finished):
+        rows.append(("last trial finished", f"{finished.max():%Y-%m-%d %H:%M} UTC"))
+    return rows + [(name.replace("_", " "), ", ".join(values)) for name, values in found.items()]
+
+
+def progress_sentence(frames: StudyFrames) -> str:
+    """`23 of 24 trials done, 1 failed.`"""
+    counts = Counter(frames.trials["status"])
+    total = len(frames.trials)
+    words = dict.fromkeys(STOPPED, "stopped early") | {
+        "failed": "failed",
+        "skipped": "skipped",
+        "interrupted": "interrupted",
+        MISSING: "not run",
+    }
+    rest = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
+    return ", ".join([f"{counts['done']} of {plural(total, 'trial')} done", *rest]) + "."
+
+
+def _notes(frames: StudyFrames) -> list[str]:
+    """Every note that trials left, with the cells that it is about and how many trials said it."""
+    cells: dict[str, Counter[str]] = {}
+    for cell, entry in zip(frames.trials["cell"], frames.trials["notes"], strict=True):
+        for note in entry if _is_listed(entry) else ():
+            cells.setdefault(note, Counter())[str(cell)] += 1
+    lines = []
+    for note, counts in sorted(cells.items(), key=lambda item: -item[1].total()):
+        everywhere = len(counts) == len(frames.cells) and len(counts) > 1
+        whose = "" if everywhere else f"{', '.join(frames.cell_label(cell) for cell in counts)}: "
+        lines.append(f"{whose}{note} ({plural(counts.total(), 'trial')})")
+    return lines
+
+
+def _cost(frames: StudyFrames, cell: str, verdict: str) -> list[str]:
+    own = frames.trials[(frames.trials["cell"] == cell) & frames.trials["wall_seconds"].notna()]
+    return [frames.cell_label(cell), verdict, str(own["seed"].nunique()), str(len(own)), *_hours(own)]
+
+
+def _hours(trials: pd.DataFrame) -> list[str]:
+    """Wall hours on CPUs and on GPUs."""
+    is_cpu = trials["device"].astype("str").str.startswith("cpu")
+    spent = [float(trials.loc[chosen, "wall_seconds"].sum()) / 3600 for chosen in (is_cpu, ~is_cpu)]
+    return [number(hours, decimals=2) if hours >= 0.1 else number(hours) if hours else "–" for hours in spent]
+
+
+def _apart(own: Json, base: Json, prefix: str = "") -> list[str]:
+    """`learning rate 0.001 (baseline 0.0005)` for every setting that differs."""
+    lines: list[str] = []
+    for name in dict.fromkeys([*base, *own]):
+        mine, its = own.get(name), base.get(name)
+        if isinstance(mine, Mapping) and isinstance(its, Mapping):
+            lines += _apart(mine, its, f"{prefix}{name} ")
+        elif mine != its:
+            lines.append(
+                f"{(prefix + name).replace('_', ' ')} {value_label(mine)} (baseline {value_label(its)})"
+            )
+    return lines
+
+
+def _flat(content: Json, prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in content.items():
+        nested = isinstance(value, Mapping)
+        rows += _flat(value, f"{prefix}{name}.") if nested else [(prefix + name, str(value))]
+    return rows
+
+
+def _is_listed(entry: object) -> bool:
+    return hasattr(entry, "__len__") and not isinstance(entry, str)

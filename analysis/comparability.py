@@ -1,0 +1,128 @@
+"""Whether two cells were measured on the same thing: the same images, with the same evaluation.
+
+The published comparisons set models side by side that were measured on different images, and with different
+t_boost. Here a contrast is taken over the images that both cells share, and not at all where that cannot be
+done or where t_boost differs along with something else.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.frames import StudyFrames
+from analysis.labels import plural, value_label
+from analysis.measurements import finished_trials, measured, weighted_means
+
+_CONFOUNDING = ("t_boost",)
+"""Settings of the evaluation that change every picture without being the question."""
+
+
+def incomparable(frames: StudyFrames, cell: str, reference: str) -> str:
+    """Why a contrast of two cells would mean nothing; empty where it means something.
+
+    A difference in these settings is fine where it is the only one: then it is what is being asked.
+    """
+    left, right = (_config(frames, name) for name in (cell, reference))
+    if not left or not right:
+        return ""
+    apart = [name for name in _CONFOUNDING if _evaluation(left).get(name) != _evaluation(right).get(name)]
+    others = [
+        name
+        for name in left.keys() | right.keys()
+        if name != "evaluation" and left.get(name) != right.get(name)
+    ]
+    if not apart or not others:
+        return ""
+    name = apart[0]
+    mine, its = (value_label(_evaluation(config).get(name)) for config in (left, right))
+    return f"{name} differs as well ({mine} against {its})"
+
+
+def image_sets(frames: StudyFrames) -> dict[str, frozenset[str]]:
+    """cell -> ids of the images that all its finished trials were measured on."""
+    rows = frames.evaluations[frames.evaluations["image_id"].notna()]
+    rows = rows[rows["signature"].isin(set(finished_trials(frames)["signature"]))]
+    per_trial = rows.groupby(["cell", "signature"], observed=True)["image_id"].agg(frozenset)
+    return {
+        str(cell): frozenset.intersection(*own)
+        for cell, own in per_trial.groupby(level="cell", observed=True)
+    }
+
+
+def shared_images(frames: StudyFrames, cell: str, reference: str) -> frozenset[str] | None:
+    """The images that both cells were measured on; None where they are all the images of both."""
+    sets = image_sets(frames)
+    if cell not in sets or reference not in sets or sets[cell] == sets[reference]:
+        return None
+    return sets[cell] & sets[reference]
+
+
+def other_features(frames: StudyFrames, metric: str, cell: str, reference: str) -> str:
+    """Why a metric of sets cannot be compared: its features are those of another network. Empty where it can."""
+    rows = frames.evaluations
+    if metric not in rows or "feature_extractor" not in rows:
+        return ""
+    rows = rows[rows["image_id"].isna() & rows[metric].notna()]
+    mine, its = (
+        set(rows.loc[rows["cell"] == name, "feature_extractor"].dropna()) for name in (cell, reference)
+    )
+    if not mine or not its or mine == its:
+        return ""
+    return f"its features come from {', '.join(sorted(mine))}, not from {', '.join(sorted(its))}"
+
+
+def comparable_values(
+    frames: StudyFrames, metric: str, strength: float | None, images: frozenset[str] | None
+) -> pd.Series | None:
+    """The metric of each trial (by signature) at a strength and over given images; None where it has none there.
+
+    With neither, what the trial recorded as its summary is what counts, and the caller has it already.
+    """
+    if images is None:
+        table = measured(frames, metric)
+    else:
+        rows = frames.evaluations
+        if metric not in rows or not images:
+            return None
+        rows = rows[rows["image_id"].isin(images)]
+        if rows[metric].isna().all():
+            return None
+        table = weighted_means(rows, metric, ["signature", "epoch", "strength", "num_sample_steps"])
+    primary = frames.trials.set_index("signature")
+    wanted = table["signature"].map(primary["primary_strength"]) if strength is None else strength
+    table = table[table["strength"].isna() | (table["strength"] == wanted)]
+    steps = table["signature"].map(primary["primary_steps"])
+    table = table[steps.isna() | table["num_sample_steps"].isna() | (table["num_sample_steps"] == steps)]
+    last = table["epoch"] == table.groupby("signature")["epoch"].transform("max")
+    return table[last].drop_duplicates("signature").set_index("signature")["value"].astype(np.float64)
+
+
+def image_set_warnings(frames: StudyFrames) -> list[str]:
+    """Which cells were measured on other images than the baseline."""
+    if frames.baseline is None:
+        return []
+    lines = []
+    for cell in frames.cells:
+        images = shared_images(frames, cell, frames.baseline)
+        if images is not None:
+            label = frames.cell_label(cell)
+            those = plural(len(images), "image")
+            lines.append(
+                f"{label} was measured on other images than the baseline: compared on the {those} of both."
+            )
+    return lines
+
+
+def _config(frames: StudyFrames, cell: str) -> Mapping[str, Any]:
+    texts = frames.trials.loc[
+        (frames.trials["cell"] == cell) & (frames.trials["status"] == "done"), "config"
+    ].dropna()
+    return dict(json.loads(texts.iloc[0])) if len(texts) else {}
+
+
+def _evaluation(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = config.get("evaluation")
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,279 @@
+"""Metrics at equal S_dir or equal strength: what a comparison of distances has to be to mean anything."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BeforeValidator, Field
+
+from analysis.figures._base import (
+    Axes,
+    AxisValue,
+    FigureConfig,
+    FigureKind,
+    Problems,
+    as_tuple,
+    unknown_axis,
+    unknown_fixed,
+    unknown_metrics,
+)
+from analysis.figures._panels import legend_above, legend_height, panel_grid, seed_interval
+from analysis.figures._sweeps import draw_sweeps
+from analysis.figures._text import TextTable
+from analysis.figures.line import line_order
+from analysis.frames import StudyFrames
+from analysis.labels import (
+    decimals_for,
+    known_metrics,
+    metric_info,
+    number,
+    value_label,
+    with_interval,
+)
+from analysis.matching import match, reach
+from analysis.measurements import has_metric, values_over
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STRENGTH = "strength"
+_COLUMNS = [
+    *["part", "metric", "value", "label", "order", "is_baseline", "seed", "strength", "x", "target"],
+    *["mean", "low", "high", "n", "not_reached", "interpolation_error"],
+    *["difference", "difference_low", "difference_high", "num_pairs"],
+]
+
+
+class Config(FigureConfig):
+    """One panel per metric; lines go along the strength sweep, bars stand at the matched place."""
+
+    kind: Literal["matched"]
+    metrics: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple), Field(min_length=1)] = None
+    """All distances that were measured (metrics where lower is better) when left out."""
+    at: str = "s_dir"
+    """What is made equal: a metric that grows with the edit, or `strength`."""
+    target: float | None = None
+    """Its value; the largest that every trial reaches when left out."""
+    by: str = "cell"
+    """`cell` or an axis."""
+    fixed: dict[str, AxisValue] = Field(default_factory=dict)
+    """Values of other axes, `epoch` or `num_sample_steps`."""
+
+    def problems(self, axes: Axes) -> Problems:
+        """Axes and metrics that do not exist."""
+        problems = unknown_axis(("by",), self.by, [*axes, "cell"])
+        problems += [
+            (("at",), message)
+            for _, message in unknown_metrics("at", [self.at] if self.at != STRENGTH else [])
+        ]
+        problems += unknown_fixed(self.fixed, axes, ("epoch", "num_sample_steps"))
+        return problems + unknown_metrics("metrics", self.metrics)
+
+    @property
+    def at_label(self) -> str:
+        """What is made equal, as a reader sees it."""
+        return STRENGTH if self.at == STRENGTH else metric_info(self.at).label
+
+    def default_name(self) -> str:
+        """`matched_s_dir`."""
+        return f"matched_{self.at}"
+
+    def heading(self) -> str:
+        """`Distances at equal S_dir`."""
+        what = (
+            "Distances"
+            if self.metrics is None
+            else ", ".join(metric_info(name).label for name in self.metrics)
+        )
+        return f"{what} at equal {self.at_label}"
+
+
+def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
+    """Rows with `part` sweep (a mean over seeds per strength) and matched (per seed, and their mean with `seed` NaN).
+
+    A matched mean has its 95 % t interval over the seeds that reach the target, their count n, how many do not,
+    the mean interpolation error, and the difference to the baseline, paired by seed.
+    """
+    rows: list[dict[str, Any]] = []
+    sizes = (
+        None if config.at == STRENGTH else values_over(frames, config.at, [config.by, STRENGTH], config.fixed)
+    )
+    for metric in config.metrics or _distances(frames, config.at):
+        sweep = _sweep(frames, config, metric, sizes)
+        if sweep.empty:
+            continue
+        target = _target(sweep) if config.target is None else config.target
+        lines = line_order(frames, config.by, sweep)
+        matches = {value: _matched_seeds(sweep[sweep[f"at_{config.by}"] == value], target) for value in lines}
+        baseline = _baseline_value(frames, config)
+        for order, (value, label) in enumerate(lines.items()):
+            shared = {"metric": metric, "value": value, "label": label, "order": order, "target": target}
+            shared |= {"is_baseline": value == baseline}
+            rows += [shared | row for row in _sweep_rows(sweep[sweep[f"at_{config.by}"] == value])]
+            rows += [shared | row for row in _matched_rows(matches[value], matches.get(baseline))]
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def draw(table: pd.DataFrame, config: Config) -> "Figure":
+    """Sweeps as lines, matched means with their intervals beside them, one panel per metric."""
+    from analysis import style
+
+    with style.styled():
+        means = table[(table["part"] == "matched") & table["seed"].isna()]
+        if means.empty:
+            return style.nothing_to_draw("No strength sweep yet.")
+        metrics = list(dict.fromkeys(table["metric"]))
+        lines = means.drop_duplicates("order").sort_values("order")
+        values = list(lines["value"])
+        looks = {
+            order: style.line_styles(values)[value] | style.markers(values)[value]
+            for order, value in zip(lines["order"], values, strict=True)
+        }
+        width = style.TEXT_WIDTH if len(metrics) > 1 else 3.6
+        figure, panels = panel_grid(len(metrics), legend=legend_height(list(lines["label"]), width))
+        for panel, metric in zip(panels, metrics, strict=True):
+            draw_sweeps(panel, table[table["metric"] == metric], config.at, looks)
+            panel.set_ylabel(metric_info(metric).plot_label)
+        legend_above(figure, panels)
+        return figure
+
+
+def caption(table: pd.DataFrame, config: Config) -> str:
+    """What is equal, how it was found, and who never got there."""
+    means = table[(table["part"] == "matched") & table["seed"].isna()]
+    start = f"Metrics at equal {config.at_label}, interpolated along the strength sweep of each seed."
+    if means.empty:
+        return f"{start} No strength sweep yet."
+    targets = ", ".join(value_label(round(target, 4)) for target in means["target"].dropna().unique())
+    chosen = "given" if config.target is not None else "the largest that every trial reaches"
+    text = f"{start} The dashed line is {config.at_label} {targets or 'without a common value'} ({chosen})."
+    text += " Marks at it (set apart to be seen) are means over seeds, bars 95 % t intervals; open marks: one seed."
+    error = means["interpolation_error"].max()
+    if np.isfinite(error):
+        text += f" Interpolation between strengths adds at most {number(float(error))}."
+    elif config.at != STRENGTH:
+        text += " Two strengths per sweep cannot show the error of interpolating between them."
+    lost = int(means.drop_duplicates("order")["not_reached"].sum())
+    return text + (f" Trials that never reach it, left out: {lost}." if lost else "")
+
+
+def text(table: pd.DataFrame, config: Config) -> TextTable:
+    """Per line and metric: the matched mean with its half width, and the difference to the baseline."""
+    means = table[(table["part"] == "matched") & table["seed"].isna()]
+    titles = [
+        "",
+        "metric",
+        f"at {config.at_label}",
+        "mean",
+        "against baseline",
+        "interpolation",
+        "n",
+        "not reached",
+    ]
+    rows = []
+    for _, row in means.iterrows():
+        info = metric_info(row["metric"])
+        half = (row["high"] - row["low"]) / 2
+        decimals = decimals_for(half)
+        shown = number(row["mean"], decimals=decimals) + (
+            "" if decimals is None else f" ± {number(half, decimals=decimals)}"
+        )
+        against = "baseline" if row["is_baseline"] else "–"
+        if not row["is_baseline"] and row["num_pairs"]:
+            against = with_interval(row["difference"], row["difference_low"], row["difference_high"])
+        error = "–" if np.isnan(row["interpolation_error"]) else number(row["interpolation_error"])
+        target = "–" if np.isnan(row["target"]) else value_label(round(row["target"], 4))
+        label = f"{info.label} {info.arrow}"
+        rows.append(
+            [
+                row["label"],
+                label,
+                target,
+                shown,
+                against,
+                error,
+                str(int(row["n"])),
+                str(int(row["not_reached"])),
+            ]
+        )
+    return TextTable(titles, rows, 2)
+
+
+def _distances(frames: StudyFrames, at: str) -> list[str]:
+    """Metrics that doing nothing wins, where they were measured."""
+    known = [name for name in known_metrics() if not name.startswith("loss_") and name != at]
+    return [name for name in known if not metric_info(name).higher_is_better and has_metric(frames, name)]
+
+
+def _sweep(frames: StudyFrames, config: Config, metric: str, sizes: pd.DataFrame | None) -> pd.DataFrame:
+    """value (the metric) and x (what is made equal) per trial and strength."""
+    at = f"at_{config.by}"
+    sweep = values_over(frames, metric, [config.by, STRENGTH], config.fixed).rename(columns={"value": "y"})
+    sweep = sweep[sweep["y"].notna() & sweep[STRENGTH].notna()]
+    if sizes is None:
+        return sweep.assign(x=sweep[STRENGTH].astype(float))
+    keys = [at, "signature", STRENGTH]
+    return sweep.merge(sizes[[*keys, "value"]].rename(columns={"value": "x"}), on=keys)
+
+
+def _target(sweep: pd.DataFrame) -> float:
+    """The largest size that every trial reaches; NaN where one does not go beyond another's start."""
+    ranges = [
+        reach(own[STRENGTH].to_numpy(dtype=float), own["x"].to_numpy(dtype=float))
+        for _, own in sweep.groupby("signature")
+    ]
+    target = min(high for _, high in ranges)
+    return target if target > max(low for low, _ in ranges) else float("nan")
+
+
+def _matched_seeds(own: pd.DataFrame, target: float) -> pd.DataFrame:
+    """strength, y and interpolation error of each seed at the target."""
+    found = {}
+    for seed, trial in own.groupby("seed"):
+        strengths, x, y = (trial[name].to_numpy(dtype=float) for name in (STRENGTH, "x", "y"))
+        result = match(strengths, x, y, target)
+        found[seed] = {"y": result.value, "strength": result.strength, "error": result.interpolation_error}
+    return pd.DataFrame.from_dict(found, orient="index", columns=["y", "strength", "error"], dtype=float)
+
+
+def _sweep_rows(own: pd.DataFrame) -> list[dict[str, Any]]:
+    means = own.groupby(STRENGTH)[["x", "y"]].agg(["mean", "count"])
+    return [
+        {"part": "sweep", "seed": np.nan, "strength": strength, "x": row["x", "mean"], "mean": row["y", "mean"],
+         "n": int(row["y", "count"])}
+        for strength, row in means.iterrows()
+    ]  # fmt: skip
+
+
+def _matched_rows(seeds: pd.DataFrame, baseline: pd.DataFrame | None) -> list[dict[str, Any]]:
+    reached = seeds[seeds["y"].notna()]
+    error = reached["error"].mean() if reached["error"].notna().any() else np.nan
+    row: dict[str, Any] = {"part": "matched", "seed": np.nan, "strength": reached["strength"].mean()}
+    row |= seed_interval(reached["y"].to_numpy(dtype=float))
+    row |= {"not_reached": len(seeds) - len(reached), "interpolation_error": error, "num_pairs": 0}
+    if baseline is not None and baseline is not seeds:
+        paired = (reached["y"] - baseline["y"]).dropna().to_numpy(dtype=float)
+        gap = seed_interval(paired)
+        row |= {"difference": gap["mean"], "difference_low": gap["low"], "difference_high": gap["high"]}
+        row["num_pairs"] = len(paired)
+    singles = [
+        {
+            "part": "matched",
+            "seed": seed,
+            "strength": one["strength"],
+            "mean": one["y"],
+            "interpolation_error": one["error"],
+        }
+        for seed, one in seeds.iterrows()
+    ]
+    return [row, *singles]
+
+
+def _baseline_value(frames: StudyFrames, config: Config) -> Any:
+    study = frames.study.baseline
+    if study is None:
+        return None
+    return study.cell if config.by == "cell" else study.axis_values.get(config.by)
+
+
+FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption, text=text)

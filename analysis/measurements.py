@@ -1,0 +1,175 @@
+"""What was measured where: a metric of each trial at every epoch, strength and number of sampling steps.
+
+Per-image metrics become their (weighted) mean over images; metrics of a whole set, such as FID, are rows
+without an image and are taken as they are. Trials that failed or were stopped early have no values.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.frames import AxisValue, StudyFrames, primary_values
+from analysis.labels import CURVE_LABELS
+
+POINTS = ("epoch", "strength", "num_sample_steps")
+"""Where in a trial something can be measured."""
+WEIGHT = "_weight"
+"""Ends the name of the column that holds each image's weight in a metric's mean."""
+
+_IDENTITY = ["cell", "seed", "signature"]
+_COLUMNS = [*_IDENTITY, *POINTS, "value", "std_images", "num_images"]
+
+
+def measured(frames: StudyFrames, metric: str) -> pd.DataFrame:
+    """Columns cell, seed, signature, epoch, strength, num_sample_steps, value, std_images, num_images.
+
+    A row per finished trial and place where `metric` was measured; `std_images` is the population standard
+    deviation over images, NaN for a metric of a set. Losses have no strength. Where only the trial's summary
+    is known, that is the one row.
+    """
+    finished = set(finished_trials(frames)["signature"])
+    if metric in CURVE_LABELS:
+        table = _losses(frames, metric)
+    elif metric in frames.evaluations and frames.evaluations[metric].notna().any():
+        table = _evaluated(frames.evaluations, metric)
+    else:
+        table = _summaries(frames, metric)
+    return table[table["signature"].isin(finished)].reindex(columns=_COLUMNS).reset_index(drop=True)
+
+
+def values_over(
+    frames: StudyFrames, metric: str, over: Sequence[str], fixed: Mapping[str, AxisValue] | None = None
+) -> pd.DataFrame:
+    """`measured`, a row per trial and point of `over`; the values of `over` are in `at_<name>` columns.
+
+    `over` and `fixed` name axes (or `cell`) and places of `POINTS`. What neither names is at the baseline's
+    axis value, the last epoch, and each trial's primary strength and step count.
+    """
+    fixed = dict(fixed or {})
+    axes = [name for name in over if name not in POINTS]
+    held = {name: value for name, value in fixed.items() if name in frames.study.axes}
+    places = {name: fixed.get(name) for name in POINTS if name not in over}
+    table = _at(frames, measured(frames, metric), places)
+    if not [name for name in over if name in POINTS] and not any(name in fixed for name in POINTS):
+        table = _with_recorded(frames, table, metric)
+    pieces = []
+    for values, cell in frames.cells_along(axes, held).items():
+        at = {f"at_{name}": value for name, value in zip(axes, values, strict=True)}
+        own = table[table["cell"] == cell]
+        at |= {f"at_{name}": own[name] for name in over if name in POINTS}
+        pieces.append(own.assign(**at))
+    columns = [*(f"at_{name}" for name in over), *_COLUMNS]
+    if not pieces:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(pieces, ignore_index=True)[columns]
+
+
+def image_rows(
+    frames: StudyFrames, column: str, fixed: Mapping[str, AxisValue] | None = None
+) -> pd.DataFrame:
+    """Rows of single images that have `column`, of finished trials, at the places that `fixed` names.
+
+    Where it names none: the last epoch, and each trial's primary strength and step count.
+    """
+    rows = frames.evaluations
+    if column not in rows:
+        return rows.head(0).assign(**{column: np.nan})
+    trials = finished_trials(frames).set_index("signature")
+    rows = rows[rows["image_id"].notna() & rows[column].notna() & rows["signature"].isin(trials.index)]
+    chosen = pd.Series(True, index=rows.index)
+    defaults = {
+        "epoch": rows.groupby("signature")["epoch"].transform("max"),
+        "strength": rows["signature"].map(trials["primary_strength"]),
+        "num_sample_steps": rows["signature"].map(trials["primary_steps"]),
+    }
+    for name, default in defaults.items():
+        asked = (fixed or {}).get(name)
+        chosen &= rows[name] == (default.fillna(rows[name]) if asked is None else asked)
+    return rows[chosen]
+
+
+def finished_trials(frames: StudyFrames) -> pd.DataFrame:
+    """Trials that count: done, and not stopped early."""
+    trials = frames.trials
+    return trials[(trials["status"] == "done") & ~trials["is_stopped"]]
+
+
+def has_metric(frames: StudyFrames, metric: str) -> bool:
+    """Whether any finished trial has a value of a metric."""
+    return bool(measured(frames, metric)["value"].notna().any())
+
+
+def weighted_means(rows: pd.DataFrame, metric: str, by: Sequence[str]) -> pd.DataFrame:
+    """Weighted mean, standard deviation and count of images of `metric` per group of `by`."""
+    rows = rows[rows[metric].notna()]
+    weights = rows[metric + WEIGHT] if metric + WEIGHT in rows else pd.Series(1.0, index=rows.index)
+    weights = weights.fillna(1.0)
+    summed = rows[list(by)].assign(weighted=rows[metric] * weights, weight=weights, plain=rows[metric])
+    grouped = summed.groupby(list(by), sort=False, observed=True, dropna=False)
+    sums = grouped[["weighted", "weight"]].sum()
+    return pd.DataFrame(
+        {
+            "value": sums["weighted"] / sums["weight"].where(sums["weight"] != 0),
+            "std_images": grouped["plain"].std(ddof=0),
+            "num_images": grouped["plain"].count(),
+        }
+    ).reset_index()
+
+
+def _evaluated(evaluations: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Means over images, and the rows of whole sets beside them."""
+    of_images = evaluations[evaluations["image_id"].notna()]
+    of_sets = evaluations[evaluations["image_id"].isna() & evaluations[metric].notna()]
+    table = weighted_means(of_images, metric, [*_IDENTITY, *POINTS])
+    if of_sets.empty:
+        return table
+    own = of_sets[[*_IDENTITY, *POINTS]].assign(
+        value=of_sets[metric],
+        std_images=np.nan,
+        num_images=of_sets.get("num_images", np.nan),
+    )
+    return own if table.empty else pd.concat([table, own], ignore_index=True)
+
+
+def _losses(frames: StudyFrames, metric: str) -> pd.DataFrame:
+    means = frames.curves.groupby([*_IDENTITY, "epoch"], sort=False, observed=True)[metric].mean()
+    table = means.rename("value").reset_index()
+    return table.assign(strength=np.nan, num_sample_steps=np.nan, std_images=np.nan, num_images=np.nan)
+
+
+def _summaries(frames: StudyFrames, metric: str) -> pd.DataFrame:
+    values = primary_values(frames.trials, metric)
+    trials = frames.trials[values.notna()]
+    return trials[_IDENTITY].assign(
+        epoch=trials["epochs"],
+        strength=trials["primary_strength"],
+        num_sample_steps=trials["primary_steps"],
+        value=values,
+        std_images=primary_values(trials, f"{metric}_std"),
+        num_images=np.nan,
+    )
+
+
+def _at(frames: StudyFrames, table: pd.DataFrame, places: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows at given places; where one is None, at each trial's own primary one (the last epoch)."""
+    primary = frames.trials.set_index("signature")
+    for name, value in places.items():
+        known = table[name].notna()
+        if value is not None:
+            table = table[(table[name] == value) | ~known]
+        elif name == "epoch":
+            table = table[table["epoch"] == table.groupby("signature")["epoch"].transform("max")]
+        else:
+            column = "primary_strength" if name == "strength" else "primary_steps"
+            own = table["signature"].map(primary[column])
+            table = table[(table[name] == own) | ~known | own.isna()]
+    return table
+
+
+def _with_recorded(frames: StudyFrames, table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The trial's own summary where it recorded one: the number that the verdicts are about."""
+    recorded = primary_values(frames.trials, metric).set_axis(frames.trials["signature"])
+    own = table["signature"].map(recorded)
+    return table.assign(value=own.where(own.notna(), table["value"]))

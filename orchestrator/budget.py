@@ -1,0 +1,49 @@
+"""`--max-cost`: refuses a plan that takes longer than it may, and says how much of it would fit."""
+
+from dataclasses import replace
+
+from orchestrator.config import ConfigError, Problem
+from orchestrator.planning import PlanView
+from orchestrator.pricing import Price, Quote, duration, price_lines
+
+OPTION = "--max-cost"
+
+
+def check_cost(view: PlanView, text: str, seconds: float) -> None:
+    """Raise ConfigError when the plan costs more than `seconds`, which the user wrote as `text`.
+
+    What counts is the time until the end by the median of what was measured, as the price says it first; where seeds
+    are added while they are needed, at most. A plan whose price nobody knows is refused as well.
+    """
+    price = view.dearest
+    if price is None:
+        return
+    if price.seconds is None:
+        raise _refused(text, f"{price_lines(price)[0].removeprefix('price: ')}; a limit cannot be kept")
+    if price.seconds > seconds:
+        most = "" if view.most is None else "up to "
+        low, high = duration(price.seconds_low or 0.0), duration(price.seconds_high or 0.0)
+        cost = f"the plan costs {most}about {duration(price.seconds)} ({low} to {high})"
+        raise _refused(text, f"{cost}; {_what_fits(view, seconds)}")
+
+
+def _what_fits(view: PlanView, seconds: float) -> str:
+    """The most seeds of every cell that the limit allows."""
+    plan = view.study.plan
+    seeds = list(dict.fromkeys(trial.seed for trial in plan.trials))
+    quote, done = Quote(view.study), view.now.done | view.hits.keys()
+    price: Price | None
+    for count in range(len(seeds), 0, -1):
+        kept = set(seeds[:count])
+        part = replace(plan, trials=tuple(trial for trial in plan.trials if trial.seed in kept))
+        price = quote.of(part, done)
+        if price is None or (price.seconds is not None and price.seconds <= seconds):
+            option = str(count) if kept == set(range(count)) else ",".join(map(str, seeds[:count]))
+            takes = "nothing" if price is None else f"about {duration(price.seconds or 0.0)}"
+            return f"--seeds {option} would fit ({takes})"
+    shown = "" if price is None or price.seconds is None else f", which takes about {duration(price.seconds)}"
+    return f"not even one seed of every cell fits{shown}"
+
+
+def _refused(text: str, message: str) -> ConfigError:
+    return ConfigError([Problem("", 0, f"{OPTION} {text}", message)])

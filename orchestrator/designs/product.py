@@ -1,0 +1,19 @@
+"""Every combination of the axes' values."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Literal
+
+from orchestrator.axes import AxisValues
+from orchestrator.designs._base import Allowed, Axes, Design, Point
+
+
+class Config(Design):
+    """Every combination, the last axis changing fastest."""
+
+    kind: Literal["product"]
+
+    def points(self, axes: Axes, baseline: AxisValues, allowed: Allowed) -> Iterator[Point]:
+        """All combinations."""
+        for values in itertools.product(*(axis.names for axis in axes.values())):
+            yield dict(zip(axes, values, strict=True))

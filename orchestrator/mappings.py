@@ -1,0 +1,25 @@
+"""Nested mappings of settings: built from dotted paths, and merged layer over layer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def nested(path: str, value: object) -> dict[str, Any]:
+    """`a.b` and 1 -> {"a": {"b": 1}}."""
+    result: Any = value
+    for part in reversed(path.split(".")):
+        result = {part: result}
+    return dict(result)
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Deep merge of mappings; later ones win, and anything but a mapping is replaced whole."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = merged.get(key)
+            if isinstance(value, Mapping):
+                merged[key] = merge(below, value) if isinstance(below, Mapping) else merge(value)
+            else:
+                merged[key] = value
+    return merged

@@ -1,0 +1,166 @@
+"""The command `tune`: search, test the winner on fresh seeds, leave settings and an editor."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator.axes import axis_text
+from orchestrator.commands import check_figures
+from orchestrator.launch import Study, open_study, standing
+from orchestrator.ledger import Ledger
+from orchestrator.live import make_display, say
+from orchestrator.loading import load_space
+from orchestrator.runner import Outcome, RunOptions, run_missing
+from orchestrator.tuning.loading import Wish, load_tuning_space
+from orchestrator.tuning.objectives import search_config
+from orchestrator.tuning.optimizer import JOURNAL
+from orchestrator.tuning.results import Found, Results
+from orchestrator.tuning.running import SearchLaunch, run_search
+from orchestrator.tuning.winner import keep_editor, write_entry, write_retest
+from trainables.domains import domain_summary
+
+MAX_PARETO_SHOWN = 8
+
+
+def tune_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Search for an attribute's settings, as far as this launch may go, and test what was found."""
+    space = load_tuning_space(_wish(options), extra_checks=[check_figures])
+    study = open_study(space, options.results)
+    chosen = RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
+    _introduce(study, console)
+    launch = run_search(study, chosen, make_display(console), domain_summary)
+    for note in launch.notes:
+        say(console, f"note: {note}")
+    if launch.outcome.preparation_error is not None:
+        say(console, f"The trajectories could not be prepared:\n{launch.outcome.preparation_error}")
+        return 1
+    if launch.outcome.interrupted_by is not None:
+        say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
+        return launch.outcome.exit_code
+    _show(launch, console)
+    if launch.results.winner is None:
+        say(console, "No trial was finished, so there is nothing to test.")
+        return 1
+    return _conclude(study, launch.results, launch.results.winner, chosen, console, command_line)
+
+
+def _wish(options: argparse.Namespace) -> Wish:
+    return Wish(
+        attribute=options.attribute,
+        source=options.source,
+        target=options.target,
+        seen=options.seen,
+        space=options.space,
+        domain=options.domain,
+        settings=options.set,
+        objectives=tuple(options.objective),
+        design=(("trials", options.trials), ("timeout", options.timeout), ("sampler", options.sampler)),
+    )
+
+
+def _introduce(study: Study, console: Console) -> None:
+    config = study.space.config
+    search = search_config(config)
+    objectives = ", ".join(search.objectives or (config.primary.metric,))
+    say(console, f"{study.space.name}: {config.question}")
+    say(console, f"searching {', '.join(config.axes)} with {search.sampler} for {objectives}")
+    limit = "" if search.timeout is None else f", none started after {search.timeout}"
+    say(
+        console,
+        f"{search.trials} trials in all{limit}; journal for optuna-dashboard: {study.folder / JOURNAL}",
+    )
+
+
+def _show(launch: SearchLaunch, console: Console) -> None:
+    """What the search has found so far, in lines of a terminal."""
+    results = launch.results
+    counts = ", ".join(f"{count} {state}" for state, count in results.counts.items() if count)
+    say(console, f"search: {counts or 'nothing has run'}")
+    for record in launch.outcome.failed:
+        say(console, f"  {record['cell']} {record['status']}: {record['reason']}")
+    if results.winner is None:
+        return
+    if len(results.objectives) > 1:
+        say(console, f"Pareto set, {len(results.pareto)} of {len(results.found)} trials:")
+        for one in results.pareto[:MAX_PARETO_SHOWN]:
+            say(console, f"  {_values(results, one.values)}  ({one.cell})")
+    say(console, f"best:    {_values(results, results.winner.values)}  ({results.winner.cell})")
+    if results.default_values is not None:
+        say(console, f"default: {_values(results, results.default_values)}")
+    shares = results.importance[0]
+    if shares:
+        listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        say(console, f"importance for {results.objectives[0].name}: {listed}")
+
+
+def _values(results: Results, values: Sequence[float]) -> str:
+    """The objectives of a trial by their names."""
+    pairs = zip(results.objectives, values, strict=True)
+    return ", ".join(f"{objective.name} {value:.4g}" for objective, value in pairs)
+
+
+def _conclude(
+    study: Study,
+    results: Results,
+    winner: Found,
+    options: RunOptions,
+    console: Console,
+    command_line: str,
+) -> int:
+    """Test the winner, then write what is left of the search."""
+    if winner.candidate.config == results.default.config:
+        say(console, "Nothing did better than the untuned default.")
+        return _leave(study, winner, "The untuned default did best.", None, console)
+    path = write_retest(study, results, winner)
+    retest = open_study(load_space(path), study.folder.parent)
+    done = len(standing(retest, Ledger(retest.ledger_folder)).done)
+    seeds = ", ".join(map(str, retest.space.config.first_seeds))
+    say(
+        console,
+        f"testing the best against the default on fresh seeds {seeds}: {len(retest.plan.trials)} trials, {done} done",
+    )
+    outcome = run_missing(retest, options, make_display(console))
+    if outcome.interrupted_by is not None:
+        say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
+        return outcome.exit_code
+    _name_failures(outcome, console)
+    verdict = _report(retest, console)
+    return max(_leave(study, winner, verdict, retest, console), outcome.exit_code)
+
+
+def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, console: Console) -> int:
+    """Settings, an editor and figures, each with its place."""
+    say(console, f"Settings: {write_entry(study, winner, verdict, domain_summary)}")
+    for name, value in winner.candidate.values.items():
+        say(console, f"  {name} {axis_text(value)}")
+    editor = keep_editor(study, winner, retest)
+    if editor is not None:
+        say(console, f"Editor: {editor}")
+        say(console, f"  asyrp-sweep edit PHOTO --editor {editor}")
+    say(console, f"Search report: {_search_report(study)}")
+    return 0
+
+
+def _report(retest: Study, console: Console) -> str:
+    """Write the test's report and show its verdict; the verdict in one line."""
+    from analysis.report import build_report, verdict_lines
+
+    page = build_report(retest.folder)
+    lines = verdict_lines(retest.folder)
+    for line in lines:
+        say(console, line)
+    say(console, f"Report: {page}")
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
+def _search_report(study: Study) -> Path:
+    from analysis.report import build_report
+
+    return build_report(study.folder)
+
+
+def _name_failures(outcome: Outcome, console: Console) -> None:
+    for record in outcome.failed:
+        say(console, f"{record['cell']} seed {record['seed']} {record['status']}: {record['reason']}")

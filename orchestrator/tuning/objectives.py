@@ -1,0 +1,88 @@
+"""What a search can be for: metrics of edits, losses of the last epoch, and costs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.checks import CURVE_METRICS
+from orchestrator.config import SpaceConfig
+from orchestrator.designs.optuna import Config as SearchConfig
+from orchestrator.metric_checks import untold
+from orchestrator.wording import expected
+from orchestrator.yaml_tree import Loc
+from trainables.config import CellConfig
+from trainables.diffusion import training_timesteps
+from trainables.domains import DomainSummary
+from trainables.metrics import METRICS
+
+COSTS = {
+    "image_steps": "images x timesteps that the training visits",
+    "num_parameters": "weights of the editor",
+    "train_seconds": "seconds of training, on the machine that trained",
+}
+"""Lower is better, as for losses."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One number of a finished trial."""
+
+    name: str
+    higher_is_better: bool
+
+    def of(self, record: Mapping[str, Any], config: CellConfig) -> float:
+        """The trial's value; NaN where its record has none."""
+        if self.name == "image_steps":
+            return float(image_steps(config))
+        column = self.name if self.name in COSTS else f"metric_{self.name}"
+        value = record.get(column)
+        return float("nan") if value is None else float(value)
+
+
+def search_config(config: SpaceConfig) -> SearchConfig:
+    """The design of a tuning space."""
+    assert isinstance(config.design, SearchConfig), "a tuning space has the design optuna"
+    return config.design
+
+
+def objectives(config: SpaceConfig) -> list[Objective]:
+    """The objectives of a checked tuning space, the first one first."""
+    return [Objective(name, name in METRICS and METRICS[name].higher_is_better) for name in _names(config)]
+
+
+def objective_findings(
+    config: SpaceConfig, default: CellConfig, summary: DomainSummary
+) -> Iterator[tuple[Loc, str]]:
+    """What is wrong with the objectives of a space that is sound apart from them; `default` is its baseline.
+
+    The primary metric is any space's, and has been checked with it.
+    """
+    known = [*METRICS, *CURVE_METRICS, *COSTS]
+    listed = search_config(config).objectives
+    for index, name in enumerate(listed):
+        place: Loc = ("design", "objectives", index)
+        if name not in known:
+            yield (
+                place,
+                f"{expected('an objective', name, known)} (asyrp-sweep list metrics; or {', '.join(COSTS)})",
+            )
+        elif name in METRICS and (reason := untold(METRICS[name], default, summary)):
+            yield place, f"{name} {reason}"
+    if listed and listed[0] != config.primary.metric:
+        yield (
+            ("design", "objectives", 0),
+            f"expected the primary metric first, {config.primary.metric}, which the winner is tested on; "
+            f"found {listed[0]!r}",
+        )
+
+
+def image_steps(config: CellConfig) -> int:
+    """Images x timesteps of a training; all timesteps where t_edit is still to be found."""
+    training = config.training
+    lowest = training.t_edit if isinstance(training.t_edit, int) else 0
+    timesteps = training_timesteps(training.num_train_steps, lowest)
+    return training.num_images * training.epochs * len(timesteps)
+
+
+def _names(config: SpaceConfig) -> tuple[str, ...]:
+    return search_config(config).objectives or (config.primary.metric,)

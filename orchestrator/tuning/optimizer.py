@@ -1,0 +1,393 @@
+"""Optuna by ask and tell: the only module that imports it.
+
+The journal `optuna.journal` of a study's folder is a plain Optuna journal file that `optuna-dashboard` opens; the
+ledger stays the truth, and a journal that is lost or damaged is written anew from it. What Optuna does with
+results by itself is avoided: a NaN is told as a failure (else the trial would stay RUNNING for ever), a stopped
+trial as pruned, and a killed launch's trials are found by their signature and told, or run again.
+"""
+
+import hashlib
+import json
+import math
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.axes import AxisConfig, AxisValue, AxisValues, matches
+from orchestrator.designs.optuna import Config as SearchConfig
+from orchestrator.tuning.axis_points import grid_points, in_order, num_steps, shortened
+
+JOURNAL = "optuna.journal"
+SIGNATURE, REASON, ORIGIN = "signature", "reason", "origin"
+"""User attributes of an Optuna trial: the ledger's trial, why it failed or was pruned, who proposed it."""
+
+MIN_FOR_IMPORTANCE = 5
+"""Finished trials below which shares of a spread say nothing."""
+
+Outcome = Literal["done", "pruned", "failed"]
+_STATES = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A point that Optuna proposed, and the number of its trial there."""
+
+    number: int
+    values: dict[str, AxisValue]
+    """Of every axis; the baseline's where the axis does not act."""
+    signature: str | None = None
+    """The ledger's trial, once it is known."""
+
+
+class Optimizer:
+    """One Optuna study. Numbers are those of its trials, from 0."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        axes: Mapping[str, AxisConfig],
+        baseline: AxisValues,
+        search: SearchConfig,
+        higher_is_better: Sequence[bool],
+    ) -> None:
+        """Open the study of this name in the folder's journal, or begin it. Only for the holder of the ledger's lock.
+
+        `higher_is_better` has an entry for every objective.
+        """
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._axes = axes
+        self._baseline = baseline
+        self._search = search
+        self._distributions = {axis: _distribution(config) for axis, config in axes.items()}
+        self.notes: list[str] = []
+        """What a user should know of the journal's state."""
+        storage = self._open(folder / JOURNAL)
+        directions = [
+            StudyDirection.MAXIMIZE if higher else StudyDirection.MINIMIZE for higher in higher_is_better
+        ]
+        with _quiet():
+            self.is_new = name not in optuna.get_all_study_names(storage)
+            self._study = optuna.create_study(
+                study_name=name,
+                storage=storage,
+                directions=directions,
+                pruner=_pruner(search),
+                load_if_exists=True,
+            )
+        self._grid = grid_points(axes, baseline) if search.sampler == "grid" else iter(())
+        self._abandon_others(storage)
+
+    # Asking
+
+    def enqueue(self, values: AxisValues, origin: str) -> bool:
+        """Let a point be proposed next, after those already waiting; False where it is not a point of the axes."""
+        params = self._params(values)
+        if params is None or any(
+            trial.params == params or _fixed(trial) == params for trial in self._trials()
+        ):
+            return False
+        self._study.enqueue_trial(params, user_attrs={ORIGIN: origin})
+        return True
+
+    def ask(self) -> Proposal | None:
+        """The next point; None when a grid is through."""
+        trials = self._trials()
+        if self._search.sampler == "grid" and not any(t.state == TrialState.WAITING for t in trials):
+            tried = [trial.params for trial in trials]
+            fresh = next((point for point in self._grid if point not in tried), None)
+            if fresh is None:
+                return None
+            self._study.enqueue_trial(fresh)
+        with _quiet():
+            # A new sampler each time, seeded by the trial's number: a search that was killed and goes on proposes
+            # what it would have proposed.
+            self._study.sampler = _sampler(self._search, len(trials), len(self._study.directions))
+            trial = self._study.ask()
+            values: dict[str, AxisValue] = dict(self._baseline)
+            for name in in_order(self._axes):
+                axis = self._axes[name]
+                if matches(axis.when, values):
+                    values[name] = shortened(axis, _suggest(trial, name, self._distributions[name]))
+        return Proposal(trial.number, values)
+
+    def claim(self, number: int, signature: str) -> None:
+        """Write down which trial of the ledger stands for a proposal, before it runs."""
+        self._trial(number).set_user_attr(SIGNATURE, signature)
+
+    def running(self) -> list[Proposal]:
+        """Proposals that nothing was told of: with nothing running, those of a launch that was killed."""
+        found = [trial for trial in self._trials() if trial.state == TrialState.RUNNING]
+        return [
+            Proposal(trial.number, self._values(trial.params), trial.user_attrs.get(SIGNATURE))
+            for trial in found
+        ]
+
+    # Telling
+
+    def should_stop(self, number: int, epoch: int, loss: float) -> bool:
+        """Report an epoch's loss; whether the pruner would stop the trial there. Never with several objectives."""
+        if self._search.pruner == "none" or len(self._study.directions) > 1:
+            return False
+        trial = self._trial(number)
+        if epoch in self._trials()[number].intermediate_values:  # a lost worker trains it once more
+            return False
+        sign = -1.0 if self._study.direction == StudyDirection.MAXIMIZE else 1.0
+        trial.report(sign * loss, epoch)
+        return epoch >= self._search.pruning.min_epochs and trial.should_prune()
+
+    def tell(self, number: int, outcome: Outcome, values: Sequence[float] = (), reason: str = "") -> None:
+        """How a proposal ended. A value that is no finite number is a failure, whatever the outcome said."""
+        trial = self._trial(number)
+        if outcome == "done" and not all(map(math.isfinite, values)):
+            outcome, reason = "failed", f"an objective is not finite: {', '.join(map(str, values))}"
+        if reason:
+            trial.set_user_attr(REASON, reason)
+        told = [float(value) for value in values] if outcome == "done" else None
+        with _quiet():
+            self._study.tell(number, told, state=_STATES[outcome])
+
+    def add(
+        self,
+        values: AxisValues,
+        signature: str,
+        outcome: Outcome,
+        objectives: Sequence[float],
+        reason: str = "",
+    ) -> bool:
+        """Take over a finished trial of the ledger; False where it is not a point of the axes."""
+        params = self._params(values)
+        if params is None:
+            return False
+        if outcome == "done" and not all(map(math.isfinite, objectives)):
+            outcome, reason = "failed", "an objective is not finite"
+        attributes = {SIGNATURE: signature, ORIGIN: "ledger"} | ({REASON: reason} if reason else {})
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=_STATES[outcome],
+                params=params,
+                distributions={name: self._distributions[name] for name in params},
+                values=list(objectives) if outcome == "done" else None,
+                user_attrs=attributes,
+            )
+        )
+        return True
+
+    # Looking
+
+    def signatures(self) -> list[str]:
+        """The ledger's trials that this study has asked for, each once, in the order asked."""
+        found = [trial.user_attrs.get(SIGNATURE) for trial in self._trials()]
+        return list(dict.fromkeys(signature for signature in found if signature is not None))
+
+    def count(self, *states: str) -> int:
+        """Trials in these of Optuna's states, such as `RUNNING`."""
+        return sum(trial.state.name in states for trial in self._trials())
+
+    def pareto(self) -> list[str]:
+        """Signatures of the trials that no other one beats in every objective."""
+        signatures = [trial.user_attrs.get(SIGNATURE) for trial in self._study.best_trials]
+        return list(dict.fromkeys(signature for signature in signatures if signature is not None))
+
+    def importance(self) -> list[dict[str, float]]:
+        """For each objective, the share of every axis in the spread of its values (PED-ANOVA); empty where too few
+        trials are done to tell."""
+        return [self._importance_of(index) for index in range(len(self._study.directions))]
+
+    def _importance_of(self, index: int) -> dict[str, float]:
+        def target(trial: FrozenTrial) -> float:
+            # PED-ANOVA looks at the low end of a target.
+            higher = self._study.directions[index] == StudyDirection.MAXIMIZE
+            value = float(trial.values[index])
+            return -value if higher else value
+
+        done = [trial for trial in self._trials() if trial.state == TrialState.COMPLETE]
+        if len(done) < MIN_FOR_IMPORTANCE or len({trial.values[index] for trial in done}) < 2:
+            return {}
+        with warnings.catch_warnings():
+            # It says that few trials tell little, and which end of the target counts.
+            warnings.simplefilter("ignore", UserWarning)
+            return dict(optuna.importance.get_param_importances(self._study, target=target))
+
+    # Inside
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        """The trial to write to, also one that an earlier process asked for."""
+        with _quiet():
+            return optuna.Trial(self._study, self._trials()[number]._trial_id)
+
+    def _params(self, values: AxisValues) -> dict[str, Any] | None:
+        """What Optuna would have called this point; None where an axis does not have the value."""
+        params: dict[str, Any] = {}
+        for name, axis in self._axes.items():
+            if not matches(axis.when, values):
+                continue
+            value = values.get(name)
+            distribution = self._distributions[name]
+            if value is None or not _contains(distribution, value):
+                return None
+            params[name] = value
+        return params
+
+    def _values(self, params: Mapping[str, Any]) -> dict[str, AxisValue]:
+        """The point of an Optuna trial; axes that do not act there are at the baseline."""
+        found = {name: shortened(self._axes[name], value) for name, value in params.items()}
+        return {**self._baseline, **found}
+
+    def _open(self, path: Path) -> JournalStorage:
+        """The journal; one that cannot be read is set aside. A line cut short by a power cut is taken off."""
+        # Optuna locks by a file, which outlives a killed process and would cost the next one half a minute. This
+        # process holds the ledger's lock, so no other launch can be in the middle of writing.
+        path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+        _cut_unfinished_line(path)
+        try:
+            return JournalStorage(_Journal(path))
+        except Exception as error:  # Garbage is reported in as many ways as there is garbage.
+            aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+            path.rename(aside)
+            self.notes.append(f"{path.name} was damaged ({error}); it is now {aside.name}, and written anew")
+            return JournalStorage(_Journal(path))
+
+    def _abandon_others(self, storage: JournalStorage) -> None:
+        """Nobody will run what an earlier version of the space still has running: tell it."""
+        for name in optuna.get_all_study_names(storage):
+            if name == self._study.study_name:
+                continue
+            other = optuna.load_study(study_name=name, storage=storage)
+            for trial in other.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                other.tell(trial.number, state=TrialState.FAIL)
+
+
+class _Journal(JournalFileBackend):
+    """Optuna's journal file without its wait for the disk at every entry, of which a trial makes a dozen.
+
+    What a power cut takes of it, the ledger, which does wait, gives back. The format and the lock are Optuna's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entering = JournalFileSymlinkLock(str(path))
+        super().__init__(str(path), lock_obj=self._entering)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append entries, a line each."""
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._entering.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(text.encode())
+        finally:
+            self._entering.release()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's notices that something is experimental: what we use of it is tested."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+def _sampler(search: SearchConfig, number: int, num_objectives: int) -> optuna.samplers.BaseSampler:
+    text = json.dumps([search.seed, number])
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+    startup = search.startup_trials
+    if search.sampler == "tpe":
+        return optuna.samplers.TPESampler(n_startup_trials=startup, multivariate=True, group=True, seed=seed)
+    if search.sampler == "cmaes":
+        return optuna.samplers.CmaEsSampler(
+            n_startup_trials=startup, seed=seed, warn_independent_sampling=False
+        )
+    if search.sampler == "gp":
+        return optuna.samplers.GPSampler(
+            n_startup_trials=startup,
+            seed=seed,
+            deterministic_objective=False,
+            warn_independent_sampling=False,
+        )
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _pruner(search: SearchConfig) -> optuna.pruners.BasePruner:
+    pruning = search.pruning
+    if search.pruner == "median":
+        return optuna.pruners.MedianPruner(
+            n_startup_trials=pruning.startup_trials, n_warmup_steps=pruning.min_epochs
+        )
+    if search.pruner == "successive_halving":
+        return optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=pruning.min_epochs, reduction_factor=pruning.reduction_factor
+        )
+    return optuna.pruners.NopPruner()
+
+
+def _distribution(axis: AxisConfig) -> BaseDistribution:
+    found = axis.range
+    if found is None:
+        return CategoricalDistribution(axis.names)
+    high = found.high
+    if found.step is not None:  # Optuna warns of an end that no step reaches.
+        high = found.low + num_steps(axis) * found.step
+    if found.is_whole:
+        return IntDistribution(int(found.low), int(high), log=found.log, step=int(found.step or 1))
+    step = None if found.step is None else float(found.step)
+    return FloatDistribution(float(found.low), float(high), log=found.log, step=step)
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> AxisValue:
+    value: AxisValue
+    if isinstance(distribution, FloatDistribution):
+        value = trial.suggest_float(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    elif isinstance(distribution, IntDistribution):
+        value = trial.suggest_int(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    else:
+        assert isinstance(distribution, CategoricalDistribution)
+        chosen = trial.suggest_categorical(name, distribution.choices)
+        assert chosen is not None, "an axis has no empty value"
+        value = chosen
+    return value
+
+
+def _contains(distribution: BaseDistribution, value: AxisValue) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (ValueError, TypeError):
+        return False
+
+
+def _fixed(trial: FrozenTrial) -> Any:
+    """The point that a waiting trial was enqueued with."""
+    return trial.system_attrs.get("fixed_params")
+
+
+def _cut_unfinished_line(path: Path) -> None:
+    """Without its end of line, the next entry would be glued to it and the journal be lost."""
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)

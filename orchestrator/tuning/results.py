@@ -1,0 +1,134 @@
+"""What a search has found: the Pareto set, the winner, and which settings mattered. Kept as `tuning.json`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.checkpoints import write_atomically
+from orchestrator.ledger import LedgerError
+from orchestrator.tuning.objectives import Objective
+from orchestrator.tuning.search import Candidate, Search
+
+RESULTS_FILE = "tuning.json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finished trial with its objectives."""
+
+    candidate: Candidate
+    values: tuple[float, ...]
+    """In the order of the objectives."""
+    cell: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a search has found so far."""
+
+    objectives: tuple[Objective, ...]
+    default: Candidate
+    default_values: tuple[float, ...] | None
+    """Of the untuned default; None where its trial is not done."""
+    found: tuple[Found, ...]
+    """Done trials, in the order they were asked for."""
+    pareto: tuple[Found, ...]
+    """Those that no other one beats in every objective, the best of the first objective first."""
+    importance: tuple[dict[str, float], ...]
+    """For each objective, axis -> share of the spread; empty where too few trials are done."""
+    counts: dict[str, int]
+    """Done, pruned and failed trials, and proposals that were answered without one."""
+
+    @property
+    def winner(self) -> Found | None:
+        """The best of the first objective; None where nothing is done."""
+        return self.pareto[0] if self.pareto else None
+
+
+def results_of(search: Search) -> Results:
+    """Look at a search's ledger."""
+    records = {record["signature"]: record for record in search.done()}
+    found = []
+    for candidate in search.asked():
+        if (record := records.get(candidate.signature)) is not None:
+            values = tuple(search.values_of(record))
+            if all(value == value and abs(value) != float("inf") for value in values):
+                found.append(Found(candidate, values, record["cell"]))
+    best = sorted(pareto_set(found, search.objectives), key=lambda one: _badness(one, search.objectives))
+    defaults = [one.values for one in found if one.candidate.signature == search.default.signature]
+    return Results(
+        objectives=tuple(search.objectives),
+        default=search.default,
+        default_values=defaults[0] if defaults else None,
+        found=tuple(found),
+        pareto=tuple(best),
+        importance=tuple(search.optimizer.importance()),
+        counts=search.counts(),
+    )
+
+
+def pareto_set(found: Sequence[Found], objectives: Sequence[Objective]) -> list[Found]:
+    """The trials that no other one is at least as good as in every objective and better than in one."""
+    costs = [_badness(one, objectives) for one in found]
+    return [
+        one
+        for one, cost in zip(found, costs, strict=True)
+        if not any(
+            other != cost and all(theirs <= mine for theirs, mine in zip(other, cost, strict=True))
+            for other in costs
+        )
+    ]
+
+
+def write_results(folder: Path, results: Results) -> None:
+    """Write `tuning.json`, for figures that must not need Optuna. Raises LedgerError when it cannot be written."""
+    text = json.dumps(document(results), indent=1)
+    try:
+        write_atomically(folder / RESULTS_FILE, lambda path: _write(path, text))
+    except OSError as error:
+        raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def document(results: Results) -> dict[str, Any]:
+    """The content of `tuning.json`."""
+    pareto = {one.candidate.signature for one in results.pareto}
+    return {
+        "schema_version": 1,
+        "objectives": [
+            {"name": objective.name, "higher_is_better": objective.higher_is_better}
+            for objective in results.objectives
+        ],
+        "default": {
+            "axis_values": results.default.values,
+            "signature": results.default.signature,
+            "values": results.default_values,
+        },
+        "winner": None if results.winner is None else results.winner.candidate.signature,
+        "importance": {
+            objective.name: shares
+            for objective, shares in zip(results.objectives, results.importance, strict=True)
+        },
+        "counts": results.counts,
+        "trials": [
+            {
+                "signature": one.candidate.signature,
+                "cell": one.cell,
+                "axis_values": one.candidate.values,
+                "values": list(one.values),
+                "is_pareto": one.candidate.signature in pareto,
+            }
+            for one in results.found
+        ],
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _badness(one: Found, objectives: Sequence[Objective]) -> tuple[float, ...]:
+    """The objectives, all of them lower for better."""
+    pairs = zip(one.values, objectives, strict=True)
+    return tuple(-value if objective.higher_is_better else value for value, objective in pairs)

@@ -1,0 +1,160 @@
+"""A launch of a search: what `run` does for a plan, for trials that are asked for one by one."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.axes import AxisValues
+from orchestrator.backend import DEFAULT_TRIAL_CLASS, PREPARING_TRIAL_CLASS, TrialTask
+from orchestrator.config import Space
+from orchestrator.designs.explicit import Config as ExplicitConfig
+from orchestrator.launch import Study
+from orchestrator.ledger import Ledger, LedgerError, LedgerLock, write_study
+from orchestrator.live import Display
+from orchestrator.plan import Plan, build_plan, plan_hash, study_document
+from orchestrator.points import baseline_values, select
+from orchestrator.progress import Progress, Row
+from orchestrator.resolving import Summarise
+from orchestrator.runner import Outcome, RunOptions, StudyObserver, run_queue
+from orchestrator.tuning.earlier import earlier_points
+from orchestrator.tuning.queue import SearchQueue
+from orchestrator.tuning.results import Results, results_of, write_results
+from orchestrator.tuning.search import Search
+
+SECONDS_BETWEEN_DOCUMENTS = 5.0
+"""How often, at most, `study.json` is written while a search goes on."""
+
+
+@dataclass(frozen=True)
+class SearchLaunch:
+    """How a launch of a search ended."""
+
+    outcome: Outcome
+    results: Results
+    notes: tuple[str, ...]
+
+
+def run_search(study: Study, options: RunOptions, display: Display, summarise: Summarise) -> SearchLaunch:
+    """Go on with a search until its budget is spent, its time is up, its space exhausted, or a signal.
+
+    `study` is a space of the design optuna with its folder. Raises LedgerError when another launch is at work or
+    the folder cannot be written, BackendError as `run_missing` does.
+    """
+    with ExitStack() as stack:
+        if study.earlier_plan_hash is None:
+            # A folder that holds a lock but no study could not be told from a stranger's.
+            write_study(study.folder, search_document(study, [], summarise))
+        stack.enter_context(LedgerLock(study.ledger_folder))
+        ledger = Ledger(study.ledger_folder)
+        ledger.clean_uncommitted()
+        search = open_search(study, ledger, summarise)
+        for name in ledger.damaged:
+            display.note(f"damaged and set aside: {name}; its trial counts as not run")
+        outcome = Outcome()
+        if search.num_left() > 0:
+            _run(study, options, display, search, ledger, outcome, stack, summarise)
+        asked = search.asked()
+        write_study(
+            study.folder, search_document(study, [candidate.values for candidate in asked], summarise)
+        )
+        results = results_of(search)
+        write_results(study.folder, results)
+        return SearchLaunch(outcome, results, tuple(dict.fromkeys(search.notes)))
+
+
+def open_search(study: Study, ledger: Ledger, summarise: Summarise) -> Search:
+    """Take up a search where it was left. Raises LedgerError when its journal cannot be written."""
+    try:
+        search = Search(study, ledger, summarise)
+        points = earlier_points(study, search.config.earlier)
+        if taken := search.enqueue_earlier(points):
+            names = ", ".join(dict.fromkeys(origin for _, origin in points))
+            search.notes.append(
+                f"{taken} points that did well for other attributes are tried first ({names})"
+            )
+        return search
+    except OSError as error:
+        raise LedgerError(f"{study.folder} cannot be written: {error.strerror or error}") from error
+
+
+def _run(
+    study: Study,
+    options: RunOptions,
+    display: Display,
+    search: Search,
+    ledger: Ledger,
+    outcome: Outcome,
+    stack: ExitStack,
+    summarise: Summarise,
+) -> None:
+    progress = Progress({}, num_expected=search.config.trials - search.num_ended())
+    observer = StudyObserver(study, ledger, [], progress, display, outcome)
+    stack.callback(observer.running_file.remove)
+    written_at = 0.0
+
+    def on_new(task: TrialTask) -> None:
+        nonlocal written_at
+        progress.rows[task.signature] = Row(task.cell, task.seed, num_epochs=task.num_epochs)
+        if time.monotonic() - written_at > SECONDS_BETWEEN_DOCUMENTS:  # `status` reads it.
+            points = [candidate.values for candidate in search.asked()]
+            write_study(study.folder, search_document(study, [*points, task.axis_values], summarise))
+            written_at = time.monotonic()
+
+    reach = replace(study, plan=reachable(study.space, summarise))
+    if options.trial_class == DEFAULT_TRIAL_CLASS:
+        options = replace(options, trial_class=PREPARING_TRIAL_CLASS)
+    queue = SearchQueue(search, on_new)
+    run_queue(reach, options, queue, observer, display, [_to_prepare(trial) for trial in reach.plan.trials])
+
+
+def reachable(space: Space, summarise: Summarise) -> Plan:
+    """The untuned default, and each end of each axis alone: what can be prepared before anything is proposed."""
+    baseline, _ = baseline_values(space, summarise)
+    probed = select(space, baseline, to_check=True)
+    ends = [acting for _, acting in probed.points]
+    plan = build_plan(with_points(space, ends), summarise=summarise)
+    # A cached trajectory serves every t_edit above its own, so the lowest one of each kind is enough.
+    lowest: dict[str, Any] = {}
+    for trial in plan.trials:
+        key = trial.config.model_dump_json(exclude={"editor": True, "training": {"t_edit"}})
+        t_edit = trial.config.training.t_edit
+        known = lowest.get(key)
+        if known is None or (isinstance(t_edit, int) and t_edit < _t_edit(known)):
+            lowest[key] = trial
+    return replace(plan, trials=tuple(lowest.values()))
+
+
+def _t_edit(trial: Any) -> int:
+    t_edit = trial.config.training.t_edit
+    return t_edit if isinstance(t_edit, int) else 1000
+
+
+def _to_prepare(trial: Any) -> TrialTask:
+    return TrialTask(trial.signature, 1, trial.cell, trial.seed, {}, trial.config.model_dump(mode="json"))
+
+
+def with_points(space: Space, points: Sequence[AxisValues]) -> Space:
+    """The space with these points as its cells, at the search's one seed."""
+    design = ExplicitConfig(kind="explicit", cells=tuple(dict(point) for point in points) or ({},))
+    # The points have been allowed already, or are no trials at all.
+    changed = {"design": design, "seeds": space.config.first_seeds[:1], "constraints": ()}
+    return replace(space, config=space.config.model_copy(update=changed))
+
+
+def search_document(study: Study, points: Sequence[AxisValues], summarise: Summarise) -> dict[str, Any]:
+    """`study.json` of a search: its trials so far are its cells, and none is a baseline for contrasts.
+
+    A search looks at one seed, and picks; only the test of its winner on fresh seeds compares.
+    """
+    space = with_points(study.space, points)
+    document = study_document(build_plan(space, summarise=summarise), space)
+    design = study.space.config.design
+    document |= {
+        "design": design.kind,
+        "design_settings": design.model_dump(mode="json", exclude={"kind"}),
+        "plan_hash": plan_hash(study.space),
+    }
+    document["cells"] = [{**cell, "is_baseline": False} for cell in document["cells"]]
+    return document

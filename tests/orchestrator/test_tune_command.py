@@ -1,0 +1,242 @@
+"""`tune` from its command line to the settings, the editor and the test that it leaves."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestrator import cli
+from orchestrator.config import ConfigError, Space
+from orchestrator.ledger import Ledger
+from orchestrator.loading import load_space
+from orchestrator.plan import build_plan, resolve_cell
+from orchestrator.tuning import command as tune
+from orchestrator.tuning.loading import Wish, load_tuning_space
+from orchestrator.tuning.winner import difference
+from trainables.domains import domain_summary, read_domain_file, shipped_domains
+
+SPACE = """\
+question: Which settings suit?
+baseline:
+  domain: avatars
+  editor: {kind: conv}
+  training: {epochs: 2, optimizer: {learning_rate: 0.001}}
+axes:
+  rate: {path: training.optimizer.learning_rate, values: {low: 1.0e-4, high: 1.0e-1, log: true}}
+  encoder: {path: editor.kind, values: [conv, pixel_channel]}
+design: {kind: optuna, trials: 5, startup_trials: 2, retest: {seeds: 2}}
+seeds: 1
+primary: {metric: counterfactual_gain, margin: 0.1}
+"""
+
+Load = Callable[..., Space]
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load SPACE, or what replacements make of it, for an attribute."""
+    monkeypatch.chdir(tmp_path)
+
+    def load(*replacements: tuple[str, str], attribute: str = "goblin", **wish: Any) -> Space:
+        text = SPACE
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        Path("t.yaml").write_text(text)
+        return load_tuning_space(Wish(attribute, space="t.yaml", **wish))
+
+    return load
+
+
+def problems_of(error: pytest.ExceptionInfo[ConfigError]) -> str:
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("replacement", "message"),
+    [
+        (("kind: optuna,", "kind: optuna, sampler: tpa,"), "t.yaml:9  design.sampler: expected tpe"),
+        (("kind: optuna,", "kind: optuna, trials_: 3,"), "t.yaml:9  design.trials_: unknown setting"),
+        (
+            ("kind: optuna,", "kind: optuna, objectives: [counterfactual_gain, image_step],"),
+            "did you mean image_steps?",
+        ),
+        (("kind: optuna,", "kind: optuna, objectives: [s_dir],"), "expected the primary metric first"),
+        (
+            ("kind: optuna,", "kind: optuna, pruner: median, objectives: [counterfactual_gain, s_dir],"),
+            "t.yaml:9  design.pruner: median compares one number",
+        ),
+        (("kind: optuna,", "kind: optuna, sampler: grid,"), "axes.rate.values: a grid needs listed values"),
+        (("kind: optuna,", "kind: optuna, timeout: soon,"), "expected a duration such as 90s"),
+        (
+            ("training.optimizer.learning_rate", "training.optimizer.learning_rat"),
+            "t.yaml:7  axes.rate.path: expected the path of a setting; found",
+        ),
+        (("low: 1.0e-4", "low: -1.0"), "t.yaml:7"),
+        (
+            ("design: {kind: optuna, trials: 5, startup_trials: 2, retest: {seeds: 2}}", "design: product"),
+            "t.yaml:",
+        ),
+    ],
+)
+def test_a_mistake_in_the_space_is_told_with_its_line(
+    space: Load, replacement: tuple[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        space(replacement)
+
+    assert message in problems_of(error)
+    assert "No trial was started" in problems_of(error)
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"attribute": "gobin"}, "ATTRIBUTE: expected an attribute; found 'gobin'; did you mean goblin?"),
+        ({"attribute": "orc"}, "a new one needs --source and --target"),
+        ({"attribute": "orc", "source": "person"}, "--target: an edit has two texts"),
+        (
+            {"attribute": "orc", "source": "person", "target": "green orc"},
+            "domain avatars has none for orc",
+        ),
+        ({"design": (("sampler", "tpee"),)}, "--sampler: expected tpe"),
+        ({"design": (("sampler", "grid"),)}, "a grid needs listed values"),
+        ({"design": (("timeout", "-3"),)}, "--timeout: expected a duration"),
+        ({"settings": ["training.epoch=2"]}, "did you mean training.epochs?"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_told_by_its_option(
+    space: Load, wish: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        space(**wish)
+
+    assert message in problems_of(error)
+
+
+def test_a_search_is_named_after_its_attribute_and_takes_the_command_line(space: Load) -> None:
+    found = space(settings=["training.batch_size=4"], design=(("trials", 9), ("timeout", "2h")))
+
+    assert found.name == "tune_goblin"
+    assert (found.config.design.trials, found.config.design.timeout) == (9, "2h")  # type: ignore[attr-defined]
+    assert resolve_cell(found, {}).training.batch_size == 4
+
+
+def test_the_shipped_space_suits_any_attribute() -> None:
+    found = load_tuning_space(Wish("zombie"))
+
+    assert resolve_cell(found, {}).attribute == "zombie"
+
+
+def signature_of(text: str, folder: Path) -> str:
+    (folder / "own.yaml").write_text(text)
+    return build_plan(load_space(folder / "own.yaml")).trials[0].signature
+
+
+OWN = """\
+question: q
+baseline: {domain: avatars, attribute: goblin, editor: {kind: conv}}
+seeds: 1
+primary: {metric: s_dir, margin: 0.1}
+"""
+
+
+def test_the_texts_of_a_declared_attribute_are_part_of_its_identity(tmp_path: Path) -> None:
+    declared = OWN + "per_attribute: {goblin: {texts: {source: person, target: TARGET}}}\n"
+
+    plain = signature_of(OWN, tmp_path)
+    same = signature_of(declared.replace("TARGET", "goblin"), tmp_path)
+    other = signature_of(declared.replace("TARGET", "green goblin"), tmp_path)
+
+    assert plain == same != other
+
+
+def test_a_declared_attribute_is_drawn_only_where_the_table_knows_how(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        OWN.replace("goblin", "orc") + "per_attribute: {orc: {texts: {source: a, target: b}}}"
+    )
+
+    config = build_plan(load_space(tmp_path / "own.yaml")).trials[0].config
+
+    assert (config.edit.source, config.edit.target, dict(config.edit.redraw)) == ("a", "b", {})
+
+
+def test_a_domain_can_declare_an_attribute_and_its_settings(tmp_path: Path) -> None:
+    domain, folder = read_domain_file("avatars")
+    content = yaml.safe_load(shipped_domains()["avatars"].read_text())
+    content |= {
+        "diffusion": str(folder / domain.diffusion),
+        "clip": {"folder": str(folder / domain.clip.folder)},
+    }  # type: ignore[operator]
+    content["per_attribute"] = {
+        "orc": {
+            "texts": {"source": "person", "target": "orc"},
+            "training": {"epochs": 3},
+            "per_editor": {"conv": {"training": {"batch_size": 3}}},
+        }
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "own.yaml").write_text(OWN.replace("goblin", "orc").replace("avatars", "mine.yaml"))
+
+    config = build_plan(load_space(tmp_path / "own.yaml")).trials[0].config
+
+    assert "orc" in domain_summary(config.domain).attributes
+    assert (config.training.epochs, config.training.batch_size) == (3, 3)
+    assert config.edit.target == "orc"
+
+
+def test_a_difference_merged_over_its_base_gives_the_changed_settings() -> None:
+    base = {"a": {"x": 1, "y": 2}, "editor": {"kind": "conv", "norm": "group"}, "c": 1}
+    changed = {"a": {"x": 1, "y": 3}, "editor": {"kind": "pixel", "num_heads": 2}, "c": 1}
+
+    assert difference(changed, base) == {"a": {"y": 3}, "editor": {"kind": "pixel", "num_heads": 2}}
+
+
+@pytest.fixture
+def tuned(
+    space: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    """A whole `tune` of an attribute that is in no table, with fake trials; exit code and output."""
+    space()  # writes t.yaml
+    text = SPACE.replace("counterfactual_gain", "loss_direction")
+    Path("t.yaml").write_text(text + "figures: [{kind: slice}]\n")
+    fake = functools.partial(tune.RunOptions, trial_class="fake_trials:TunedTrial")
+    monkeypatch.setattr(tune, "RunOptions", fake)
+    words = ["tune", "orc", "--source", "person", "--target", "green orc", "--space", "t.yaml", "--inline"]
+    code = cli.main([*words, "--results", str(tmp_path / "results")])
+    return code, capsys.readouterr().out
+
+
+def test_a_tuned_attribute_ends_with_a_test_settings_and_an_editor(
+    tuned: tuple[int, str], tmp_path: Path
+) -> None:
+    code, out = tuned
+    results = tmp_path / "results"
+
+    assert code == 0
+    test = Ledger(results / "tune_orc_retest" / "ledger").records()
+    search = Ledger(results / "tune_orc" / "ledger").records()
+    assert {record["seed"] for record in search} == {0}
+    assert {record["seed"] for record in test} == {1, 2}
+    assert {record["cell"] for record in test} == {"baseline", "settings=tuned"}
+    assert f"--editor {results / 'tune_orc' / 'orc.safetensors'}" in out
+    assert (results / "tune_orc" / "orc.safetensors").is_file()
+    assert (results / "tune_orc" / "report" / "slice.png").is_file()
+    assert json.loads((results / "tune_orc" / "tuning.json").read_text())["importance"]
+
+    # The settings it leaves make a plain cell the winner's.
+    entry = yaml.safe_load((results / "tune_orc" / "orc.yaml").read_text())["per_attribute"]
+    winner = next(json.loads(record["config"]) for record in test if record["cell"] == "settings=tuned")
+    plain = {"domain": "avatars", "attribute": "orc", "editor": {"kind": winner["editor"]["kind"]}}
+    own = yaml.safe_load(OWN) | {"baseline": plain, "per_attribute": entry}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    (trial,) = build_plan(load_space(tmp_path / "own.yaml")).trials
+    found = trial.config.model_dump(mode="json")
+    assert {name: found[name] for name in ("editor", "training", "texts")} == {
+        name: winner[name] for name in ("editor", "training", "texts")
+    }
+    assert winner["texts"]["target"] == "green orc"

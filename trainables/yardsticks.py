@@ -1,0 +1,137 @@
+"""What edits are measured with: everything that depends on the domain and the attribute but on no editor.
+
+Legend: B images, C channels, H x W pixels in [-1, 1], D CLIP width, K attributes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from trainables.attributes import ATTRIBUTES, Attribute
+from trainables.clip import ClipModel
+from trainables.domains import Domain
+from trainables.losses import text_direction
+from trainables.metrics import METRICS, EditBatch, Metric, Need, Pictures
+from trainables.probe import Probe, label_probe
+from trainables.prompts import AttributeTexts, same_family
+
+
+@dataclass(frozen=True)
+class Yardsticks:
+    """The tools of an evaluation."""
+
+    domain: Domain
+    attribute: Attribute
+    texts: AttributeTexts
+    metrics: tuple[Metric, ...]
+    """Those that are measured."""
+    shift_names: tuple[str, ...]
+    """The attributes along which every edit's shift is recorded."""
+    shift_directions: Tensor
+    """(K, D) unit: their text directions."""
+    is_other_family: Tensor
+    """(K,) booleans: which of them count as leakage."""
+    second_direction: Tensor | None
+    probe: Probe | None
+
+    @classmethod
+    def of(
+        cls,
+        domain: Domain,
+        attribute: Attribute,
+        texts: AttributeTexts,
+        *,
+        optional_metrics: Sequence[str] = (),
+        offered: Iterable[str] = (),
+    ) -> "Yardsticks":
+        """The yardsticks of an attribute. `offered` are the domain's attributes, watched for leakage."""
+        others = [ATTRIBUTES[name] for name in offered if name in ATTRIBUTES and name != attribute.name]
+        directions = [_direction(domain, other.name) for other in others]
+        return cls(
+            domain=domain,
+            attribute=attribute,
+            texts=texts,
+            metrics=measured_metrics(optional_metrics),
+            shift_names=(attribute.name, *(other.name for other in others)),
+            shift_directions=torch.stack([texts.direction, *directions]),
+            is_other_family=torch.tensor(
+                [False, *(not same_family(attribute, other) for other in others)], device=domain.device
+            ),
+            second_direction=None
+            if domain.clip_eval is None
+            else _bare_direction(domain.clip_eval, attribute),
+            probe=_probe(domain, attribute.name),
+        )
+
+    def pictures(
+        self, pixels: Tensor, parts: Tensor | None = None, embedding: Tensor | None = None
+    ) -> Pictures:
+        """Pictures (B, C, H, W) with all that the measured metrics see in them, unless it is given."""
+        domain = self.domain
+        if parts is None and domain.segment is not None and self._need("segmenter"):
+            parts = domain.segment(pixels)
+        return Pictures(
+            pixels,
+            domain.clip.image(pixels) if embedding is None else embedding,
+            second=None if domain.clip_eval is None else domain.clip_eval.image(pixels),
+            parts=parts,
+        )
+
+    def originals(self, ids: list[str], pixels: Tensor, embedding: Tensor) -> Pictures:
+        """The original pictures of these ids, with their true parts where those are known."""
+        parts = self.domain.images.parts(ids) if self._need("segmenter") else None
+        return self.pictures(pixels, None if parts is None else parts.to(pixels.device), embedding)
+
+    def counterfactuals(self, ids: list[str]) -> Pictures | None:
+        """The true edits of these images, or None where they cannot be drawn."""
+        drawn = self.domain.images.counterfactuals(ids, self.attribute)
+        return None if drawn is None else self.pictures(drawn.to(self.domain.device))
+
+    def unedited(
+        self, original: Pictures, reconstruction: Pictures, counterfactual: Pictures | None
+    ) -> EditBatch:
+        """What edits of every strength are compared with; its own edit is the reconstruction."""
+        return EditBatch(
+            original=original,
+            reconstruction=reconstruction,
+            edit=reconstruction,
+            counterfactual=counterfactual,
+            text_direction=self.texts.direction,
+            rival_texts=self.texts.rivals,
+            distance=self.domain.clip.perceptual_distance,
+            second_direction=self.second_direction,
+            other_directions=self.shift_directions[self.is_other_family],
+            probe=self.probe,
+            lpips=self.domain.lpips if self._need("lpips") else None,
+        )
+
+    def _need(self, need: Need) -> bool:
+        return any(need in metric.needs for metric in self.metrics)
+
+
+def measured_metrics(optional: Sequence[str] = ()) -> tuple[Metric, ...]:
+    """The metrics of an evaluation that asks for these optional ones. Raises ValueError for an unknown name."""
+    if unknown := sorted(set(optional) - METRICS.keys()):
+        raise ValueError(f"evaluation.metrics: {', '.join(unknown)} is no metric")
+    return tuple(metric for name, metric in METRICS.items() if not metric.is_optional or name in optional)
+
+
+@lru_cache(maxsize=256)
+def _direction(domain: Domain, name: str) -> Tensor:
+    """The text direction of an attribute of the table, once per process."""
+    return AttributeTexts.of(domain, ATTRIBUTES[name]).direction
+
+
+@lru_cache(maxsize=64)
+def _probe(domain: Domain, name: str) -> Probe | None:
+    """The label probe of an attribute, once per process; one that is not in the table has no label."""
+    return label_probe(domain, ATTRIBUTES[name]) if name in ATTRIBUTES else None
+
+
+def _bare_direction(clip: ClipModel, attribute: Attribute) -> Tensor:
+    """(D,) unit: target minus source without templates, as the published evaluation measures along."""
+    target, source = clip.text([attribute.target, attribute.source])
+    return text_direction(target[None], source[None])
