@@ -18,7 +18,10 @@ from orchestrator.loading import load_space
 SPACE = """
 question: How long does planning take?
 baseline:
-  {{domain: avatars, attribute: smiling, editor: {{kind: pixel_channel}}, training: {{optimizer: {{learning_rate: 5e-4}}}}}}
+  domain: avatars
+  attribute: smiling
+  editor: {{kind: pixel_channel}}
+  training: {{optimizer: {{learning_rate: 5e-4}}}}
 axes:
   rate: {{path: training.optimizer.learning_rate, values: [{rates}]}}
   heads: {{path: editor.num_heads, values: [1, 2, 4, 8]}}

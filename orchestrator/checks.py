@@ -76,6 +76,8 @@ def _first_at_each_place(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _check_primary(config: SpaceConfig) -> Iterator[Finding]:
     yield from _check_metric(config.primary.metric, ("primary", "metric"))
+    if config.primary.instead is not None:
+        yield from _check_metric(config.primary.instead.metric, ("primary", "instead", "metric"))
 
 
 def _check_metric(name: str, place: Loc) -> Iterator[Finding]:

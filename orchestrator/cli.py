@@ -75,7 +75,9 @@ def parser() -> argparse.ArgumentParser:
     _add_results(report)
     report.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: <study>/report)")
 
-    _add_tune(commands.add_parser("tune", help="search an attribute's settings, test the best, leave an editor"))
+    _add_tune(
+        commands.add_parser("tune", help="search an attribute's settings, test the best, leave an editor")
+    )
     _add_edit(commands.add_parser("edit", help="apply trained editors to pictures or generated faces"))
     _add_interval(commands.add_parser("interval", help="t_edit and t_boost of a domain, with their curves"))
 
@@ -83,7 +85,9 @@ def parser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser("explain", help="why a trial ran or did not; or where two trials part")
     explain.add_argument("trial", metavar="TRIAL", help="a signature or its begin, or CELL:SEED")
-    explain.add_argument("other", nargs="?", metavar="OTHER", help="a second trial: show the first difference")
+    explain.add_argument(
+        "other", nargs="?", metavar="OTHER", help="a second trial: show the first difference"
+    )
     _add_results(explain)
 
     listing = commands.add_parser("list", help="what there is to choose from")
@@ -110,7 +114,9 @@ LISTS = ("spaces", "attributes", "domains", "editors", "metrics", "figures")
 
 
 def _add_tune(command: argparse.ArgumentParser) -> None:
-    command.add_argument("attribute", metavar="ATTRIBUTE", help="a known one, or a new name with its two texts")
+    command.add_argument(
+        "attribute", metavar="ATTRIBUTE", help="a known one, or a new name with its two texts"
+    )
     command.add_argument("--source", metavar="TEXT", help="what images show before the edit, such as person")
     command.add_argument("--target", metavar="TEXT", help="what they shall show, such as goblin")
     command.add_argument("--seen", action="store_true", help="the diffusion model has seen such images")
@@ -129,9 +135,15 @@ def _add_tune(command: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="A.B=V", help="override a setting; may be repeated"
     )
     _add_results(command)
-    command.add_argument("--address", metavar="A", help="Ray cluster to use, or auto; without it, this machine")
-    command.add_argument("--cpus", type=_positive, metavar="N", help="CPUs to use on this machine (default: all)")
-    command.add_argument("--inline", action="store_true", help="one trial after another in this process, no Ray")
+    command.add_argument(
+        "--address", metavar="A", help="Ray cluster to use, or auto; without it, this machine"
+    )
+    command.add_argument(
+        "--cpus", type=_positive, metavar="N", help="CPUs to use on this machine (default: all)"
+    )
+    command.add_argument(
+        "--inline", action="store_true", help="one trial after another in this process, no Ray"
+    )
 
 
 def _add_edit(command: argparse.ArgumentParser) -> None:

@@ -126,6 +126,8 @@ class PrimaryConfig(Settings):
     margin: float = Field(gt=0)
     """The smallest difference that matters, in the metric's own unit."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
+    instead: "PrimaryConfig | None" = None
+    """What to judge by on a domain that cannot tell `metric`, such as photographs, which have no true edit."""
 
 
 class PublishedNumbers(Settings):

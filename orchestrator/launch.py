@@ -161,9 +161,9 @@ def _to_run(study: Study, done: Collection[str]) -> list[TrialSpec]:
     """Trials that are not done, and the parents whose editors they miss."""
     needed = {trial.signature for trial in study.plan.trials if trial.signature not in done}
     for trial in reversed(study.plan.trials):  # Every parent comes before its children.
-        if trial.signature in needed and trial.parent is not None and trial.parent not in needed:
-            if find_editor(study.folder, trial.parent, trial.parent_epoch) is None:
-                needed.add(trial.parent)
+        parent = trial.parent if trial.signature in needed else None
+        if parent is not None and find_editor(study.folder, parent, trial.parent_epoch) is None:
+            needed.add(parent)
     return list({trial.signature: trial for trial in study.plan.trials if trial.signature in needed}.values())
 
 

@@ -10,6 +10,7 @@ from orchestrator.checks import ExtraCheck, Outside, check_space
 from orchestrator.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge, nested
 from orchestrator.designs import full_form
 from orchestrator.extending import Sources, read_sources
+from orchestrator.primary import with_told_primary
 from orchestrator.resolving import Summarise, with_absolute_domain
 from orchestrator.stand_ins import stand_in, stand_in_settings
 from orchestrator.wording import validation_problems
@@ -54,6 +55,7 @@ def load_space(
         extended = tuple((base.shown, base.text) for base in sources.files[1:])
         loaded = Space(file.name, file.shown, file.text, file.folder, config, given, extended)
         lost = {_block(place) for place, _ in findings if isinstance(place, tuple)}
+        loaded = with_told_primary(loaded, summarise)
         checked = check_space(loaded, summarise, extra_checks)
         findings += [finding for finding in checked if not _is_in(finding[0], lost)]
     problems += _located(findings, sources)

@@ -274,7 +274,7 @@ def trial_signature(config: CellConfig, seed: int, *, parent: str | None, domain
 def plan_hash(space: Space) -> str:
     """16 hex digits of what is decided before running."""
     config = space.config.model_dump(mode="json")
-    decided = {"primary": config["primary"]}
+    decided: dict[str, Any] = {"primary": _primary(space)}
     decided["claims"] = [_without_defaults(claim, ("strength", "published")) for claim in config["claims"]]
     decided["design"] = _short_design(space)
     decided["axes"] = {
@@ -285,6 +285,11 @@ def plan_hash(space: Space) -> str:
     if space.config.adaptive is not None:
         decided["seeds"] = config["seeds"]
     return _digest(decided)
+
+
+def _primary(space: Space) -> dict[str, Any]:
+    """What the study is judged by; what it might have been judged by instead says nothing of it."""
+    return space.config.primary.model_dump(mode="json", exclude={"instead"})
 
 
 def _short_design(space: Space) -> Any:
@@ -324,7 +329,7 @@ def study_document(plan: Plan, space: Space) -> dict[str, Any]:
         "design_settings": space.config.design.model_dump(mode="json", exclude={"kind"}),
         "seeds": list(dict.fromkeys(trial.seed for trial in plan.trials)),
         "adaptive": None if rule is None else {"max": rule.max, "schedule": list(rule.schedule)},
-        "primary": config["primary"],
+        "primary": _primary(space),
         "claims": [claim.model_dump(mode="json", exclude_none=True) for claim in space.config.claims],
         "figures": config["figures"],
         "plan_hash": plan.plan_hash,

@@ -153,7 +153,9 @@ def _is_alive(content: Mapping[str, Any]) -> bool:
 def ended_line(record: Record, progress: Progress, metric: str | None, log: Path) -> str:
     """One line for a trial that ended: `[3/30] encoder=conv seed 2 done in 41 s, s_dir 0.21`."""
     ended = len(progress.rows) - progress.count("waiting") - progress.count("running")
-    head = f"[{ended}/{max(len(progress.rows), progress.num_expected)}] {record['cell']} seed {record['seed']}"
+    head = (
+        f"[{ended}/{max(len(progress.rows), progress.num_expected)}] {record['cell']} seed {record['seed']}"
+    )
     if record["status"] == "pruned":
         return f"{head} pruned: {record['reason']}"
     if record["status"] != "done":

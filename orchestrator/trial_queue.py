@@ -23,7 +23,9 @@ class TrialQueue:
     def __init__(self, tasks: Iterable[TrialTask], done: Collection[str] = ()) -> None:
         self.tasks = {task.signature: task for task in tasks}
         self._states: dict[str, State] = {}
-        self._counts: Counter[State] = Counter()  # Asked for at every step of a launch, so never counted anew.
+        self._counts: Counter[State] = (
+            Counter()
+        )  # Asked for at every step of a launch, so never counted anew.
         self._ready: deque[str] = deque()
         self._children: dict[str, list[str]] = {}
         self._new_skips: list[tuple[TrialTask, str]] = []

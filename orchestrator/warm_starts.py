@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from orchestrator.config import AxisConfig, AxisValue, Setting
 from orchestrator.resolving import Summarise
@@ -239,7 +239,8 @@ class _Links:
             Setting("its control", "training.epochs", epochs),
         ]
         axis, values = start_axis(self.axes), cell.axis_values
-        control_name, role = f"{name},start=scratch_matched", cast(Role, "control")
+        control_name = f"{name},start=scratch_matched"
+        role: Role = "control"
         if axis is not None and axis in values:
             values = {**values, axis: control_value(values[axis])}
             control_name, role = self.makers.name(values), "design"

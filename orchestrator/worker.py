@@ -79,7 +79,9 @@ class TrialRun:
             metrics = self._trial.step()
             self._train_seconds += time.monotonic() - began
             log.info("epoch %d: %s", self._trial.epoch, _readable(metrics))
-            if self._trial.epoch in self._task.keep_epochs:  # Before the checkpoint: a resumed trial is past it.
+            if (
+                self._trial.epoch in self._task.keep_epochs
+            ):  # Before the checkpoint: a resumed trial is past it.
                 write_atomically(self._kept(self._trial.epoch), self._trial.save_editor)
             self._checkpoints.save(self._trial.epoch, self._trial.save_checkpoint, self._clock())
         return Step(metrics, self._finish() if self._trial.is_done else None)

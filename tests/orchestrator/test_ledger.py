@@ -182,7 +182,7 @@ def test_a_column_that_the_table_does_not_have_is_refused(ledger: Ledger) -> Non
     ):
         ledger.write_rows("a", 1, curves=[{"lose_total": 1.0}], evaluations=[], samples=[])
     with pytest.raises(
-        ValueError, match="status must be one of done, failed, skipped, interrupted; found 'ok'"
+        ValueError, match="status must be one of done, pruned, failed, skipped, interrupted; found 'ok'"
     ):
         ledger.commit(record("a", status="ok"))
 

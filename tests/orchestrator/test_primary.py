@@ -1,0 +1,39 @@
+"""A space that says what to judge by where its first choice cannot be told."""
+
+from pathlib import Path
+
+from orchestrator.loading import load_space
+from trainables.domains import shipped_domains
+
+SPACE = """
+question: Which one?
+baseline: {domain: avatars, attribute: ATTRIBUTE, editor: {kind: conv}}
+axes:
+  edit: {path: attribute, values: [ATTRIBUTE, smiling]}
+seeds: 1
+primary: {metric: counterfactual_gain, margin: 0.05, instead: {metric: s_dir, margin: 0.02}}
+"""
+
+
+def _primary_of(attribute: str, folder: Path) -> str:
+    path = folder / "space.yaml"
+    path.write_text(SPACE.replace("ATTRIBUTE", attribute), encoding="utf-8")
+    return load_space(path).config.primary.metric
+
+
+def test_first_choice_is_kept_where_every_cell_can_tell_it(tmp_path: Path) -> None:
+    assert _primary_of("goblin", tmp_path) == "counterfactual_gain"
+
+
+def test_what_stands_instead_is_taken_where_one_cell_cannot(tmp_path: Path) -> None:
+    path = tmp_path / "domain.yaml"
+    avatars = shipped_domains()["avatars"].parent
+    text = (avatars / "domain.yaml").read_text(encoding="utf-8")
+    text = text.replace("folder: weights/clip", f"folder: {avatars}/weights/clip")
+    text = text.replace("diffusion: weights", f"diffusion: {avatars}/weights")
+    path.write_text(text.replace("attributes: [", "attributes: [makeup, "), encoding="utf-8")
+    space = tmp_path / "space.yaml"
+    named = SPACE.replace("ATTRIBUTE", "makeup").replace("domain: avatars", f"domain: {path}")
+    space.write_text(named, encoding="utf-8")
+
+    assert load_space(space).config.primary.metric == "s_dir"
