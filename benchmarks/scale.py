@@ -21,12 +21,11 @@ import numpy as np
 import pyarrow as pa
 from orchestration_overhead import SPACE
 
-from orchestrator.backend import Record
 from orchestrator.launch import open_study
 from orchestrator.ledger import TABLES, Ledger
 from orchestrator.ledger.parts import PartKey
 from orchestrator.loading import load_space
-from orchestrator.runner import RunOptions, StudyObserver, run_missing
+from orchestrator.runner import RunOptions, run_missing
 
 PLAN_TRIALS = 10_000
 ROWS_PER_PART = 2_000
@@ -51,6 +50,19 @@ class Quiet:
         """Show nothing."""
 
 
+class Watch(Quiet):
+    """Shows nothing, and notes the moment and the memory at every trial's end."""
+
+    def __init__(self) -> None:
+        self.moments: list[float] = []
+        self.memory: list[int] = []
+
+    def ended(self, line: str) -> None:
+        """Note this end."""
+        self.moments.append(time.perf_counter())
+        self.memory.append(_resident_bytes())
+
+
 def measure_plan(folder: Path) -> None:
     """Seconds to plan many trials."""
     began = time.perf_counter()
@@ -60,19 +72,11 @@ def measure_plan(folder: Path) -> None:
 
 def measure_trials(folder: Path, num_trials: int) -> None:
     """The last tenth of a launch against its first: seconds a trial, and memory."""
-    moments: list[float] = []
-    memory: list[int] = []
-    finished = StudyObserver.on_finished
-
-    def noting(self: StudyObserver, record: Record) -> None:
-        finished(self, record)
-        moments.append(time.perf_counter())
-        memory.append(_resident_bytes())
-
-    StudyObserver.on_finished = noting  # type: ignore[method-assign]  # Measured where trials end.
+    watch = Watch()
     study = open_study(load_space(_space(folder, num_trials)), folder / "results")
     options = RunOptions(inline=True, trial_class="orchestration_overhead:NoopTrial")
-    run_missing(study, options, Quiet())
+    run_missing(study, options, watch)
+    moments, memory = watch.moments, watch.memory
     tenth = max(2, num_trials // 10)
     first = (moments[tenth - 1] - moments[0]) / (tenth - 1)
     last = (moments[-1] - moments[-tenth]) / (tenth - 1)

@@ -1,6 +1,5 @@
 """A space's file and those that it extends: read, merged, and each value still known by its file and line."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,8 @@ class SpaceFile:
     """Without its ending; the study's name."""
     shown: str
     """As problems name it."""
+    location: Path
+    """Where it is, however it was named."""
     folder: Path
     """What its relative paths start from."""
     text: str
@@ -71,10 +72,12 @@ def _open(space: str | Path) -> SpaceFile:
     path = Path(space)
     try:
         if str(space) in shipped:
-            text = shipped[str(space)].read_text(encoding="utf-8")
-            return SpaceFile(str(space), f"search_spaces/{space}.yaml", Path.cwd(), text, read_yaml(text))
+            file = shipped[str(space)]
+            text = file.read_text(encoding="utf-8")
+            named = f"search_spaces/{space}.yaml"
+            return SpaceFile(str(space), named, Path(str(file)).resolve(), Path.cwd(), text, read_yaml(text))
         text = path.read_text(encoding="utf-8")
-        return SpaceFile(path.stem, str(space), path.absolute().parent, text, read_yaml(text))
+        return SpaceFile(path.stem, str(space), path.resolve(), path.absolute().parent, text, read_yaml(text))
     except (FileNotFoundError, IsADirectoryError):
         near = did_you_mean(str(space), shipped)
         message = f"neither a shipped space nor a file{near} (all: asyrp-sweep list spaces)"
@@ -93,10 +96,10 @@ def _hindrance(files: Sequence[SpaceFile]) -> Problem | None:
         if last.tree.problems:
             return Problem(last.shown, *last.tree.problems[0])
         return Problem(last.shown, 1, "", f"expected a mapping; found {shown(content)}")
-    names = [file.shown for file in files]
-    if last.shown in names[:-1]:
+    places = [file.location for file in files]
+    if last.location in places[:-1]:
         before = earlier[-1]
-        loop = " -> ".join(names[names.index(last.shown) :])
+        loop = " -> ".join(file.shown for file in files[places.index(last.location) :])
         return Problem(
             before.shown, before.tree.line_of((EXTENDS,)), EXTENDS, f"comes back to itself: {loop}"
         )
@@ -110,8 +113,7 @@ def _hindrance(files: Sequence[SpaceFile]) -> Problem | None:
 def _extended_by(file: SpaceFile) -> SpaceFile:
     """The file that another one extends. Raises ConfigError, at the line that names it, where it cannot be read."""
     named = str(file.tree.content[EXTENDS])
-    is_shipped = named in shipped_spaces()
-    place = named if is_shipped else os.path.join(os.path.dirname(file.shown), named)  # noqa: PTH118, PTH120  # shown as the user would write it
+    place = named if named in shipped_spaces() else str(Path(file.shown).parent / named)
     try:
         return _open(place)
     except ConfigError as error:

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.checks import ExtraCheck, Outside, check_space
+from orchestrator.cell_checks import Outside
+from orchestrator.checks import ExtraCheck, check_space
 from orchestrator.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge, nested
 from orchestrator.designs import full_form
 from orchestrator.extending import Sources, read_sources

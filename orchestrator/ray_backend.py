@@ -6,9 +6,7 @@ a callback that reports, a new run name at every launch, and a temporary folder 
 """
 
 import logging
-import math
 import os
-import socket
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -46,6 +44,7 @@ from orchestrator.backend import (
     TrialTask,
     WorkerSettings,
 )
+from orchestrator.cluster import Node, check_address, check_fits, num_slots, why_not_connected
 from orchestrator.interrupts import SignalWatch
 from orchestrator.shipping import copy_packages, launch_folder
 from orchestrator.trial_queue import TrialQueue
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
     from orchestrator.backend import Preparation
 
 POLL_SECONDS = 0.1
-CONNECT_SECONDS = 10.0
 WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")
 """What workers need, too; those of a running cluster were not started by this process."""
 
@@ -90,7 +88,7 @@ class RayBackend:
         self._folder = self._stack.enter_context(launch_folder())
         try:
             self._connect(self._folder / "code")
-            _check_resources(self._settings)
+            check_fits(self._settings.execution, _nodes())
         except BaseException:
             self.__exit__()
             raise
@@ -131,7 +129,10 @@ class RayBackend:
         callback.report_skips()
         if queue.is_finished:
             return
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_num_slots(self._settings, queue.num_expected))
+        # Tune keeps this many trials ready, and starts no more at once.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(
+            num_slots(self._settings.execution, _nodes(), queue.num_expected)
+        )
         with suppress(LeaveTune):
             self._tuner(queue, callback).fit()
         callback.guard.raise_first()
@@ -172,7 +173,7 @@ class RayBackend:
         code.mkdir()
         copy_packages(code, self._options.extra_modules)
         address = self._options.address or os.environ.get("RAY_ADDRESS") or "local"
-        _check_address(address)
+        check_address(address, ray.__version__)
         is_local = address == "local"
         environment = {name: os.environ[name] for name in WORKER_ENVIRONMENT}
         try:
@@ -185,7 +186,7 @@ class RayBackend:
                 logging_level=logging.ERROR,
             )
         except Exception as error:  # Ray raises bare ones, too.
-            raise BackendError(_why_not_connected(address, error)) from error
+            raise BackendError(why_not_connected(address, error, ray.__version__)) from error
         logging.getLogger("ray").setLevel(logging.ERROR)
 
 
@@ -196,12 +197,8 @@ class QueueSearcher(Searcher):
         super().__init__()
         self._queue = queue
 
-    # Ray annotates a dict or None, but FINISHED, which ends a run, is a string.
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """The next ready trial; None only while a running one may make others ready.
-
-        Tune's own annotation leaves out FINISHED, which its documentation asks for.
-        """
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
+        """The next ready trial; None only while a running one may make others ready."""
         task = self._queue.take()
         if task is not None:
             return {"_signature": task.signature, "task": task.to_json()}
@@ -358,60 +355,7 @@ def _last_words(trial: Any) -> str:
     return (telling or lines or ["no reason known"])[0]
 
 
-def _check_resources(settings: WorkerSettings) -> None:
-    """Refuse what would wait for ever. A trial lives on one node, so the largest node decides."""
-    execution = settings.execution
-    wanted = {"CPU": float(execution.cpus_per_trial), "GPU": execution.gpus_per_trial}
-    nodes = _nodes()
-    if any(all(node.get(kind, 0) >= amount for kind, amount in wanted.items()) for node in nodes):
-        return
-    largest = {kind: max((node.get(kind, 0) for node in nodes), default=0) for kind in wanted}
-    raise BackendError(
-        f"a trial asks for {wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs (execution.cpus_per_trial, "
-        f"execution.gpus_per_trial), but no machine here has that: at most {largest['CPU']:g} CPUs and "
-        f"{largest['GPU']:g} GPUs. No trial was started."
-    )
-
-
-def _num_slots(settings: WorkerSettings, num_trials: int) -> int:
-    """How many trials the cluster holds at a time; Tune keeps as many ready, and starts no more at once."""
-    execution = settings.execution
-    slots = 0
-    for node in _nodes():
-        fitting = node.get("CPU", 0) / execution.cpus_per_trial
-        if execution.gpus_per_trial > 0:
-            fitting = min(fitting, node.get("GPU", 0) / execution.gpus_per_trial)
-        slots += math.floor(fitting)
-    return max(1, min(slots, num_trials))
-
-
-def _nodes() -> list[dict[str, float]]:
+def _nodes() -> list[Node]:
     """What each living machine of the cluster offers."""
     nodes = ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
     return [node["Resources"] for node in nodes if node["Alive"]]
-
-
-def _check_address(address: str) -> None:
-    """Refuse an address where nothing listens: Ray itself goes on trying for longer than eight minutes."""
-    if address.startswith("ray://"):
-        raise BackendError(
-            f"{address} is a Ray Client address; run this on a machine of the cluster with --address auto, "
-            "or give the address of the head node itself, such as 10.0.0.1:6379"
-        )
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-    except (OSError, ValueError) as error:
-        raise BackendError(_why_not_connected(address, error)) from error
-
-
-def _why_not_connected(address: str, error: Exception) -> str:
-    if address == "local":
-        return f"Ray could not be started on this machine: {error}"
-    return (
-        f"no Ray cluster could be joined at address {address!r}: {error}\n"
-        f"This is Ray {ray.__version__}; the cluster must run the same version of Ray and Python. "
-        "Leave --address out to use this machine alone."
-    )

@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from orchestrator.checks import CURVE_METRICS, setting_paths
+from orchestrator.checks import CURVE_METRICS
 from orchestrator.config import SpaceConfig
 from orchestrator.designs import DESIGNS
+from orchestrator.setting_paths import setting_paths
 from trainables.attributes import ATTRIBUTES
 from trainables.config import CellConfig
 from trainables.domains import shipped_domains

@@ -19,10 +19,8 @@ Loc = tuple[str | int, ...]
 class _CoreLoader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2's core schema; it has no merge key `<<` either."""
 
-    # Not a ClassVar: the base class declares it without, and both must agree.
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
-
+_CoreLoader.yaml_implicit_resolvers = {}  # not SafeLoader's, which are those of YAML 1.1
 _RESOLVERS = [
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),

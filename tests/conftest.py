@@ -16,6 +16,8 @@ from trainables.backbones.unet import FrozenDiffusion
 from trainables.diffusion import alpha_bars
 from trainables.domains import DomainError, DomainSummary
 
+RandomUNet = Callable[[int], UNet2DModel]
+
 SPACE_TEXT = """\
 question: Which encoder edits best?
 baseline:
@@ -69,16 +71,25 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summarise: Summarise) 
 
 
 @pytest.fixture(scope="session")
-def tiny_diffusion() -> FrozenDiffusion:
+def random_unet() -> RandomUNet:
+    """Build a U-Net of 8-pixel images with random weights, always the same for the same width of its bottleneck."""
+
+    def build(bottleneck_width: int) -> UNet2DModel:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return UNet2DModel(
+                sample_size=8,
+                block_out_channels=(8, bottleneck_width),
+                down_block_types=("DownBlock2D", "DownBlock2D"),
+                up_block_types=("UpBlock2D", "UpBlock2D"),
+                layers_per_block=1,
+                norm_num_groups=4,
+            )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_diffusion(random_unet: RandomUNet) -> FrozenDiffusion:
     """A diffusion model of 8-pixel images with random weights and a bottleneck of 32 x 4 x 4."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        unet = UNet2DModel(
-            sample_size=8,
-            block_out_channels=(8, 32),
-            down_block_types=("DownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "UpBlock2D"),
-            layers_per_block=1,
-            norm_num_groups=4,
-        )
-    return FrozenDiffusion(unet, alpha_bars())
+    return FrozenDiffusion(random_unet(32), alpha_bars())

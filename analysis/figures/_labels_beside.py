@@ -21,8 +21,7 @@ def label_points(figure: "Figure", panel: "Axes", x: pd.Series, y: pd.Series, la
     from matplotlib.transforms import Bbox
 
     figure.canvas.draw()  # Positions are known only after a layout.
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # The Agg canvas has one.
-    inside = panel.get_window_extent(renderer)
+    inside = panel.get_window_extent()
     dots = panel.transData.transform(list(zip(x.astype(float), y.astype(float), strict=True)))
     taken = [Bbox.from_extents(px - 5, py - 5, px + 5, py + 5) for px, py in dots]
     for (px, py), label in zip(zip(x, y, strict=True), labels, strict=True):
@@ -31,7 +30,7 @@ def label_points(figure: "Figure", panel: "Axes", x: pd.Series, y: pd.Series, la
             text = panel.annotate(
                 label, (px, py), (dx, dy), textcoords="offset points", ha=ha, va=va, fontsize=7.5
             )
-            box = text.get_window_extent(renderer)
+            box = text.get_window_extent()
             overlap = sum(_overlap(box, other) for other in taken) + 4 * (
                 box.width * box.height - _overlap(box, inside)
             )
@@ -44,7 +43,7 @@ def label_points(figure: "Figure", panel: "Axes", x: pd.Series, y: pd.Series, la
             if overlap == 0:
                 break
         assert best is not None
-        taken.append(best.get_window_extent(renderer))
+        taken.append(best.get_window_extent())
 
 
 def _overlap(first: "Bbox", second: "Bbox") -> float:

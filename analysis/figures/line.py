@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from analysis.figures._base import (
     Axes,
     AxisValue,
     FigureConfig,
     FigureKind,
+    Names,
     Problems,
-    as_tuple,
     unknown_axis,
     unknown_fixed,
     unknown_metrics,
@@ -45,7 +45,7 @@ class Config(FigureConfig):
     """An axis of numbers, `epoch`, `strength` or `num_sample_steps`."""
     by: str | None = None
     """An axis, `cell` or another of what `x` can be; one line when left out."""
-    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    metrics: Annotated[Names, Field(min_length=1)]
     scale: Literal["linear", "log"] = "linear"
     """Of the x axis."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)

@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from analysis.figures._base import (
     Axes,
     AxisValue,
     FigureConfig,
     FigureKind,
+    Names,
     Problems,
-    as_tuple,
     unknown_axis,
     unknown_fixed,
     unknown_metrics,
@@ -48,7 +48,7 @@ class Config(FigureConfig):
     """One panel per metric; lines go along the strength sweep, bars stand at the matched place."""
 
     kind: Literal["matched"]
-    metrics: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple), Field(min_length=1)] = None
+    metrics: Annotated[Names | None, Field(min_length=1)] = None
     """All distances that were measured (metrics where lower is better) when left out."""
     at: str = "s_dir"
     """What is made equal: a metric that grows with the edit, or `strength`."""

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from analysis.figures._base import (
     Axes,
     FigureConfig,
     FigureKind,
+    Names,
     Problems,
-    as_tuple,
     unknown_axis,
     unknown_metrics,
 )
@@ -32,9 +32,9 @@ class Config(FigureConfig):
     """Axes first, then metrics, the primary one last."""
 
     kind: Literal["parallel"]
-    axes: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)] = None
+    axes: Names | None = None
     """All axes of the space when left out."""
-    metrics: Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple), Field(min_length=1)] = None
+    metrics: Annotated[Names | None, Field(min_length=1)] = None
     """The last one is what lines are coloured by; the primary metric alone when left out."""
 
     def problems(self, axes: Axes) -> Problems:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from scipy import stats
 
 from analysis.figures._base import (
@@ -14,8 +14,8 @@ from analysis.figures._base import (
     AxisValue,
     FigureConfig,
     FigureKind,
+    Names,
     Problems,
-    as_tuple,
     unknown_axis,
     unknown_fixed,
     unknown_metrics,
@@ -38,7 +38,7 @@ class Config(FigureConfig):
     """Groups down, one mark per value of `by`, one panel per metric."""
 
     kind: Literal["subgroups"]
-    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    metrics: Annotated[Names, Field(min_length=1)]
     label: str | None = None
     """A label of the images (`skin`, `gender`, `glasses`), or the column of `file` that names the group."""
     file: str | None = None

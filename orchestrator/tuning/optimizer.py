@@ -91,7 +91,6 @@ class Optimizer:
                 pruner=_pruner(search),
                 load_if_exists=True,
             )
-        self._grid = grid_points(axes, baseline) if search.sampler == "grid" else iter(())
         self._abandon_others(storage)
 
     # Asking
@@ -110,8 +109,10 @@ class Optimizer:
         """The next point; None when a grid is through."""
         trials = self._trials()
         if self._search.sampler == "grid" and not any(t.state == TrialState.WAITING for t in trials):
-            tried = [trial.params for trial in trials]
-            fresh = next((point for point in self._grid if point not in tried), None)
+            # From the start each time: Ray pickles whoever asks, and an iterator half-way cannot be.
+            tried = {frozenset(trial.params.items()) for trial in trials}
+            grid = grid_points(self._axes, self._baseline)
+            fresh = next((point for point in grid if frozenset(point.items()) not in tried), None)
             if fresh is None:
                 return None
             self._study.enqueue_trial(fresh)

@@ -22,6 +22,8 @@ from trainables.training import Objective, train_batches
 from trainables.trajectories import load_cached, preparation_tasks, run_preparation
 from trainables.trial import Trial
 
+NewTrial = Callable[[CellConfig], Trial]
+
 TRAINING = {"num_images": 4, "batch_size": 4, "epochs": 1, "num_train_steps": 5, "t_edit": 500}
 EVALUATION = {"num_images": 2, "strengths": [1.0], "num_sample_steps": 5, "num_preview_images": 1}
 
@@ -39,25 +41,29 @@ def cell(attribute: str = "smiling", **training: Any) -> CellConfig:
 
 
 @pytest.fixture(scope="module")
-def new_trial(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Trial]:
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trajectory cache that the tests share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def new_trial(cache_dir: Path) -> NewTrial:
     """A trial of seed 0 of a cell, everything it needs prepared."""
-    cache_dir = tmp_path_factory.mktemp("cache")
 
     def make(config: CellConfig) -> Trial:
         for task in preparation_tasks(config, cache_dir):
             run_preparation(task, cache_dir)
         return Trial(config, 0, cache_dir=cache_dir)
 
-    make.cache_dir = cache_dir  # type: ignore[attr-defined]
     return make
 
 
-def test_every_image_is_compared_with_its_own_original(new_trial: Any) -> None:
+def test_every_image_is_compared_with_its_own_original(new_trial: NewTrial, cache_dir: Path) -> None:
     """Reference: with a batch above 1 the last image's embedding served for all of them."""
     config = cell(clip_loss="plain")
     domain = load_domain("avatars")
     new_trial(config)
-    images = load_cached(config, "train", new_trial.cache_dir)
+    images = load_cached(config, "train", cache_dir)
     timesteps = training_timesteps(config.training.num_train_steps, config.training.lowest_t)[:1]
     objective = Objective(AttributeTexts.of(domain, config.edit).direction, 0.3, config.training)
     editor = config.editor.build(domain.diffusion.shape, generator_for(0, "init"), (999,))
@@ -76,7 +82,7 @@ def test_every_image_is_compared_with_its_own_original(new_trial: Any) -> None:
     assert together == pytest.approx(sum(alone) / 4, abs=1e-5)
 
 
-def test_no_attribute_trains_towards_the_texts_of_an_earlier_one(new_trial: Any) -> None:
+def test_no_attribute_trains_towards_the_texts_of_an_earlier_one(new_trial: NewTrial) -> None:
     """Reference: the text direction was computed once and kept when the loss went on to another attribute."""
 
     def towards(attribute: str) -> Tensor:
@@ -97,7 +103,7 @@ def test_no_attribute_trains_towards_the_texts_of_an_earlier_one(new_trial: Any)
     assert abs(losses[1] - losses[0]) > 1e-3
 
 
-def test_a_curve_of_the_directional_loss_holds_the_directional_loss(new_trial: Any) -> None:
+def test_a_curve_of_the_directional_loss_holds_the_directional_loss(new_trial: NewTrial) -> None:
     """Reference: curves captioned "directional CLIP loss" showed CLIP and L1 terms, weighted, summed over timesteps."""
     weighted = {"lambda_clip": 5.0, "lambda_recon": 4.0, "optimizer": {"learning_rate": 1e-9}}
     plain, heavy = (
@@ -182,7 +188,9 @@ def test_a_study_of_the_same_name_trains_what_its_settings_ask_for(tmp_path: Pat
     assert sorted(record["signature"] for record in records) == sorted([first[1], changed[1]])
 
 
-def test_metrics_are_taken_with_the_prompts_of_the_trial_s_own_attribute(new_trial: Any) -> None:
+def test_metrics_are_taken_with_the_prompts_of_the_trial_s_own_attribute(
+    new_trial: NewTrial, cache_dir: Path
+) -> None:
     """Reference: editors trained on one attribute were measured along the texts of another."""
     domain = load_domain("avatars")
     weights = None
@@ -199,7 +207,7 @@ def test_metrics_are_taken_with_the_prompts_of_the_trial_s_own_attribute(new_tri
         result = trial.finish()
         found[name] = [row["s_dir"] for row in result.evaluations if row["image_id"]]
 
-        images = load_cached(config, "test", new_trial.cache_dir).batch([0, 1])
+        images = load_cached(config, "test", cache_dir).batch([0, 1])
         edits = trial._evaluation.edit(trial.editor, [0, 1], 1.0)
         with torch.no_grad():
             moved = domain.clip.image(edits) - images.embedding

@@ -1,5 +1,6 @@
 """Tasks, spaces and observers for the tests of launches."""
 
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -8,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from orchestrator.backend import Record, TrialTask, WorkerSettings
 from orchestrator.config import ExecutionConfig
+from trainables.backbones.shapes import BottleneckShape
+from trainables.config import CellConfig
+from trainables.editor_file import save_editor
 
 HERE = Path(__file__).parent
 CONFIG: dict[str, Any] = {"domain": "avatars", "attribute": "smiling", "editor": {"kind": "pixel_channel"}}
@@ -164,8 +169,7 @@ def ray_cluster(ray_nodes: Any) -> str:
 @pytest.fixture(scope="session")
 def ray_nodes() -> Iterator[Any]:
     """The shared cluster itself: one node of two CPUs, to which a test may add others."""
-    import orchestrator.ray_backend  # noqa: F401  # sets what Ray reads when it is imported
-
+    importlib.import_module("orchestrator.ray_backend")  # sets what Ray reads when it is imported
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's own spelling
     from ray.cluster_utils import Cluster
 
@@ -183,3 +187,21 @@ def editor_weights(study_folder: Path, signature: str) -> list[int]:
 @pytest.fixture
 def weights() -> Callable[[Path, str], list[int]]:
     return editor_weights
+
+
+WriteEditor = Callable[..., None]
+
+
+@pytest.fixture
+def write_editor() -> WriteEditor:
+    """Write an editor of the tiny domain, of its own weights for every number."""
+
+    def write(path: Path, number: int, channels: int = 64) -> None:
+        config = CellConfig.model_validate(
+            {"domain": "tiny", "attribute": "goblin", "editor": {"kind": "conv"}}
+        )
+        shape = BottleneckShape(channels, 4, 4, 256)
+        editor = config.editor.build(shape, torch.Generator().manual_seed(number), (999, 500))
+        save_editor(path, editor, config, shape, (999, 500), {})
+
+    return write

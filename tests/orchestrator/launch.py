@@ -7,6 +7,7 @@ which has nothing to say of fake numbers.
 import functools
 import sys
 from pathlib import Path
+from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 
@@ -17,14 +18,13 @@ def main() -> int:
     sys.path.insert(0, str(HERE))
     from orchestrator import cli, commands
 
-    # The real command with another trial class: a name is rebound, which mypy takes for a type's.
-    commands.RunOptions = functools.partial(  # type: ignore[misc, assignment]
+    options = functools.partial(
         commands.RunOptions,
         trial_class=f"fake_trials:{trial_class}",
         extra_modules=(HERE / "fake_trials.py",),
     )
-    commands._report = lambda folder, out, console: None
-    return cli.main(arguments)
+    with mock.patch.multiple(commands, RunOptions=options, _report=lambda folder, out, console: None):
+        return cli.main(arguments)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,14 @@ def test_a_mistake_is_told_in_the_file_that_makes_it(write: Write) -> None:
             "extends: mine.yaml",
             "sub/mine.yaml:1  extends: comes back to itself: sub/mine.yaml -> sub/mine.yaml",
         ),
+        (
+            "extends: ./mine.yaml",
+            "sub/mine.yaml:1  extends: comes back to itself: sub/mine.yaml -> sub/mine.yaml",
+        ),
+        (
+            "extends: ../sub/mine.yaml",
+            "sub/mine.yaml:1  extends: comes back to itself: sub/mine.yaml -> sub/../sub/mine.yaml",
+        ),
         ("extends: ../list.yaml", "sub/../list.yaml:1  expected a mapping; found a list"),
     ],
 )

@@ -325,9 +325,13 @@ def test_no_trial_starts_after_the_timeout(launch: Launch, monkeypatch: pytest.M
 def test_parallel_workers_share_one_search_and_stop_what_does_not_promise(
     ray_cluster: str, tmp_path: Path, display: Any, summarise: Summarise
 ) -> None:
+    # From the fourth on, every rate of the grid is further off than any before: its epochs are below their median.
+    rates = "[0.001, 0.01, 0.02, 0.2, 0.3, 0.4, 0.5, 0.6]"
+    pruned = "trials: 8, sampler: grid, pruner: median, pruning: {startup_trials: 2}"
+    text = SPACE.replace("{low: 1.0e-4, high: 1.0e-1, log: true}", rates).replace("epochs: 2", "epochs: 3")
+    text = "".join(line for line in text.splitlines(True) if not line.startswith(("  encoder:", "  heads:")))
     file = tmp_path / "tune_goblin.yaml"
-    pruned = "trials: 8, pruner: median, pruning: {startup_trials: 2}"
-    file.write_text(SPACE.replace("epochs: 2", "epochs: 3").replace("trials: 8", pruned))
+    file.write_text(text.replace("trials: 8, startup_trials: 3", pruned))
     study = open_study(load_space(file, summarise=summarise), tmp_path / "results", summarise=summarise)
     options = RunOptions(
         address=ray_cluster, trial_class="fake_trials:TunedTrial", extra_modules=(HERE / "fake_trials.py",)
@@ -338,7 +342,7 @@ def test_parallel_workers_share_one_search_and_stop_what_does_not_promise(
     states = states_of(study)
     assert len(records_of(study)) == launched.outcome.num_run == 8
     assert states.count("COMPLETE") + states.count("PRUNED") == len(states)
-    assert states.count("PRUNED") == sum(record["status"] == "pruned" for record in records_of(study))
+    assert states.count("PRUNED") == sum(record["status"] == "pruned" for record in records_of(study)) > 0
 
 
 def test_an_axis_is_proposed_only_where_it_acts(tmp_path: Path, load: Callable[[str], Space]) -> None:

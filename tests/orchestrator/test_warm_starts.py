@@ -1,45 +1,25 @@
-"""Warm starts: who starts from whom, what identifies a child, and what a chain does when it runs."""
+"""Warm starts: who starts from whom, and what identifies a child."""
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from rich.console import Console
 
 from orchestrator import planning
 from orchestrator.config import ConfigError, Space
-from orchestrator.editor_files import editor_path
-from orchestrator.launch import Study, open_study
-from orchestrator.ledger import Ledger, read_study
+from orchestrator.launch import open_study
+from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, build_plan
 from orchestrator.resolving import Summarise
-from orchestrator.runner import Outcome, RunOptions, run_missing
-from trainables.backbones.shapes import BottleneckShape
-from trainables.config import CellConfig
-from trainables.editor_file import save_editor
 
 Load = Callable[..., Space]
 PlanOf = Callable[[str], Plan]
+WriteEditor = Callable[..., None]
 
-SPACE = """\
-question: Does a head start help?
-baseline:
-  domain: tiny
-  attribute: zombie
-  editor: {kind: conv}
-  training: {epochs: 2}
-axes:
-  start:
-    values:
-      scratch: {}
-      warm: {init: {from: {attribute: goblin}}}
-seeds: 2
-primary: {metric: s_dir, margin: 0.05}
-"""
+SPACE = (Path(__file__).parent / "warm_start.yaml").read_text(encoding="utf-8")
 WARM = "warm: {init: {from: {attribute: goblin}}}"
 
 
@@ -221,7 +201,9 @@ def test_a_warm_baseline_has_a_parent_and_a_control_outside_the_axes(plan_of: Pl
     ]
 
 
-def test_an_editor_file_counts_by_its_content(load: Load, summarise: Summarise, tmp_path: Path) -> None:
+def test_an_editor_file_counts_by_its_content(
+    load: Load, summarise: Summarise, tmp_path: Path, write_editor: WriteEditor
+) -> None:
     for name, number in (("a", 1), ("b", 1), ("c", 2)):
         write_editor(tmp_path / f"{name}.safetensors", number)
 
@@ -233,13 +215,6 @@ def test_an_editor_file_counts_by_its_content(load: Load, summarise: Summarise, 
     assert child("a").signature == child("b").signature != child("c").signature
     assert child("a").parent is None
     assert child("a").start_from == str(tmp_path / "a.safetensors")
-
-
-def write_editor(path: Path, number: int, channels: int = 64) -> None:
-    config = CellConfig.model_validate({"domain": "tiny", "attribute": "goblin", "editor": {"kind": "conv"}})
-    shape = BottleneckShape(channels, 4, 4, 256)
-    editor = config.editor.build(shape, torch.Generator().manual_seed(number), (999, 500))
-    save_editor(path, editor, config, shape, (999, 500), {})
 
 
 @pytest.mark.parametrize(
@@ -289,7 +264,7 @@ def test_a_start_that_cannot_be_is_a_planning_error_with_its_line(
     assert message in problem
 
 
-def test_weights_of_another_editor_are_refused(load: Load, tmp_path: Path) -> None:
+def test_weights_of_another_editor_are_refused(load: Load, tmp_path: Path, write_editor: WriteEditor) -> None:
     write_editor(tmp_path / "conv.safetensors", 1)
     other = SPACE.replace("{kind: conv}", "{kind: pixel_channel, num_heads: 1}")
     write_editor(tmp_path / "wide.safetensors", 1, channels=128)
@@ -320,110 +295,3 @@ def test_plan_prints_the_chains_and_their_controls(load: Load, summarise: Summar
     )
     [warm] = [cell for cell in planning.as_json(view)["cells"] if cell["cell"] == "start=warm"]
     assert (warm["starts_from"]["cell"], warm["starts_from"]["epoch"]) == ("attribute=sad", 1)
-
-
-# Running
-
-
-Launch = Callable[..., tuple[Study, Outcome]]
-
-
-@pytest.fixture
-def launch(load: Load, summarise: Summarise, tmp_path: Path, display: Any) -> Launch:
-    """Run what a space misses in this process, with trials that take no time."""
-
-    def run(text: str, trial: str = "FakeTrial") -> tuple[Study, Outcome]:
-        study = open_study(load(text), tmp_path / "results", summarise=summarise)
-        options = RunOptions(inline=True, trial_class=f"fake_trials:{trial}")
-        return study, run_missing(study, options, display)
-
-    return run
-
-
-def states(study: Study) -> dict[tuple[str, int], str]:
-    records = Ledger(study.ledger_folder).records()
-    return {(record["cell"], record["seed"]): record["status"] for record in records}
-
-
-def weights_of(study: Study, cell: str, seed: int) -> list[int]:
-    [signature] = [t.signature for t in study.plan.trials if (t.cell, t.seed) == (cell, seed)]
-    weights: list[int] = json.loads(editor_path(study.folder, signature).read_text())
-    return weights
-
-
-def test_a_child_starts_from_its_parents_weights_of_the_same_seed(launch: Launch) -> None:
-    study, outcome = launch(SPACE)
-
-    assert outcome.num_run == len(study.plan.trials) == 8
-    assert weights_of(study, "attribute=goblin", 1) == [1000, 1001]
-    assert weights_of(study, "start=warm", 1) == [1000, 1001, 1000, 1001]
-    assert {r["parent"] for r in Ledger(study.ledger_folder).records() if r["cell"] == "start=warm"} == {
-        trial.signature for trial in study.plan.trials if trial.cell == "attribute=goblin"
-    }
-
-
-def test_a_child_starts_from_the_epoch_it_names(launch: Launch) -> None:
-    study, _ = launch(with_warm("{from: {attribute: {zombie: sad, sad: smiling}}, epoch: 1}"))
-
-    assert weights_of(study, "start=warm", 0) == [0, 0, 0, 1]  # an epoch of each ancestor, then its own two
-
-
-def test_a_parent_that_is_done_trains_again_when_its_editor_is_missed(launch: Launch) -> None:
-    without = SPACE.replace(WARM, "goblin: {attribute: goblin}")
-    launch(without)
-    study, outcome = launch(with_warm("{from: {attribute: goblin}, epoch: 1, control: false}"))
-
-    assert outcome.num_run == 4  # two children, and their parents for the editor of epoch 1
-    assert weights_of(study, "start=warm", 0) == [0, 0, 1]
-    records = Ledger(study.ledger_folder).records()
-    assert [r["attempt"] for r in records if r["cell"] == "attribute=goblin"] == [2, 2]
-
-
-def test_a_child_added_later_finds_its_parent_in_the_ledger(launch: Launch) -> None:
-    launch(SPACE.replace(WARM, "goblin: {attribute: goblin}"))
-
-    study, outcome = launch(with_warm("{from: {attribute: goblin}, control: false}"))
-
-    assert outcome.num_run == 2
-    assert weights_of(study, "start=warm", 0) == [0, 1, 0, 1]
-
-
-def test_a_failed_parent_skips_its_children_and_both_run_next_time(launch: Launch) -> None:
-    study, outcome = launch(SPACE, "FailingTrial")
-
-    assert outcome.exit_code == 1
-    assert states(study)[("attribute=goblin", 1)] == "failed"
-    assert states(study)[("start=warm", 1)] == "skipped"
-    [skipped] = [record for record in outcome.failed if record["status"] == "skipped"]
-    assert skipped["reason"] == "its parent attribute=goblin failed: the loss is NaN in epoch 1"
-
-    study, outcome = launch(SPACE)
-
-    assert outcome.exit_code == 0
-    assert set(states(study).values()) == {"done"}
-    assert weights_of(study, "start=warm", 1) == [1000, 1001, 1000, 1001]
-
-
-def test_an_editor_file_is_copied_to_where_every_node_sees_it(launch: Launch, tmp_path: Path) -> None:
-    write_editor(tmp_path / "a.safetensors", 1)
-
-    study, outcome = launch(with_warm("{from: {editor: a.safetensors}}"), "ReadingTrial")
-
-    assert outcome.exit_code == 0
-    [copy] = (study.folder / "editors").glob("from-*.safetensors")
-    assert copy.read_bytes() == (tmp_path / "a.safetensors").read_bytes()
-    assert weights_of(study, "start=warm", 0) == [len(copy.read_bytes()), 0, 1]
-
-
-def test_readers_of_the_study_see_roles_and_the_controls_axis_value(launch: Launch) -> None:
-    study, _ = launch(SPACE)
-
-    read = read_study(study.folder)
-
-    assert read.axes == {"start": ("scratch", "warm", "scratch_matched_to_warm")}
-    assert {cell.cell: cell.role for cell in read.cells} == {
-        "baseline": "design",
-        "start=warm": "design",
-        "start=scratch_matched_to_warm": "design",
-        "attribute=goblin": "parent",
-    }

@@ -1,6 +1,7 @@
 """The diffusion maths against recorded outputs of the published code, diffusers, and its own theorems."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +38,8 @@ class Recording(FrozenDiffusion):
 
 
 @pytest.fixture
-def model() -> Recording:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        unet = UNet2DModel(
-            sample_size=8,
-            block_out_channels=(8, 16),
-            down_block_types=("DownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "UpBlock2D"),
-            layers_per_block=1,
-            norm_num_groups=4,
-        )
-        return Recording(unet)
+def model(random_unet: Callable[[int], UNet2DModel]) -> Recording:
+    return Recording(random_unet(16))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Several editors at once, strengths and step counts: what they add up to."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -27,18 +28,8 @@ PULL = Part(pulling, NUM_STEPS, t_edit=700)
 
 
 @pytest.fixture(scope="module")
-def model() -> FrozenDiffusion:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        unet = UNet2DModel(
-            sample_size=8,
-            block_out_channels=(8, 16),
-            down_block_types=("DownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "UpBlock2D"),
-            layers_per_block=1,
-            norm_num_groups=4,
-        )
-    return FrozenDiffusion(unet, alpha_bars())
+def model(random_unet: Callable[[int], UNet2DModel]) -> FrozenDiffusion:
+    return FrozenDiffusion(random_unet(16), alpha_bars())
 
 
 @pytest.fixture(scope="module")

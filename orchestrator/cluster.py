@@ -1,0 +1,64 @@
+"""Whether a cluster can be joined and what fits on it: what can be said of one without Ray."""
+
+import math
+import socket
+from collections.abc import Mapping, Sequence
+
+from orchestrator.backend import BackendError
+from orchestrator.config import ExecutionConfig
+
+CONNECT_SECONDS = 10.0
+
+Node = Mapping[str, float]
+"""What a machine offers, such as {"CPU": 2.0}."""
+
+
+def check_address(address: str, ray_version: str) -> None:
+    """Refuse an address where nothing listens: Ray itself goes on trying for longer than eight minutes."""
+    if address.startswith("ray://"):
+        raise BackendError(
+            f"{address} is a Ray Client address; run this on a machine of the cluster with --address auto, "
+            "or give the address of the head node itself, such as 10.0.0.1:6379"
+        )
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise BackendError(why_not_connected(address, error, ray_version)) from error
+
+
+def why_not_connected(address: str, error: Exception, ray_version: str) -> str:
+    """What to tell somebody whose cluster could not be joined."""
+    if address == "local":
+        return f"Ray could not be started on this machine: {error}"
+    return (
+        f"no Ray cluster could be joined at address {address!r}: {error}\n"
+        f"This is Ray {ray_version}; the cluster must run the same version of Ray and Python. "
+        "Leave --address out to use this machine alone."
+    )
+
+
+def check_fits(execution: ExecutionConfig, nodes: Sequence[Node]) -> None:
+    """Refuse what would wait for ever. A trial lives on one node, so the largest node decides."""
+    wanted = {"CPU": float(execution.cpus_per_trial), "GPU": execution.gpus_per_trial}
+    if any(all(node.get(kind, 0) >= amount for kind, amount in wanted.items()) for node in nodes):
+        return
+    largest = {kind: max((node.get(kind, 0) for node in nodes), default=0) for kind in wanted}
+    raise BackendError(
+        f"a trial asks for {wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs (execution.cpus_per_trial, "
+        f"execution.gpus_per_trial), but no machine here has that: at most {largest['CPU']:g} CPUs and "
+        f"{largest['GPU']:g} GPUs. No trial was started."
+    )
+
+
+def num_slots(execution: ExecutionConfig, nodes: Sequence[Node], num_trials: int) -> int:
+    """How many trials the cluster holds at a time."""
+    slots = 0
+    for node in nodes:
+        fitting = node.get("CPU", 0) / execution.cpus_per_trial
+        if execution.gpus_per_trial > 0:
+            fitting = min(fitting, node.get("GPU", 0) / execution.gpus_per_trial)
+        slots += math.floor(fitting)
+    return max(1, min(slots, num_trials))
