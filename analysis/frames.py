@@ -32,7 +32,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         *("epoch", "batch", "optimizer_step", "image_steps", "loss_total", "loss_direction", "loss_recon"),
         *("learning_rate",),
     ),
-    "evaluations": ("epoch", "image_id", "strength", "num_sample_steps"),
+    "evaluations": ("epoch", "image_id", "subgroup", "strength", "num_sample_steps"),
     "samples": ("kind", "image_id", "epoch", "strength", "num_sample_steps", "image"),
 }
 """Columns every frame has, even when the ledger is empty."""

@@ -29,13 +29,16 @@ def draw_interval(
     noisy: NDArray[np.float64],
     t_edits: Mapping[str, tuple[float, int]],
     t_boost: tuple[float, int] | None,
+    distance: str,
 ) -> "Figure":
     """Two panels, P_t and x_t against their image; curves are (images, timesteps), mean and one standard deviation.
 
-    `t_edits` is attribute -> (threshold, t); `t_boost` (threshold, t), or None where the curve never gets there.
+    `t_edits` is attribute -> (threshold, t); `t_boost` (threshold, t), or None where the curve never gets there;
+    `distance` what all of it is measured by, written above.
     """
     with style.styled():
-        figure = style.new_figure(style.TEXT_WIDTH, 2.2 + LINE * math.ceil(len(t_edits) / COLUMNS))
+        figure = style.new_figure(style.TEXT_WIDTH, 2.4 + LINE * math.ceil(len(t_edits) / COLUMNS))
+        figure.suptitle(f"Distance by {distance}", fontsize="medium")
         left, right = figure.subplots(1, 2)
         _draw_curve(left, timesteps, predicted, "distance of $P_t$ to its image")
         ranked = sorted(t_edits, key=lambda name: t_edits[name])

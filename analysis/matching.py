@@ -8,8 +8,6 @@ places; between them they are interpolated.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq
 
 from analysis.stats import FloatArray
 
@@ -57,6 +55,9 @@ def reach(strengths: FloatArray, size: FloatArray) -> tuple[float, float]:
 
 def _smooth_gap(s: FloatArray, x: FloatArray, y: FloatArray, k: int, target: float, linear: float) -> float:
     """|linear - smooth| at the target, between strengths k and k + 1."""
+    from scipy.interpolate import PchipInterpolator  # Both take long, and a plan imports this module.
+    from scipy.optimize import brentq
+
     if len(s) < 3:
         return np.nan
     size, metric = PchipInterpolator(s, x), PchipInterpolator(s, y)

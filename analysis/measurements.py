@@ -74,10 +74,28 @@ def image_rows(
     Where it names none: the last epoch, and each trial's primary strength and step count.
     """
     rows = frames.evaluations
+    return _at_places(frames, rows[rows["image_id"].notna()], column, fixed)
+
+
+def subgroup_rows(
+    frames: StudyFrames, metric: str, label: str, fixed: Mapping[str, AxisValue] | None = None
+) -> pd.DataFrame:
+    """Rows of a metric of sets within the groups of a label, named in `group`; at places as in `image_rows`."""
+    rows = frames.evaluations
+    named = rows["subgroup"].astype("object").where(rows["subgroup"].notna(), "").astype(str)
+    is_own = rows["image_id"].isna() & named.str.startswith(f"{label}=")
+    own = rows[is_own].assign(group=named[is_own].str.removeprefix(f"{label}="))
+    return _at_places(frames, own, metric, fixed)
+
+
+def _at_places(
+    frames: StudyFrames, rows: pd.DataFrame, column: str, fixed: Mapping[str, AxisValue] | None
+) -> pd.DataFrame:
+    """The rows that have `column`, of finished trials, at the places that `fixed` names or at each trial's own."""
     if column not in rows:
         return rows.head(0).assign(**{column: np.nan})
     trials = finished_trials(frames).set_index("signature")
-    rows = rows[rows["image_id"].notna() & rows[column].notna() & rows["signature"].isin(trials.index)]
+    rows = rows[rows[column].notna() & rows["signature"].isin(trials.index)]
     chosen = pd.Series(True, index=rows.index)
     defaults = {
         "epoch": rows.groupby("signature")["epoch"].transform("max"),
@@ -121,7 +139,8 @@ def weighted_means(rows: pd.DataFrame, metric: str, by: Sequence[str]) -> pd.Dat
 def _evaluated(evaluations: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Means over images, and the rows of whole sets beside them."""
     of_images = evaluations[evaluations["image_id"].notna()]
-    of_sets = evaluations[evaluations["image_id"].isna() & evaluations[metric].notna()]
+    is_of_all = evaluations["image_id"].isna() & evaluations["subgroup"].isna()
+    of_sets = evaluations[is_of_all & evaluations[metric].notna()]
     table = weighted_means(of_images, metric, [*_IDENTITY, *POINTS])
     if of_sets.empty:
         return table

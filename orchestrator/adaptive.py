@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.launch import Study, with_seeds
-from orchestrator.runner import Outcome, RunOptions
+from orchestrator.observing import Outcome
+from orchestrator.runner import RunOptions
 
 Judge = Callable[[Path], Mapping[str, int]]
 """From a study's folder to how many seeds each of its cells should have now."""

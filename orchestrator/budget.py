@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from orchestrator.config import ConfigError, Problem
 from orchestrator.planning import PlanView
-from orchestrator.pricing import Price, Quote, duration, price_lines
+from orchestrator.pricing import Price, about, price_lines
+from orchestrator.quoting import Quote
 
 OPTION = "--max-cost"
 
@@ -12,19 +13,18 @@ OPTION = "--max-cost"
 def check_cost(view: PlanView, text: str, seconds: float) -> None:
     """Raise ConfigError when the plan costs more than `seconds`, which the user wrote as `text`.
 
-    What counts is the time until the end by the median of what was measured, as the price says it first; where seeds
-    are added while they are needed, at most. A plan whose price nobody knows is refused as well.
+    What counts is the upper end of the time it takes, for a limit is a promise: by the median, every second plan that
+    passes would break it. Where seeds are added while they are needed, it is that at most. A plan whose price nobody
+    knows is refused as well.
     """
     price = view.dearest
     if price is None:
         return
-    if price.seconds is None:
-        raise _refused(text, f"{price_lines(price)[0].removeprefix('price: ')}; a limit cannot be kept")
-    if price.seconds > seconds:
+    if price.seconds_high is None:
+        raise refused(text, f"{price_lines(price)[0].removeprefix('price: ')}; a limit cannot be kept")
+    if price.seconds_high > seconds:
         most = "" if view.most is None else "up to "
-        low, high = duration(price.seconds_low or 0.0), duration(price.seconds_high or 0.0)
-        cost = f"the plan costs {most}about {duration(price.seconds)} ({low} to {high})"
-        raise _refused(text, f"{cost}; {_what_fits(view, seconds)}")
+        raise refused(text, f"the plan costs {most}{about(price)}; {_what_fits(view, seconds)}")
 
 
 def _what_fits(view: PlanView, seconds: float) -> str:
@@ -37,13 +37,14 @@ def _what_fits(view: PlanView, seconds: float) -> str:
         kept = set(seeds[:count])
         part = replace(plan, trials=tuple(trial for trial in plan.trials if trial.seed in kept))
         price = quote.of(part, done)
-        if price is None or (price.seconds is not None and price.seconds <= seconds):
+        if price is None or (price.seconds_high is not None and price.seconds_high <= seconds):
             option = str(count) if kept == set(range(count)) else ",".join(map(str, seeds[:count]))
-            takes = "nothing" if price is None else f"about {duration(price.seconds or 0.0)}"
+            takes = "nothing" if price is None else about(price)
             return f"--seeds {option} would fit ({takes})"
-    shown = "" if price is None or price.seconds is None else f", which takes about {duration(price.seconds)}"
+    shown = "" if price is None or price.seconds is None else f", which takes {about(price)}"
     return f"not even one seed of every cell fits{shown}"
 
 
-def _refused(text: str, message: str) -> ConfigError:
+def refused(text: str, message: str) -> ConfigError:
+    """The error of a limit, written as `text`, that is not kept."""
     return ConfigError([Problem("", 0, f"{OPTION} {text}", message)])

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.axes import axis_text
 from orchestrator.condition_checks import check_conditions, check_selection
-from orchestrator.config import AxisValues, Space, SpaceConfig
-from orchestrator.metric_checks import NamedMetric, check_asked, check_named
+from orchestrator.config import AxisValues, Space
+from orchestrator.metric_checks import NamedMetric, check_asked, check_grouped, check_named
 from orchestrator.plan import warm_start_problems
 from orchestrator.points import baseline_setting, baseline_values, select
 from orchestrator.resolving import BASELINE_PLACE, Layer, Resolved, Summarise, owners, resolve
@@ -74,7 +74,7 @@ def check_cells(space: Space, summarise: Summarise) -> Iterator[Finding]:
     cells = [resolve(space, values, domains) for values in chosen]
     for cell in cells:
         yield from _check_blocks(cell)
-        yield from _check_cell(cell, domains, _named_metrics(space.config))
+        yield from _check_cell(cell, domains, space)
     yield from _check_unused(cells)
 
 
@@ -110,14 +110,17 @@ def _check_blocks(cell: Resolved) -> Iterator[Finding]:
                 yield (*layer.origin, *_parts(block)), expected("a mapping", value)
 
 
-def _named_metrics(config: SpaceConfig) -> list[NamedMetric]:
+def _named_metrics(space: Space) -> list[NamedMetric]:
     """The metrics that verdicts and claims are about."""
-    claimed = [(("claims", index, "metric"), claim.metric) for index, claim in enumerate(config.claims)]
-    named: list[tuple[Loc, str | None]] = [(("primary", "metric"), config.primary.metric), *claimed]
+    claims = enumerate(space.config.claims)
+    named: list[tuple[Loc, str | None]] = [
+        ((*space.primary_place, "metric"), space.config.primary.metric),
+        *((("claims", index, "metric"), claim.metric) for index, claim in claims),
+    ]
     return [(place, metric) for place, metric in named if metric is not None]
 
 
-def _check_cell(cell: Resolved, domains: _Domains, named: Sequence[NamedMetric]) -> Iterator[Finding]:
+def _check_cell(cell: Resolved, domains: _Domains, space: Space) -> Iterator[Finding]:
     wrong, config, lost = wrong_settings(cell.settings)
     yield from ((_written_at(cell, place), message) for place, message in wrong)
     yield from _check_names(cell, domains)
@@ -127,7 +130,8 @@ def _check_cell(cell: Resolved, domains: _Domains, named: Sequence[NamedMetric])
     if config.texts is not None or config.attribute in ATTRIBUTES:
         asked = check_asked(config, domains(domain))
         yield from ((_written_at(cell, place), message) for place, message in asked)
-        yield from check_named(config, domains(domain), named)
+        yield from check_named(config, domains(domain), _named_metrics(space))
+        yield from check_grouped(config, space.config.figures)
     by_place: dict[Loc | Outside, list[str]] = {}
     for message in config.editor.check(domains(domain).shape):
         if not _speaks_of(message, lost):

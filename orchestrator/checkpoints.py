@@ -7,16 +7,18 @@ old one removed. So there is a complete checkpoint at every moment after the fir
 holds the SHA-256 of every file: one flipped bit and the checkpoint is set aside, not resumed from.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+FOLDER = "checkpoints"
 MANIFEST = "manifest.json"
 
 
@@ -37,8 +39,8 @@ class CheckpointStore:
     """The checkpoints of one trial."""
 
     def __init__(self, study_folder: Path, signature: str) -> None:
-        self.folder = study_folder / "checkpoints" / signature
-        self._damaged = study_folder / "checkpoints" / "damaged"
+        self.folder = study_folder / FOLDER / signature
+        self._damaged = study_folder / FOLDER / "damaged"
 
     def save(self, epoch: int, write: Callable[[Path], None], extra: dict[str, Any]) -> None:
         """Let `write` fill a folder and make it the trial's newest checkpoint. `extra` must be JSON-able."""
@@ -69,6 +71,8 @@ class CheckpointStore:
             manifest = json.loads((folders[0] / MANIFEST).read_text())
             found = {name: _sha256(folders[0] / name) for name in manifest["files"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
+            if not folders[0].exists():  # Dropped while it was read, to keep the study's quota.
+                return None
             raise self.set_aside(folders[0], str(error)) from error
         if found != manifest["files"]:
             changed = [name for name in found if found[name] != manifest["files"][name]]
@@ -79,8 +83,18 @@ class CheckpointStore:
         """Move a checkpoint out of the way; the exception to raise, naming its new place."""
         self._damaged.mkdir(parents=True, exist_ok=True)
         place = self._damaged / f"{self.folder.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
+        if not folder.exists():
+            return DamagedCheckpoint(f"the checkpoint {folder.name} was dropped while it was read ({why})")
         folder.rename(place)
         return DamagedCheckpoint(f"the checkpoint {folder.name} was damaged ({why}) and moved to {place}")
+
+    @staticmethod
+    def drop(folder: Path) -> None:
+        """Remove a checkpoint at one stroke, so that its trial finds it whole or not at all."""
+        dropped = folder.with_name(f".dropped-{uuid.uuid4().hex}")
+        with contextlib.suppress(OSError):  # The next epoch may just have taken its place.
+            folder.rename(dropped)
+        shutil.rmtree(dropped, ignore_errors=True)
 
     def remove(self) -> None:
         """Forget the trial's checkpoints: it is committed."""
@@ -90,6 +104,19 @@ class CheckpointStore:
         for path in self.folder.iterdir():
             if path != newest:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def drop_committed(study_folder: Path, committed: Container[str]) -> None:
+    """Remove what killed launches left: checkpoints of trials that are committed, and unfinished ones.
+
+    Only for the holder of the study's lock, while no trial runs.
+    """
+    for folder in study_folder.joinpath(FOLDER).glob("*"):
+        if folder.name in committed:
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        for unfinished in folder.glob(".*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def fsync(path: Path) -> None:

@@ -13,7 +13,7 @@ from orchestrator.condition_checks import check_conditions
 from orchestrator.config import AxisConfig, AxisValue, Setting, Space, SpaceConfig
 from orchestrator.resolving import Summarise
 from orchestrator.setting_paths import setting_paths
-from orchestrator.warm_starts import control_values
+from orchestrator.start_controls import control_values
 from orchestrator.wording import expected
 from orchestrator.yaml_tree import Loc
 from trainables.metrics import METRICS
@@ -31,7 +31,7 @@ ExtraCheck = Callable[[SpaceConfig], Iterable[tuple[Loc, str]]]
 
 def check_space(space: Space, summarise: Summarise, extra_checks: Sequence[ExtraCheck]) -> Iterator[Finding]:
     """Everything wrong with a well-formed space."""
-    yield from _check_primary(space.config)
+    yield from _check_primary(space)
     yield from _check_paths(space)
     yield from _check_overlaps(space)
     yield from _check_claims(space.config)
@@ -54,10 +54,11 @@ def _first_at_each_place(findings: Iterable[Finding]) -> Iterator[Finding]:
 # Names
 
 
-def _check_primary(config: SpaceConfig) -> Iterator[Finding]:
-    yield from _check_metric(config.primary.metric, ("primary", "metric"))
-    if config.primary.instead is not None:
-        yield from _check_metric(config.primary.instead.metric, ("primary", "instead", "metric"))
+def _check_primary(space: Space) -> Iterator[Finding]:
+    primary = space.config.primary
+    yield from _check_metric(primary.metric, (*space.primary_place, "metric"))
+    if primary.instead is not None:
+        yield from _check_metric(primary.instead.metric, (*space.primary_place, "instead", "metric"))
 
 
 def _check_metric(name: str, place: Loc) -> Iterator[Finding]:

@@ -12,8 +12,8 @@ Exit codes: 0 done, 1 some trials failed (named), 2 bad input, 130 and 143 inter
         reused_from null or the study that has done the same trial,
     excluded: [{cell, axis_values, because}],
     price: null where nothing is missing, or {num_trials, device, num_parallel, seconds, seconds_low, seconds_high,
-        device_hours, num_bytes, num_measured, num_pilots, preparation_seconds, unmeasured: [cells]}; costs are null
-        where a cell of a kind never measured here is among them,
+        device_hours, num_bytes, num_measured, num_pilots, preparation_seconds, preparation_low, preparation_high,
+        unmeasured: [cells]}; costs are null where a cell of a kind never measured here is among them,
     price_at_most: as price, if no contrast is ever decided (the same where the number of seeds is fixed)
 `status --json` prints one object, or with no SPACE a list of them:
     name, folder, counts: {done, pruned, failed, skipped, interrupted, running, waiting}, seconds_left,
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. A user's mistake is printed without a traceback; ours keep theirs."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(joined(arguments))
-    from orchestrator import commands  # Only now: planning imports torch, which takes seconds.
+    from orchestrator import commands  # Only now: --help needs none of it.
 
     return commands.run(options, shlex.join([PROGRAM, *arguments]))
 
@@ -122,6 +122,7 @@ def _add_tune(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seen", action="store_true", help="the diffusion model has seen such images")
     command.add_argument("--trials", type=_positive, metavar="N", help="trials in all, over every launch")
     command.add_argument("--timeout", metavar="T", help="start no trial after T: 90s, 30m or 2h")
+    _add_max_cost(command)
     command.add_argument("--sampler", metavar="S", help="tpe, cmaes, gp, random or grid")
     command.add_argument(
         "--objective", action="append", default=[], metavar="M",

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from orchestrator.axes import AxisConfig, AxisValue, AxisValues, Condition, as_tuple
 from orchestrator.designs import DESIGNS
+from orchestrator.execution import ExecutionConfig
 from orchestrator.mappings import merge, nested
 from trainables.settings import Settings
 
@@ -175,17 +176,6 @@ class ConstraintConfig(Settings):
     """Shown beside every excluded cell."""
 
 
-class ExecutionConfig(Settings):
-    """How trials are run, never what they compute: no signature covers this block."""
-
-    cpus_per_trial: int = Field(default=1, ge=1)
-    gpus_per_trial: float = Field(default=0, ge=0)
-    """Fractions share a device."""
-    threads_per_trial: int = Field(default=1, ge=1)
-    max_retries: int = Field(default=2, ge=0)
-    """How often a trial whose worker was lost starts again, from its last checkpoint."""
-
-
 class SpaceConfig(Settings):
     """One ablation question, as written in a YAML file."""
 
@@ -258,3 +248,5 @@ class Space:
     settings: tuple[Setting, ...] = ()
     extended: tuple[tuple[str, str], ...] = ()
     """(file, text) of the spaces that this one extends, the nearest first."""
+    primary_place: tuple[str | int, ...] = ("primary",)
+    """Where the file says what `config.primary` does."""

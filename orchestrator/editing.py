@@ -173,7 +173,7 @@ def _other_versions(paths: Sequence[Path], editors: Sequence[LoadedEditor], doma
 def _t_boost(domain: str, cache_dir: Path, say: Say) -> int:
     """t_boost of a domain by the published rule."""
     try:
-        t_boost = measured_curves(domain, cache_dir, say).t_boost()
+        t_boost = measured_curves(domain, cache_dir, say).t_boost(domain_summary(domain).interval.t_boost)
     except IntervalError as error:
         raise EditError(f"--boost auto: {error}") from error
     say(f"quality boost below t = {t_boost}")

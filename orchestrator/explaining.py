@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.durations import duration
 from orchestrator.ledger import Ledger, LedgerError, StudyCell, StudyPlan, read_study
-from orchestrator.pricing import duration
 from orchestrator.progress import RunningFile
 from orchestrator.worker import end_of_log, log_path
 

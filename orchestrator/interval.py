@@ -16,14 +16,12 @@ from trainables.config import TrainingConfig
 from trainables.diffusion import timestep_sequence
 from trainables.domains import DomainError, DomainSummary, domain_summary
 from trainables.editing_interval import (
-    DISTANCES,
     NUM_IMAGES,
     NUM_STEPS,
-    T_BOOST_DISTANCE,
     Curves,
     Interval,
     IntervalError,
-    distance_of,
+    distance_text,
     interval_of,
     missing_tasks,
     read_cosine,
@@ -39,14 +37,15 @@ class IntervalView:
     """What the rule gives in a domain."""
 
     distance: str
-    """What distances are measured by."""
-
+    """What distances are measured by, and whose units the thresholds are."""
     curves: Curves
     intervals: dict[str, Interval]
     """By attribute; without those whose threshold the curve never reaches."""
     unreached: dict[str, str]
     """Attribute -> why it has no t_edit."""
     t_boost: int | None
+    """None where x_t is nowhere so far away."""
+    t_boost_threshold: float
     num_train_steps: int
     """Of a training in this domain unless a space says otherwise."""
 
@@ -83,11 +82,13 @@ def view(
     for attribute in chosen:
         try:
             cosine = read_cosine(domain, attribute, cache_dir)
-            intervals[attribute.name] = interval_of(curves, cosine, floor)
+            intervals[attribute.name] = interval_of(curves, cosine, floor, summary.interval)
         except IntervalError as error:
             unreached[attribute.name] = str(error)
     steps = defaults.get("num_train_steps", TrainingConfig().num_train_steps)
-    return IntervalView(DISTANCES[distance_of(domain)], curves, intervals, unreached, _t_boost(curves), steps)
+    boost = summary.interval.t_boost
+    distance, t_boost = distance_text(domain), _t_boost(curves, boost)
+    return IntervalView(distance, curves, intervals, unreached, t_boost, boost, steps)
 
 
 def show(found: IntervalView, console: Console) -> None:
@@ -105,7 +106,7 @@ def show(found: IntervalView, console: Console) -> None:
     for name, reason in found.unreached.items():
         say_on(console, f"{name}: {reason}")
     boost = "is nowhere" if found.t_boost is None else f"{found.t_boost}"
-    say_on(console, f"t_boost {boost}: where x_t is {T_BOOST_DISTANCE} away")
+    say_on(console, f"t_boost {boost}: where x_t is {found.t_boost_threshold:g} away")
     num_images, num_steps = len(found.curves.predicted), len(found.curves.timesteps)
     say_on(console, f"Mean over {num_images} images, {num_steps} steps; distance by {found.distance}.")
 
@@ -116,20 +117,21 @@ FigureInput = tuple[
     NDArray[np.float64],
     dict[str, tuple[float, int]],
     tuple[float, int] | None,
+    str,
 ]
 
 
 def for_figure(found: IntervalView) -> FigureInput:
-    """Timesteps, both curves per image, attribute -> (threshold, t_edit), (threshold, t_boost) or None."""
+    """Timesteps, both curves per image, attribute -> (threshold, t_edit), (threshold, t_boost) or None, distance."""
     t_edits = {name: (interval.threshold, interval.t_edit) for name, interval in found.intervals.items()}
-    t_boost = None if found.t_boost is None else (T_BOOST_DISTANCE, found.t_boost)
+    t_boost = None if found.t_boost is None else (found.t_boost_threshold, found.t_boost)
     predicted, noisy = (curve.double().numpy() for curve in (found.curves.predicted, found.curves.noisy))
-    return found.curves.timesteps, predicted, noisy, t_edits, t_boost
+    return found.curves.timesteps, predicted, noisy, t_edits, t_boost, found.distance
 
 
-def _t_boost(curves: Curves) -> int | None:
+def _t_boost(curves: Curves, threshold: float) -> int | None:
     try:
-        return curves.t_boost()
+        return curves.t_boost(threshold)
     except IntervalError:
         return None
 

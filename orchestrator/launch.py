@@ -10,9 +10,10 @@ from orchestrator.backend import PreparationFailed, TrialTask
 from orchestrator.config import Space
 from orchestrator.editor_files import find_editor
 from orchestrator.ledger import Ledger, StudyPlan, claim_study, write_study
-from orchestrator.plan import Plan, TrialSpec, build_plan, study_document
+from orchestrator.plan import Plan, TrialSpec, build_plan
 from orchestrator.resolving import Summarise
 from orchestrator.reuse import adopt, counted, found_elsewhere
+from orchestrator.study_document import study_document
 from trainables.domains import domain_summary
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.pricing import duration
+from orchestrator.durations import duration
 from orchestrator.progress import Progress, Row, TrialState
 
 GLYPHS: dict[TrialState, tuple[str, str, str]] = {
@@ -113,7 +113,7 @@ def say(console: Console, text: str) -> None:
 
 def drawing(progress: Progress, console: Console) -> RenderableType:
     """One picture of a launch that fits the terminal's width and height."""
-    running = progress.running()[:MAX_RUNNING_SHOWN]
+    running = list(progress.running().values())[:MAX_RUNNING_SHOWN]
     parts: list[RenderableType] = [
         matrix(
             progress, console.width, max(3, console.height - LINES_OF_FRAME - len(running)), console.encoding
@@ -186,9 +186,8 @@ def _last_line(progress: Progress) -> Text:
     if progress.num_prepared < progress.num_preparations:
         text = f"preparing trajectories: {progress.num_prepared} of {progress.num_preparations} chunks"
     else:
-        ended = sum(progress.count(state) for state in ("done", "pruned", "failed", "skipped"))
         left = progress.seconds_left()
-        text = f"{ended} of {max(len(progress.rows), progress.num_expected)} trials"
+        text = f"{progress.num_ended} of {max(len(progress.rows), progress.num_expected)} trials"
         if left:
             text += f", about {duration(left)} left"
     return Text(text, no_wrap=True, overflow="ellipsis")

@@ -1,18 +1,23 @@
 """Whether the metrics that a space is about can be told in its cells: a primary metric that cannot is no plan."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from orchestrator.wording import did_you_mean, expected, one_of
 from orchestrator.yaml_tree import Loc
-from trainables.config import CellConfig
+from trainables.config import CellConfig, EvaluationConfig
 from trainables.domains import DomainSummary
-from trainables.metrics import METRICS, NEEDS, Metric, Need
+from trainables.domains.label_file import label_columns
+from trainables.metrics import METRICS, NEEDS, Metric, Need, SetMetric
 
 NamedMetric = tuple[Loc, str]
 """Where the space's file names a metric, and its name."""
 
 METRICS_PLACE: Loc = ("evaluation", "metrics")
 FEATURES_PLACE: Loc = ("evaluation", "fid_features")
+SUBGROUPS_PLACE: Loc = ("evaluation", "subgroups")
+SUBGROUP_FILE_PLACE: Loc = ("evaluation", "subgroup_file")
 
 
 def check_named(
@@ -38,6 +43,51 @@ def check_asked(config: CellConfig, summary: DomainSummary) -> Iterator[tuple[Lo
             FEATURES_PLACE,
             f"expected clip or auto; inception needs {NEEDS['inception']}, which {summary.name} lacks",
         )
+    yield from _check_subgroups(config.evaluation, summary)
+
+
+def _check_subgroups(evaluation: EvaluationConfig, summary: DomainSummary) -> Iterator[tuple[Loc, str]]:
+    """Every label that images are to be grouped by is the domain's or a column of the file."""
+    columns: tuple[str, ...] = ()
+    if evaluation.subgroup_file is not None:
+        try:
+            columns = label_columns(Path(evaluation.subgroup_file))
+        except (OSError, ValueError) as error:
+            yield SUBGROUP_FILE_PLACE, f"expected a CSV of image ids and their groups; {error}"
+            return
+    if not columns and "labels" in summary.offers and not summary.label_names:
+        return  # which labels there are is not known
+    known = (*summary.label_names, *columns)
+    for name in evaluation.subgroups:
+        if name in known:
+            continue
+        where = f"domain {summary.name}" + (f" or column of {evaluation.subgroup_file}" if columns else "")
+        if known:
+            yield (
+                SUBGROUPS_PLACE,
+                f"{expected(f'a label of {where}', name, known)}; there are {', '.join(known)}",
+            )
+        else:
+            yield (
+                SUBGROUPS_PLACE,
+                f"no image of {where} is labelled, so {name} tells no groups: name a CSV with columns image_id and "
+                f"{name} as evaluation.subgroup_file",
+            )
+
+
+def check_grouped(config: CellConfig, figures: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Loc, str]]:
+    """The metrics of sets that a figure shows by subgroup but a cell does not measure so, at the figure's place."""
+    for index, figure in enumerate(figures):
+        label, metrics = figure.get("label", "group"), figure.get("metrics")
+        if figure.get("kind") != "subgroups" or not isinstance(metrics, list | tuple):
+            continue
+        for position, name in enumerate(metrics):
+            if isinstance(METRICS.get(name), SetMetric) and label not in config.evaluation.subgroups:
+                yield (
+                    ("figures", index, "metrics", position),
+                    f"{name} is measured within groups of {label} only where evaluation.subgroups names it: "
+                    f"evaluation: {{subgroups: [{label}]}}",
+                )
 
 
 def untold(metric: Metric, config: CellConfig, summary: DomainSummary) -> str:

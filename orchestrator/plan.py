@@ -1,7 +1,5 @@
-"""From a space to cells and trials with their identities. Pure: reads nothing but the domain's summary."""
+"""From a space to cells and trials with their identities. Reads the domain's summary, and files that settings name."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,23 +7,16 @@ from typing import Any
 
 from orchestrator.axes import AxisValue, AxisValues
 from orchestrator.config import Setting, Space
+from orchestrator.identity import canonical_text, plan_hash, trial_signature
 from orchestrator.points import BASELINE, Point, baseline_values, point_name, select
 from orchestrator.resolving import Summarise, resolve
-from orchestrator.warm_starts import (
-    Makers,
-    Role,
-    StartProblem,
-    WarmStart,
-    axes_with_controls,
-    linked,
-    parents_first,
-)
-from trainables.config import TRAINING_VERSION, CellConfig
-from trainables.diffusion import training_timesteps
-from trainables.domains import DomainSummary, domain_summary
+from orchestrator.start_chains import parents_first
+from orchestrator.start_checks import WarmStart
+from orchestrator.warm_starts import Makers, Role, StartProblem, linked
+from trainables.config import CellConfig
+from trainables.domains import domain_summary
 from trainables.editors import num_parameters
-
-STUDY_SCHEMA_VERSION = 1
+from trainables.workload import trained_timesteps
 
 
 @dataclass(frozen=True)
@@ -163,7 +154,7 @@ def _cells(
     alike: dict[str, list[tuple[Point, Cell]]] = {}
     for point, acting in selection.points:
         cell = _cell(space, Point(point_name(acting, baseline), acting), summarise)
-        alike.setdefault(_canonical(cell.config.model_dump(mode="json")), []).append((point, cell))
+        alike.setdefault(canonical_text(cell.config.model_dump(mode="json")), []).append((point, cell))
     return tuple(_joined(cells) for cells in alike.values()), selection.excluded
 
 
@@ -184,7 +175,7 @@ def _cell(space: Space, point: Point, summarise: Summarise) -> Cell:
         config=config,
         is_baseline=point.name == BASELINE,
         num_parameters=_num_parameters(
-            config.editor, summarise(config.domain).shape, _trained_timesteps(config)
+            config.editor, summarise(config.domain).shape, trained_timesteps(config)
         ),
         notes=tuple(config.editor.notes()),
         dropped=resolved.dropped,
@@ -193,13 +184,6 @@ def _cell(space: Space, point: Point, summarise: Summarise) -> Cell:
 
 _num_parameters = lru_cache(maxsize=4096)(num_parameters)
 """Building an editor without memory still takes milliseconds, and many cells have the same one."""
-
-
-def _trained_timesteps(config: CellConfig) -> tuple[int, ...]:
-    """What a cell trains; all timesteps of its sequence where t_edit is found only while preparing."""
-    t_edit = config.training.t_edit
-    lowest = t_edit if isinstance(t_edit, int) else 0
-    return tuple(t for t, _ in training_timesteps(config.training.num_train_steps, lowest))
 
 
 def warm_start_problems(space: Space, summarise: Summarise) -> list[StartProblem]:
@@ -220,9 +204,9 @@ def _linked_cells(
 
     makers = Makers(
         cell=cell_at,
-        key=lambda config: _canonical(config.model_dump(mode="json")),
+        key=lambda config: canonical_text(config.model_dump(mode="json")),
         name=lambda values: point_name(values, baseline),
-        epoch_cost=lambda config: config.training.num_images * len(_trained_timesteps(config)),
+        epoch_cost=lambda config: config.training.num_images * len(trained_timesteps(config)),
         summarise=summarise,
     )
     chosen, excluded = _cells(space, baseline, summarise)
@@ -253,120 +237,3 @@ def _trials(cells: Sequence[Cell], seed: int, summarise: Summarise) -> Iterator[
         yield TrialSpec(
             cell.name, seed, signature, parent, cell.config, start.epoch, start.editor, start.digest
         )
-
-
-def trial_signature(config: CellConfig, seed: int, *, parent: str | None, domain: DomainSummary) -> str:
-    """16 hex digits of everything that decides a trial's numbers.
-
-    A domain counts by its name and fingerprint, so that moving its YAML changes nothing; a warm start by
-    `parent`, what it starts from, and not by how the space found it.
-    """
-    identity = {
-        "config": {**config.model_dump(mode="json", exclude={"init"}), "domain": domain.name},
-        "seed": seed,
-        "parent": parent,
-        "domain_fingerprint": domain.fingerprint,
-        "training_version": TRAINING_VERSION,
-    }
-    return _digest(identity)
-
-
-def plan_hash(space: Space) -> str:
-    """16 hex digits of what is decided before running."""
-    config = space.config.model_dump(mode="json")
-    decided: dict[str, Any] = {"primary": _primary(space)}
-    decided["claims"] = [_without_defaults(claim, ("strength", "published")) for claim in config["claims"]]
-    decided["design"] = _short_design(space)
-    decided["axes"] = {
-        name: _without_defaults(axis, ("off", "when")) for name, axis in config["axes"].items()
-    }
-    if space.config.constraints:
-        decided["constraints"] = config["constraints"]
-    if space.config.adaptive is not None:
-        decided["seeds"] = config["seeds"]
-    return _digest(decided)
-
-
-def _primary(space: Space) -> dict[str, Any]:
-    """What the study is judged by; what it might have been judged by instead says nothing of it."""
-    return space.config.primary.model_dump(mode="json", exclude={"instead"})
-
-
-def _short_design(space: Space) -> Any:
-    """The design as briefly as a space can write it."""
-    design = space.config.design.model_dump(mode="json", exclude_defaults=True)
-    return design["kind"] if len(design) == 1 else design
-
-
-def _without_defaults(axis: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """An axis without these entries where they say nothing: they came later than the first studies."""
-    return {key: value for key, value in axis.items() if key not in names or value not in (None, {})}
-
-
-def _canonical(content: object) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(_canonical(content).encode()).hexdigest()[:16]
-
-
-# The study's own description of itself
-
-
-def study_document(plan: Plan, space: Space) -> dict[str, Any]:
-    """The content of `study.json`: what a reader of the ledger needs to know of the space."""
-    config = space.config.model_dump(mode="json")
-    trials = _by_cell(plan.trials)
-    rule = space.config.adaptive
-    return {
-        "schema_version": STUDY_SCHEMA_VERSION,
-        "name": plan.name,
-        "question": config["question"],
-        "published": config["published"],
-        "axes": _axis_documents(space, plan),
-        "design": space.config.design.kind,
-        "design_settings": space.config.design.model_dump(mode="json", exclude={"kind"}),
-        "seeds": list(dict.fromkeys(trial.seed for trial in plan.trials)),
-        "adaptive": None if rule is None else {"max": rule.max, "schedule": list(rule.schedule)},
-        "primary": _primary(space),
-        "claims": [claim.model_dump(mode="json", exclude_none=True) for claim in space.config.claims],
-        "figures": config["figures"],
-        "plan_hash": plan.plan_hash,
-        "space_file_text": space.text,
-        "extended": [{"file": file, "text": text} for file, text in space.extended],
-        "settings": {setting.path: setting.value for setting in space.settings},
-        "cells": [_cell_document(cell, trials.get(cell.name, [])) for cell in plan.cells],
-        "excluded": [
-            {"axis_values": dict(point.axis_values), "because": point.because} for point in plan.excluded
-        ],
-    }
-
-
-def _axis_documents(space: Space, plan: Plan) -> dict[str, list[AxisValue]]:
-    """Axis -> its values; of a range those that cells have, in ascending order."""
-    found = axes_with_controls(space.config.axes, plan.cells)
-    for name, axis in space.config.axes.items():
-        if axis.range is not None:
-            found[name].sort(key=float)
-    return found
-
-
-def _by_cell(trials: Sequence[TrialSpec]) -> dict[str, list[TrialSpec]]:
-    found: dict[str, list[TrialSpec]] = {}
-    for trial in trials:
-        found.setdefault(trial.cell, []).append(trial)
-    return found
-
-
-def _cell_document(cell: Cell, trials: Sequence[TrialSpec]) -> dict[str, Any]:
-    return {
-        "cell": cell.name,
-        "axis_values": dict(cell.axis_values),
-        "is_baseline": cell.is_baseline,
-        "role": cell.role,
-        "starts_from": None if cell.start is None else cell.start._asdict(),
-        "merged": [dict(point.axis_values) for point in cell.coinciding],
-        "num_parameters": cell.num_parameters,
-        "trials": [{"seed": trial.seed, "signature": trial.signature} for trial in trials],
-    }

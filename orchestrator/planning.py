@@ -14,9 +14,10 @@ from orchestrator.ledger import Ledger
 from orchestrator.live import say
 from orchestrator.plan import Cell
 from orchestrator.points import Point
-from orchestrator.pricing import Price, Quote, price_lines
+from orchestrator.pricing import Price, price_lines
+from orchestrator.quoting import Quote
 from orchestrator.reuse import Hit, counted, found_elsewhere
-from orchestrator.warm_starts import chain_lines
+from orchestrator.start_chains import chain_lines
 
 
 @dataclass(frozen=True)

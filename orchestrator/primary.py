@@ -30,7 +30,8 @@ def with_told_primary(space: Space, summarise: Summarise) -> Space:
     metric = METRICS[primary.metric]
     if not any(untold(metric, cell, summarise(cell.domain)) for cell in cells):
         return space
-    return replace(space, config=space.config.model_copy(update={"primary": primary.instead}))
+    config = space.config.model_copy(update={"primary": primary.instead})
+    return replace(space, config=config, primary_place=(*space.primary_place, "instead"))
 
 
 def _cells(space: Space, summarise: Summarise) -> list[CellConfig]:

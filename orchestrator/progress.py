@@ -3,16 +3,18 @@
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.backend import Record
-from orchestrator.pricing import duration
+from orchestrator.durations import duration
 from orchestrator.provenance import host
 
 TrialState = Literal["done", "pruned", "failed", "skipped", "running", "waiting"]
+_UNFINISHED: tuple[TrialState, ...] = ("running", "waiting")
 FILE_NAME = "running.json"
 STALE_SECONDS = 900.0
 
@@ -31,10 +33,13 @@ class Row:
 
 @dataclass
 class Progress:
-    """The state of a launch, told by events."""
+    """The state of a launch, told by events.
+
+    Counts and epochs are kept as events come, so that none of them costs more in a launch of many trials.
+    """
 
     rows: dict[str, Row]
-    """Signature -> trial, in plan order."""
+    """Signature -> trial, in plan order; changed by `add` and the events only."""
     clock: Callable[[], float] = time.monotonic
     num_prepared: int = 0
     num_preparations: int = 0
@@ -42,6 +47,17 @@ class Progress:
     """Trials in all, where a search asks for them one by one; `rows` has those it asked for."""
     _began: float | None = None
     _epochs_done: int = 0
+    _running: dict[str, Row] = field(default_factory=dict, init=False)
+    _counts: Counter[TrialState] = field(default_factory=Counter, init=False)
+    _epochs_left: int = field(default=0, init=False)
+    """Of the trials that are running or waiting."""
+    _epochs_planned: int = field(default=0, init=False)
+    _cells: dict[str, list[Row]] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        rows, self.rows = self.rows, {}
+        for signature, row in rows.items():
+            self.add(signature, row)
 
     @classmethod
     def of(cls, trials: Iterable[tuple[str, str, int, int]], done: Iterable[str]) -> "Progress":
@@ -51,6 +67,13 @@ class Progress:
             rows[signature].state = "done"
         return cls(rows)
 
+    def add(self, signature: str, row: Row) -> None:
+        """One more trial, as a search asks for it."""
+        self.rows[signature] = row
+        self._cells.setdefault(row.cell, []).append(row)
+        self._epochs_planned += row.num_epochs
+        self._count(signature, row, 1)
+
     def prepared(self, num_done: int, num_tasks: int) -> None:
         """Another chunk of the cache is there."""
         self.num_prepared, self.num_preparations = num_done, num_tasks
@@ -58,45 +81,64 @@ class Progress:
     def started(self, signature: str) -> None:
         """A trial began; time is counted from the first one on."""
         self._began = self.clock() if self._began is None else self._began
-        self.rows[signature].state = "running"
+        self._set(signature, "running")
 
     def epoch(self, signature: str, metrics: Mapping[str, float]) -> None:
         """A trial finished an epoch."""
         row = self.rows[signature]
+        before = row.epoch
         row.epoch = int(metrics.get("epoch", row.epoch + 1))
+        if row.state in _UNFINISHED:
+            self._epochs_left -= row.epoch - before
         row.loss = metrics.get("loss_direction", metrics.get("loss_total", row.loss))
         self._epochs_done += 1
 
     def ended(self, signature: str, state: TrialState) -> None:
         """A trial is over."""
-        self.rows[signature].state = state
+        self._set(signature, state)
 
     def count(self, state: TrialState) -> int:
         """How many trials of the plan are in a state."""
-        return sum(row.state == state for row in self.rows.values())
+        return self._counts[state]
 
-    def running(self) -> list[Row]:
-        """The trials being worked on."""
-        return [row for row in self.rows.values() if row.state == "running"]
+    @property
+    def num_ended(self) -> int:
+        """How many trials of the plan are over, in whatever way."""
+        return len(self.rows) - self._counts["waiting"] - self._counts["running"]
+
+    def running(self) -> dict[str, Row]:
+        """Signature -> trial being worked on, in the order they began."""
+        return self._running.copy()  # A live table is drawn in another thread.
 
     def seconds_left(self) -> float | None:
         """At the pace of this launch so far; None before its first epoch."""
         if self._began is None or self._epochs_done == 0:
             return None
-        left: float = sum(
-            row.num_epochs - row.epoch for row in self.rows.values() if row.state in ("running", "waiting")
-        )
+        left: float = self._epochs_left
         unasked = max(self.num_expected - len(self.rows), 0)
         if unasked:
-            left += unasked * sum(row.num_epochs for row in self.rows.values()) / len(self.rows)
+            left += unasked * self._epochs_planned / len(self.rows)
         return left * (self.clock() - self._began) / self._epochs_done
 
     def cells(self) -> dict[str, list[Row]]:
         """Cell -> its trials, both in plan order."""
-        cells: dict[str, list[Row]] = {}
-        for row in self.rows.values():
-            cells.setdefault(row.cell, []).append(row)
-        return cells
+        return self._cells.copy()
+
+    def _set(self, signature: str, state: TrialState) -> None:
+        row = self.rows[signature]
+        self._count(signature, row, -1)
+        row.state = state
+        self._count(signature, row, 1)
+
+    def _count(self, signature: str, row: Row, sign: Literal[1, -1]) -> None:
+        """Count a trial in, or out before it changes."""
+        self._counts[row.state] += sign
+        if row.state in _UNFINISHED:
+            self._epochs_left += sign * (row.num_epochs - row.epoch)
+        if sign == 1 and row.state == "running":
+            self._running[signature] = row
+        else:
+            self._running.pop(signature, None)
 
 
 class RunningFile:
@@ -114,8 +156,7 @@ class RunningFile:
             "seconds_left": progress.seconds_left(),
             "running": [
                 {"signature": signature, "epoch": row.epoch, "num_epochs": row.num_epochs, "loss": row.loss}
-                for signature, row in progress.rows.items()
-                if row.state == "running"
+                for signature, row in progress.running().items()
             ],
         }
         temporary = self._path.with_name(f".{FILE_NAME}.tmp")
@@ -152,10 +193,8 @@ def _is_alive(content: Mapping[str, Any]) -> bool:
 
 def ended_line(record: Record, progress: Progress, metric: str | None, log: Path) -> str:
     """One line for a trial that ended: `[3/30] encoder=conv seed 2 done in 41 s, s_dir 0.21`."""
-    ended = len(progress.rows) - progress.count("waiting") - progress.count("running")
-    head = (
-        f"[{ended}/{max(len(progress.rows), progress.num_expected)}] {record['cell']} seed {record['seed']}"
-    )
+    of_all = max(len(progress.rows), progress.num_expected)
+    head = f"[{progress.num_ended}/{of_all}] {record['cell']} seed {record['seed']}"
     if record["status"] == "pruned":
         return f"{head} pruned: {record['reason']}"
     if record["status"] != "done":

@@ -54,7 +54,7 @@ def resolve(space: Space, values: AxisValues, summarise: Summarise) -> Resolved:
 
     layers = (*_domain_layers(chosen, summarise), *_attribute_layers(space, chosen), *written)
     settings = with_absolute_domain(merge(*(layer.settings for layer in layers)), space.folder)
-    settings = without_known_texts(with_absolute_editor(settings, space.folder))
+    settings = without_known_texts(with_absolute_files(settings, space.folder))
     kept, dropped = without_foreign_settings(settings.get("editor"))
     if kept is not None:
         settings["editor"] = kept
@@ -69,12 +69,13 @@ def with_absolute_domain(settings: dict[str, Any], folder: Path) -> dict[str, An
     return settings
 
 
-def with_absolute_editor(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The settings with the path of the editor file to start from made absolute."""
-    path = value_at(settings, "init.from.editor")
-    if not isinstance(path, str):
-        return settings
-    return merge(settings, {"init": {"from": {"editor": str((folder / path).absolute())}}})
+def with_absolute_files(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings with the paths of an editor to start from and of a file of subgroups made absolute."""
+    for place in ("init.from.editor", "evaluation.subgroup_file"):
+        path = value_at(settings, place)
+        if isinstance(path, str):
+            settings = merge(settings, nested(place, str((folder / path).absolute())))
+    return settings
 
 
 def owners(setting: str) -> list[str]:

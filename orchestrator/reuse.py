@@ -62,7 +62,8 @@ def adopt(hits: Collection[Hit], plan: Plan, study_folder: Path, ledger: Ledger)
     own_attempts = ledger.attempts()
     sources: dict[Path, Ledger] = {}
     adopted = []
-    for hit in hits:
+    # By signature, as merged files of the ledger hold them, so that each is read once.
+    for hit in sorted(hits, key=lambda hit: (hit.study, hit.signature)):
         source = sources.setdefault(hit.ledger_folder, Ledger(hit.ledger_folder))
         found = source.read_done(hit.signature, hit.attempt)
         if found is None:

@@ -11,9 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from orchestrator.durations import duration
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, read_study, status_matrix
 from orchestrator.live import matrix
-from orchestrator.pricing import duration
 from orchestrator.progress import Progress, Row, RunningFile
 
 WATCH_SECONDS = 2.0
@@ -49,10 +49,13 @@ def study_folders(results: Path) -> list[Path]:
     return folders
 
 
-def view(folder: Path) -> StatusView:
-    """Read a study's state. Raises LedgerError when the folder holds none."""
+def view(folder: Path, ledger: Ledger | None = None) -> StatusView:
+    """Read a study's state. Raises LedgerError when the folder holds none.
+
+    A ledger that has been read before reads only what has come since.
+    """
     study = read_study(folder)
-    ledger = Ledger(folder / "ledger")
+    ledger = ledger or Ledger(folder / "ledger")
     records = ledger.records()
     launch = RunningFile(folder).read()
     at_work = {trial["signature"]: trial for trial in launch.get("running", [])}
@@ -105,9 +108,10 @@ def show(folders: list[Path], console: Console) -> None:
 
 def watch(folders: list[Path], console: Console) -> None:
     """Redraw until no launch is at work, or until Ctrl-C."""
+    ledgers = {folder: Ledger(folder / "ledger") for folder in folders}
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            views = [view(folder) for folder in folders]
+            views = [view(folder, ledgers[folder]) for folder in folders]
             live.update(Group(*(drawing(one, console) for one in views)), refresh=True)
             if not any(one.is_running for one in views):
                 return

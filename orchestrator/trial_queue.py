@@ -86,6 +86,10 @@ class TrialQueue:
         """How many trials are in one of these states."""
         return sum(self._counts[state] for state in states)
 
+    def is_running(self, signature: str) -> bool:
+        """Whether a trial was taken and has not ended."""
+        return self._states.get(signature) == "running"
+
     def running(self) -> list[str]:
         """Signatures of the trials that were taken and have not ended."""
         return [signature for signature, state in self._states.items() if state == "running"]

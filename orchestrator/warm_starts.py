@@ -5,18 +5,18 @@ is added. So is each warm cell's control: trained from scratch for as long as pa
 a head start is only worth something if it beats spending the same compute on the child alone.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.config import AxisConfig, AxisValue, Setting
 from orchestrator.resolving import Summarise
-from orchestrator.wording import expected, shown
+from orchestrator.start_checks import FROM, ImpossibleStart, WarmStart, check_fit, start_from_file
+from orchestrator.start_controls import control_value, start_axis
+from orchestrator.wording import expected
 from orchestrator.yaml_tree import Loc
 from trainables.attributes import ATTRIBUTES
-from trainables.backbones.shapes import BottleneckShape
 from trainables.config import CellConfig, InitConfig
 
 if TYPE_CHECKING:
@@ -24,22 +24,6 @@ if TYPE_CHECKING:
 
 Role = Literal["design", "parent", "control"]
 """Why a cell is in the plan: the space asks for it, another one starts from it, or it is what one is held against."""
-
-FROM: Loc = ("init", "from")
-
-
-class WarmStart(NamedTuple):
-    """Where a cell's first weights come from: another cell of the plan, or an editor file."""
-
-    cell: str | None = None
-    epoch: int | None = None
-    """After which epoch of that cell's training; None for its last."""
-    editor: str | None = None
-    """Absolute path of an editor file."""
-    digest: str | None = None
-    """SHA-256 of its content, which is what it counts by."""
-    control: str | None = None
-    """The cell that spends the same compute from scratch; None where none was asked for or none can be known."""
 
 
 @dataclass(frozen=True)
@@ -98,21 +82,6 @@ def _in_plan_order(cells: "Mapping[str, Cell]", of_space: Iterable[str]) -> Iter
     yield from (cells[name] for name in dict.fromkeys((*order, *cells)))
 
 
-def parents_first(cells: Sequence["Cell"]) -> list["Cell"]:
-    """The cells in their order, but each after the one it starts from."""
-    by_name = {cell.name: cell for cell in cells}
-    ordered: dict[str, Cell] = {}
-
-    def add(cell: "Cell") -> None:
-        if cell.start is not None and cell.start.cell is not None:
-            add(by_name[cell.start.cell])
-        ordered.setdefault(cell.name, cell)
-
-    for cell in cells:
-        add(cell)
-    return list(ordered.values())
-
-
 @dataclass
 class _Links:
     """Cells by name while their parents are looked for."""
@@ -157,7 +126,7 @@ class _Links:
                 if start.cell is not None:
                     self.resolve(start.cell, (*children, name))
                 self.cells[name] = replace(cell, start=start)
-            except _Impossible as problem:
+            except ImpossibleStart as problem:
                 self._problem(cell, problem.place, problem.message)
         self._resolved.add(name)
 
@@ -169,17 +138,17 @@ class _Links:
     def _start(self, cell: "Cell", init: InitConfig) -> WarmStart:
         source = init.source
         if source.editor is not None:
-            return _from_file(cell, Path(source.editor), self.makers.summarise(cell.config.domain).shape)
+            return start_from_file(cell, Path(source.editor), self.makers.summarise(cell.config.domain).shape)
         if source.attribute is not None:
             parent = self._by_attribute(cell, init)
         elif isinstance(source.cell, str):
             parent = self._by_name(source.cell)
         else:
             parent = self._by_values(cell, source.cell or {})
-        _check_fit(cell, self.cells[parent], (*FROM, "attribute" if source.attribute else "cell"))
+        check_fit(cell, self.cells[parent], (*FROM, "attribute" if source.attribute else "cell"))
         last = self.cells[parent].config.training.epochs
         if init.epoch is not None and init.epoch > last:
-            raise _Impossible(
+            raise ImpossibleStart(
                 ("init", "epoch"), f"expected at most {last}, the epochs of {parent}; found {init.epoch}"
             )
         return WarmStart(cell=parent, epoch=None if init.epoch == last else init.epoch)
@@ -192,7 +161,7 @@ class _Links:
         offered = self.makers.summarise(cell.config.domain).attributes
         if attribute not in offered:
             known = "an attribute" if attribute not in ATTRIBUTES else f"an attribute of {cell.config.domain}"
-            raise _Impossible(place, expected(known, attribute, offered))
+            raise ImpossibleStart(place, expected(known, attribute, offered))
         settings = [Setting("its warm start", "attribute", attribute)]
         if not isinstance(sources, dict):  # A mapping says itself where a chain ends.
             settings.append(Setting("its warm start", "init", None))
@@ -206,17 +175,21 @@ class _Links:
 
     def _by_name(self, name: str) -> str:
         if name not in self._aliases:
-            raise _Impossible((*FROM, "cell"), expected("a cell of this plan", name, self._aliases))
+            raise ImpossibleStart((*FROM, "cell"), expected("a cell of this plan", name, self._aliases))
         return self._aliases[name]
 
     def _by_values(self, cell: "Cell", values: Mapping[str, AxisValue]) -> str:
         for axis, value in values.items():
             if axis not in self.axes:
-                raise _Impossible((*FROM, "cell", axis), f"not an axis of this space: {', '.join(self.axes)}")
+                raise ImpossibleStart(
+                    (*FROM, "cell", axis), f"not an axis of this space: {', '.join(self.axes)}"
+                )
             names = self.axes[axis].names
             if value not in names:
                 known = [str(name) for name in names]
-                raise _Impossible((*FROM, "cell", axis), expected(f"a value of axis {axis}", value, known))
+                raise ImpossibleStart(
+                    (*FROM, "cell", axis), expected(f"a value of axis {axis}", value, known)
+                )
         point = {**self._points[cell.name], **values}
         return self.add(replace(self.makers.cell(self.makers.name(point), point, ()), role="parent"), point)
 
@@ -257,112 +230,3 @@ class _Links:
             return None  # Nobody knows what went into a file.
         before = self._cost(self.cells[cell.start.cell], cell.start.epoch)
         return None if before is None else own + before
-
-
-class _Impossible(Exception):
-    """A start that cannot be: the place in the configuration and what is wrong there."""
-
-    def __init__(self, place: Loc, message: str) -> None:
-        super().__init__(message)
-        self.place = place
-        self.message = message
-
-
-def _check_fit(cell: "Cell", parent: "Cell", place: Loc) -> None:
-    """Weights fit only an editor of the same settings."""
-    own, theirs = cell.config.editor, parent.config.editor
-    if own != theirs:
-        raise _Impossible(place, f"{parent.name} has another editor: {_difference(own, theirs)}")
-
-
-def _difference(own: Any, theirs: Any) -> str:
-    if own.kind != theirs.kind:
-        return f"{theirs.kind}, and this cell's is {own.kind}"
-    name = next(name for name in type(own).model_fields if getattr(own, name) != getattr(theirs, name))
-    return f"its {name} is {shown(getattr(theirs, name))}, this cell's {shown(getattr(own, name))}"
-
-
-def _from_file(cell: "Cell", path: Path, shape: BottleneckShape) -> WarmStart:
-    from trainables.editor_file import EditorFileError, load_editor  # torch; planning seldom needs it
-
-    place: Loc = (*FROM, "editor")
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        loaded = load_editor(path)
-    except OSError as error:
-        raise _Impossible(place, f"{path} cannot be read: {error.strerror}") from error
-    except EditorFileError as error:
-        raise _Impossible(place, str(error)) from error
-    if loaded.settings.canonical() != cell.config.editor:
-        difference = _difference(cell.config.editor, loaded.settings.canonical())
-        raise _Impossible(place, f"{path} holds another editor: {difference}")
-    if loaded.metadata.shape != shape:
-        made_for = f"{tuple(loaded.metadata.shape)}, and {cell.config.domain} has {tuple(shape)}"
-        raise _Impossible(place, f"{path} is for a bottleneck of {made_for} (channels, height, width, temb)")
-    return WarmStart(editor=str(path), digest=digest)
-
-
-# Controls as values of the axis that decides how cells start
-
-
-def start_axis(axes: Mapping[str, AxisConfig]) -> str | None:
-    """The axis whose values say how a cell starts; of several, the one that can also say: from scratch."""
-    setting = [name for name, axis in axes.items() if _inits(axis)]
-    deciding = [name for name in setting if None in _inits(axes[name])]
-    return next(iter([*deciding, *setting]), None)
-
-
-def _inits(axis: AxisConfig) -> list[Any]:
-    overrides = [axis.override(value) for value in axis.names]
-    return [override["init"] for override in overrides if "init" in override]
-
-
-def control_value(value: AxisValue) -> str:
-    """The value that a warm start's control has on the axis of starts."""
-    return f"scratch_matched_to_{value}"
-
-
-def control_values(axis: AxisConfig) -> list[str]:
-    """The values that controls may add to an axis."""
-    return [control_value(value) for value in axis.names] if _inits(axis) else []
-
-
-def axes_with_controls(axes: Mapping[str, AxisConfig], cells: Iterable["Cell"]) -> dict[str, list[AxisValue]]:
-    """Axis -> its values, those of controls in the plan after the space's own."""
-    found: dict[str, list[AxisValue]] = {name: list(axis.names) for name, axis in axes.items()}
-    for cell in cells:
-        for name, value in cell.axis_values.items():
-            if cell.role == "design" and value not in found[name]:
-                found[name].append(value)
-    return found
-
-
-# What plan prints
-
-
-def chain_lines(cells: Sequence["Cell"]) -> Iterator[str]:
-    """One line per warm cell: the chain it ends, and its control."""
-    by_name = {cell.name: cell for cell in cells}
-    for cell in cells:
-        if cell.start is not None:
-            control = by_name.get(cell.start.control or "")
-            against = "" if control is None else f"; equal compute from scratch: {_with_epochs(control)}"
-            yield f"{' -> '.join(_chain(cell, by_name))}{against}"
-
-
-def _chain(cell: "Cell", by_name: "Mapping[str, Cell]", epoch: int | None = None) -> list[str]:
-    """The cells from the first ancestor to this one."""
-    before: list[str] = []
-    if cell.start is not None and cell.start.cell is not None:
-        before = _chain(by_name[cell.start.cell], by_name, cell.start.epoch)
-    elif cell.start is not None:
-        before = [f"{cell.start.editor} ({(cell.start.digest or '')[:8]})"]
-    return [*before, _with_epochs(cell, epoch)]
-
-
-def _with_epochs(cell: "Cell", epoch: int | None = None) -> str:
-    epochs = cell.config.training.epochs
-    count = (
-        f"epoch {epoch} of {epochs}" if epoch is not None else f"{epochs} epoch{'' if epochs == 1 else 's'}"
-    )
-    return f"{cell.name} ({count})"

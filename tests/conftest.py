@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 
 from orchestrator.config import Space
 from orchestrator.loading import load_space
@@ -16,7 +16,10 @@ from trainables.backbones.unet import FrozenDiffusion
 from trainables.diffusion import alpha_bars
 from trainables.domains import DomainError, DomainSummary
 
-RandomUNet = Callable[[int], UNet2DModel]
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+RandomUNet = Callable[[int], "UNet2DModel"]
 
 SPACE_TEXT = """\
 question: Which encoder edits best?
@@ -73,6 +76,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summarise: Summarise) 
 @pytest.fixture(scope="session")
 def random_unet() -> RandomUNet:
     """Build a U-Net of 8-pixel images with random weights, always the same for the same width of its bottleneck."""
+    from diffusers.models.unets.unet_2d import UNet2DModel  # seconds, which few files of tests need
 
     def build(bottleneck_width: int) -> UNet2DModel:
         with torch.random.fork_rng():

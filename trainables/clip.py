@@ -9,16 +9,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import open_clip
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import VisionTransformer
 from safetensors.torch import load_file
 from torch import Tensor
 
 from trainables.word_tokenizer import WordTokenizer
+
+if TYPE_CHECKING:  # Imported by what loads a model: it takes seconds, and plans need none.
+    import open_clip
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
@@ -52,6 +53,8 @@ class ClipModel:
     @classmethod
     def from_folder(cls, folder: Path) -> ClipModel:
         """Load a folder in open_clip's own layout; our word tokenizer where it has a `vocab.txt`."""
+        import open_clip
+
         config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
         missing = [path.name for path in (config_path, weights_path) if not path.is_file()]
         if missing:
@@ -80,6 +83,8 @@ class ClipModel:
     @classmethod
     def from_pretrained(cls, model_name: str, pretrained: str) -> ClipModel:
         """Load a published open_clip model; `pretrained` is one of its tags or a local weights file."""
+        import open_clip
+
         try:
             model, _, _ = open_clip.create_model_and_transforms(model_name, pretrained=pretrained)
         except (OSError, RuntimeError) as error:
@@ -88,7 +93,7 @@ class ClipModel:
                 f"downloadable from here ({type(error).__name__}). Download it where there is a network, and "
                 "give the path of the weights file as `pretrained`, or a folder in open_clip's layout."
             ) from error
-        model = cast(open_clip.CLIP, model)
+        model = cast("open_clip.CLIP", model)
         weights = (
             f"{name} ".encode() + value.cpu().numpy().tobytes() for name, value in model.state_dict().items()
         )
@@ -118,6 +123,8 @@ class ClipModel:
 
     def image_features(self, x: Tensor) -> list[Tensor]:
         """The image tokens after every block: (B, 3, H, W) in [-1, 1] -> a (B, T, W) for each."""
+        from open_clip.transformer import VisionTransformer
+
         visual = self.model.visual
         if not isinstance(visual, VisionTransformer):
             raise TypeError(

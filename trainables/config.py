@@ -140,6 +140,11 @@ class EvaluationConfig(Settings):
     """Metrics that cost enough to be measured only where they are named here; the others always are."""
     fid_features: Literal["auto", "clip", "inception"] = "auto"
     """What sets are compared in, for FID and KID. auto: Inception where the domain names its weights, else its CLIP."""
+    subgroups: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    """Labels of the images (skin, gender): metrics of whole sets are measured within each of their groups as well."""
+    subgroup_file: str | None = None
+    """A CSV with a column image_id and one for each label in `subgroups` that the domain does not have; relative to
+    the space's file. It counts by its content."""
 
     @model_validator(mode="after")
     def _primary_is_evaluated(self) -> "EvaluationConfig":
@@ -155,6 +160,8 @@ class EvaluationConfig(Settings):
             raise ValueError(
                 f"more_sample_steps names {self.num_sample_steps}, which num_sample_steps is already"
             )
+        if self.subgroup_file is not None and not self.subgroups:
+            raise ValueError("subgroup_file has no meaning where subgroups names none of its columns")
         return self
 
     @property

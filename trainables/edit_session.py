@@ -17,11 +17,12 @@ from trainables.domains import Domain
 from trainables.domains.images import fitted, to_signed
 from trainables.editing import Part, Window, apply_editors, equal_coefficients
 from trainables.editor_file import LoadedEditor
+from trainables.errors import UserError
 from trainables.evaluation import png
 from trainables.randomness import generator_for
 
 
-class EditError(Exception):
+class EditError(UserError):
     """What was asked cannot be done; the message says why."""
 
 

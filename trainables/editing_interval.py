@@ -9,7 +9,8 @@ Along a DDIM inversion of some training images, two distances to the image x_0 a
 
 (Kwon et al. 2023, section 3.4, "editing interval" and "quality boosting"; numbers as in the published code, method.md
 section 5.) d is AlexNet's LPIPS, as published, where the domain has its weights. Departure: where it has not, d is the
-domain's own distance (`ClipModel.perceptual_distance`), and the thresholds stand as they are on another scale.
+domain's own distance (`ClipModel.perceptual_distance`), on another scale; `interval` in the domain's file may state
+thresholds of its own, and the published ones stand where it does not.
 Departure: the published code measures at all 1000 timesteps of 100 images, and files each P_t under the timestep
 after its own.
 
@@ -35,12 +36,9 @@ from trainables.attributes import ATTRIBUTES, Attribute
 from trainables.config import CellConfig
 from trainables.diffusion import asymmetric_step, predicted_x0, timestep_sequence
 from trainables.domains import Domain, domain_image_ids, domain_summary, load_domain
+from trainables.domains.thresholds import IntervalThresholds
 from trainables.losses import guarded_cosine
 
-T_EDIT_DISTANCE = 0.33
-"""Times the prompt cosine: how far P_t may be from the image where the edit begins."""
-T_BOOST_DISTANCE = 1.2
-"""How far x_t may be from the image where noise begins to help."""
 NUM_IMAGES = 16
 NUM_STEPS = 100
 """Of the curves behind `auto`; the published ones take 100 and 1000. With fewer steps the inversion itself drifts."""
@@ -86,7 +84,7 @@ class Curves:
         """The first t from which P_t is `threshold` away from the image; raises IntervalError."""
         return self._first(self.predicted, threshold, "P_t", "t_edit")
 
-    def t_boost(self, threshold: float = T_BOOST_DISTANCE) -> int:
+    def t_boost(self, threshold: float) -> int:
         """The first t from which x_t is `threshold` away from the image; raises IntervalError."""
         return self._first(self.noisy, threshold, "x_t", "t_boost")
 
@@ -107,18 +105,20 @@ class Interval:
 
     t_edit: int
     threshold: float
-    """0.33 times the cosine."""
+    """The domain's, times the cosine."""
     cosine: float
     """Of the two bare prompts, the floor in its place where it is lower."""
 
 
-def interval_of(curves: Curves, prompt_cosine: float, min_prompt_cosine: float) -> Interval:
+def interval_of(
+    curves: Curves, prompt_cosine: float, min_prompt_cosine: float, thresholds: IntervalThresholds
+) -> Interval:
     """t_edit of an attribute by the published rule, with the guard that the loss has as well.
 
     Raises IntervalError when the curve never reaches the threshold.
     """
     cosine, _ = guarded_cosine(prompt_cosine, min_prompt_cosine)
-    threshold = T_EDIT_DISTANCE * cosine
+    threshold = thresholds.t_edit * cosine
     return Interval(curves.t_edit(threshold), threshold, cosine)
 
 
@@ -157,14 +157,17 @@ def interval_notes(config: CellConfig, cache_dir: Path) -> list[str]:
     found = _automatic(config, cache_dir)
     return [
         f"training.t_edit auto is {found.t_edit}: from there up P_t is {found.threshold:.3f} away from its image, "
-        f"{T_EDIT_DISTANCE} times the prompt cosine {found.cosine:.3f} (mean over {NUM_IMAGES} images, "
-        f"{NUM_STEPS} steps, by {DISTANCES[distance_of(config.domain)]})"
+        f"{domain_summary(config.domain).interval.t_edit} times the prompt cosine {found.cosine:.3f} (mean over "
+        f"{NUM_IMAGES} images, {NUM_STEPS} steps; distance by {distance_text(config.domain)})"
     ]
 
 
 def _automatic(config: CellConfig, cache_dir: Path) -> Interval:
     cosine = read_cosine(config.domain, config.edit, cache_dir)
-    return interval_of(read_curves(config.domain, cache_dir), cosine, config.training.min_prompt_cosine)
+    thresholds = domain_summary(config.domain).interval
+    return interval_of(
+        read_curves(config.domain, cache_dir), cosine, config.training.min_prompt_cosine, thresholds
+    )
 
 
 # The cache
@@ -173,6 +176,14 @@ def _automatic(config: CellConfig, cache_dir: Path) -> Interval:
 def distance_of(domain: str) -> DistanceName:
     """Which distance the curves of a domain are measured in; loads no model."""
     return "lpips" if "lpips" in domain_summary(domain).offers else "clip"
+
+
+def distance_text(domain: str) -> str:
+    """The distance by its name, and whose unit the thresholds are where it is another one."""
+    distance = distance_of(domain)
+    if distance != "lpips" and domain_summary(domain).interval.is_published:
+        return f"{DISTANCES[distance]}, thresholds those published for LPIPS"
+    return DISTANCES[distance]
 
 
 def missing_tasks(

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from trainables.backbones.shapes import BottleneckShape
 from trainables.config import CellConfig
 from trainables.editors import EditorSettings, on_meta
+from trainables.errors import UserError
 
 FORMAT = "asyrp-sweep editor"
 FORMAT_VERSION = "2"
 HEADER = "asyrp_sweep"
 
 
-class EditorFileError(Exception):
+class EditorFileError(UserError):
     """An editor file that cannot be read, or whose weights and configuration disagree."""
 
 

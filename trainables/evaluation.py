@@ -22,7 +22,8 @@ from trainables.metrics import EditBatch, ImageMetric, SetMetric
 from trainables.metrics.leakage import attribute_shifts
 from trainables.prompts import AttributeTexts
 from trainables.randomness import generator_for
-from trainables.set_features import SetFeatures, extractor_of
+from trainables.set_features import Extractors, SetFeatures
+from trainables.subgroups import Subgroups
 from trainables.trajectories import CachedBatch, CachedImages
 from trainables.yardsticks import Yardsticks
 
@@ -37,7 +38,8 @@ class Evaluation:
     """The held-out images of a configuration and what is measured on them.
 
     `train_images` are needed for `evaluation.delta_h` other than predicted, `seed` for the noise of `t_boost`.
-    Raises ValueError for an optional metric that does not exist, or features that the domain does not have.
+    Raises ValueError for an optional metric that does not exist, or features that the domain does not have, OSError for
+    a file of subgroups that is not there.
     """
 
     def __init__(
@@ -56,7 +58,8 @@ class Evaluation:
         self._images = images
         self._seed = seed
         self._train_images = train_images
-        self._extractor = extractor_of(domain, self._settings.fid_features)
+        self._extractors = Extractors.of(domain, self._settings.fid_features)
+        self._subgroups = Subgroups(domain, self._settings)
         self._yardsticks = Yardsticks.of(
             domain,
             config.edit,
@@ -69,9 +72,9 @@ class Evaluation:
     def run(self, editor: Editor, epoch: int) -> tuple[list[Row], list[Row], dict[str, float]]:
         """(evaluation rows, sample rows, summary).
 
-        A row per image, strength and step count, and one without an image per strength and step count for the metrics
-        of the whole set. The summary is at the primary strength and step count, `<metric>` the (weighted) mean and
-        `<metric>_std` the standard deviation over images.
+        A row per image, strength and step count, and rows without an image for the metrics of the whole set and of
+        each subgroup. The summary is of all images at the primary strength and step count, `<metric>` the (weighted)
+        mean and `<metric>_std` the standard deviation over images.
         """
         editor = self._acting(editor)
         evaluations: list[Row] = []
@@ -116,7 +119,8 @@ class Evaluation:
         return self._set_features().notes()
 
     def _set_features(self) -> SetFeatures:
-        return SetFeatures(self._extractor, self._yardsticks.metrics, self._images.image_ids)
+        ids = self._images.image_ids
+        return SetFeatures(self._extractors, self._yardsticks.metrics, ids, self._subgroups.positions(ids))
 
     def _acting(self, editor: Editor) -> Editor:
         """The editor that edits: the given one, or its mean over the training images."""
@@ -196,20 +200,20 @@ class Evaluation:
                 **place,
                 "image_id": image_id,
                 **{name: column[position] for name, column in told.items()},
-                "labels": _json(self._domain.images.labels(image_id)),
+                "labels": _json(self._subgroups.labels(image_id)),
                 "attribute_shifts": _json(dict(zip(names, shifts[position], strict=True))),
             }
             for position, image_id in enumerate(self._ids(rows))
         ]
 
     def _set_rows(self, sets: SetFeatures, epoch: int) -> list[Row]:
-        """One row without an image per strength and step count; none where there are too few images."""
-        found = [
-            (self._place(epoch, strength, steps), sets.row(strength, steps))
+        """The rows without an image, at each strength and step count; none where there are too few images."""
+        return [
+            {**self._place(epoch, strength, steps), "image_id": None, **row}
             for steps in self._settings.all_sample_steps
             for strength in self._settings.strengths
+            for row in sets.rows(strength, steps)
         ]
-        return [{**place, "image_id": None, **row} for place, row in found if row is not None]
 
     def _place(self, epoch: int, strength: float, num_sample_steps: int) -> Row:
         return {
@@ -220,9 +224,13 @@ class Evaluation:
         }
 
     def _summary(self, evaluations: list[Row]) -> dict[str, float]:
-        """Metrics at the primary strength and step count."""
-        place = (self._settings.primary_strength, self._settings.num_sample_steps)
-        primary = [row for row in evaluations if (row["strength"], row["num_sample_steps"]) == place]
+        """Metrics over all images at the primary strength and step count."""
+        place = (self._settings.primary_strength, self._settings.num_sample_steps, None)
+        primary = [
+            row
+            for row in evaluations
+            if (row["strength"], row["num_sample_steps"], row.get("subgroup")) == place
+        ]
         summary = {}
         for metric in self._yardsticks.metrics:
             name = metric.name

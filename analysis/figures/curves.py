@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field
-from scipy import stats
 
 from analysis.figures._base import (
     Axes,
@@ -23,6 +22,7 @@ from analysis.figures._base import (
 from analysis.figures._panels import SINGLE_WIDTH, legend_above, legend_height, panel_grid
 from analysis.frames import StudyFrames
 from analysis.labels import CURVE_LABELS, X_LABELS, axis_label, plural, value_label
+from analysis.stats import t_quantile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as PlotAxes
@@ -190,7 +190,7 @@ def _mean_curve(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
     mean = grouped.agg(["mean", "std", "count"])
     mean = mean[mean["count"] == len(seeds)]
     n = len(seeds)
-    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * mean["std"] / n**0.5 if n > 1 else np.nan
+    half = t_quantile(LEVEL, n) * mean["std"] / n**0.5 if n > 1 else np.nan
     return pd.DataFrame(
         {
             "x": mean.index,

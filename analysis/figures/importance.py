@@ -1,12 +1,16 @@
-"""Importance: how much of the spread of a metric over all trials each axis explains.
+"""Importance: how much of the spread of a metric over all trials each axis explains, by one of two measures.
 
-A plain analysis of variance over what has run. The share of an axis is epsilon squared (Kelley 1935),
+`ped_anova` is what `asyrp-sweep tune` prints: Optuna's PED-ANOVA (Watanabe et al. 2023), read from the search's
+`tuning.json`: how much each axis decides whether a trial is among the best tenth. Shares of all axes add up to one.
+
+`anova` is a plain analysis of variance over what has run. The share of an axis is epsilon squared (Kelley 1935),
 (SS_between - (k - 1) MS_within) / SS_total over its k values: the share of the variance between values, less what
 chance alone would show. Pairs of axes that were crossed get what they explain beyond their own two shares. The
 seed is a factor like any other. Numbers with more than six values are cut at their quartiles. It describes the
 values that were tried, and replaces no paired contrast.
 """
 
+import json
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +21,7 @@ from analysis.figures._base import Axes, FigureConfig, FigureKind, Problems, unk
 from analysis.figures._text import TextTable
 from analysis.frames import StudyFrames
 from analysis.labels import axis_label, metric_info, number, plural
-from analysis.measurements import values_over
+from analysis.measurements import finished_trials, values_over
 from analysis.stats import FloatArray
 
 if TYPE_CHECKING:
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
 SEED = "seed"
 _MANY = 6
 """Different numbers up to which each one is a value of its own."""
-_COLUMNS = ["factor", "label", "kind", "share", "num_values", "num_trials", "metric"]
+_COLUMNS = ["factor", "label", "kind", "share", "num_values", "num_trials", "metric", "measure"]
+_TUNING_FILE = "tuning.json"
+_NAMES = {"anova": "Analysis of variance (epsilon squared)", "ped_anova": "PED-ANOVA"}
 
 
 class Config(FigureConfig):
@@ -35,6 +41,8 @@ class Config(FigureConfig):
     kind: Literal["importance"]
     metric: str | None = None
     """The primary metric when left out."""
+    measure: Literal["auto", "anova", "ped_anova"] = "auto"
+    """auto: ped_anova where a search has told it for this metric, else anova."""
 
     def problems(self, axes: Axes) -> Problems:
         """A metric that does not exist."""
@@ -50,8 +58,34 @@ class Config(FigureConfig):
 
 
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
-    """A row per factor (kind axis, pair or seed) and one for the rest, largest share first, the rest last."""
+    """A row per factor (kind axis, pair or seed), largest share first; of anova one for the rest, last."""
     metric = config.metric or frames.primary_metric
+    told = {} if config.measure == "anova" else _of_search(frames, metric)
+    if told or config.measure == "ped_anova":
+        return _table(
+            [
+                [name, axis_label(name), "axis", share, len(frames.study.axes.get(name, ()))]
+                for name, share in sorted(told.items(), key=lambda entry: -entry[1])
+            ],
+            len(finished_trials(frames)),
+            metric,
+            "ped_anova",
+        )
+    return _of_variance(frames, metric)
+
+
+def _table(rows: list[list[Any]], num_trials: int, metric: str, measure: str) -> pd.DataFrame:
+    return pd.DataFrame([[*row, num_trials, metric, measure] for row in rows], columns=_COLUMNS)
+
+
+def _of_search(frames: StudyFrames, metric: str) -> dict[str, float]:
+    """Axis -> share, as the search left it; nothing where there was none, or too few trials to tell."""
+    path = frames.folder / _TUNING_FILE
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return dict(content.get("importance", {}).get(metric, {}))
+
+
+def _of_variance(frames: StudyFrames, metric: str) -> pd.DataFrame:
     values = values_over(frames, metric, ["cell"])
     values = values[values["value"].notna()]
     points = {entry.cell: dict(entry.axis_values) for entry in frames.study.cells}
@@ -78,7 +112,7 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     rows.sort(key=lambda row: -row[3])
     rest = max(0.0, 1 - sum(row[3] for row in rows))
     rows.append(["rest", "rest", "rest", rest, 0])
-    return pd.DataFrame([[*row, len(y), metric] for row in rows], columns=_COLUMNS)
+    return _table(rows, len(y), metric, "anova")
 
 
 def variance_share(y: FloatArray, levels: np.ndarray) -> float:
@@ -116,7 +150,9 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         info = metric_info(str(table["metric"].iloc[0]))
-        axes.set_xlabel(f"Share of the variance of {info.plot_label[:-2]}")
+        measure = str(table["measure"].iloc[0])
+        what = "Share of the variance of" if measure == "anova" else "PED-ANOVA importance for"
+        axes.set_xlabel(f"{what} {info.plot_label[:-2]}")
         return figure
 
 
@@ -126,9 +162,16 @@ def caption(table: pd.DataFrame, config: Config) -> str:
         return "Importance of the axes. Too few finished trials to tell."
     info = metric_info(str(table["metric"].iloc[0]))
     count = plural(int(table["num_trials"].iloc[0]), "finished trial")
+    name = _NAMES[str(table["measure"].iloc[0])]
+    if name == _NAMES["ped_anova"]:
+        return (
+            f"{name} (Optuna's, as `asyrp-sweep tune` prints it) of each axis for {info.label} over {count}: how much "
+            "the axis decides whether a trial is among the best tenth; all axes add up to 100 %. It describes what the "
+            "search has tried, and is no test."
+        )
     return (
-        f"Share of the variance of {info.label} over {count} that each axis explains (epsilon squared, corrected for "
-        "chance); hatched: crossed pairs beyond their own axes; grey: the seed and the rest. It describes the values "
+        f"{name}: share of the variance of {info.label} over {count} that each axis explains, corrected for "
+        "chance; hatched: crossed pairs beyond their own axes; grey: the seed and the rest. It describes the values "
         "that were tried, and is no test: the contrasts are."
     )
 
@@ -139,7 +182,8 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
         [row["label"], f"{number(100 * row['share'])} %", str(row["num_values"] or "–")]
         for row in table.to_dict("records")
     ]
-    return TextTable(["", "share of variance", "values"], rows)
+    is_anova = table.empty or table["measure"].iloc[0] == "anova"
+    return TextTable(["", "share of variance" if is_anova else "PED-ANOVA", "values"], rows)
 
 
 def _levels(values: list[object]) -> np.ndarray:

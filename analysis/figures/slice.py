@@ -132,7 +132,18 @@ def _x_axis(panel: "Panel", own: pd.DataFrame) -> None:
         panel.margins(x=0.2)
     else:
         panel.set_xscale(scale)
+        if scale == "log":
+            _label_sparsely(panel)
     panel.set_xlabel(own["label"].iloc[0])
+
+
+def _label_sparsely(panel: "Panel") -> None:
+    """1 and 3 of every decade: of a range of one or two, matplotlib labels every minor tick, one over the other."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption)

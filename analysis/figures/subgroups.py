@@ -1,13 +1,15 @@
-"""Any metric by a label of the images, or by groups of image ids: does an editor serve all faces alike?"""
+"""Any metric by a label of the images, or by groups of image ids: does an editor serve all faces alike?
 
-import csv
-import json
+A metric of single images is averaged over a group's images, which are its sample. A metric of whole sets, such as FID,
+was measured within each group by the trials whose `evaluation.subgroups` names the label; its sample are the seeds.
+"""
+
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy import stats
 
 from analysis.figures._base import (
     Axes,
@@ -20,18 +22,26 @@ from analysis.figures._base import (
     unknown_fixed,
     unknown_metrics,
 )
+from analysis.figures._groups import groups_of, image_summary, set_summary
 from analysis.figures._panels import legend_above, legend_height
 from analysis.figures._text import TextTable
 from analysis.frames import StudyFrames
 from analysis.labels import axis_label, decimals_for, is_of_sets, metric_info, number, plural, value_label
-from analysis.measurements import POINTS, WEIGHT, image_rows
-from analysis.stats import FloatArray
+from analysis.measurements import POINTS, image_rows, subgroup_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as PlotAxes
     from matplotlib.figure import Figure
 
-_COLUMNS = ["metric", "value", "label", "order", "group", "mean", "low", "high", "n", "num_seeds"]
+_COLUMNS = [
+    *["metric", "value", "label", "order", "group", "mean", "low", "high", "n", "num_seeds", "features"],
+]
+"""`features`: what a metric of sets was measured in; empty for one of single images."""
+_WIDE = 3
+"""Panels up to which each has room for a label of one line."""
+_NARROW_LETTERS = 18
+_FEW = 10
+"""Images of a group below which its row is warned about."""
 
 
 class Config(FigureConfig):
@@ -56,12 +66,7 @@ class Config(FigureConfig):
             problems.append(
                 (("label",), "expected a label of the images, or a `file` of groups; found nothing")
             )
-        problems += unknown_fixed(self.fixed, axes, POINTS) + unknown_metrics("metrics", self.metrics)
-        for index, name in enumerate(self.metrics):
-            if is_of_sets(name):
-                message = f"expected a metric of single images; {name} is one of a whole set and has no value by group"
-                problems.append((("metrics", index), message))
-        return problems
+        return problems + unknown_fixed(self.fixed, axes, POINTS) + unknown_metrics("metrics", self.metrics)
 
     @property
     def group_name(self) -> str:
@@ -80,12 +85,13 @@ class Config(FigureConfig):
 
 
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
-    """A row per metric, value of `by` and group: mean over images and its 95 % t interval, n images, seeds.
+    """A row per metric, value of `by` and group: mean, 95 % t interval, n images, seeds.
 
-    Each image is first averaged over seeds: the question is whether other faces would give the same, so faces
-    are the sample. Raises FileNotFoundError or ValueError for a file of groups that cannot be used.
+    Of a metric of single images, each image is first averaged over seeds: the question is whether other faces would
+    give the same, so faces are the sample. One of whole sets has a value per seed and group, and seeds are the sample.
+    Raises FileNotFoundError or ValueError for a file of groups that cannot be used.
     """
-    groups = _groups_of(frames, config)
+    groups = groups_of(frames, config.label, config.file)
     held = {name: value for name, value in config.fixed.items() if name in frames.study.axes}
     cells = frames.cells_along([config.by], held)
     named = {
@@ -94,18 +100,16 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     }
     rows = []
     for metric in config.metrics:
-        images = image_rows(frames, metric, config.fixed)
+        if is_of_sets(metric):
+            measured, summary = subgroup_rows(frames, metric, config.group_name, config.fixed), set_summary
+        else:
+            images = image_rows(frames, metric, config.fixed)
+            measured, summary = images.assign(group=images["image_id"].map(groups)), image_summary
         for order, (value, label) in enumerate(named.items()):
-            own = images[images["cell"] == cells.get((value,))]
-            for group, members in own.groupby(own["image_id"].map(groups), sort=True):
-                entry = {
-                    "metric": metric,
-                    "value": value,
-                    "label": label,
-                    "order": order,
-                    "group": str(group),
-                }
-                rows.append(entry | _summary(members, metric))
+            own = measured[measured["cell"] == cells.get((value,))]
+            for group, members in own.groupby("group", sort=True):
+                place = {"metric": metric, "value": value, "label": label, "order": order}
+                rows.append(place | {"group": str(group)} | summary(members, metric))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -128,9 +132,9 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         figure = style.new_figure(width, height, w_pad=0.06)
         panels = list(figure.subplots(1, len(metrics), sharey=True, squeeze=False).ravel())
         for panel, metric in zip(panels, metrics, strict=True):
-            _draw_panel(panel, table[table["metric"] == metric], groups, looks)
-        sizes = table.groupby("group")["n"].max()
-        panels[0].set_yticks(range(len(groups)), [f"{value_label(g)} ($n$ = {sizes[g]})" for g in groups])
+            _draw_panel(panel, table[table["metric"] == metric], groups, looks, len(panels) > _WIDE)
+        named = [f"{value_label(g)} ($n$ = {_sizes(table[table['group'] == g])})" for g in groups]
+        panels[0].set_yticks(range(len(groups)), named)
         legend_above(figure, panels)
         return figure
 
@@ -138,16 +142,61 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
 def caption(table: pd.DataFrame, config: Config) -> str:
     """What the bars are a sample of."""
     what = ", ".join(metric_info(name).label for name in config.metrics)
-    start = f"{what} by {axis_label(config.group_name)} of the image."
+    parts = [f"{what} by {axis_label(config.group_name)} of the image."]
     if table.empty:
-        return f"{start} No images of any group measured yet."
+        parts.append("No images of any group measured yet.")
+    else:
+        of_images, of_sets = (table[table["features"].isna() == is_image] for is_image in (True, False))
+        small = int(table["n"].min())
+        parts += [
+            *([_about_images(of_images)] if len(of_images) else []),
+            *([_about_sets(of_sets)] if len(of_sets) else []),
+            "n counts images."
+            + (
+                f" The smallest group has {plural(small, 'image')}: read it with care."
+                if small < _FEW
+                else ""
+            ),
+        ]
+    untold = [name for name in config.metrics if is_of_sets(name) and name not in set(table["metric"])]
+    if untold:
+        parts.append(
+            f"{', '.join(metric_info(name).label for name in untold)}: not measured within groups of "
+            f"{config.group_name}; the space asks for that with evaluation: {{subgroups: [{config.group_name}]}}."
+        )
+    return " ".join(parts)
+
+
+def _about_images(table: pd.DataFrame) -> str:
     seeds = plural(int(table["num_seeds"].max()), "seed")
-    small = int(table["n"].min())
-    text = f"{start} Means over the images of a group, each averaged over {seeds} first; bars are 95 % t intervals"
-    text += " over images (none below two), n counts images."
-    return text + (
-        f" The smallest group has {plural(small, 'image')}: read its row with care." if small < 10 else ""
+    return (
+        f"{_labels(table)}: means over the images of a group, each averaged over {seeds} first; bars are 95 % t "
+        "intervals over images (none below two)."
     )
+
+
+def _about_sets(table: pd.DataFrame) -> str:
+    """In which features, over which seeds, and what depends on the size of a group."""
+    seeds, features = plural(int(table["num_seeds"].max()), "seed"), sorted(set(table["features"]))
+    said = (
+        f"{_labels(table)}: measured within each group (features: {', '.join(features)}), means of {seeds}; bars are "
+        "95 % t intervals over seeds, for these images."
+    )
+    if any(name.startswith("fid") for name in table["metric"]):
+        said += (
+            " A Fréchet distance is larger in a smaller group for its size alone; a kernel distance is not."
+        )
+    return said
+
+
+def _labels(table: pd.DataFrame) -> str:
+    return ", ".join(metric_info(str(name)).label for name in dict.fromkeys(table["metric"]))
+
+
+def _sizes(table: pd.DataFrame) -> str:
+    """How many images a group has; from to where cells are measured on different ones."""
+    least, most = int(table["n"].min()), int(table["n"].max())
+    return str(least) if least == most else f"{least}–{most}"
 
 
 def text(table: pd.DataFrame, config: Config) -> TextTable:
@@ -164,7 +213,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
                 value_label(group),
                 *([f"{info.label} {info.arrow}"] if several else []),
                 *entries,
-                str(own["n"].max()),
+                _sizes(own),
             ]
         )
     return TextTable(
@@ -174,58 +223,12 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
     )
 
 
-def _groups_of(frames: StudyFrames, config: Config) -> dict[str, str]:
-    """image id -> group."""
-    if config.file is None:
-        labelled = frames.evaluations[["image_id", "labels"]].dropna().drop_duplicates("image_id")
-        read = {image: json.loads(labels) for image, labels in labelled.itertuples(index=False)}
-        return {image: str(labels[config.label]) for image, labels in read.items() if config.label in labels}
-    path = next(
-        (p for p in (frames.folder / config.file, frames.folder.cwd() / config.file) if p.is_file()), None
-    )
-    if path is None:
-        raise FileNotFoundError(
-            f"figure subgroups: no file {config.file} in {frames.folder} or {frames.folder.cwd()}"
-        )
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    wanted = {"image_id", config.group_name}
-    if not rows or not wanted <= rows[0].keys():
-        raise ValueError(f"{path}: expected columns {' and '.join(sorted(wanted))}")
-    return {row["image_id"]: row[config.group_name] for row in rows}
-
-
-def _summary(members: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """Weighted mean over images of their means over seeds, with the t interval of a ratio estimate."""
-    columns = [metric, *([metric + WEIGHT] if metric + WEIGHT in members else [])]
-    images = members.groupby("image_id")[columns].mean()
-    values = images[metric].to_numpy(dtype=float)
-    weights = images[columns[-1]].to_numpy(dtype=float) if len(columns) > 1 else np.ones(len(values))
-    mean, half = weighted_mean_interval(values, weights)
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": len(values),
-            "num_seeds": members["seed"].nunique()}  # fmt: skip
-
-
-def weighted_mean_interval(
-    values: FloatArray, weights: FloatArray, level: float = 0.95
-) -> tuple[float, float]:
-    """Weighted mean (n,) and the half width of its t interval, the mean being a ratio of two means.
-
-    With equal weights the ordinary t interval. NaN half width below two values.
-    """
-    if not len(values) or weights.sum() == 0:
-        return np.nan, np.nan
-    mean = float(np.average(values, weights=weights))
-    n = len(values)
-    if n < 2:
-        return mean, np.nan
-    residuals = weights * (values - mean) / weights.mean()
-    error = float(np.sqrt(np.sum(residuals**2) / (n - 1) / n))
-    return mean, float(stats.t.ppf((1 + level) / 2, n - 1)) * error
-
-
 def _draw_panel(
-    panel: "PlotAxes", table: pd.DataFrame, groups: list[str], looks: dict[Any, dict[str, Any]]
+    panel: "PlotAxes",
+    table: pd.DataFrame,
+    groups: list[str],
+    looks: dict[Any, dict[str, Any]],
+    is_narrow: bool,
 ) -> None:
     from analysis import style
 
@@ -237,10 +240,11 @@ def _draw_panel(
         bars = np.nan_to_num(np.vstack([mean - own["low"], own["high"] - mean]).astype(float))
         panel.errorbar(mean, y, xerr=bars, fmt=look["marker"], color=look["color"], markersize=4,
                        markeredgewidth=0, elinewidth=0.9, capsize=0, label=own["label"].iloc[0])  # fmt: skip
-    panel.set_xlabel(metric_info(str(table["metric"].iloc[0])).plot_label)
+    label = metric_info(str(table["metric"].iloc[0])).plot_label
+    panel.set_xlabel(fill(label, _NARROW_LETTERS) if is_narrow else label)
     panel.set_ylim(len(groups) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
-    panel.locator_params(axis="x", nbins=5)
+    panel.locator_params(axis="x", nbins=3 if is_narrow else 5)
     style.light_grid(panel, "x")
 
 

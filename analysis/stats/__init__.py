@@ -43,6 +43,7 @@ from analysis.stats.single import (
     probability_of_improvement,
     sign_flip_p,
     t_interval,
+    t_quantile,
     tost_p,
     worst_rank,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "seeds_for_power",
     "sign_flip_p",
     "t_interval",
+    "t_quantile",
     "tost_p",
     "worst_rank",
 ]

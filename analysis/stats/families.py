@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from analysis.stats.results import Contrast, PairedSample, Verdict
 from analysis.stats.single import (
@@ -77,6 +76,8 @@ def seeds_for_power(effect: float, sd: float, alpha: float, power: float = POWER
 
 def paired_power(ratio: float, n: int, alpha: float) -> float:
     """Power of the two-sided paired t test for an effect of `ratio` standard deviations with n pairs."""
+    from scipy import stats
+
     if n < 2:
         return 0.0
     critical = float(stats.t.ppf(1 - alpha / 2, n - 1))

@@ -1,7 +1,6 @@
 """Tests and intervals of a single paired sample."""
 
 import numpy as np
-from scipy import stats
 
 from analysis.stats.results import FloatArray, Interval, PairedSample
 
@@ -10,12 +9,19 @@ EXACT_UP_TO = 20
 MONTE_CARLO_DRAWS = 99_999
 
 
+def t_quantile(level: float, n: int) -> float:
+    """Half the width of the two-sided t interval of a mean of n >= 2 values, in standard errors."""
+    from scipy import stats  # more than a second, which checking the figures of a space does not wait for
+
+    return float(stats.t.ppf((1 + level) / 2, n - 1))
+
+
 def t_interval(values: FloatArray, level: float = 0.95) -> Interval:
     """Two-sided t interval of the mean of `values` (n,); NaN ends below two values."""
     n = len(values)
     if n < 2:
         return Interval(float("nan"), float("nan"), level)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * _standard_error(values)
+    half = t_quantile(level, n) * _standard_error(values)
     mean = float(np.mean(values))
     return Interval(mean - half, mean + half, level)
 
@@ -44,6 +50,8 @@ def sign_flip_p(differences: FloatArray, seed: int = 0) -> float:
 
 def paired_t_p(differences: FloatArray) -> float:
     """Two-sided p of the paired t test against no difference; NaN below two pairs."""
+    from scipy import stats
+
     if len(differences) < 2:
         return float("nan")
     error = _standard_error(differences)
@@ -58,6 +66,8 @@ def tost_p(differences: FloatArray, margin: float) -> float:
 
     Small means equivalent. NaN where margin <= 0 or n < 2.
     """
+    from scipy import stats
+
     n = len(differences)
     if margin <= 0 or n < 2:
         return float("nan")
@@ -82,6 +92,8 @@ def worst_rank(sample: PairedSample) -> tuple[float, float]:
     Ranks are of |difference|; a failure gets the rank above all of them, against its side; a seed where both
     sides failed is a tie. p is the sign-flip p of the signed ranks.
     """
+    from scipy import stats
+
     ranks = stats.rankdata(np.abs(sample.differences)) * np.sign(sample.differences)
     worst = len(ranks) + 1.0
     signed = np.concatenate(

@@ -23,7 +23,8 @@ def seconds_of(duration: str | int) -> float:
 
 
 class PruningConfig(Settings):
-    """What a pruner looks at. The epoch's mean loss is compared, lower being better."""
+    """What a pruner looks at. The epoch's mean loss is compared, lower being better; of several seeds it is the first
+    one's, and the others start only once that is done."""
 
     metric: Literal["loss_direction", "loss_total", "loss_recon"] = "loss_direction"
     """loss_total is comparable only where no lambda is searched."""
@@ -54,7 +55,8 @@ class Config(Design):
 
     kind: Literal["optuna"]
     trials: int = Field(default=30, ge=1)
-    """Different points to try in all, the baseline among them, however many launches that takes."""
+    """Different points to try in all, the baseline among them, however many launches that takes. Each is trained with
+    every seed of the space and judged by the mean over them."""
     timeout: str | int | None = None
     """How long a launch may start new trials: seconds, or `90s`, `30m`, `2h`."""
     objectives: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()

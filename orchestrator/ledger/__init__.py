@@ -1,10 +1,11 @@
 """The ledger: append-only Parquet tables of a study, the only truth about what has run.
 
 A worker writes a trial's parts, the driver's row in `trials` commits them; rows whose (signature, attempt)
-is not committed do not exist for readers. Depends on nothing else of ours and on no torch, so that anything
-may read it.
+is not committed do not exist for readers. Parts of many trials become one file behind a launch. Depends on nothing
+else of ours and on no torch, so that anything may read it.
 """
 
+from orchestrator.ledger.compaction import BackgroundCompaction
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.lock import LedgerLock
 from orchestrator.ledger.schemas import SCHEMA_VERSION, TABLES
@@ -22,6 +23,7 @@ from orchestrator.ledger.study import (
 __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
+    "BackgroundCompaction",
     "Ledger",
     "LedgerError",
     "LedgerLock",

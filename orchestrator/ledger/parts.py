@@ -1,44 +1,40 @@
-"""The ledger's files: one Parquet part per table, trial and attempt."""
+"""The ledger's files: a part per table, trial and attempt, and merged files that hold many of them.
+
+    curves/part-<signature>-<attempt>.parquet    one attempt
+    curves/merged-<id>.parquet                   many; its footer lists them, in the order of their rows
+    merging/curves/merged-<id>.parquet           counts, but its parts are still being removed from curves/
+
+Where an attempt is in a part and in a merged file, the merged file counts (`orchestrator.ledger.merging`).
+"""
 
 import contextlib
-import hashlib
-import os
 import re
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.schemas import check_version
+from orchestrator.ledger.files import DamagedPart, opened, write_sealed
+from orchestrator.ledger.index import (
+    MERGED_NAME,
+    MERGING_FOLDER,
+    Index,
+    Merged,
+    PartKey,
+    files_in,
+    part_keys,
+    read_index,
+)
+from orchestrator.ledger.schemas import own_columns
 
 DAMAGED_FOLDER = "damaged"
-_PART_NAME = re.compile(r"part-(?P<signature>.+)-(?P<attempt>\d+)\.parquet")
-_DIGEST_KEY = "asyrp_sweep.digest"
-_DIGEST_MARK = "asyrp-sweep sha256 "
 _TEMP_NAME = re.compile(r"\..+\.tmp")
-
-
-class PartKey(NamedTuple):
-    """Which attempt at which trial a part belongs to."""
-
-    signature: str
-    attempt: int
-
-    @property
-    def file_name(self) -> str:
-        """The part's name in the folder of its table."""
-        return f"part-{self.signature}-{self.attempt}.parquet"
-
-
-class DamagedPart(Exception):
-    """A part that is truncated, garbled or gone."""
+_LOOKS = 5
+"""How often a folder is listed again when files move meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -47,140 +43,164 @@ class Parts:
 
     root: str
     filesystem: pafs.FileSystem
+    use_threads: bool = True
+    """Whether Arrow may use threads of its own to read."""
+    _indexes: dict[str, Index] = field(default_factory=dict, compare=False)
+    _last: dict[str, tuple[str, pa.Table]] = field(default_factory=dict, compare=False)
+    """Table -> the merged file read last, and what it holds: one trial after another is asked for."""
 
-    def keys(self, table: str) -> list[PartKey]:
-        """The parts of a table, in the order of their names."""
-        matches = [_PART_NAME.fullmatch(name) for name in self._names(table)]
-        return [PartKey(match["signature"], int(match["attempt"])) for match in matches if match]
+    # Which files there are
 
-    def read(self, table: str, key: PartKey) -> pa.Table:
-        """All of a part. Raises DamagedPart when a byte of it has changed, LedgerError when it is too new."""
-        with self._opened(table, key, whole=True) as file:
-            return file.read()
+    def refresh(self, table: str) -> Index:
+        """List the table's files anew."""
+        known = self._indexes[table].merged if table in self._indexes else {}
+        for _ in range(_LOOKS):
+            with contextlib.suppress(FileNotFoundError):
+                self._indexes[table] = read_index(self.filesystem, self.root, table, known)
+                return self._indexes[table]
+        raise LedgerError(f"{self.root}/{table} changes all the time; try again")
+
+    def index(self, table: str) -> Index:
+        """As listed last."""
+        return self._indexes.get(table) or self.refresh(table)
+
+    def keys(self, place: str) -> list[PartKey]:
+        """Attempts with a part of their own in a folder, in the order of names."""
+        return part_keys(info.base_name for info in self._files(place))
+
+    def sources(self, table: str, keys: Iterable[PartKey]) -> dict[str, list[PartKey]]:
+        """File name -> those of the attempts that it counts for; an attempt not listed yet has a part of its own."""
+        held = self.index(table).held
+        found: dict[str, list[PartKey]] = {}
+        for key in keys:
+            found.setdefault(held.get(key, key.file_name), []).append(key)
+        return found
+
+    def num_bytes(self, table: str) -> dict[str, int]:
+        """Signature -> bytes that its rows take; in a file shared with others, its share by rows."""
+        found: Counter[str] = Counter()
+        index = self.refresh(table)
+        for key, size in index.single.items():
+            found[key.signature] += size
+        for merged in index.merged.values():
+            num_rows = sum(span.num_rows for span in merged.spans.values())
+            for key, span in merged.spans.items():
+                found[key.signature] += merged.num_bytes * span.num_rows // max(num_rows, 1)
+        return dict(found)
+
+    # Reading and writing
+
+    def read(self, table: str, file_name: str, keys: Sequence[PartKey]) -> pa.Table:
+        """Rows of attempts that a file counts for.
+
+        Raises DamagedPart when a byte of the file has changed, LedgerError when it is too new.
+        """
+        try:
+            if (merged := self.index(table).merged.get(file_name)) is not None:
+                return _rows(self._content(table, merged), table, merged, keys)
+            with opened(
+                self.filesystem, self._path(table, file_name), f"{table}/{file_name}", whole=True
+            ) as file:
+                return file.read(use_threads=self.use_threads)
+        except FileNotFoundError as error:
+            self.refresh(table)
+            now = self.sources(table, keys)
+            if now == {file_name: list(keys)}:
+                raise DamagedPart(f"{table}/{file_name} (missing)") from error
+            return pa.concat_tables(
+                [self.read(table, name, held) for name, held in now.items()], promote_options="default"
+            )
 
     def check(self, table: str, key: PartKey) -> None:
-        """Look at a part's footer, which is written last. Raises as `read` does."""
-        with self._opened(table, key):
+        """Look at the footer of an attempt's file, which is written last. Raises as `read` does."""
+        name = key.file_name
+        held = self.index(table).held.get(key)
+        try:
+            if held is None:
+                raise FileNotFoundError(name)
+            if held == name:  # The footer of a merged file was read for the index.
+                with opened(self.filesystem, self._path(table, name), f"{table}/{name}"):
+                    pass
+        except FileNotFoundError as error:
+            if held is None or self.refresh(table).held.get(key, name) == name:
+                raise DamagedPart(f"{table}/{name} (missing)") from error
+
+    def verify(self, table: str, merged: Merged) -> None:
+        """Read a merged file back. Raises DamagedPart when it is not what was written."""
+        path = self._path(merged.place, merged.file_name)
+        with opened(self.filesystem, path, f"{table}/{merged.file_name}", whole=True):
             pass
 
     def write(self, table: str, key: PartKey, content: pa.Table) -> None:
         """Write a part so that it is there completely or not at all, whatever is killed when."""
-        folder = self._local_folder(table)
-        temporary = folder / f".{key.file_name}.{uuid.uuid4().hex}.tmp"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("w+b") as file:
-                with pq.ParquetWriter(
-                    file, content.schema, compression="zstd", write_page_checksum=True
-                ) as writer:
-                    writer.write_table(content)
-                    writer.add_key_value_metadata({_DIGEST_KEY: _seal("0" * 64)})
-                _sign(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(folder / key.file_name)
-            sync_folder(folder)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
+        write_sealed(self.local_folder(table), key.file_name, content)
 
-    def set_aside(self, table: str, key: PartKey) -> None:
-        """Move a damaged part out of the way; where nothing can be moved it stays, and stays damaged."""
+    def set_aside(self, table: str, file_name: str) -> None:
+        """Move a damaged file out of the way; where nothing can be moved it stays, and stays damaged."""
         if not isinstance(self.filesystem, pafs.LocalFileSystem):
             return
-        target = Path(self.root, DAMAGED_FOLDER, table, key.file_name)
-        with contextlib.suppress(OSError):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._local_folder(table).joinpath(key.file_name).replace(target)
+        target = Path(self.root, DAMAGED_FOLDER, table, file_name)
+        for place in (f"{MERGING_FOLDER}/{table}", table):
+            with contextlib.suppress(OSError):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                Path(self.root, place, file_name).replace(target)
+                self._indexes.pop(table, None)
 
-    def remove(self, table: str, key: PartKey) -> None:
-        """Delete a part."""
-        self._local_folder(table).joinpath(key.file_name).unlink(missing_ok=True)
+    def merged_set_aside(self, table: str) -> list[str]:
+        """Names of the merged files of a table that were damaged."""
+        names = sorted(info.base_name for info in self._files(f"{DAMAGED_FOLDER}/{table}"))
+        return [name for name in names if MERGED_NAME.fullmatch(name)]
 
     def remove_temporary(self, table: str) -> list[str]:
-        """Delete what writers left unfinished in a table's folder, and name it."""
-        names = [name for name in self._names(table) if _TEMP_NAME.fullmatch(name)]
-        for name in names:
-            self._local_folder(table).joinpath(name).unlink(missing_ok=True)
-        return names
+        """Delete what writers left unfinished for a table, and name it."""
+        found = []
+        for place in (table, f"{MERGING_FOLDER}/{table}"):
+            names = [info.base_name for info in self._files(place) if _TEMP_NAME.fullmatch(info.base_name)]
+            for name in sorted(names):
+                self.local_folder(place).joinpath(name).unlink(missing_ok=True)
+                found.append(f"{place}/{name}")
+        return found
 
-    def _names(self, table: str) -> list[str]:
-        selector = pafs.FileSelector(f"{self.root}/{table}", allow_not_found=True)
-        return sorted(info.base_name for info in self.filesystem.get_file_info(selector) if info.is_file)
-
-    @contextmanager
-    def _opened(self, table: str, key: PartKey, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
-        """A part's file; `whole` reads all of it first and holds it against its digest."""
-        path = f"{self.root}/{table}/{key.file_name}"
-        try:
-            with (
-                self._source(path, whole) as source,
-                pq.ParquetFile(source, page_checksum_verification=True) as file,
-            ):
-                check_version(file.schema_arrow, path)
-                yield file
-        except FileNotFoundError as error:
-            raise DamagedPart(f"{table}/{key.file_name} (missing)") from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            # Arrow reports garbage in many ways, one of them an OSError without a number. Those with one are
-            # the system's (a network drive that is away), and no reason to throw a good file out.
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise DamagedPart(f"{table}/{key.file_name}") from error
-
-    def _source(self, path: str, whole: bool) -> pa.NativeFile:
-        file = self.filesystem.open_input_file(path)
-        if not whole:
-            return file
-        with file:
-            content = file.read()
-        if not _is_as_signed(content):
-            raise ValueError("not what was written")
-        return pa.BufferReader(content)
-
-    def _local_folder(self, table: str) -> Path:
+    def local_folder(self, place: str) -> Path:
+        """A folder under the ledger's. Raises LedgerError when it is on a file system that is only read."""
         if not isinstance(self.filesystem, pafs.LocalFileSystem):
             raise LedgerError(
                 f"{self.root} is on a {self.filesystem.type_name} file system: it can only be read"
             )
-        return Path(self.root, table)
+        return Path(self.root, place)
+
+    def _files(self, place: str) -> list[pafs.FileInfo]:
+        return files_in(self.filesystem, f"{self.root}/{place}")
+
+    def _path(self, place: str, file_name: str) -> str:
+        return f"{self.root}/{place}/{file_name}"
+
+    def _content(self, table: str, merged: Merged) -> pa.Table:
+        name, content = self._last.get(table, ("", None))
+        if name != merged.file_name:
+            self._last.pop(table, None)
+            path = self._path(merged.place, merged.file_name)
+            with opened(self.filesystem, path, f"{table}/{merged.file_name}", whole=True) as file:
+                content = file.read(use_threads=self.use_threads)
+            self._last[table] = (merged.file_name, content)
+        return content
 
 
-# Checksums of pages leave their headers out, and a flipped bit there can turn into other values or rows. So a part
-# carries the SHA-256 of its whole file, taken with zeros in the digest's own place.
+def _rows(content: pa.Table, table: str, merged: Merged, keys: Sequence[PartKey]) -> pa.Table:
+    """The rows of some of a merged file's attempts, as their own parts had them."""
+    if len(keys) == len(merged.spans):
+        return content
+    slices = [content.slice(*merged.spans[key]) for key in keys]
+    return own_columns(table, pa.concat_tables(slices))
 
 
-def _seal(digest: str) -> str:
-    return f"{_DIGEST_MARK}{digest}"
-
-
-def _sign(file: BinaryIO) -> None:
-    """Put the digest of a complete part in its place."""
-    file.seek(0)
-    content = file.read()
-    start = content.rfind(_DIGEST_MARK.encode()) + len(_DIGEST_MARK)
-    file.seek(start)
-    file.write(hashlib.sha256(content).hexdigest().encode())
-
-
-def _is_as_signed(content: bytes) -> bool:
-    """Whether a part is, byte for byte, what was written; parts of earlier versions carry no digest."""
-    mark = content.rfind(_DIGEST_MARK.encode())
-    if mark < 0:
-        return _DIGEST_KEY.encode() not in content
-    start = mark + len(_DIGEST_MARK)
-    view = memoryview(content)
-    digest = hashlib.sha256(view[:start])
-    digest.update(b"0" * 64)
-    digest.update(view[start + 64 :])
-    return digest.hexdigest().encode() == content[start : start + 64]
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def parts_at(root: Path | str, filesystem: pafs.FileSystem | None) -> Parts:
+    """The parts of a ledger at a path, or at a URI that pyarrow knows. Raises LedgerError when it is a file."""
+    if filesystem is not None:
+        return Parts(str(root).rstrip("/"), filesystem)
+    if isinstance(root, str) and "://" in root:
+        found, path = pafs.FileSystem.from_uri(root)
+        return Parts(path.rstrip("/"), found)
+    if Path(root).exists() and not Path(root).is_dir():
+        raise LedgerError(f"{root} is a file; a ledger is a folder")
+    return Parts(str(Path(root).absolute()), pafs.LocalFileSystem())

@@ -64,7 +64,8 @@ TABLES: dict[str, pa.Schema] = {
             pa.field("t_boost", pa.int32()),  # noise below this t; 0 for none
             pa.field("labels", pa.string()),  # JSON
             pa.field("attribute_shifts", pa.string()),  # JSON: attribute -> change of its cosine
-            # Of rows without an image_id, which are about the whole set:
+            # Of rows without an image_id, which are about a set:
+            pa.field("subgroup", pa.string()),  # such as skin=dark; null for all images
             pa.field("num_images", pa.int32()),
             pa.field("feature_extractor", pa.string()),
             pa.field("image_set", pa.string()),
@@ -123,6 +124,14 @@ def concatenated(table: str, parts: Sequence[pa.Table]) -> pa.Table:
     common = {name: _common_type(found) for name, found in types.items() if len(found) > 1}
     aligned = [_cast(part, common).replace_schema_metadata(_metadata(table)) for part in parts]
     return pa.concat_tables(aligned, promote_options="default")
+
+
+def own_columns(table: str, rows: pa.Table) -> pa.Table:
+    """Without the further columns that only other rows of the same file have values in."""
+    known = TABLES[table].names
+    return rows.select(
+        [name for name in rows.column_names if name in known or rows.column(name).null_count < len(rows)]
+    )
 
 
 def check_version(schema: pa.Schema, name: str) -> None:

@@ -1,18 +1,29 @@
 """The ledger of one study: rows in, commits, and what readers see."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.parts import DAMAGED_FOLDER, DamagedPart, PartKey, Parts
+from orchestrator.ledger.files import DamagedPart
+from orchestrator.ledger.index import PartKey
+from orchestrator.ledger.merging import settle
+from orchestrator.ledger.parts import DAMAGED_FOLDER, parts_at
 from orchestrator.ledger.schemas import TABLES, Row, concatenated, to_arrow
 
 ROW_TABLES = ("curves", "evaluations", "samples")
 _RANK = {"done": 4, "pruned": 3, "failed": 2, "skipped": 1, "interrupted": 0}
+
+
+class _Commit(NamedTuple):
+    """Where the record of an attempt lies."""
+
+    status: str
+    part: pa.Table
+    row: int
 
 
 class Ledger:
@@ -23,8 +34,8 @@ class Ledger:
     """
 
     def __init__(self, root: Path | str, filesystem: pafs.FileSystem | None = None) -> None:
-        self._parts = _parts_at(root, filesystem)
-        self._commits: dict[PartKey, pa.Table] = {}
+        self._parts = parts_at(root, filesystem)
+        self._commits: dict[PartKey, _Commit] = {}
         self._sound: set[PartKey] = set()
         self._broken: set[PartKey] = set()
         self.damaged: list[str] = []
@@ -41,10 +52,7 @@ class Ledger:
         evaluations: Sequence[Row],
         samples: Sequence[Row],
     ) -> None:
-        """Write a trial's rows, which nobody sees before `commit`. Called by the worker.
-
-        Raises LedgerError when the folder cannot be written.
-        """
+        """Write a trial's rows, seen by nobody before `commit`. Called by the worker. Raises as `commit` does."""
         key = PartKey(signature, attempt)
         for table, rows in zip(ROW_TABLES, (curves, evaluations, samples), strict=True):
             identified = [{**row, "signature": signature, "attempt": attempt} for row in rows]
@@ -66,17 +74,23 @@ class Ledger:
     def clean_uncommitted(self, keep: Collection[str] = ()) -> list[str]:
         """Delete what killed writers left: unfinished files, and rows that nothing commits.
 
-        `keep` are signatures to leave alone. Only for the holder of the `LedgerLock`, while no trial runs.
+        Also finishes merges that were cut short. `keep` are signatures to leave alone. Only for the holder of the
+        `LedgerLock`, while no trial runs.
         """
-        committed = set(self._read_commits())
         removed = []
         for table in TABLES:
-            removed += [f"{table}/{name}" for name in self._parts.remove_temporary(table)]
+            removed += self._parts.remove_temporary(table)
+            for name in settle(self._parts, table):
+                self._note(name)
+        committed = set(self._read_commits())
         for table in ROW_TABLES:
-            for key in self._parts.keys(table):
-                if key not in committed and key.signature not in keep:
-                    self._parts.remove(table, key)
-                    removed.append(f"{table}/{key.file_name}")
+            index = self._parts.refresh(table)
+            files = {key.file_name: [key] for key in index.single}
+            files |= {name: list(merged.spans) for name, merged in index.merged.items()}
+            for name, keys in files.items():
+                if not any(key in committed or key.signature in keep for key in keys):
+                    self._parts.local_folder(table).joinpath(name).unlink(missing_ok=True)
+                    removed.append(f"{table}/{name}")
         return removed
 
     # Reading
@@ -93,53 +107,57 @@ class Ledger:
         """A table as readers see it: the rows of done trials, and for `trials` one row per signature."""
         standing = self._standing()
         if name == "trials":
-            chosen = concatenated(name, [self._commits[key] for key in standing])
+            chosen = concatenated(name, _chosen([self._commits[key] for key in standing]))
             return chosen.sort_by([("finished_at", "ascending"), ("signature", "ascending")])
-        done = [key for key in standing if self._status(key) == "done"]
-        parts = [self._read(name, key) for key in done]
-        return concatenated(name, [part for part in parts if part is not None])
+        return concatenated(name, self._read(name, [key for key in standing if self._status(key) == "done"]))
+
+    def num_bytes(self) -> dict[str, int]:
+        """Signature -> bytes that its rows and records take."""
+        found: Counter[str] = Counter()
+        for table in TABLES:
+            found.update(self._parts.num_bytes(table))
+        return dict(found)
 
     def next_attempt(self, signature: str) -> int:
         """The number of the next attempt at a trial, from 1; never one that any file already carries."""
         return 1 + max(self.attempts().get(signature, []), default=0)
 
     def attempts(self) -> dict[str, list[int]]:
-        """Signature -> attempts that any file of this ledger carries, from the files' names alone."""
-        places = [*TABLES, *(f"{DAMAGED_FOLDER}/{table}" for table in TABLES)]
+        """Signature -> attempts that any file of this ledger carries, from files' names and merged files' footers."""
         found: dict[str, set[int]] = {}
-        for key in (key for place in places for key in self._parts.keys(place)):
-            found.setdefault(key.signature, set()).add(key.attempt)
+        for table in TABLES:
+            for key in (*self._parts.refresh(table).held, *self._parts.keys(f"{DAMAGED_FOLDER}/{table}")):
+                found.setdefault(key.signature, set()).add(key.attempt)
         return {signature: sorted(numbers) for signature, numbers in found.items()}
 
     def done_attempt(self, signature: str, attempts: Sequence[int]) -> int | None:
         """The latest of these attempts at a trial that ended well, reading their records alone."""
         for attempt in sorted(attempts, reverse=True):
             key = PartKey(signature, attempt)
-            part = self._commits.get(key) or self._read_if_there("trials", key)
-            if part is not None and part["status"][0].as_py() == "done":
-                self._commits[key] = part
+            if key not in self._commits:
+                self._load([key], is_ours=False)
+            if key in self._commits and self._status(key) == "done":
                 return attempt
         return None
 
     def read_done(self, signature: str, attempt: int) -> tuple[Row, dict[str, list[Row]]] | None:
         """The record of a done attempt, and its rows by table; None where a part is damaged or gone."""
         key = PartKey(signature, attempt)
-        record, *parts = (self._read_if_there(table, key) for table in ("trials", *ROW_TABLES))
-        if record is None or any(part is None for part in parts):
-            return None
-        rows = {table: part.to_pylist() for table, part in zip(ROW_TABLES, parts, strict=True) if part}
-        return record.to_pylist()[0], {table: rows.get(table, []) for table in ROW_TABLES}
-
-    def _read_if_there(self, table: str, key: PartKey) -> pa.Table | None:
-        """A part of another writer's ledger, which is left as it is; None where it cannot be read."""
         try:
-            return self._parts.read(table, key)
+            parts = {}
+            for table in TABLES:
+                ((source, keys),) = self._parts.sources(table, [key]).items()
+                parts[table] = self._parts.read(table, source, keys).to_pylist()
         except DamagedPart:
             return None
+        (record,) = parts.pop("trials")
+        return record, parts
 
     def _standing(self) -> list[PartKey]:
         """The attempt that counts for each signature."""
         best_first = sorted(self._read_commits(), key=self._preference, reverse=True)
+        for table in ROW_TABLES:  # After the commits: whatever they commit is there.
+            self._refresh(table)
         standing: dict[str, PartKey] = {}
         for key in best_first:
             if key.signature not in standing and (self._status(key) != "done" or self._is_sound(key)):
@@ -150,52 +168,82 @@ class Ledger:
         return _RANK[self._status(key)], key.attempt
 
     def _status(self, key: PartKey) -> str:
-        return str(self._commits[key]["status"][0])
+        return self._commits[key].status
 
     def _read_commits(self) -> list[PartKey]:
         """Keys of all committed attempts; parts never change, so each is read once."""
-        keys = self._parts.keys("trials")
+        keys = self._refresh("trials")
         self._commits = {key: self._commits[key] for key in keys if key in self._commits}
-        for key in keys:
-            if key not in self._commits and (part := self._read("trials", key)) is not None:
-                self._commits[key] = part
+        self._load([key for key in keys if key not in self._commits])
         return list(self._commits)
+
+    def _load(self, keys: Sequence[PartKey], *, is_ours: bool = True) -> None:
+        """Read records; the damaged parts of another writer's ledger are left as they are."""
+        for part in self._read("trials", keys, is_ours=is_ours):
+            columns = (part.column(name).to_pylist() for name in ("signature", "attempt", "status"))
+            for row, (signature, attempt, status) in enumerate(zip(*columns, strict=True)):
+                self._commits[PartKey(signature, attempt)] = _Commit(status, part, row)
 
     def _is_sound(self, key: PartKey) -> bool:
         """Whether all parts of a done trial are there and end as they should."""
         if key in self._sound or key in self._broken:
             return key in self._sound
-        try:
-            for table in ROW_TABLES:
+        for table in ROW_TABLES:
+            try:
                 self._parts.check(table, key)
-        except DamagedPart as damage:
-            self._note_damage(damage, table, key)
-            return False
+            except DamagedPart as damage:
+                self._note_missing(damage, table, key)
+                return False
         self._sound.add(key)
         return True
 
-    def _read(self, table: str, key: PartKey) -> pa.Table | None:
-        """A part's rows, or None when it turns out damaged."""
-        try:
-            return self._parts.read(table, key)
-        except DamagedPart as damage:
-            self._note_damage(damage, table, key)
-            return None
+    def _refresh(self, table: str) -> list[PartKey]:
+        """List a table's files anew; the attempts they hold."""
+        for name in self._parts.refresh(table).unreadable:
+            self._parts.set_aside(table, name)
+            self._note(f"{table}/{name}")
+        return list(self._parts.index(table).held)
 
-    def _note_damage(self, damage: DamagedPart, table: str, key: PartKey) -> None:
-        self._sound.discard(key)
+    def _read(self, table: str, keys: Sequence[PartKey], *, is_ours: bool = True) -> list[pa.Table]:
+        """The rows of attempts, file by file, without those that turn out damaged."""
+        found = []
+        for source, held in self._parts.sources(table, keys).items():
+            try:
+                found.append(self._parts.read(table, source, held))
+            except DamagedPart as damage:
+                if is_ours:
+                    self._note_damage(damage, table, source, held)
+                    # A merged file's parts may still be there, where its merge was cut short.
+                    now = self._parts.index(table).held
+                    again = [key for key in held if now.get(key, source) != source]
+                    found += self._read(table, again)
+                    self._broken.difference_update(again)
+        return found
+
+    def _note_damage(self, damage: DamagedPart, table: str, source: str, keys: Sequence[PartKey]) -> None:
+        self._sound.difference_update(keys)
+        self._broken.update(keys)
+        self._parts.set_aside(table, source)
+        self._note(str(damage))
+
+    def _note_missing(self, damage: DamagedPart, table: str, key: PartKey) -> None:
+        """An attempt without sound rows: by its part, or by the merged file that an earlier reader set aside."""
+        merged = [] if key in self._parts.index(table).held else self._parts.merged_set_aside(table)
+        if not merged:
+            self._note_damage(damage, table, key.file_name, [key])
         self._broken.add(key)
-        self._parts.set_aside(table, key)
-        if str(damage) not in self.damaged:
-            self.damaged.append(str(damage))
+        for name in merged:
+            self._note(f"{table}/{name}")
+
+    def _note(self, name: str) -> None:
+        if name not in self.damaged:
+            self.damaged.append(name)
 
 
-def _parts_at(root: Path | str, filesystem: pafs.FileSystem | None) -> Parts:
-    if filesystem is not None:
-        return Parts(str(root).rstrip("/"), filesystem)
-    if isinstance(root, str) and "://" in root:
-        found, path = pafs.FileSystem.from_uri(root)
-        return Parts(path.rstrip("/"), found)
-    if Path(root).exists() and not Path(root).is_dir():
-        raise LedgerError(f"{root} is a file; a ledger is a folder")
-    return Parts(str(Path(root).absolute()), pafs.LocalFileSystem())
+def _chosen(commits: Sequence[_Commit]) -> list[pa.Table]:
+    """The records of these commits, file by file."""
+    rows: dict[int, list[int]] = {}
+    parts = {id(commit.part): commit.part for commit in commits}
+    for commit in commits:
+        rows.setdefault(id(commit.part), []).append(commit.row)
+    return [part if len(rows[name]) == len(part) else part.take(rows[name]) for name, part in parts.items()]

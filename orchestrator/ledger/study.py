@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.parts import sync_folder
+from orchestrator.ledger.files import sync_folder
 
 STUDY_FILE = "study.json"
 _OWN_FOLDERS = {"ledger", "checkpoints", "editors", "logs", "report"}

@@ -7,17 +7,20 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.axes import axis_text
-from orchestrator.commands import check_figures
+from orchestrator.figure_checks import check_figures
 from orchestrator.launch import Study, open_study, standing
 from orchestrator.ledger import Ledger
 from orchestrator.live import make_display, say
 from orchestrator.loading import load_space
-from orchestrator.runner import Outcome, RunOptions, run_missing
+from orchestrator.observing import Outcome
+from orchestrator.pricing import price_lines
+from orchestrator.runner import RunOptions, run_missing
 from orchestrator.tuning.loading import Wish, load_tuning_space
 from orchestrator.tuning.objectives import search_config
 from orchestrator.tuning.optimizer import JOURNAL
 from orchestrator.tuning.results import Found, Results
 from orchestrator.tuning.running import SearchLaunch, run_search
+from orchestrator.tuning.search_price import SearchQuote, check_search_cost
 from orchestrator.tuning.winner import keep_editor, write_entry, write_retest
 from trainables.domains import domain_summary
 
@@ -30,6 +33,7 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
     study = open_study(space, options.results)
     chosen = RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
     _introduce(study, console)
+    _price(study, options, console)
     launch = run_search(study, chosen, make_display(console), domain_summary)
     for note in launch.notes:
         say(console, f"note: {note}")
@@ -67,10 +71,22 @@ def _introduce(study: Study, console: Console) -> None:
     say(console, f"{study.space.name}: {config.question}")
     say(console, f"searching {', '.join(config.axes)} with {search.sampler} for {objectives}")
     limit = "" if search.timeout is None else f", none started after {search.timeout}"
+    num_seeds = len(config.first_seeds)
+    seeds = "" if num_seeds == 1 else f" of {num_seeds} seeds each"
     say(
         console,
-        f"{search.trials} trials in all{limit}; journal for optuna-dashboard: {study.folder / JOURNAL}",
+        f"{search.trials} trials{seeds} in all{limit}; journal for optuna-dashboard: {study.folder / JOURNAL}",
     )
+
+
+def _price(study: Study, options: argparse.Namespace, console: Console) -> None:
+    """Say what the search will cost; raises ConfigError where that is more than it may."""
+    quote = SearchQuote(study, domain_summary)
+    price = quote.of(quote.num_left)
+    for line in price_lines(price) if price is not None else ():
+        say(console, line)
+    if options.max_cost is not None:
+        check_search_cost(quote, price, *options.max_cost)
 
 
 def _show(launch: SearchLaunch, console: Console) -> None:
@@ -92,7 +108,7 @@ def _show(launch: SearchLaunch, console: Console) -> None:
     shares = results.importance[0]
     if shares:
         listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-        say(console, f"importance for {results.objectives[0].name}: {listed}")
+        say(console, f"importance for {results.objectives[0].name} (Optuna's PED-ANOVA): {listed}")
 
 
 def _values(results: Results, values: Sequence[float]) -> str:

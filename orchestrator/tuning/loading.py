@@ -98,9 +98,15 @@ def _in_options_words(problem: Problem, wish: Wish) -> Problem:
 
 
 def _design_problems(space: Space) -> list[Problem]:
-    if isinstance(space.config.design, SearchConfig):
-        return []
-    return [_at(space, ("design",), expected("the design optuna", space.config.design.kind))]
+    found = []
+    if not isinstance(space.config.design, SearchConfig):
+        found.append(_at(space, ("design",), expected("the design optuna", space.config.design.kind)))
+    if space.config.adaptive is not None:
+        message = (
+            "a search gives every point the same seeds: expected a count or a list; found {start, max, until}"
+        )
+        found.append(_at(space, ("seeds",), message))
+    return found
 
 
 def _with_options(space: Space, wish: Wish, summarise: Summarise) -> tuple[Space, list[Problem]]:

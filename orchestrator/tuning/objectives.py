@@ -11,9 +11,9 @@ from orchestrator.metric_checks import untold
 from orchestrator.wording import expected
 from orchestrator.yaml_tree import Loc
 from trainables.config import CellConfig
-from trainables.diffusion import training_timesteps
 from trainables.domains import DomainSummary
 from trainables.metrics import METRICS
+from trainables.workload import image_steps
 
 COSTS = {
     "image_steps": "images x timesteps that the training visits",
@@ -74,14 +74,6 @@ def objective_findings(
             f"expected the primary metric first, {config.primary.metric}, which the winner is tested on; "
             f"found {listed[0]!r}",
         )
-
-
-def image_steps(config: CellConfig) -> int:
-    """Images x timesteps of a training; all timesteps where t_edit is still to be found."""
-    training = config.training
-    lowest = training.t_edit if isinstance(training.t_edit, int) else 0
-    timesteps = training_timesteps(training.num_train_steps, lowest)
-    return training.num_images * training.epochs * len(timesteps)
 
 
 def _names(config: SpaceConfig) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """What a search has found: the Pareto set, the winner, and which settings mattered. Kept as `tuning.json`."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +9,20 @@ from typing import Any
 
 from orchestrator.checkpoints import write_atomically
 from orchestrator.ledger import LedgerError
+from orchestrator.tuning.candidates import Candidate
 from orchestrator.tuning.objectives import Objective
-from orchestrator.tuning.search import Candidate, Search
+from orchestrator.tuning.search import Search
 
 RESULTS_FILE = "tuning.json"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A finished trial with its objectives."""
+    """A point whose trials are all done, with its objectives."""
 
     candidate: Candidate
     values: tuple[float, ...]
-    """In the order of the objectives."""
+    """Means over the seeds, in the order of the objectives."""
     cell: str
 
 
@@ -33,13 +35,13 @@ class Results:
     default_values: tuple[float, ...] | None
     """Of the untuned default; None where its trial is not done."""
     found: tuple[Found, ...]
-    """Done trials, in the order they were asked for."""
+    """Done points, in the order they were asked for."""
     pareto: tuple[Found, ...]
     """Those that no other one beats in every objective, the best of the first objective first."""
     importance: tuple[dict[str, float], ...]
     """For each objective, axis -> share of the spread; empty where too few trials are done."""
     counts: dict[str, int]
-    """Done, pruned and failed trials, and proposals that were answered without one."""
+    """Done, pruned and failed points, and proposals that were answered without one."""
 
     @property
     def winner(self) -> Found | None:
@@ -49,13 +51,11 @@ class Results:
 
 def results_of(search: Search) -> Results:
     """Look at a search's ledger."""
-    records = {record["signature"]: record for record in search.done()}
     found = []
-    for candidate in search.asked():
-        if (record := records.get(candidate.signature)) is not None:
-            values = tuple(search.values_of(record))
-            if all(value == value and abs(value) != float("inf") for value in values):
-                found.append(Found(candidate, values, record["cell"]))
+    for candidate in search.done():
+        values = tuple(search.mean_values(candidate))
+        if all(map(math.isfinite, values)):
+            found.append(Found(candidate, values, search.records[candidate.signature]["cell"]))
     best = sorted(pareto_set(found, search.objectives), key=lambda one: _badness(one, search.objectives))
     defaults = [one.values for one in found if one.candidate.signature == search.default.signature]
     return Results(

@@ -8,16 +8,20 @@ from typing import Any
 
 from orchestrator.axes import AxisValues
 from orchestrator.backend import DEFAULT_TRIAL_CLASS, PREPARING_TRIAL_CLASS, TrialTask
+from orchestrator.checkpoints import drop_committed
 from orchestrator.config import Space
 from orchestrator.designs.explicit import Config as ExplicitConfig
+from orchestrator.identity import plan_hash
 from orchestrator.launch import Study
 from orchestrator.ledger import Ledger, LedgerError, LedgerLock, write_study
 from orchestrator.live import Display
-from orchestrator.plan import Plan, build_plan, plan_hash, study_document
+from orchestrator.observing import Outcome, StudyObserver
+from orchestrator.plan import Plan, build_plan
 from orchestrator.points import baseline_values, select
 from orchestrator.progress import Progress, Row
 from orchestrator.resolving import Summarise
-from orchestrator.runner import Outcome, RunOptions, StudyObserver, run_queue
+from orchestrator.runner import RunOptions, run_queue
+from orchestrator.study_document import study_document
 from orchestrator.tuning.earlier import earlier_points
 from orchestrator.tuning.queue import SearchQueue
 from orchestrator.tuning.results import Results, results_of, write_results
@@ -51,8 +55,10 @@ def run_search(study: Study, options: RunOptions, display: Display, summarise: S
         ledger.clean_uncommitted()
         search = open_search(study, ledger, summarise)
         for name in ledger.damaged:
-            display.note(f"damaged and set aside: {name}; its trial counts as not run")
+            display.note(f"damaged and set aside: {name}; trials that it held count as not run")
         outcome = Outcome()
+        ended = {name for name, record in search.records.items() if record["status"] in ("done", "pruned")}
+        drop_committed(study.folder, ended)
         if search.num_left() > 0:
             _run(study, options, display, search, ledger, outcome, stack, summarise)
         asked = search.asked()
@@ -89,14 +95,14 @@ def _run(
     stack: ExitStack,
     summarise: Summarise,
 ) -> None:
-    progress = Progress({}, num_expected=search.config.trials - search.num_ended())
+    progress = Progress({}, num_expected=search.num_left())
     observer = StudyObserver(study, ledger, [], progress, display, outcome)
     stack.callback(observer.running_file.remove)
     written_at = 0.0
 
     def on_new(task: TrialTask) -> None:
         nonlocal written_at
-        progress.rows[task.signature] = Row(task.cell, task.seed, num_epochs=task.num_epochs)
+        progress.add(task.signature, Row(task.cell, task.seed, num_epochs=task.num_epochs))
         if time.monotonic() - written_at > SECONDS_BETWEEN_DOCUMENTS:  # `status` reads it.
             points = [candidate.values for candidate in search.asked()]
             write_study(study.folder, search_document(study, [*points, task.axis_values], summarise))
@@ -136,17 +142,17 @@ def _to_prepare(trial: Any) -> TrialTask:
 
 
 def with_points(space: Space, points: Sequence[AxisValues]) -> Space:
-    """The space with these points as its cells, at the search's one seed."""
+    """The space with these points as its cells, at the search's seeds."""
     design = ExplicitConfig(kind="explicit", cells=tuple(dict(point) for point in points) or ({},))
     # The points have been allowed already, or are no trials at all.
-    changed = {"design": design, "seeds": space.config.first_seeds[:1], "constraints": ()}
+    changed = {"design": design, "constraints": ()}
     return replace(space, config=space.config.model_copy(update=changed))
 
 
 def search_document(study: Study, points: Sequence[AxisValues], summarise: Summarise) -> dict[str, Any]:
     """`study.json` of a search: its trials so far are its cells, and none is a baseline for contrasts.
 
-    A search looks at one seed, and picks; only the test of its winner on fresh seeds compares.
+    A search looks at its seeds, and picks; only the test of its winner on fresh seeds compares.
     """
     space = with_points(study.space, points)
     document = study_document(build_plan(space, summarise=summarise), space)

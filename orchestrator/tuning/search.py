@@ -2,43 +2,33 @@
 
 The ledger is the truth. What it holds is never run again: a point proposed twice is answered from it, and a
 search that lost its journal is told it anew.
+
+A point has a trial for every seed of the space, and Optuna hears the mean of each objective over them. The first seed
+speaks for the point while it trains: a pruner looks at its epochs alone, and the other seeds start once it is done.
+Without a pruner they start at once. A seed that fails fails the point.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
 from time import monotonic as now
-from typing import Any
 
-from pydantic import ValidationError
-
-from orchestrator.axes import AxisValue, AxisValues
+from orchestrator.axes import AxisValues
 from orchestrator.backend import TrialTask
 from orchestrator.designs.optuna import seconds_of
 from orchestrator.launch import Study
 from orchestrator.ledger import Ledger
 from orchestrator.ledger.parts import DAMAGED_FOLDER
-from orchestrator.plan import resolve_cell, trial_signature
-from orchestrator.points import baseline_values, is_allowed, point_name, settled_point
+from orchestrator.points import point_name
 from orchestrator.resolving import Summarise
+from orchestrator.tuning.candidates import Candidate, Candidates, Record, record_config
 from orchestrator.tuning.objectives import objectives, search_config
 from orchestrator.tuning.optimizer import Optimizer, Outcome, Proposal
-from trainables.config import CellConfig
 
 MAX_REPEATS = 40
 """Proposals in a row that bring no new trial before the space counts as exhausted."""
-
-Record = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A point of the space as a trial."""
-
-    values: dict[str, AxisValue]
-    config: CellConfig
-    signature: str
 
 
 class Search:
@@ -49,25 +39,20 @@ class Search:
         self.space = study.space
         self.config = search_config(study.space.config)
         self.objectives = objectives(study.space.config)
-        self.seed = study.space.config.first_seeds[0]
-        self.baseline, _ = baseline_values(self.space, summarise)
+        self.candidates = Candidates(study.space, summarise)
+        self.baseline, self.default = self.candidates.baseline, self.candidates.default
         self.notes: list[str] = []
         """What the user should know, each once."""
         self.is_over = False
         """Whether no further trial will be asked for."""
-        self._summarise = summarise
-        self._ledger = ledger
-        self._known: dict[str, Candidate] = {}
-        """Signature -> the point it belongs to."""
         self.records: dict[str, Record] = {record["signature"]: record for record in ledger.records()}
         """Signature -> how the trial stands: the ledger's rows, and what ended in this launch."""
         # Only what was set aside can carry the number of an attempt at a trial without a record.
-        self._was_damaged = (study.ledger_folder / DAMAGED_FOLDER).is_dir()
-        default = self.candidate(self.baseline)
-        self.default = default
+        was_damaged = (study.ledger_folder / DAMAGED_FOLDER).is_dir()
+        self._attempts = ledger.attempts() if was_damaged else {}
         self.optimizer = Optimizer(
             study.folder,
-            self._identity(default),
+            self._identity(),
             self.space.config.axes,
             self.baseline,
             self.config,
@@ -75,12 +60,14 @@ class Search:
         )
         self.notes += self.optimizer.notes
         self._numbers: dict[str, list[int]] = {}
-        """Signature of a running trial -> the proposals it answers."""
+        """Signature of a point that has trials to run or running -> the proposals it answers."""
+        self._tasks: deque[TrialTask] = deque()
+        """Trials of such points that are to run next."""
         self._repeats = 0
         self._resumed = self._left_running()
         if self.optimizer.is_new:
             self._take_over_ledger()
-            known = default.signature in self.optimizer.signatures()
+            known = self.default.signature in self.optimizer.signatures()
             if not known and not self.optimizer.enqueue(self.baseline, "default"):
                 self.notes.append(
                     "the untuned default lies on no step of the axes: only the last test tries it"
@@ -93,36 +80,39 @@ class Search:
     def next_task(self) -> TrialTask | None:
         """The next trial to run; None when none is to be run now, and for good once `is_over`."""
         while not self.is_over:
-            proposal = self._next_proposal()
-            if proposal is None:
+            if self._is_late():
+                self._end("the time is up")
                 return None
-            if (task := self._task(proposal)) is not None:
-                return task
+            if not self._tasks:
+                proposal = self._next_proposal()
+                if proposal is None:
+                    return None
+                self._take_up(proposal)
+            if self._tasks:
+                return self._tasks.popleft()
         return None
 
     def num_left(self) -> int:
         """Trials that the budget still has room for, running ones included."""
-        return max(self.config.trials - self.num_ended(), len(self._numbers))
+        return max(self.config.trials - self.num_ended(), len(self._numbers)) * len(self.candidates.seeds)
 
     def num_ended(self) -> int:
-        """Trials of this search that have ended, in this launch or before."""
-        return sum(signature in self.records for signature in self._asked)
+        """Points of this search that have ended, in this launch or before."""
+        return len(self.asked())
 
     def counts(self) -> dict[str, int]:
-        """How the trials of this search stand, and how many proposals were answered without a new one."""
-        states = [self.records[name]["status"] for name in self._asked if name in self.records]
+        """How the points of this search stand, and how many proposals were answered without a new one."""
+        states = [self._outcome_of(candidate) for candidate in self.asked()]
         counted = {state: states.count(state) for state in ("done", "pruned", "failed")}
         answered = self.optimizer.count("COMPLETE", "PRUNED", "FAIL") - len(states)
         return counted | {"answered": max(answered, 0)}
 
     def _next_proposal(self) -> Proposal | None:
-        if self._is_late():
-            self._end("the time is up")
-            return None
         if self._resumed:
             return self._resumed.pop(0)
         if len(self._asked) >= self.config.trials:
-            self._end("")
+            if not self._waits_for_first_seeds():
+                self._end("")
             return None
         if self._repeats >= MAX_REPEATS:
             if not self._numbers:  # Else their ends may lead the sampler elsewhere.
@@ -131,39 +121,54 @@ class Search:
                 )
             return None
         proposal = self.optimizer.ask()
-        if proposal is None:
+        if proposal is None and not self._waits_for_first_seeds():
             self._end("every point of the grid has been tried")
         return proposal
 
-    def _task(self, proposal: Proposal) -> TrialTask | None:
-        """The trial of a proposal; None where it is answered at once or by a trial that is running."""
+    def _take_up(self, proposal: Proposal) -> None:
+        """Queue the trials of a proposal, unless it is answered at once or by trials that are running."""
         number = proposal.number
         try:
-            candidate = self._checked(proposal.values)
+            candidate = self.candidates.checked(proposal.values)
         except ValueError as error:
             self._repeats += 1
             self.optimizer.tell(number, "failed", reason=str(error))
-            return None
+            return
         signature = candidate.signature
         if proposal.signature != signature:
             self.optimizer.claim(number, signature)
         self._asked.add(signature)
-        if signature in self.records or signature in self._numbers:
+        is_new = signature not in self._numbers and self._outcome_of(candidate) is None
+        self._numbers.setdefault(signature, []).append(number)
+        if is_new:
+            self._repeats = 0
+            self._queue_trials(candidate)
+        else:
             self._repeats += 1
-            self._numbers.setdefault(signature, []).append(number)
-            if signature in self.records:
-                self._tell(signature, self.records[signature])
-            return None
-        self._repeats = 0
-        self._numbers[signature] = [number]
-        return self._as_task(candidate, number)
+            self._answer(candidate)
 
-    def _as_task(self, candidate: Candidate, number: int) -> TrialTask:
+    def _queue_trials(self, candidate: Candidate) -> None:
+        """Queue what of a point's trials may start now and has no record."""
+        count = 1 if self._first_seed_decides and candidate.signature not in self.records else None
+        for seed, signature in list(zip(self.candidates.seeds, candidate.signatures, strict=True))[:count]:
+            if signature not in self.records:
+                self._tasks.append(self._as_task(candidate, seed, signature))
+
+    @property
+    def _first_seed_decides(self) -> bool:
+        """Whether the other seeds of a point wait for the first one."""
+        return self.config.pruner != "none"
+
+    def _waits_for_first_seeds(self) -> bool:
+        """Whether trials that are running may make others ready."""
+        return self._first_seed_decides and len(self.candidates.seeds) > 1 and bool(self._numbers)
+
+    def _as_task(self, candidate: Candidate, seed: int, signature: str) -> TrialTask:
         return TrialTask(
-            signature=candidate.signature,
-            attempt=self._ledger.next_attempt(candidate.signature) if self._was_damaged else 1,
+            signature=signature,
+            attempt=1 + max(self._attempts.get(signature, []), default=0),
             cell=point_name(candidate.values, self.baseline),
-            seed=self.seed,
+            seed=seed,
             axis_values=dict(candidate.values),
             config=candidate.config.model_dump(mode="json"),
             num_epochs=candidate.config.training.epochs,
@@ -186,53 +191,50 @@ class Search:
         """A trial ended and is committed: done, failed or pruned, as its record says."""
         self._repeats = 0
         self.records[record["signature"]] = record
-        self._tell(record["signature"], record)
+        candidate = self.candidates.of_record(record)
+        assert candidate is not None, "only trials of this search end here"
+        is_first = record["signature"] == candidate.signature
+        if self._first_seed_decides and is_first and record["status"] == "done":
+            self._queue_trials(candidate)
+        self._answer(candidate)
 
     def knows(self, signature: str) -> bool:
         """Whether a trial's end is on record."""
         return signature in self.records
 
-    def _tell(self, signature: str, record: Record) -> None:
-        """Answer every proposal that waits for this trial."""
-        outcome, values, reason = self._outcome(record)
-        for number in self._numbers.pop(signature, []):
+    def _answer(self, candidate: Candidate) -> None:
+        """Answer every proposal that waits for this point, once it has ended."""
+        if (outcome := self._outcome_of(candidate)) is None:
+            return
+        # Where a seed has failed, the others need not start any more.
+        self._tasks = deque(task for task in self._tasks if task.signature not in candidate.signatures)
+        values, reason = self._values_and_reason(candidate, outcome)
+        for number in self._numbers.pop(candidate.signature, []):
             self.optimizer.tell(number, outcome, values, reason)
 
-    def _outcome(self, record: Record) -> tuple[Outcome, list[float], str]:
-        reason = record.get("reason") or ""
-        if record["status"] == "pruned":
-            return "pruned", [], reason
-        if record["status"] != "done":
-            return "failed", [], reason
-        return "done", self.values_of(record), reason
+    def _outcome_of(self, candidate: Candidate) -> Outcome | None:
+        """How a point ended; None while a trial of it is missing and none has been pruned or has failed."""
+        states = [self.records[name]["status"] for name in candidate.signatures if name in self.records]
+        if all(state == "done" for state in states):
+            return "done" if len(states) == len(candidate.signatures) else None
+        return "pruned" if "pruned" in states else "failed"
+
+    def _values_and_reason(self, candidate: Candidate, outcome: Outcome) -> tuple[list[float], str]:
+        """The objectives of a point, none where it is not done; why it is not."""
+        if outcome == "done":
+            return self.mean_values(candidate), ""
+        records = [self.records[name] for name in candidate.signatures if name in self.records]
+        return [], next((r["reason"] for r in records if r["status"] != "done" and r.get("reason")), "")
+
+    def mean_values(self, candidate: Candidate) -> list[float]:
+        """Mean of every objective over the trials of a point whose trials are all done."""
+        values = [self.values_of(self.records[name]) for name in candidate.signatures]
+        return [math.fsum(of_seeds) / len(of_seeds) for of_seeds in zip(*values, strict=True)]
 
     def values_of(self, record: Record) -> list[float]:
         """The objectives of a done trial, NaN where its record has none."""
         config = record_config(record)
         return [objective.of(record, config) for objective in self.objectives]
-
-    # Points
-
-    def candidate(self, values: AxisValues) -> Candidate:
-        """The trial at a point. Raises pydantic's ValidationError where the settings exclude each other."""
-        acting, _ = settled_point(self.space.config, values, self.baseline)
-        config = resolve_cell(self.space, acting, summarise=self._summarise)
-        domain = self._summarise(config.domain)
-        signature = trial_signature(config, self.seed, parent=None, domain=domain)
-        return self._known.setdefault(signature, Candidate(acting, config, signature))
-
-    def _checked(self, values: AxisValues) -> Candidate:
-        """As `candidate`; raises ValueError, in words, for any point that cannot be trained."""
-        if not is_allowed(self.space.config, values, self.baseline):
-            raise ValueError("excluded by a constraint of the space")
-        try:
-            candidate = self.candidate(values)
-        except ValidationError as error:
-            raise ValueError("; ".join(details["msg"] for details in error.errors())) from error
-        problems = list(candidate.config.editor.check(self._summarise(candidate.config.domain).shape))
-        if problems:
-            raise ValueError("; ".join(problems))
-        return candidate
 
     # Taking up
 
@@ -242,36 +244,27 @@ class Search:
         for proposal in self.optimizer.running():
             if proposal.signature is None:
                 self.optimizer.tell(proposal.number, "failed", reason="its launch was killed before it began")
-            elif proposal.signature in self.records:
-                self._numbers.setdefault(proposal.signature, []).append(proposal.number)
-                self._tell(proposal.signature, self.records[proposal.signature])
-            else:
+                continue
+            candidate = self.candidates.checked(proposal.values)  # It was a trial, so it can be one.
+            if self._outcome_of(candidate) is None:
                 again.append(proposal)
+            else:
+                self._numbers.setdefault(candidate.signature, []).append(proposal.number)
+                self._answer(candidate)
         return again
 
     def _take_over_ledger(self) -> None:
         """Tell a new Optuna study what the ledger holds of its points: an older space's, or a lost journal's."""
-        known = [(record, self._point_of(record)) for record in self.records.values()]
+        found = [self.candidates.of_record(record) for record in self.records.values()]
         taken = 0
-        for record, values in known:
-            if values is not None:
-                outcome, told, reason = self._outcome(record)
-                taken += self.optimizer.add(values, record["signature"], outcome, told, reason)
+        for candidate in {one.signature: one for one in found if one is not None}.values():
+            if (outcome := self._outcome_of(candidate)) is not None:
+                told = self._values_and_reason(candidate, outcome)
+                taken += self.optimizer.add(candidate.values, candidate.signature, outcome, *told)
         if taken:
             self.notes.append(
                 f"{taken} trials of the ledger are points of this space; they are not run again"
             )
-
-    def _point_of(self, record: Record) -> dict[str, AxisValue] | None:
-        """The point that a record's trial has in this space, or None where it would be another trial."""
-        said = record["axis_values"]  # text in the ledger's rows, a mapping in a worker's record
-        values = {**self.baseline, **(json.loads(said) if isinstance(said, str) else said)}
-        values = {name: value for name, value in values.items() if name in self.baseline}
-        try:
-            candidate = self._checked(values)
-        except (ValueError, KeyError):
-            return None
-        return candidate.values if candidate.signature == record["signature"] else None
 
     def enqueue_earlier(self, points: Sequence[tuple[AxisValues, str]]) -> int:
         """Let points that did well elsewhere be tried first; how many of them are points of this space."""
@@ -280,15 +273,17 @@ class Search:
         full = [({**self.baseline, **values}, origin) for values, origin in points]
         return sum(self.optimizer.enqueue(values, origin) for values, origin in full)
 
-    def _identity(self, default: Candidate) -> str:
+    def _identity(self) -> str:
         """Name of the Optuna study: another one where results would not be comparable or axes differ."""
         config = self.space.config.model_dump(mode="json")
         decided = {
             "axes": config["axes"],
             "constraints": config["constraints"],
             "objectives": [objective.name for objective in self.objectives],
-            "default": default.signature,
+            "default": self.default.signature,
         }
+        if len(self.candidates.seeds) > 1:
+            decided["seeds"] = self.candidates.seeds
         digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.space.name} {digest}"
 
@@ -306,23 +301,14 @@ class Search:
 
     # Results
 
-    def done(self) -> Iterator[Record]:
-        """Records of this search's finished trials, in the order they were asked for."""
-        for signature in self.optimizer.signatures():
-            record = self.records.get(signature)
-            if record is not None and record["status"] == "done":
-                yield record
+    def done(self) -> list[Candidate]:
+        """This search's points whose trials are all done, in the order they were asked for."""
+        return [candidate for candidate in self.asked() if self._outcome_of(candidate) == "done"]
 
     def asked(self) -> list[Candidate]:
-        """Every trial of this search that has a record, in the order they were asked for."""
-        names = [name for name in self.optimizer.signatures() if name in self.records]
-        for name in names:
-            if name not in self._known:
-                self._point_of(self.records[name])
-        return [self._known[name] for name in names if name in self._known]
-
-
-def record_config(record: Record) -> CellConfig:
-    """The configuration in a record, be it the worker's or a row of the ledger."""
-    config = record["config"]
-    return CellConfig.model_validate_json(config if isinstance(config, str) else json.dumps(config))
+        """Every point of this search that has ended, in the order they were asked for."""
+        # Its trials' records tell the point; of a point that failed there may be one of any seed.
+        found = [self.candidates.of_record(record) for record in self.records.values()]
+        points = {one.signature: one for one in found if one is not None}
+        names = [name for name in self.optimizer.signatures() if name in points]
+        return [points[name] for name in names if self._outcome_of(points[name]) is not None]

@@ -30,6 +30,11 @@ def retest_file(study: Study) -> Path:
     return study.folder / f"{study.space.name}_retest.yaml"
 
 
+def retest_folder(study: Study) -> Path:
+    """The folder of that space's study."""
+    return study.folder.parent / retest_file(study).stem
+
+
 def write_retest(study: Study, results: Results, winner: Found) -> Path:
     """Write the space that compares the winner with the untuned default on seeds the search never used."""
     config = study.space.config

@@ -39,6 +39,8 @@ class StudyRecipe:
     is_empty: bool = False
     skins: tuple[str, ...] = ("light", "dark", "light")
     """Label of each image, in turn."""
+    subgroups: bool = False
+    """Whether KID was measured, of all images and by skin."""
     pruned: set[tuple[str, int]] = field(default_factory=set)
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Evaluation settings of single cells, over the common ones."""
@@ -200,13 +202,25 @@ def _curves(recipe: StudyRecipe, gain: float, seed: int) -> list[dict[str, Any]]
 
 def _evaluations(recipe: StudyRecipe, value: str, gain: float) -> list[dict[str, Any]]:
     first = recipe.first_image.get(value, 0)
-    return [
+    return _set_rows(recipe, gain) * recipe.subgroups + [
         {"epoch": recipe.epochs, "image_id": f"face-{image + first}", "strength": strength, "num_sample_steps": 12,
          "counterfactual_gain": gain * strength, "l1_distance": 0.2 * gain * strength,
          "labels": json.dumps({"skin": recipe.skins[image % len(recipe.skins)]}),
          "attribute_shifts": json.dumps({"smiling": 0.1 * gain * strength, "sad": -0.04 * strength})}
         for image in range(recipe.num_images)
         for strength in recipe.strengths
+    ]  # fmt: skip
+
+
+def _set_rows(recipe: StudyRecipe, gain: float) -> list[dict[str, Any]]:
+    """KID of 5 for all, of 1 - gain for light and twice that for dark skin, at strength 1."""
+    skins = [recipe.skins[image % len(recipe.skins)] for image in range(recipe.num_images)]
+    sets = [(None, len(skins), 5.0)]
+    sets += [("skin=light", skins.count("light"), 1 - gain), ("skin=dark", skins.count("dark"), 2 - 2 * gain)]
+    return [
+        {"epoch": recipe.epochs, "image_id": None, "subgroup": subgroup, "strength": 1.0, "num_sample_steps": 12,
+         "kid": value, "num_images": count, "feature_extractor": "CLIP of tests", "image_set": f"{count} images"}
+        for subgroup, count, value in sets
     ]  # fmt: skip
 
 

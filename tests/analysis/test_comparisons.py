@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from scipy import stats
 
 from analysis.contrasts import judge_study
 from analysis.figures import parse
+from analysis.figures._groups import weighted_mean_interval
 from analysis.figures.importance import variance_share
 from analysis.figures.pareto import on_front
-from analysis.figures.subgroups import weighted_mean_interval
 from analysis.frames import StudyFrames, load_frames
 from analysis.measurements import measured, values_over
 
@@ -116,6 +117,51 @@ def test_subgroups_hold_each_image_once_whatever_the_number_of_seeds(frames: Stu
     assert own["mean"].to_numpy() == pytest.approx(gains(frames, "encoder=conv").mean())
     assert np.isnan(own.loc["dark", "low"])
     assert set(own["num_seeds"]) == {6}
+
+
+def test_metrics_of_sets_by_subgroup_are_means_over_seeds_with_their_own_interval(
+    tmp_path: Path, synthetic: Callable[..., Path]
+) -> None:
+    folder = synthetic(tmp_path / "study", effects=TWO, num_seeds=3, epochs=1, batches=1, subgroups=True)
+    frames = load_frames(folder)
+    kind, config = parse(
+        {"kind": "subgroups", "metrics": ["counterfactual_gain", "kid"], "label": "skin", "by": "encoder"}
+    )
+
+    table = kind.compute(frames, config)
+
+    of_sets = table[(table["metric"] == "kid") & (table["label"] == "conv")].set_index("group")
+    assert of_sets["n"].to_dict() == {"dark": 1, "light": 2}
+    values = 1 - gains(frames, "encoder=conv")
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert tuple(of_sets.loc["light", ["mean", "low", "high"]]) == pytest.approx((values.mean(), low, high))
+    assert of_sets.loc["dark", "mean"] == pytest.approx(2 * values.mean())
+    caption = kind.caption(table, config)
+    assert (
+        "Kernel distance: measured within each group (features: CLIP of tests), means of 3 seeds" in caption
+    )
+    assert "not measured" not in caption
+
+
+def test_rows_of_subgroups_never_count_as_the_whole_set(
+    tmp_path: Path, synthetic: Callable[..., Path]
+) -> None:
+    folder = synthetic(tmp_path / "study", effects=TWO, num_seeds=2, epochs=1, batches=1, subgroups=True)
+
+    whole = measured(load_frames(folder), "kid")
+
+    at_one = whole[whole["strength"] == 1.0]
+    assert at_one.groupby("signature").size().eq(1).all()
+    assert (at_one["value"] == 5.0).all()
+
+
+def test_a_study_without_subgroups_says_how_to_measure_them(frames: StudyFrames) -> None:
+    kind, config = parse({"kind": "subgroups", "metrics": ["counterfactual_gain", "kid"], "label": "skin"})
+
+    table = kind.compute(frames, config)
+
+    assert set(table["metric"]) == {"counterfactual_gain"}
+    assert kind.caption(table, config).endswith("evaluation: {subgroups: [skin]}.")
 
 
 def test_subgroup_intervals_are_t_intervals_where_weights_are_equal() -> None:
@@ -240,6 +286,23 @@ def test_importance_finds_the_axis_that_moves_the_metric(frames: StudyFrames) ->
 
     assert table.loc["encoder", "share"] > 0.5
     assert table["share"].sum() <= 1 + 1e-9
+
+
+def test_importance_is_the_measure_that_a_search_printed_where_there_was_one(
+    frames: StudyFrames, tmp_path: Path
+) -> None:
+    shares = {"counterfactual_gain": {"encoder": 0.3, "rate": 0.7}}
+    (tmp_path / "tuning.json").write_text(json.dumps({"importance": shares}))
+    searched = replace(frames, folder=tmp_path)
+    kind, config = parse({"kind": "importance"})
+
+    table = kind.compute(searched, config)
+    plain = kind.compute(searched, config.model_copy(update={"measure": "anova"}))
+
+    assert dict(zip(table["factor"], table["share"], strict=True)) == {"rate": 0.7, "encoder": 0.3}
+    assert kind.caption(table, config).startswith("PED-ANOVA (Optuna's, as `asyrp-sweep tune` prints it)")
+    assert kind.caption(plain, config).startswith("Analysis of variance (epsilon squared): share")
+    assert set(plain["measure"]) == set(kind.compute(frames, config)["measure"]) == {"anova"}
 
 
 def test_variance_share_is_one_for_a_pure_effect_and_zero_for_none() -> None:

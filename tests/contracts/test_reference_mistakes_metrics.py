@@ -17,7 +17,7 @@ from trainables.losses import directional_loss
 from trainables.metrics import METRICS, EditBatch, ImageMetric, Pictures
 from trainables.perception import FeatureExtractor
 from trainables.prompts import AttributeTexts
-from trainables.set_features import SetFeatures, image_set
+from trainables.set_features import Extractors, SetFeatures, image_set
 from trainables.trajectories import load_cached, preparation_tasks, run_preparation
 from trainables.yardsticks import Yardsticks, measured_metrics
 
@@ -65,16 +65,14 @@ def test_pictures_are_never_their_own_negatives() -> None:
     clip = load_domain("avatars").clip
     flat = torch.linspace(-1, 1, 6).view(-1, 1, 1, 1).expand(-1, 3, 32, 32)
     extractor = FeatureExtractor("CLIP", 64, lambda pictures: pictures.embedding)
-    sets = SetFeatures(extractor, measured_metrics(), [str(n) for n in range(6)])
+    sets = SetFeatures(Extractors(extractor, extractor), measured_metrics(), [str(n) for n in range(6)])
     as_it_is = Pictures(flat, clip.image(flat))
     wrapped = Pictures(-flat + 2 / 255, clip.image(-flat + 2 / 255))
     sets.add(as_it_is, "original")
     sets.add(as_it_is, "reconstruction", 4)
     sets.add(as_it_is, "edit", 1.0, 4)
     sets.add(wrapped, "edit", -1.0, 4)
-    same, negative = sets.row(1.0, 4), sets.row(-1.0, 4)
-    assert same is not None
-    assert negative is not None
+    (same,), (negative,) = sets.rows(1.0, 4), sets.rows(-1.0, 4)
     assert same["fid"] == pytest.approx(0, abs=1e-6)
     assert negative["fid"] > 1e-6
 

@@ -13,6 +13,9 @@ import torch
 
 from orchestrator.backend import Record, TrialTask, WorkerSettings
 from orchestrator.config import ExecutionConfig
+from orchestrator.ledger import Ledger
+from orchestrator.plan import Plan
+from orchestrator.provenance import host
 from trainables.backbones.shapes import BottleneckShape
 from trainables.config import CellConfig
 from trainables.editor_file import save_editor
@@ -95,6 +98,12 @@ class QuietDisplay:
 @pytest.fixture
 def display() -> QuietDisplay:
     return QuietDisplay()
+
+
+@pytest.fixture(scope="session")
+def new_display() -> type[QuietDisplay]:
+    """For fixtures of a module; tests take `display`."""
+    return QuietDisplay
 
 
 @pytest.fixture
@@ -203,5 +212,29 @@ def write_editor() -> WriteEditor:
         shape = BottleneckShape(channels, 4, 4, 256)
         editor = config.editor.build(shape, torch.Generator().manual_seed(number), (999, 500))
         save_editor(path, editor, config, shape, (999, 500), {})
+
+    return write
+
+
+@pytest.fixture
+def write_done() -> Callable[..., None]:
+    """Record the first trial of a plan as done in `study` of a results folder, here or on another machine."""
+
+    def write(results: Path, plan: Plan, train_seconds: float, wall_seconds: float, at: str = "") -> None:
+        trial = plan.trials[0]
+        ledger = Ledger(results / "study" / "ledger")
+        ledger.write_rows(trial.signature, 1, curves=[], evaluations=[], samples=[])
+        ledger.commit(
+            {
+                "signature": trial.signature,
+                "attempt": 1,
+                "status": "done",
+                "config": trial.config.model_dump(mode="json"),
+                "provenance": {"host": at or host()},
+                "device": "cpu",
+                "train_seconds": train_seconds,
+                "wall_seconds": wall_seconds,
+            }
+        )
 
     return write

@@ -1,7 +1,7 @@
 """The real command with a fake trial class: `python launch.py CLASS ARGUMENTS...`, run as its own process.
 
-Ray, signals, locks and exit codes are the real ones; only what a trial computes is replaced, and the report,
-which has nothing to say of fake numbers.
+Ray, signals, locks and exit codes are the real ones; only what a trial computes is replaced, and what has nothing to
+say of fake numbers: the report, and the pilot that times real steps for the price.
 """
 
 import functools
@@ -16,14 +16,18 @@ def main() -> int:
     """Run the command."""
     trial_class, *arguments = sys.argv[1:]
     sys.path.insert(0, str(HERE))
-    from orchestrator import cli, commands
+    from orchestrator import cli, run_command
 
     options = functools.partial(
-        commands.RunOptions,
+        run_command.RunOptions,
         trial_class=f"fake_trials:{trial_class}",
         extra_modules=(HERE / "fake_trials.py",),
     )
-    with mock.patch.multiple(commands, RunOptions=options, _report=lambda folder, out, console: None):
+    with (
+        mock.patch.object(run_command, "RunOptions", options),
+        mock.patch.object(run_command, "show_report"),
+        mock.patch("orchestrator.pricing.piloted", return_value={}),
+    ):
         return cli.main(arguments)
 
 

@@ -13,7 +13,8 @@ from orchestrator.adaptive import run_until_decided
 from orchestrator.launch import Study, longest_plan, open_study
 from orchestrator.ledger import Ledger, read_study
 from orchestrator.loading import load_space
-from orchestrator.runner import Outcome, RunOptions, run_missing
+from orchestrator.observing import Outcome
+from orchestrator.runner import RunOptions, run_missing
 
 SPACE = """
 question: Does the learning rate matter?

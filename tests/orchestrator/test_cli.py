@@ -217,15 +217,19 @@ def test_the_doctor_says_what_to_fix(command: Command, tmp_path: Path) -> None:
     assert "choose a folder you may write with --results" in out
 
 
-def test_help_answers_without_torch_or_ray() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["status"]])
+def test_what_trains_nothing_answers_without_torch_or_ray(arguments: list[str], tmp_path: Path) -> None:
     program = (
         "import sys; from orchestrator import cli\n"
-        "try: cli.main(['--help'])\n"
-        "except SystemExit: print({'torch', 'ray', 'matplotlib'} & set(sys.modules))"
+        f"try: cli.main({arguments})\n"
+        "except SystemExit: pass\n"
+        "print({'torch', 'ray', 'matplotlib'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
 
     assert done.stdout.splitlines()[-1] == "set()"
 

@@ -7,8 +7,9 @@ import pytest
 
 from orchestrator.config import ConfigError, Space
 from orchestrator.designs import DESIGNS
-from orchestrator.plan import Plan, build_plan, study_document
+from orchestrator.plan import Plan, build_plan
 from orchestrator.resolving import Summarise
+from orchestrator.study_document import study_document
 
 HEAD = """\
 question: Which parts matter?

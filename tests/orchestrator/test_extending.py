@@ -7,8 +7,9 @@ import pytest
 
 from orchestrator.config import ConfigError, Space
 from orchestrator.loading import load_space
-from orchestrator.plan import build_plan, study_document
+from orchestrator.plan import build_plan
 from orchestrator.resolving import Summarise
+from orchestrator.study_document import study_document
 
 BASE = """\
 question: Which encoder edits best?

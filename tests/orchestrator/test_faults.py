@@ -1,7 +1,12 @@
-"""Launches as processes of their own, killed and signalled: nothing is lost, nothing runs twice."""
+"""Launches killed and signalled, refused and misled: nothing is lost, nothing runs twice.
+
+Each that is killed, signalled or misled is a process of its own; what only ends with a message runs in this one, since
+starting a process costs seconds.
+"""
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -15,11 +20,12 @@ import pytest
 
 from orchestrator.ledger import Ledger
 
-HERE = Path(__file__).parent
-REPOSITORY = HERE.parent.parent
+LAUNCH = Path(__file__).with_name("launch.py")
+REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 280.0
 
 Start = Callable[..., subprocess.Popen[str]]
+RunHere = Callable[..., tuple[int, str]]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -42,7 +48,7 @@ def start(space_file: Path, results: Path, tmp_path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def run(trial: str, *options: str, cwd: Path = tmp_path) -> subprocess.Popen[str]:
-        command = [sys.executable, str(HERE / "launch.py"), trial, "run", str(space_file)]
+        command = [sys.executable, str(LAUNCH), trial, "run", str(space_file)]
         command += ["--results", str(results), *options]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
         process = subprocess.Popen(
@@ -61,6 +67,29 @@ def start(space_file: Path, results: Path, tmp_path: Path) -> Iterator[Start]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def run_here(
+    space_file: Path,
+    results: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> RunHere:
+    """Run the command in this process: its exit code, and everything that was printed."""
+
+    def run(trial: str, *options: str) -> tuple[int, str]:
+        arguments = [trial, "run", str(space_file), "--results", str(results), *options]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [str(LAUNCH), *arguments])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(LAUNCH), run_name="__main__")
+        printed = capfd.readouterr()
+        return int(end.value.code or 0), printed.out + printed.err
+
+    return run
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -120,11 +149,13 @@ def test_sigterm_commits_what_is_done_and_says_how_to_go_on(
     assert not (results / "rates" / "running.json").exists()
 
 
-def test_ctrl_c_ends_a_launch_and_until_then_a_second_one_is_refused(results: Path, start: Start) -> None:
+def test_ctrl_c_ends_a_launch_and_until_then_a_second_one_is_refused(
+    results: Path, start: Start, run_here: RunHere
+) -> None:
     process = start("BlockedTrial", "--seeds", "3", "--cpus", "1")
     wait_until(lambda: is_blocked(results, 1))
 
-    refused, told = ended(start("BlockedTrial", "--seeds", "3", "--inline"))
+    refused, told = run_here("BlockedTrial", "--seeds", "3", "--inline")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: Ray's own processes get it, too
     code, output = ended(process)
 
@@ -154,11 +185,11 @@ def test_ray_of_its_own_in_a_folder_with_packages_of_our_names(
 
 
 def test_more_cpus_than_there_are_is_bad_input(
-    ray_cluster: str, results: Path, start: Start, space_file: Path
+    ray_cluster: str, results: Path, run_here: RunHere, space_file: Path
 ) -> None:
     space_file.write_text(space_file.read_text() + "execution: {cpus_per_trial: 4096}\n")
 
-    code, output = ended(start("FakeTrial", "--address", ray_cluster))
+    code, output = run_here("FakeTrial", "--address", ray_cluster)
 
     assert code == 2
     assert "a trial asks for 4096 CPUs" in output
@@ -166,8 +197,8 @@ def test_more_cpus_than_there_are_is_bad_input(
     assert records(results) == []
 
 
-def test_a_cluster_that_is_not_there_is_bad_input(start: Start) -> None:
-    code, output = ended(start("FakeTrial", "--address", "127.0.0.1:1"))
+def test_a_cluster_that_is_not_there_is_bad_input(run_here: RunHere) -> None:
+    code, output = run_here("FakeTrial", "--address", "127.0.0.1:1")
 
     assert code == 2
     assert "no Ray cluster could be joined at address '127.0.0.1:1'" in output

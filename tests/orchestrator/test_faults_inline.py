@@ -22,8 +22,10 @@ from orchestrator import worker
 from orchestrator.editor_files import editor_path
 from orchestrator.launch import Study, open_study
 from orchestrator.ledger import Ledger, LedgerError, read_study, status_matrix
+from orchestrator.ledger.compaction import compact
 from orchestrator.loading import load_space
-from orchestrator.runner import Outcome, RunOptions, run_missing
+from orchestrator.observing import Outcome
+from orchestrator.runner import RunOptions, run_missing
 from orchestrator.shipping import IN_USE, launch_folder
 
 SPACE = """
@@ -95,11 +97,9 @@ def assert_whole(study: Study, undisturbed: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    from conftest import QuietDisplay  # type: ignore[import-not-found]  # pytest's own, beside this file
-
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, new_display: Callable[[], Any]) -> dict[str, Any]:
     study = study_in(tmp_path_factory.mktemp("undisturbed") / "results")
-    launch(study, QuietDisplay())
+    launch(study, new_display())
     return content(study)
 
 
@@ -298,6 +298,23 @@ def test_any_changed_byte_of_a_part_is_found_and_its_trial_runs_again(
         part.write_bytes(damaged)
 
     assert len(Ledger(study.ledger_folder).table(table)) == 0  # every one is noticed by who reads it
+    launch(study, display)
+
+    assert_whole(study, undisturbed)
+
+
+def test_a_damaged_merged_file_costs_its_trials_and_they_run_again(
+    tmp_path: Path, display: Any, undisturbed: dict[str, Any]
+) -> None:
+    study = study_in(tmp_path / "results")
+    launch(study, display)
+    compact(study.ledger_folder, group_size=NUM_TRIALS)
+    [path] = (study.ledger_folder / "curves").glob("merged-*")
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 4] ^= 1
+    path.write_bytes(damaged)
+    assert len(Ledger(study.ledger_folder).table("curves")) == 0
+
     launch(study, display)
 
     assert_whole(study, undisturbed)

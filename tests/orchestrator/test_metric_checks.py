@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,42 @@ def test_what_an_evaluation_asks_for_is_checked_where_it_is_written(message: Cal
     assert features.startswith(
         "space.yaml:5  baseline.evaluation.fid_features: expected clip or auto; inception needs"
     )
+
+
+def test_subgroups_need_a_label_of_the_domain_or_a_file_of_groups(
+    message: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "teams.csv").write_text("image_id,team\nx,red\n")
+    (tmp_path / "names.csv").write_text("name,team\nx,red\n")
+
+    unlabelled = message("s_dir", evaluation="{subgroups: [skin]}")
+    mistyped = message("s_dir", evaluation="{subgroups: [teem], subgroup_file: teams.csv}")
+    without_ids = message("s_dir", evaluation="{subgroups: [team], subgroup_file: names.csv}")
+    absent = message("s_dir", evaluation="{subgroups: [team], subgroup_file: nowhere.csv}")
+
+    assert unlabelled.startswith(
+        "space.yaml:5  baseline.evaluation.subgroups: no image of domain tiny is labelled, so skin tells no groups: "
+        "name a CSV with columns image_id and skin as evaluation.subgroup_file"
+    )
+    assert "evaluation.subgroups: expected a label of domain tiny or column of" in mistyped
+    assert "found 'teem'; did you mean team?" in mistyped
+    assert "evaluation.subgroup_file: expected a CSV of image ids and their groups; " in without_ids
+    assert "names.csv has no column image_id; found name, team" in without_ids
+    assert "No such file or directory" in absent
+    assert message("s_dir", evaluation="{subgroups: [team], subgroup_file: teams.csv}") == ""
+
+
+def test_a_figure_of_a_set_metric_by_a_label_needs_that_subgroup(
+    load: Load, summarise: Summarise, space_text: str
+) -> None:
+    figures = "figures:\n  - {kind: subgroups, label: skin, metrics: [s_dir, kid]}\n"
+    text = space_text.replace("attribute: smiling", "attribute: smiling\n  evaluation: {subgroups: [skin]}")
+
+    with pytest.raises(
+        ConfigError, match=r"space\.yaml:\d+  figures\[0\]\.metrics\[1\]: kid is measured .* only where"
+    ):
+        load(space_text + figures)
+    assert load(text + figures).config.figures
 
 
 def test_a_claim_about_a_metric_that_cannot_be_told_is_refused(

@@ -2,14 +2,20 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
 from orchestrator.config import ConfigError, Space
-from orchestrator.plan import Plan, build_plan, resolve_cell, study_document, trial_signature
+from orchestrator.identity import trial_signature
+from orchestrator.plan import Plan, build_plan, resolve_cell
 from orchestrator.resolving import Summarise
+from orchestrator.study_document import study_document
 from trainables.config import CellConfig
+from trainables.domains import DomainSummary
+from trainables.domains.thresholds import IntervalThresholds
 from trainables.editors import EDITORS
 
 HEADS = "  heads: {path: editor.num_heads, values: [1, 2, 4, 8]}\n"
@@ -145,6 +151,43 @@ def test_what_moves_no_number_keeps_signatures(
     before, after = plan_of(space_text), plan_of(space_text.replace(*change))
 
     assert signatures(before).items() <= signatures(after).items()
+
+
+def test_trials_of_earlier_versions_are_still_known_by_their_signatures(
+    plan_of: PlanOf, space_text: str
+) -> None:
+    assert signatures(plan_of(space_text)) == {
+        ("baseline", 0): "b1ca36d7a0c18588",
+        ("encoder=conv", 0): "0440c8e6a309e645",
+        ("baseline", 1): "b3d0ce0ac189888c",
+        ("encoder=conv", 1): "b18065c28bfafd2a",
+    }
+
+
+def test_a_domain_s_own_thresholds_count_where_t_edit_comes_from_them(
+    load: Callable[..., Space], summarise: Summarise, space_text: str
+) -> None:
+    config = build_plan(load(space_text), summarise=summarise).cells[0].config
+    automatic = config.model_copy(update={"training": config.training.model_copy(update={"t_edit": "auto"})})
+    published = summarise("tiny")
+    own = replace(published, interval=IntervalThresholds(t_edit=0.1))
+
+    def signature(config: CellConfig, domain: DomainSummary) -> str:
+        return trial_signature(config, 0, parent=None, domain=domain)
+
+    assert signature(config, own) == signature(config, published)
+    assert signature(automatic, own) != signature(automatic, published)
+
+
+def test_a_file_of_subgroups_counts_by_its_content(plan_of: PlanOf, space_text: str, tmp_path: Path) -> None:
+    for name, group in (("one", "a"), ("same", "a"), ("other", "b")):
+        (tmp_path / f"{name}.csv").write_text(f"image_id,team\nx,{group}\n")
+
+    def planned(name: str) -> dict[tuple[str, int], str]:
+        evaluation = f"evaluation: {{subgroups: [team], subgroup_file: {name}.csv}}"
+        return signatures(plan_of(space_text.replace("domain: tiny", f"domain: tiny\n  {evaluation}")))
+
+    assert planned("one") == planned("same") != planned("other")
 
 
 OTHER_FOR: dict[str, Any] = {

@@ -1,8 +1,14 @@
 """A space that says what to judge by where its first choice cannot be told."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from orchestrator.config import ConfigError, Space
 from orchestrator.loading import load_space
+from orchestrator.resolving import Summarise
 from trainables.domains import shipped_domains
 
 SPACE = """
@@ -13,6 +19,29 @@ axes:
 seeds: 1
 primary: {metric: counterfactual_gain, margin: 0.05, instead: {metric: s_dir, margin: 0.02}}
 """
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("probe_success", "probe_success needs labelled images"),
+        ("s_dirr", "expected a metric; found 's_dirr'"),
+    ],
+)
+def test_a_refused_metric_that_stands_instead_is_named_where_it_stands(
+    load: Callable[..., Space], summarise: Summarise, space_text: str, metric: str, said: str
+) -> None:
+    instead = f"instead:\n    {{metric: {metric}, margin: 0.02}}"
+    text = space_text.replace(
+        "primary: {metric: s_dir, margin: 0.05}",
+        f"primary:\n  metric: counterfactual_gain\n  margin: 0.05\n  {instead}",
+    )
+
+    with pytest.raises(ConfigError) as refused:
+        load(text, summarise=lambda name: replace(summarise(name), offers=frozenset()))
+
+    assert str(refused.value).startswith(f"space.yaml:13  primary.instead.metric: {said}")
+    assert "1 problem." in str(refused.value)
 
 
 def _primary_of(attribute: str, folder: Path) -> str:

@@ -10,7 +10,8 @@ import pytest
 from orchestrator.backend import BackendError, PreparationFailed, TrialTask, WorkerSettings
 from orchestrator.interrupts import SignalWatch
 from orchestrator.ledger import LedgerError
-from orchestrator.ray_backend import ObserverCallback, QueueSearcher, RayBackend, RayOptions
+from orchestrator.ray_backend import RayBackend, RayOptions
+from orchestrator.ray_tune import ObserverCallback, QueueSearcher
 from orchestrator.trial_queue import TrialQueue
 
 Make = Callable[..., TrialTask]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from orchestrator.config import ConfigError
 from orchestrator.launch import Study, open_study
 from orchestrator.ledger import Ledger
 from orchestrator.loading import load_space
+from orchestrator.observing import Outcome
 from orchestrator.pricing import Price
-from orchestrator.runner import Outcome, RunOptions, run_missing
+from orchestrator.runner import RunOptions, run_missing
 
 Launch = Callable[..., tuple[Study, Outcome, list[str]]]
 
@@ -107,10 +109,12 @@ def test_a_plan_beyond_its_limit_is_refused_with_what_would_fit(launch: Launch) 
     now = planning.standing(dear, Ledger(dear.ledger_folder))
 
     with pytest.raises(
-        ConfigError, match=r"--max-cost 1m: the plan costs about 2.0 h .*; --seeds .* would fit"
+        ConfigError, match=r"--max-cost 1h: the plan costs about 2.0 h .*; --seeds .* would fit"
     ):
-        check_cost(planning.PlanView(dear, now, price_of(7200)), "1m", 60)
+        check_cost(planning.PlanView(dear, now, price_of(7200)), "1h", 3600)
     with pytest.raises(ConfigError, match="a limit cannot be kept"):
         check_cost(planning.PlanView(dear, now, price_of(None)), "1m", 60)
+    with pytest.raises(ConfigError, match="about 50 s"):  # The upper end counts.
+        check_cost(planning.PlanView(dear, now, replace(price_of(50), seconds_high=4000)), "1h", 3600)
     check_cost(planning.PlanView(dear, now, price_of(50)), "1m", 60)
     check_cost(planning.PlanView(dear, now, None), "1m", 60)

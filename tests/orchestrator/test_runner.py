@@ -7,7 +7,8 @@ import pytest
 from orchestrator.launch import Study, open_study
 from orchestrator.ledger import Ledger, LedgerError, LedgerLock, read_study
 from orchestrator.loading import load_space
-from orchestrator.runner import Outcome, RunOptions, run_missing
+from orchestrator.observing import Outcome
+from orchestrator.runner import RunOptions, run_missing
 
 Launch = Callable[..., tuple[Study, Outcome, list[str]]]
 

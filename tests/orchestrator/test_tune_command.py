@@ -11,6 +11,7 @@ import yaml
 
 from orchestrator import cli
 from orchestrator.config import ConfigError, Space
+from orchestrator.designs.optuna import Config as SearchConfig
 from orchestrator.ledger import Ledger
 from orchestrator.loading import load_space
 from orchestrator.plan import build_plan, resolve_cell
@@ -78,6 +79,10 @@ def problems_of(error: pytest.ExceptionInfo[ConfigError]) -> str:
         ),
         (("low: 1.0e-4", "low: -1.0"), "t.yaml:7"),
         (
+            ("seeds: 1", "seeds: {start: 6, max: 9, until: decided}"),
+            "t.yaml:10  seeds: a search gives every point the same seeds",
+        ),
+        (
             ("design: {kind: optuna, trials: 5, startup_trials: 2, retest: {seeds: 2}}", "design: product"),
             "t.yaml:",
         ),
@@ -122,7 +127,8 @@ def test_a_search_is_named_after_its_attribute_and_takes_the_command_line(space:
     found = space(settings=["training.batch_size=4"], design=(("trials", 9), ("timeout", "2h")))
 
     assert found.name == "tune_goblin"
-    assert (found.config.design.trials, found.config.design.timeout) == (9, "2h")  # type: ignore[attr-defined]
+    assert isinstance(found.config.design, SearchConfig)
+    assert (found.config.design.trials, found.config.design.timeout) == (9, "2h")
     assert resolve_cell(found, {}).training.batch_size == 4
 
 
@@ -167,11 +173,12 @@ def test_a_declared_attribute_is_drawn_only_where_the_table_knows_how(tmp_path: 
 
 def test_a_domain_can_declare_an_attribute_and_its_settings(tmp_path: Path) -> None:
     domain, folder = read_domain_file("avatars")
+    assert domain.clip.folder is not None
     content = yaml.safe_load(shipped_domains()["avatars"].read_text())
     content |= {
         "diffusion": str(folder / domain.diffusion),
         "clip": {"folder": str(folder / domain.clip.folder)},
-    }  # type: ignore[operator]
+    }
     content["per_attribute"] = {
         "orc": {
             "texts": {"source": "person", "target": "orc"},

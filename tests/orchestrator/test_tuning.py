@@ -126,6 +126,52 @@ def test_a_search_in_pieces_proposes_what_one_in_a_piece_proposes(launch: Launch
     assert points_of(pieces) == points_of(whole)
 
 
+TWO_SEEDS = SPACE.replace("seeds: 1", "seeds: [3, 7]")
+
+
+def test_with_several_seeds_optuna_hears_the_mean(launch: Launch) -> None:
+    study, launched = launch(TWO_SEEDS, trials=4)
+
+    by_cell: dict[str, dict[int, float]] = {}
+    for record in records_of(study):
+        by_cell.setdefault(record["cell"], {})[record["seed"]] = record["metric_counterfactual_gain"]
+    assert [sorted(values) for values in by_cell.values()] == [[3, 7]] * 4
+    means = [sum(values.values()) / 2 for values in by_cell.values()]
+    assert sorted(trial.value or 0.0 for trial in optuna_trials(study)) == pytest.approx(sorted(means))
+    assert launched.results.winner is not None
+    assert launched.results.winner.values[0] == pytest.approx(max(means))
+    assert launched.results.counts["done"] == 4
+    assert {len(cell.trials) for cell in read_study(study.folder).cells} == {2}
+
+
+def test_the_other_seeds_of_a_point_wait_until_the_first_one_is_not_pruned(launch: Launch) -> None:
+    study, launched = launch(TWO_SEEDS, trials=10, pruner="median", pruning={"startup_trials": 2})
+
+    pruned = {r["cell"]: r["seed"] for r in records_of(study) if r["status"] == "pruned"}
+    assert pruned
+    assert set(pruned.values()) == {3}
+    assert not [r for r in records_of(study) if r["cell"] in pruned and r["seed"] == 7]
+    assert launched.results.counts["pruned"] == len(pruned)
+    assert len([r for r in records_of(study) if r["status"] == "done"]) == 2 * (10 - len(pruned))
+
+
+def test_a_point_of_which_a_seed_is_missing_gets_only_that_one(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "begun").write_text(
+        "."
+    )  # so that the default's second seed is the trial that dies
+    if (process := os.fork()) == 0:
+        launch(TWO_SEEDS, "KilledTrial", trials=3)
+        os._exit(0)
+    assert os.waitpid(process, 0)[1] == 9
+
+    study, launched = launch(TWO_SEEDS, trials=3)
+
+    assert launched.outcome.num_run == 5
+    assert states_of(study) == ["COMPLETE"] * 3
+    assert len({record["signature"] for record in records_of(study)}) == len(records_of(study)) == 6
+
+
 def test_a_killed_launch_goes_on_without_zombies(launch: Launch, tmp_path: Path) -> None:
     _, whole = launch(name="whole")
     (tmp_path / "begun").touch()

@@ -11,8 +11,9 @@ from orchestrator.config import Space
 from orchestrator.editor_files import editor_path
 from orchestrator.launch import Study, open_study
 from orchestrator.ledger import Ledger, read_study
+from orchestrator.observing import Outcome
 from orchestrator.resolving import Summarise
-from orchestrator.runner import Outcome, RunOptions, run_missing
+from orchestrator.runner import RunOptions, run_missing
 
 Load = Callable[..., Space]
 WriteEditor = Callable[..., None]

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from trainables.config import CellConfig
-from trainables.domains import domain_summary, load_domain
+from trainables.domains import domain_summary, load_domain, shipped_domains
+from trainables.domains.thresholds import PUBLISHED_THRESHOLDS
 from trainables.editing_interval import (
     NUM_IMAGES,
-    T_EDIT_DISTANCE,
     Curves,
     IntervalError,
     IntervalTask,
@@ -65,20 +65,20 @@ def automatic(tiny_config: CellConfig, small_cache: Path) -> CellConfig:
 
 
 def test_t_edit_is_the_first_t_whose_mean_reaches_the_share_of_the_cosine() -> None:
-    found = interval_of(CURVES, prompt_cosine=0.6, min_prompt_cosine=0.1)
+    found = interval_of(CURVES, 0.6, 0.1, PUBLISHED_THRESHOLDS)
 
-    assert found.threshold == pytest.approx(T_EDIT_DISTANCE * 0.6)
+    assert found.threshold == pytest.approx(0.33 * 0.6)
     assert found.t_edit == 200
 
 
 def test_a_negative_cosine_is_guarded_as_in_the_loss() -> None:
-    found = interval_of(CURVES, prompt_cosine=-0.2, min_prompt_cosine=0.1)
+    found = interval_of(CURVES, -0.2, 0.1, PUBLISHED_THRESHOLDS)
 
     assert (found.cosine, found.t_edit) == (0.1, 100)
 
 
 def test_t_boost_is_where_the_noisy_image_is_far_enough() -> None:
-    assert CURVES.t_boost() == 300
+    assert CURVES.t_boost(PUBLISHED_THRESHOLDS.t_boost) == 300
     assert CURVES.t_boost(0.7) == 100
 
 
@@ -111,7 +111,8 @@ def test_a_given_t_edit_wins_and_zero_is_one(tiny_config: CellConfig, tmp_path: 
 
 def test_auto_is_found_from_the_cache_and_told(automatic: CellConfig, small_cache: Path) -> None:
     cosine = read_cosine("avatars", automatic.edit, small_cache)
-    expected = interval_of(read_curves("avatars", small_cache), cosine, automatic.training.min_prompt_cosine)
+    floor = automatic.training.min_prompt_cosine
+    expected = interval_of(read_curves("avatars", small_cache), cosine, floor, PUBLISHED_THRESHOLDS)
 
     config = resolved(automatic, small_cache)
 
@@ -119,6 +120,27 @@ def test_auto_is_found_from_the_cache_and_told(automatic: CellConfig, small_cach
     assert config.model_copy(update={"training": automatic.training}) == automatic
     (note,) = interval_notes(automatic, small_cache)
     assert note.startswith(f"training.t_edit auto is {expected.t_edit}: ")
+    assert "0.33 times the prompt cosine" in note
+    assert note.endswith("distance by the domain's CLIP features, thresholds those published for LPIPS)")
+
+
+def test_a_domain_states_thresholds_of_its_own(
+    automatic: CellConfig, small_cache: Path, tmp_path: Path
+) -> None:
+    folder = shipped_domains()["avatars"].parent
+    text = (folder / "domain.yaml").read_text(encoding="utf-8").replace("weights", f"{folder}/weights")
+    own = tmp_path / "domain.yaml"
+    own.write_text(f"{text}interval: {{t_edit: 0.2, t_boost: 0.7}}\n", encoding="utf-8")
+    config = automatic.model_copy(update={"domain": str(own)})
+
+    assert domain_summary(str(own)).fingerprint == domain_summary("avatars").fingerprint
+    assert interval_tasks(config, small_cache) == []
+    assert (
+        resolved(config, small_cache).training.lowest_t < resolved(automatic, small_cache).training.lowest_t
+    )
+    (note,) = interval_notes(config, small_cache)
+    assert "0.2 times the prompt cosine" in note
+    assert note.endswith("distance by the domain's CLIP features)")
 
 
 def test_the_cosine_is_that_of_the_bare_prompts(automatic: CellConfig, small_cache: Path) -> None:

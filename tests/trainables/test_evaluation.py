@@ -107,6 +107,28 @@ def test_sets_have_one_row_at_every_strength_and_step_count(swept: Any) -> None:
         assert of_sets[0.0, steps]["fid"] > 1e-4
 
 
+def test_subgroups_of_a_file_have_rows_of_their_own_and_label_the_images(
+    swept: Any, evaluate: Any, tmp_path: Path
+) -> None:
+    ids = [row["image_id"] for row in of_images(swept[0], 1.0)]
+    table = tmp_path / "teams.csv"
+    table.write_text(f"image_id,team\n{ids[0]},red\n{ids[1]},blue\n{ids[2]},red\n")
+
+    rows, summary = evaluate(strengths=[1.0], subgroups=["team", "kind"], subgroup_file=str(table))
+
+    of_sets = {row["subgroup"]: row for row in rows if row["image_id"] is None}
+    assert {name: row["num_images"] for name, row in of_sets.items()} == {
+        None: 3,
+        "team=red": 2,
+        "kind=person": 3,
+    }
+    assert (
+        summary["kid"] == of_sets[None]["kid"] == of_sets["kind=person"]["kid"] != of_sets["team=red"]["kid"]
+    )
+    assert [json.loads(row["labels"])["team"] for row in of_images(rows, 1.0)] == ["red", "blue", "red"]
+    assert json.loads(of_images(rows, 1.0)[0]["labels"])["kind"] == "person"
+
+
 def test_optional_metrics_are_measured_only_where_they_are_named(swept: Any, evaluate: Any) -> None:
     rows, summary = swept
     plain, _ = evaluate(strengths=[0.0], primary_strength=0.0)

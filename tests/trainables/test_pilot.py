@@ -3,7 +3,7 @@
 import torch
 
 from trainables.config import CellConfig
-from trainables.pilot import pilot
+from trainables.pilot import NUM_PIECES, pilot
 
 
 def test_a_pilot_tells_rates_and_leaves_the_threads_alone(tiny_config: CellConfig) -> None:
@@ -12,8 +12,10 @@ def test_a_pilot_tells_rates_and_leaves_the_threads_alone(tiny_config: CellConfi
     rates = pilot(tiny_config)
 
     assert torch.get_num_threads() == before
-    assert rates.train > rates.sample > 0
-    assert rates.train > rates.unedited > 0
+    assert len(rates.rounds) == NUM_PIECES
+    for one in rates.rounds:
+        assert one.train > one.sample > 0
+        assert one.train > one.unedited > 0
     assert rates.num_parameters == 28_128
 
 

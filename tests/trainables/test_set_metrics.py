@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from trainables.domains import load_domain
 from trainables.metrics import METRICS, Pictures, SetMetric
-from trainables.metrics._sets import frechet_distance, kernel_distance
+from trainables.metrics._sets import frechet_distance, gaussian_kernel_distance, kernel_distance
 from trainables.perception import FeatureExtractor
-from trainables.set_features import SetFeatures, extractor_of, image_set
+from trainables.set_features import Extractors, SetFeatures, extractor_of, image_set
 from trainables.yardsticks import measured_metrics
 
 SET_METRICS = [metric for metric in METRICS.values() if isinstance(metric, SetMetric)]
@@ -89,6 +89,45 @@ def test_the_kernel_distance_is_about_zero_for_two_draws_of_one_distribution_how
     assert kernel_distance(features(8, 4), features(8, 4, 1) + 2) > 1
 
 
+def test_cmmd_of_a_shifted_gaussian_is_the_closed_form_of_its_kernel() -> None:
+    width, deviation, shift = 3, 5.0, 12.0
+    spread = 100 + 2 * deviation**2  # squared bandwidth and both variances
+    closed = 2000 * (100 / spread) ** (width / 2) * (1 - np.exp(-(shift**2) / (2 * spread)))
+
+    found = [
+        gaussian_kernel_distance(
+            features(300, width, seed, deviation),
+            features(200, width, seed + 100, deviation) + torch.tensor([shift, 0, 0]),
+        )
+        for seed in range(20)
+    ]
+
+    assert np.mean(found) == pytest.approx(closed, abs=3 * np.std(found) / np.sqrt(20))
+    assert np.std(found) / np.sqrt(20) < 0.02 * closed
+
+
+def test_cmmd_of_unit_vectors_is_the_published_estimate_without_its_bias() -> None:
+    a, b = (nn.functional.normalize(features(count, 16, count).double(), dim=1) for count in (20, 30))
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        return torch.exp(-torch.cdist(x, y).square() / (2 * 10**2))
+
+    published = float(1000 * (kernel(a, a).mean() + kernel(b, b).mean() - 2 * kernel(a, b).mean()))
+    bias = 0.0
+    for own, count in ((a, 20), (b, 30)):
+        apart = float(kernel(own, own).sum() - count) / (count * (count - 1))
+        bias += 1000 * (1 - apart) / count
+
+    assert gaussian_kernel_distance(a, b) == pytest.approx(published - bias, abs=1e-9)
+
+
+def test_cmmd_of_identical_sets_is_zero_but_for_what_a_draw_takes_from_itself() -> None:
+    a = features(40, 6)
+    beyond_itself = 1000 * 2 / 40 * (1 - float(torch.exp(-torch.pdist(a.double()).square() / 200).mean()))
+
+    assert gaussian_kernel_distance(a, a.flip(0)) == pytest.approx(-beyond_itself, abs=1e-9)
+
+
 @pytest.mark.parametrize("metric", SET_METRICS, ids=lambda metric: metric.name)
 def test_every_set_metric_is_finite_on_two_images_and_says_so_on_fewer(metric: SetMetric) -> None:
     two = features(2, 5)
@@ -105,11 +144,21 @@ def test_a_feature_that_is_not_finite_gives_no_number() -> None:
 
     assert np.isnan(frechet_distance(features(4, 3), broken))
     assert np.isnan(kernel_distance(features(4, 3), broken))
+    assert np.isnan(gaussian_kernel_distance(features(4, 3), broken))
 
 
-def collected(count: int, num_features: int = 3) -> SetFeatures:
-    extractor = FeatureExtractor("flat colours", num_features, lambda pictures: pictures.embedding)
-    sets = SetFeatures(extractor, measured_metrics(), [f"face-{n}" for n in range(count)])
+FLAT = FeatureExtractor("flat colours", 3, lambda pictures: pictures.embedding)
+DOUBLED = FeatureExtractor("twice the colours", 3, lambda pictures: 2 * pictures.embedding)
+ALL_FLAT = Extractors(FLAT, FLAT)
+
+
+def collected(
+    count: int,
+    groups: dict[str, list[int]] | None = None,
+    extractors: Extractors = ALL_FLAT,
+) -> SetFeatures:
+    ids = [f"face-{n}" for n in range(count)]
+    sets = SetFeatures(extractors, measured_metrics(), ids, groups or {})
     for start in range(0, count, 4):
         pixels = torch.zeros(min(4, count - start), 3, 2, 2)
         own = features(len(pixels), 3, seed=start)
@@ -120,9 +169,8 @@ def collected(count: int, num_features: int = 3) -> SetFeatures:
 
 
 def test_a_row_says_what_it_was_computed_from_and_batches_do_not_matter() -> None:
-    row = collected(10).row(1.0, 20)
+    (row,) = collected(10).rows(1.0, 20)
 
-    assert row is not None
     assert row["fid"] == pytest.approx(27, abs=1e-4)
     assert row["fid_from_reconstruction"] == pytest.approx(12, abs=1e-4)
     assert (row["num_images"], row["feature_extractor"]) == (10, "flat colours")
@@ -130,8 +178,40 @@ def test_a_row_says_what_it_was_computed_from_and_batches_do_not_matter() -> Non
 
 
 def test_too_few_images_for_a_set_are_noted_and_give_no_row() -> None:
-    assert collected(1).row(1.0, 20) is None
+    assert collected(1).rows(1.0, 20) == []
     assert "need two images" in collected(1).notes()[0]
+
+
+def test_subgroups_are_measured_as_if_their_images_were_all_there_is() -> None:
+    skins = {"skin=dark": [0, 2, 3], "skin=light": [1, 4, 5, 6], "skin=grey": [7]}
+
+    everybody, dark, light = collected(8, skins).rows(1.0, 20)
+
+    assert [row["subgroup"] for row in (everybody, dark, light)] == [None, "skin=dark", "skin=light"]
+    assert [row["num_images"] for row in (everybody, dark, light)] == [8, 3, 4]
+    assert dark["image_set"] == image_set(["face-0", "face-2", "face-3"])
+    own = torch.cat([features(4, 3, seed=0), features(4, 3, seed=4)])[[0, 2, 3]]
+    assert dark["kid"] == pytest.approx(kernel_distance(own, own + 3), rel=1e-6)
+    assert dark["cmmd"] == pytest.approx(gaussian_kernel_distance(own, own + 3), rel=1e-6)
+
+
+def test_small_subgroups_are_noted_and_those_of_one_image_named() -> None:
+    skins = {"skin=dark": [0, 2, 3], "skin=light": [1, 4, 5, 6], "skin=grey": [7]}
+
+    _, sizes, untold = collected(8, skins).notes()
+
+    assert "within subgroups of 3 to 4 images: the Fréchet distance of a smaller group is larger" in sizes
+    assert untold.startswith("skin=grey: one image, too few for cmmd, ")
+
+
+def test_cmmd_is_always_measured_in_clip_beside_the_chosen_features() -> None:
+    rows = collected(6, extractors=Extractors(chosen=DOUBLED, clip=FLAT)).rows(1.0, 20)
+
+    measured_in = {name: row["feature_extractor"] for row in rows for name in row if name in METRICS}
+    assert measured_in == {
+        metric.name: "flat colours" if metric.name.startswith("cmmd") else "twice the colours"
+        for metric in SET_METRICS
+    }
 
 
 @pytest.mark.parametrize(
@@ -140,7 +220,9 @@ def test_too_few_images_for_a_set_are_noted_and_give_no_row() -> None:
 def test_a_small_sample_is_noted_with_its_numbers(count: int, num_features: int, is_noted: bool) -> None:
     extractor = FeatureExtractor("flat colours", num_features, lambda pictures: pictures.embedding)
 
-    notes = SetFeatures(extractor, measured_metrics(), [f"{n}" for n in range(count)]).notes()
+    notes = SetFeatures(
+        Extractors(extractor, extractor), measured_metrics(), [f"{n}" for n in range(count)]
+    ).notes()
 
     assert [f"{count} images for {num_features} features" in note for note in notes] == [True] * is_noted
 

@@ -1,1 +1,1 @@
-"""Frozen diffusion models, cut at their bottleneck. Import from the modules: `unet` loads diffusers."""
+"""Frozen diffusion models, cut at their bottleneck. Import from the modules."""

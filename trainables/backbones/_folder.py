@@ -4,12 +4,14 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-from diffusers.models.unets.unet_2d import UNet2DModel
 
 from trainables.diffusion import linear_betas
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 
@@ -48,7 +50,7 @@ def local_folder(path_or_hub_id: str | Path) -> Path:
         ) from error
 
 
-def load_unet(folder: Path) -> UNet2DModel:
+def load_unet(folder: Path) -> "UNet2DModel":
     """The U-Net in unet/ or (older pipelines) in the folder itself; every weight must be there and fit."""
     unet_folder = folder / "unet" if (folder / "unet").is_dir() else folder
     for name in ("config.json", WEIGHTS_NAME):
@@ -57,6 +59,8 @@ def load_unet(folder: Path) -> UNet2DModel:
     class_name = _read_json(unet_folder / "config.json").get("_class_name")
     if class_name != "UNet2DModel":
         raise BackboneError(f"{unet_folder / 'config.json'}: expected a UNet2DModel; found {class_name}")
+    from diffusers.models.unets.unet_2d import UNet2DModel  # seconds, which only who loads a model spends
+
     unet, report = UNet2DModel.from_pretrained(
         unet_folder,
         use_safetensors=True,
@@ -71,7 +75,7 @@ def load_unet(folder: Path) -> UNet2DModel:
                 f"{unet_folder / WEIGHTS_NAME} does not fit its config: {problem.replace('_', ' ')} "
                 f"{', '.join(keys[:3])}{' and more' if len(keys) > 3 else ''}"
             )
-    return cast(UNet2DModel, unet)
+    return cast("UNet2DModel", unet)
 
 
 def read_schedule(folder: Path) -> Schedule:

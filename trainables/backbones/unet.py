@@ -6,15 +6,17 @@ shapes come from the model's own configuration.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from trainables import diffusion
 from trainables.backbones._folder import BackboneError, load_unet, local_folder, read_schedule
-from trainables.backbones.shapes import BottleneckShape
+from trainables.backbones.shapes import BottleneckShape, halved_shape
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 __all__ = [
     "BackboneError",
@@ -47,9 +49,9 @@ class Encoded(NamedTuple):
 class SplitUNet(nn.Module):
     """A `UNet2DModel` run in two halves; together they equal its own forward bit for bit."""
 
-    unet: UNet2DModel
+    unet: "UNet2DModel"
 
-    def __init__(self, unet: UNet2DModel) -> None:
+    def __init__(self, unet: "UNet2DModel") -> None:
         super().__init__()
         if unet.class_embedding is not None:
             raise BackboneError(
@@ -109,7 +111,15 @@ def image_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
 
 
 def bottleneck_shape(config: Mapping[str, Any]) -> BottleneckShape:
-    """The bottleneck of a U-Net with this diffusers configuration, found without weights or arithmetic."""
+    """The bottleneck of a U-Net with this diffusers configuration, found without weights.
+
+    By arithmetic for the usual ones, so that plans need not import diffusers, which takes seconds; any other model
+    is built and run, without numbers. Raises BackboneError for a model that cannot be edited.
+    """
+    if (shape := halved_shape(config)) is not None:
+        return shape
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
     with torch.device("meta"):
         unet = UNet2DModel.from_config(dict(config))
         x_t = torch.empty(1, *image_shape(unet.config))
@@ -128,7 +138,7 @@ class FrozenDiffusion(nn.Module):
     alpha_bar: Tensor
 
     def __init__(
-        self, unet: UNet2DModel, alpha_bar: Tensor, prediction_type: PredictionType = "epsilon"
+        self, unet: "UNet2DModel", alpha_bar: Tensor, prediction_type: PredictionType = "epsilon"
     ) -> None:
         super().__init__()
         if prediction_type not in get_args(PredictionType):

@@ -25,12 +25,14 @@ from trainables.attributes import ATTRIBUTES, Attribute
 from trainables.backbones.unet import BottleneckShape, FrozenDiffusion, bottleneck_shape
 from trainables.clip import ClipModel
 from trainables.domains.images import AvatarImages, FolderImages, ImageSource, Split
+from trainables.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
+from trainables.errors import UserError
 from trainables.metrics import NEEDS, Need
 from trainables.perception import PUBLISHED_FILES, FeatureExtractor, load_inception, load_lpips
 from trainables.settings import Settings
 
 
-class DomainError(Exception):
+class DomainError(UserError):
     """A domain that does not exist or whose files are missing; the message says what to put where."""
 
 
@@ -67,6 +69,8 @@ class DomainFile(Settings):
     """torchvision's weights file of Inception v3, for FID and KID; the domain's CLIP is used without."""
     lpips: str | None = None
     """torchvision's weights file of AlexNet, for LPIPS."""
+    interval: IntervalThresholds = PUBLISHED_THRESHOLDS
+    """Thresholds of `training.t_edit: auto` and of t_boost, in LPIPS where the domain has it, else in CLIP distance."""
     attributes: tuple[str, ...] | None = None
     """The attributes offered here; all of them when absent."""
     stand_ins: dict[str, str] = Field(default_factory=dict)
@@ -95,6 +99,7 @@ class DomainSummary:
     """What metrics may need and find here; all of it where that is not known."""
     label_names: tuple[str, ...] = ()
     """What every image is labelled with."""
+    interval: IntervalThresholds = PUBLISHED_THRESHOLDS
 
 
 @dataclass(frozen=True)
@@ -190,9 +195,10 @@ def _unet_config(domain: DomainFile, folder: Path | None) -> dict[str, Any]:
             raise DomainError(f"domain {domain.name}: {folder} holds no unet/config.json")
         return dict(json.loads(path.read_text(encoding="utf-8")))
     try:
-        from diffusers import UNet2DModel
+        from huggingface_hub import hf_hub_download
 
-        return dict(UNet2DModel.load_config(domain.diffusion))
+        config = Path(hf_hub_download(domain.diffusion, "config.json")).read_text(encoding="utf-8")
+        return dict(json.loads(config))
     except Exception as error:
         raise DomainError(
             f"domain {domain.name}: the diffusion model {domain.diffusion!r} is neither a folder nor can it be fetched "
@@ -230,6 +236,7 @@ def domain_summary(name: str) -> DomainSummary:
         stand_ins=domain.stand_ins,
         offers=_offers(domain, images),
         label_names=images.label_names,
+        interval=domain.interval,
     )
 
 

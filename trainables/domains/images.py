@@ -3,7 +3,6 @@
 Legend: B images, C channels, H x W pixels in [-1, 1].
 """
 
-import csv
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from trainables.attributes import Attribute
 from trainables.domains.avatars import drawing, faces, masks
+from trainables.domains.label_file import read_labels
 
 Split = Literal["train", "test"]
 
@@ -159,7 +159,6 @@ def _lacks(face: faces.Face, attribute: Attribute) -> bool:
 
 
 LABELS_FILE = "labels.csv"
-_ID_COLUMN = "image_id"
 
 
 class FolderImages:
@@ -188,15 +187,7 @@ class FolderImages:
     def _labels(self) -> Mapping[str, Mapping[str, str]]:
         """Image id -> label -> value. Raises ValueError for a file without a column of ids."""
         path = self._folder / LABELS_FILE
-        if not path.is_file():
-            return {}
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if _ID_COLUMN not in (reader.fieldnames or ()):
-                raise ValueError(
-                    f"{path} has no column {_ID_COLUMN}; found {', '.join(reader.fieldnames or ())}"
-                )
-            return {row.pop(_ID_COLUMN): row for row in reader}
+        return read_labels(path) if path.is_file() else {}
 
     def _files(self, split: str) -> list[Path]:
         suffixes = {".png", ".jpg", ".jpeg", ".webp"}

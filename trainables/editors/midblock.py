@@ -2,7 +2,6 @@
 
 from typing import Literal, cast
 
-from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2DCrossAttn
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -41,6 +40,8 @@ class MidBlock(nn.Module):
     """diffusers' block behind the editor's call."""
 
     def __init__(self, shape: BottleneckShape, settings: Config) -> None:
+        from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2DCrossAttn  # seconds; no plan needs it
+
         super().__init__()
         self.block = UNetMidBlock2DCrossAttn(
             in_channels=shape.channels,

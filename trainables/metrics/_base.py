@@ -88,5 +88,7 @@ class SetMetric(Metric):
 
     reference: Literal["original", "reconstruction"]
     """The set that the edits are compared with."""
+    features: Literal["chosen", "clip"] = "chosen"
+    """What sets are compared in: what `evaluation.fid_features` chooses, or always the domain's CLIP."""
     compute: Callable[[Tensor, Tensor], float]
     """Of the features of reference and edits, (N, F) each. Raises ValueError for fewer than two images."""

@@ -23,6 +23,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 
+from trainables.backbones.unet import SplitUNet
 from trainables.domains.avatars.drawing import SIZE, Picture, draw_faces
 from trainables.domains.avatars.faces import TRAIN_SEEDS, Face, paint, sample_face
 
@@ -47,10 +48,14 @@ class UNetTraining:
     """Of the faces, how many wear face paint."""
     middle_share: float = 0.0
     """Of the timesteps, how many are drawn from MIDDLE only: the others are uniform over all."""
+    exchanged_share: float = 0.0
+    """Of the pictures, how many see the coarse part of another one in the skip connections (see `exchanged`)."""
     seed: int = 0
     seconds_between_saves: float = 300.0
 
 
+BOTTLENECK_SIZE: Final = 8
+"""Height and width of h, in pixels."""
 LAST_FACTOR: Final = 0.02
 """Of the learning rate, at the end of every phase."""
 MIDDLE: Final = (400, 900)
@@ -67,6 +72,15 @@ PHASES: Final = (
         painted_share=0.2,
         middle_share=0.5,
         seed=1,
+    ),
+    UNetTraining(
+        num_steps=900,
+        batch_size=64,
+        learning_rate=7e-4,
+        painted_share=0.2,
+        middle_share=0.5,
+        exchanged_share=0.5,
+        seed=2,
     ),
 )
 """The recipe of the shipped weights: each phase starts from the averaged weights of the one before."""
@@ -171,6 +185,23 @@ def velocity(x_0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x_0
 
 
+def exchanged(skips: Sequence[Tensor], count: int) -> tuple[Tensor, ...]:
+    """Skip connections whose first `count` pictures have exchanged their coarse parts among each other.
+
+    A U-Net is free to carry colours past its bottleneck, and an edit of h then cannot change them. Here the skips
+    contradict h about everything that the bottleneck can resolve, so the decoder learns to believe h.
+    skips: each (B, C, H, W), at least as fine as the bottleneck.
+    """
+    if count == 0:
+        return tuple(skips)
+    return tuple(torch.cat([_coarse_part_moved_on(skip[:count]), skip[count:]]) for skip in skips)
+
+
+def _coarse_part_moved_on(x: Tensor) -> Tensor:
+    coarse = F.adaptive_avg_pool2d(x, BOTTLENECK_SIZE)
+    return x + F.interpolate(coarse.roll(1, dims=0) - coarse, size=x.shape[2:], mode="bilinear")
+
+
 class _Run:
     """The changing parts of a training run: weights, their moving average, optimiser, step, stream."""
 
@@ -180,6 +211,7 @@ class _Run:
         self.unet = _channels_last(_seeded_unet(settings.seed))
         if start is not None:
             self.unet.load_state_dict(start.state_dict())
+        self.split = SplitUNet(self.unet)
         self.ema = copy.deepcopy(self.unet).requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
             self.unet.parameters(), lr=settings.learning_rate, weight_decay=1e-4
@@ -225,7 +257,9 @@ class _Run:
         noise = torch.randn(x_0.shape, generator=self.generator)
         alpha_bar = self.alpha_bars[t].view(-1, 1, 1, 1)
         x_t = alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * noise
-        predicted = self.unet(x_t.contiguous(memory_format=torch.channels_last), t).sample
+        encoded = self.split.encode(x_t.contiguous(memory_format=torch.channels_last), t)
+        num_exchanged = round(x_0.shape[0] * self.settings.exchanged_share)
+        predicted = self.split.decode(encoded._replace(skips=exchanged(encoded.skips, num_exchanged)))
         return F.mse_loss(predicted, velocity(x_0, noise, alpha_bar))
 
     def _timesteps(self, count: int) -> Tensor:

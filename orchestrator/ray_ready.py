@@ -1,0 +1,27 @@
+"""Ray as the other modules use it: the only one that imports it, after the settings that it reads meanwhile."""
+
+import os
+
+# Ray reads these while it is imported.
+os.environ.update(
+    {
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # else a trial that asks for no GPU sees them all
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no result files: our callback is the only record
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # Tune's own state is never used
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray prints these on the driver even when told to log nothing there; our notes say it shorter.
+        "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|killed due to memory pressure",
+    }
+)
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+__all__ = ["FIFOScheduler", "Searcher", "ray", "tune"]

@@ -1,0 +1,119 @@
+"""The commands `plan` and `run`: what a space asks for, what it costs, and training what is missing of it."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.prompt import Confirm
+
+from orchestrator import planning
+from orchestrator.adaptive import run_until_decided
+from orchestrator.budget import check_cost
+from orchestrator.config import ConfigError, Problem, Space
+from orchestrator.figure_checks import check_figures
+from orchestrator.launch import Study, open_study
+from orchestrator.live import make_display, say
+from orchestrator.loading import load_space
+from orchestrator.observing import Outcome
+from orchestrator.reporting import show_report
+from orchestrator.runner import RunOptions, run_missing
+from orchestrator.worker import log_path
+
+LONG_SECONDS = 3600.0
+"""From this price on, `run` asks first on a terminal."""
+
+
+def run_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Plan, price, train what is missing, report."""
+    space = _load(options)
+    if space.config.design.kind == "optuna":
+        message = f"it is a search: asyrp-sweep tune ATTRIBUTE --space {options.space} runs it"
+        raise ConfigError([Problem(space.file, 0, "design", message)])
+    study = open_study(space, options.results)
+    view = planning.view(study)
+    planning.show(view, console)
+    _check_cost(view, options)
+    if view.num_missing and not _agreed(view, options, console):
+        return 0
+    outcome = Outcome()
+    if view.num_missing or view.hits or study.space.config.adaptive is not None:
+        outcome = _trained(study, options, console)
+    else:
+        say(console, "Nothing is missing: every trial of this plan is done.")
+    if outcome.interrupted_by is not None:
+        say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
+        return outcome.exit_code
+    _name_failures(study, outcome, console)
+    if outcome.preparation_error is None:
+        show_report(study.folder, None, console)
+    return outcome.exit_code
+
+
+def plan_command(options: argparse.Namespace, console: Console) -> int:
+    """Show what `run` would do."""
+    study = open_study(_load(options), options.results)
+    view = planning.view(study)
+    if options.json:
+        print(json.dumps(planning.as_json(view), indent=2))
+    else:
+        planning.show(view, console)
+    _check_cost(view, options)
+    return 0
+
+
+def _load(options: argparse.Namespace) -> Space:
+    return load_space(
+        options.space,
+        settings=options.set,
+        domain=options.domain,
+        seeds=options.seeds,
+        extra_checks=[check_figures],
+    )
+
+
+def _check_cost(view: planning.PlanView, options: argparse.Namespace) -> None:
+    if options.max_cost is not None:
+        check_cost(view, *options.max_cost)
+
+
+def _trained(study: Study, options: argparse.Namespace, console: Console) -> Outcome:
+    """Train what is missing; where seeds are added while they are needed, until every contrast is decided."""
+    chosen = RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
+    display = make_display(console)
+    if study.space.config.adaptive is None:
+        return run_missing(study, chosen, display)
+    return run_until_decided(
+        study,
+        chosen,
+        run=lambda asked, with_options: run_missing(asked, with_options, display),
+        judge=_next_seeds,
+        note=lambda line: say(console, line),
+    )
+
+
+def _next_seeds(folder: Path) -> Mapping[str, int]:
+    from analysis.contrasts import next_seeds
+    from analysis.frames import load_frames
+
+    return next_seeds(load_frames(folder))
+
+
+def _agreed(view: planning.PlanView, options: argparse.Namespace, console: Console) -> bool:
+    """Whether to go on: always when it is cheap, when told so, or when nobody is there to ask."""
+    seconds = view.dearest.seconds if view.dearest is not None else None
+    if options.yes or not console.is_terminal or seconds is None or seconds < LONG_SECONDS:
+        return True
+    return Confirm.ask("Train now?", console=console, default=True)
+
+
+def _name_failures(study: Study, outcome: Outcome, console: Console) -> None:
+    if outcome.preparation_error is not None:
+        say(console, f"The trajectories could not be prepared, so no trial ran:\n{outcome.preparation_error}")
+    for record in outcome.failed:
+        log = log_path(study.folder, record["signature"])
+        where = f"\n    log: {log}" if log.is_file() else ""
+        say(console, f"{record['cell']} seed {record['seed']} {record['status']}: {record['reason']}{where}")
+    if outcome.failed:
+        say(console, f"{len(outcome.failed)} trials did not finish; the same command tries them again.")

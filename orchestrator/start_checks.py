@@ -1,0 +1,75 @@
+"""Which weights a cell can start from: those of an editor with its own settings, made for its bottleneck."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orchestrator.wording import shown
+from orchestrator.yaml_tree import Loc
+from trainables.backbones.shapes import BottleneckShape
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Cell
+
+FROM: Loc = ("init", "from")
+"""Where a cell's configuration says it."""
+
+
+class WarmStart(NamedTuple):
+    """Where a cell's first weights come from: another cell of the plan, or an editor file."""
+
+    cell: str | None = None
+    epoch: int | None = None
+    """After which epoch of that cell's training; None for its last."""
+    editor: str | None = None
+    """Absolute path of an editor file."""
+    digest: str | None = None
+    """SHA-256 of its content, which is what it counts by."""
+    control: str | None = None
+    """The cell that spends the same compute from scratch; None where none was asked for or none can be known."""
+
+
+class ImpossibleStart(Exception):
+    """A start that cannot be: the place in the configuration and what is wrong there."""
+
+    def __init__(self, place: Loc, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+        self.message = message
+
+
+def check_fit(cell: "Cell", parent: "Cell", place: Loc) -> None:
+    """Weights fit only an editor of the same settings."""
+    own, theirs = cell.config.editor, parent.config.editor
+    if own != theirs:
+        raise ImpossibleStart(place, f"{parent.name} has another editor: {_difference(own, theirs)}")
+
+
+def _difference(own: Any, theirs: Any) -> str:
+    if own.kind != theirs.kind:
+        return f"{theirs.kind}, and this cell's is {own.kind}"
+    name = next(name for name in type(own).model_fields if getattr(own, name) != getattr(theirs, name))
+    return f"its {name} is {shown(getattr(theirs, name))}, this cell's {shown(getattr(own, name))}"
+
+
+def start_from_file(cell: "Cell", path: Path, shape: BottleneckShape) -> WarmStart:
+    """A cell's start from an editor file. Raises ImpossibleStart where it cannot be read or holds another editor."""
+    from trainables.editor_file import EditorFileError, load_editor  # torch; planning seldom needs it
+
+    place: Loc = (*FROM, "editor")
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        loaded = load_editor(path)
+    except OSError as error:
+        raise ImpossibleStart(place, f"{path} cannot be read: {error.strerror}") from error
+    except EditorFileError as error:
+        raise ImpossibleStart(place, str(error)) from error
+    if loaded.settings.canonical() != cell.config.editor:
+        difference = _difference(cell.config.editor, loaded.settings.canonical())
+        raise ImpossibleStart(place, f"{path} holds another editor: {difference}")
+    if loaded.metadata.shape != shape:
+        made_for = f"{tuple(loaded.metadata.shape)}, and {cell.config.domain} has {tuple(shape)}"
+        raise ImpossibleStart(
+            place, f"{path} is for a bottleneck of {made_for} (channels, height, width, temb)"
+        )
+    return WarmStart(editor=str(path), digest=digest)

@@ -1,0 +1,146 @@
+"""How fast trials go on this machine: by those that have finished here, or by a pilot of a few timed steps."""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator.editor_files import editor_path
+from orchestrator.ledger import Ledger
+from orchestrator.plan import Plan
+from orchestrator.provenance import host
+from orchestrator.reuse import COPIED_FROM
+from trainables.config import CellConfig
+from trainables.workload import image_steps, sample_steps
+
+BYTES_OF_A_WEIGHT = 4
+
+PILOT_ERROR = (0.8, 1.5)
+"""A trial takes so many times what its pilot says: trials took 0.9 to 1.4 times it (`benchmarks/pilot_price.py`, and
+idle machines' records), rounded outwards for two at a time."""
+
+MANY = 3
+"""From so many finished trials of a kind on, their own spread tells how far the next ones may lie."""
+
+FEW_ERROR = (0.8, 1.3)
+"""Where there are fewer: how far six trials of one configuration, two at a time, lay from each other."""
+
+Result = TypeVar("Result")
+
+Kind = tuple[str, str]
+"""Domain and editor kind: trials alike in both cost alike per image and timestep."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one finished trial took, or one round of a pilot's timed pieces."""
+
+    train_rate: float
+    """Seconds per image and trained timestep."""
+    other_rate: float
+    """Seconds of everything else (evaluation, loading) per image, strength and sampling step."""
+    num_bytes: int
+    """Of its parts in the ledger and its editor."""
+    is_pilot: bool = False
+    """A few steps timed for a price, no finished trial."""
+    pass_rate: float | None = None
+    """Seconds of a plain U-Net pass with one image alone, which only a pilot times."""
+
+
+Throughput = Mapping[Kind, Sequence[Measured]]
+"""What was measured on this machine, by what trials cost alike in."""
+
+
+def kind_of(config: CellConfig) -> Kind:
+    """What trials must share for one to tell the other's cost."""
+    return config.domain, config.editor.kind
+
+
+def error_of(rates: Sequence[Measured]) -> tuple[float, float]:
+    """How many times the fastest, and the slowest, of these a trial may take beyond their own spread."""
+    if any(rate.is_pilot for rate in rates):
+        return PILOT_ERROR
+    return FEW_ERROR if len(rates) < MANY else (1.0, 1.0)
+
+
+def measured(results: Path, device: str) -> dict[Kind, list[Measured]]:
+    """What the done trials of all studies in a results folder took on this machine and device."""
+    found: dict[Kind, list[Measured]] = {}
+    for ledger_folder in sorted(results.glob("*/ledger")):
+        ledger = Ledger(ledger_folder)
+        num_bytes = ledger.num_bytes()
+        for record in ledger.records():
+            if record["status"] == "done" and record["device"] == device and _is_of_this_host(record):
+                editor = editor_path(ledger_folder.parent, record["signature"])
+                kept = num_bytes.get(record["signature"], 0) + (
+                    editor.stat().st_size if editor.is_file() else 0
+                )
+                for kind, entry in _measured_by(record, kept):
+                    found.setdefault(kind, []).append(entry)
+    return found
+
+
+def piloted(
+    plan: Plan, done: Collection[str], throughput: Throughput, device: str
+) -> dict[Kind, Sequence[Measured]]:
+    """A pilot of every kind of trial that is missing and was never measured here: seconds of work each.
+
+    Nothing where this machine cannot tell: without the GPU that trials are to use, or the domain's files.
+    """
+    missing = {kind_of(trial.config): trial.config for trial in plan.trials if trial.signature not in done}
+    unknown = {kind: config for kind, config in missing.items() if not throughput.get(kind)}
+    found = {kind: _pilot(config, device) for kind, config in unknown.items()}
+    return {kind: rates for kind, rates in found.items() if rates}
+
+
+def _pilot(config: CellConfig, device: str) -> list[Measured]:
+    from trainables.pilot import pilot
+
+    found = _if_here(lambda: pilot(config, device), device)
+    if found is None:
+        return []
+    num_bytes = BYTES_OF_A_WEIGHT * found.num_parameters
+    return [
+        Measured(one.train, one.sample, num_bytes, is_pilot=True, pass_rate=one.unedited)
+        for one in found.rounds
+    ]
+
+
+def timed_passes(domain: str, device: str) -> list[float]:
+    """Seconds of a plain U-Net pass with one image alone, a few times; nothing where this machine cannot tell."""
+    from trainables.pilot import unedited_passes
+
+    return _if_here(lambda: unedited_passes(domain, device), device) or []
+
+
+def _if_here(measure: Callable[[], Result], device: str) -> Result | None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        return None
+    try:
+        return measure()
+    except Exception:  # Whatever is wrong will be told by the trial itself; a price is only a courtesy.
+        return None
+
+
+def _is_of_this_host(record: Mapping[str, Any]) -> bool:
+    provenance = json.loads(record["provenance"] or "{}")
+    return provenance.get("host") == host() and COPIED_FROM not in provenance
+
+
+def _measured_by(record: Mapping[str, Any], num_bytes: int) -> Iterator[tuple[Kind, Measured]]:
+    """What a record tells; nothing where it has no times, or its configuration is one of another version."""
+    train, wall = record["train_seconds"], record["wall_seconds"]
+    if not train or not wall:
+        return
+    try:
+        config = CellConfig.model_validate_json(record["config"])
+    except ValueError:
+        return
+    other = max(wall - train, 0.0)
+    yield (
+        kind_of(config),
+        Measured(train / image_steps(config), other / sample_steps(config), num_bytes),
+    )

@@ -1,0 +1,37 @@
+"""Subgroups of the held-out images: by a label of the domain, or by a CSV of image ids where it has none."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from trainables.config import EvaluationConfig
+from trainables.domains import Domain
+from trainables.domains.label_file import read_labels
+
+Labels = Mapping[str, str]
+
+
+class Subgroups:
+    """Who belongs to which group of each label that `evaluation.subgroups` names.
+
+    Raises OSError or ValueError for a `subgroup_file` that cannot be read.
+    """
+
+    def __init__(self, domain: Domain, settings: EvaluationConfig) -> None:
+        self._images = domain.images
+        self._names = settings.subgroups
+        self._file: Mapping[str, Labels] = {}
+        if settings.subgroup_file is not None:
+            self._file = read_labels(Path(settings.subgroup_file))
+
+    def labels(self, image_id: str) -> Labels:
+        """What is known of an image: the domain's labels, and those of the file over them."""
+        return {**self._images.labels(image_id), **self._file.get(image_id, {})}
+
+    def positions(self, ids: Sequence[str]) -> dict[str, list[int]]:
+        """`skin=dark` -> where in `ids` its images are; images without the label are in none of its groups."""
+        found: dict[str, list[int]] = {}
+        for name in self._names:
+            values = [self.labels(image_id).get(name) for image_id in ids]
+            for value in sorted({value for value in values if value}):
+                found[f"{name}={value}"] = [at for at, own in enumerate(values) if own == value]
+        return found
