@@ -94,7 +94,7 @@ def _drawn(candidates: Candidates) -> list[Candidate]:
 def _num_tests(study: Study) -> int:
     """Seeds that the test of the winner still has to train, with the winner and with the default."""
     records = Ledger(retest_folder(study) / "ledger").records()
-    num_done = sum(record["status"] == "done" for record in records)
+    num_done = sum(1 for record in records if record["status"] == "done")
     num_seeds: int = search_config(study.space.config).retest.seeds
     return max(0, num_seeds - num_done // 2)
 
