@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainables.clip import ClipModel, ClipNotFoundError
-from trainables.pretrain.avatars_clip import contrastive_loss
+from trainables.pretrain.avatars_clip_losses import contrastive_loss
 from trainables.word_tokenizer import UnknownWordError, WordTokenizer
 
 

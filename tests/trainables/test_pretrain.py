@@ -1,4 +1,4 @@
-"""Pretraining of the avatars' models, a few steps of it, and the numbers that judge them."""
+"""Pretraining of the avatars' diffusion model, a few steps of it, and the pictures that judge it."""
 
 from pathlib import Path
 
@@ -8,23 +8,17 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 
 from trainables.backbones.unet import FrozenDiffusion
-from trainables.clip import ClipModel
-from trainables.domains.avatars.captions import Caption
 from trainables.domains.avatars.drawing import Picture, draw_faces
-from trainables.domains.avatars.faces import Face, sample_face
-from trainables.pretrain.avatars_clip import ClipTraining, Pictures, train_clip, truth
-from trainables.pretrain.avatars_unet import MIDDLE, UNetTraining, _Run, train_unet, training_faces
+from trainables.domains.avatars.faces import sample_face
+from trainables.pretrain.avatars_unet import BOTTLENECK_SIZE, UNetRun, exchanged, train_unet, velocity
+from trainables.pretrain.avatars_unet_recipe import MIDDLE, UNetTraining, training_faces
+from trainables.pretrain.pixels import to_unit_range
 from trainables.pretrain.quality import save_grid
 
 
 @pytest.fixture(scope="module")
-def faces() -> list[Face]:
-    return [sample_face(seed) for seed in range(6)]
-
-
-@pytest.fixture(scope="module")
-def pictures(faces: list[Face]) -> Picture:
-    return draw_faces(faces)
+def pictures() -> Picture:
+    return draw_faces([sample_face(seed) for seed in range(6)])
 
 
 def test_trained_unet_loads_as_a_frozen_diffusion_model(pictures: Picture, tmp_path: Path) -> None:
@@ -38,7 +32,7 @@ def test_trained_unet_loads_as_a_frozen_diffusion_model(pictures: Picture, tmp_p
 
 def test_resumed_unet_training_gives_the_same_weights(pictures: Picture, tmp_path: Path) -> None:
     settings = UNetTraining(num_steps=4, batch_size=2)
-    whole, first_half, second_half = _Run(settings), _Run(settings), _Run(settings)
+    whole, first_half, second_half = UNetRun(settings), UNetRun(settings), UNetRun(settings)
 
     _steps(whole, pictures, 4)
     _steps(first_half, pictures, 2)
@@ -58,8 +52,8 @@ def test_phase_paints_the_share_it_says_of_its_faces_and_nothing_unseen() -> Non
 
 
 def test_phase_draws_the_share_it_says_of_timesteps_from_the_middle() -> None:
-    drawn = _Run(UNetTraining(middle_share=1.0))._timesteps(500)
-    anywhere = _Run(UNetTraining())._timesteps(500)
+    drawn = UNetRun(UNetTraining(middle_share=1.0)).draw_timesteps(500)
+    anywhere = UNetRun(UNetTraining()).draw_timesteps(500)
 
     assert MIDDLE[0] <= int(drawn.min())
     assert int(drawn.max()) < MIDDLE[1]
@@ -68,33 +62,101 @@ def test_phase_draws_the_share_it_says_of_timesteps_from_the_middle() -> None:
 
 
 def test_phase_starts_from_the_weights_it_is_given() -> None:
-    first, other = _Run(UNetTraining(seed=3)), UNetTraining(seed=4)
+    first, other = UNetRun(UNetTraining(seed=3)), UNetTraining(seed=4)
 
-    assert _same_weights(_Run(other, start=first.ema).ema, first.ema)
-    assert not _same_weights(_Run(other).ema, first.ema)
+    assert _same_weights(UNetRun(other, start=first.ema).ema, first.ema)
+    assert not _same_weights(UNetRun(other).ema, first.ema)
 
 
 def test_building_models_leaves_the_global_generator_alone() -> None:
     before = torch.random.get_rng_state()
 
-    _Run(UNetTraining())
+    UNetRun(UNetTraining())
 
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_trained_clip_loads_from_its_folder(faces: list[Face], pictures: Picture, tmp_path: Path) -> None:
-    train_clip(tmp_path, ClipTraining(num_steps=1, batch_size=4), pictures=[Pictures(faces, pictures, 1.0)])
+def test_phase_without_exchange_has_the_loss_of_the_model_itself(pictures: Picture) -> None:
+    run, x_0 = UNetRun(UNetTraining(seed=5)), to_unit_range(pictures)
+    stream = torch.Generator().manual_seed(5)
+    t = torch.randint(1000, (6,), generator=stream)
+    noise = torch.randn(x_0.shape, generator=stream)
+    alpha_bar = run.alpha_bars[t].view(-1, 1, 1, 1)
+    x_t = (alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * noise).contiguous(
+        memory_format=torch.channels_last
+    )
 
-    clip = ClipModel.from_folder(tmp_path / "clip")
+    expected = torch.nn.functional.mse_loss(run.unet(x_t, t).sample, velocity(x_0, noise, alpha_bar))
 
-    assert clip.text(["a goblin"]).shape == (1, 64)
+    assert torch.equal(run.loss(x_0), expected)
 
 
-def test_truth_weighs_true_captions_by_what_they_say() -> None:
-    faces = [Face(emotion="smiling"), Face(emotion="sad")]
-    captions = [Caption("face"), Caption("smiling face", frozenset({("emotion", "smiling")}))]
+def test_phase_with_exchange_trains_every_weight_on_another_loss(pictures: Picture) -> None:
+    x_0 = to_unit_range(pictures)
+    run, plain = UNetRun(UNetTraining(exchanged_share=0.5)), UNetRun(UNetTraining())
 
-    assert truth(captions, faces).tolist() == [[1.0, 3.0], [1.0, 0.0]]
+    loss = run.loss(x_0)
+    loss.backward()  # type: ignore[no-untyped-call]
+
+    assert loss.isfinite()
+    assert not torch.equal(loss, plain.loss(x_0))
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in run.unet.parameters())
+
+
+def test_phase_with_exchange_takes_steps_of_finite_loss(pictures: Picture) -> None:
+    settings = UNetTraining(batch_size=4, num_warmup_steps=1, exchanged_share=0.5, middle_share=0.5)
+    run, before = UNetRun(settings), UNetRun(settings)
+
+    losses = [run.train_step(pictures) for _ in range(2)]
+
+    assert np.isfinite(losses).all()
+    assert not _same_weights(run.ema, before.ema)
+
+
+def test_exchanged_skips_show_the_neighbours_coarse_part_and_their_own_fine_part() -> None:
+    skips = _random_skips()
+
+    moved = exchanged(skips, 4)
+
+    for old, new in zip(skips, moved, strict=True):
+        coarse = torch.nn.functional.adaptive_avg_pool2d(old, BOTTLENECK_SIZE)
+        smooth = torch.nn.functional.interpolate(coarse, size=old.shape[2:], mode="bilinear")
+        fine = old - smooth
+        assert torch.allclose(new, fine + smooth[[3, 0, 1, 2]], atol=1e-5)
+
+
+def test_exchanged_skips_of_one_colour_change_places() -> None:
+    skip = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 2, 16, 16)
+
+    (moved,) = exchanged([skip], 3)
+
+    assert moved[:, 0, 0, 0].tolist() == [2.0, 0.0, 1.0, 3.0]
+    assert torch.equal(moved, moved[:, :1, :1, :1].expand_as(moved))
+
+
+def test_exchange_keeps_the_mean_of_its_group() -> None:
+    skips = _random_skips()
+
+    moved = exchanged(skips, 3)
+
+    for old, new in zip(skips, moved, strict=True):
+        assert torch.allclose(old[:3].mean(0), new[:3].mean(0), atol=1e-5)
+
+
+def test_exchange_moves_only_the_first_of_a_batch() -> None:
+    skips = _random_skips()
+
+    moved = exchanged(skips, 2)
+
+    for old, new in zip(skips, moved, strict=True):
+        assert torch.equal(old[2:], new[2:])
+        assert not torch.isclose(old[:2], new[:2]).all(dim=(1, 2, 3)).any()
+
+
+def test_exchange_of_no_picture_changes_nothing() -> None:
+    skips = _random_skips()
+
+    assert all(a is b for a, b in zip(skips, exchanged(skips, 0), strict=True))
 
 
 def test_grid_has_a_row_for_every_so_many_pictures(tmp_path: Path) -> None:
@@ -105,7 +167,14 @@ def test_grid_has_a_row_for_every_so_many_pictures(tmp_path: Path) -> None:
     assert np.asarray(Image.open(tmp_path / "grid.png")).shape == (64, 96, 3)
 
 
-def _steps(run: _Run, pictures: Picture, count: int) -> None:
+def _random_skips() -> list[torch.Tensor]:
+    """Of four pictures, at twice and at once the size of the bottleneck."""
+    stream = torch.Generator().manual_seed(0)
+    sizes = (2 * BOTTLENECK_SIZE, BOTTLENECK_SIZE)
+    return [torch.randn(4, 3, size, size, generator=stream) for size in sizes]
+
+
+def _steps(run: UNetRun, pictures: Picture, count: int) -> None:
     for _ in range(count):
         run.train_step(pictures)
 

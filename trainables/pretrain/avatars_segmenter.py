@@ -21,7 +21,7 @@ from torch import Tensor
 from trainables.domains.avatars.drawing import draw_faces
 from trainables.domains.avatars.faces import KINDS, STYLES, TRAIN_SEEDS, sample_face
 from trainables.domains.avatars.masks import draw_masks
-from trainables.pretrain.avatars_unet import to_unit_range
+from trainables.pretrain.pixels import to_unit_range
 from trainables.segmenters.avatars import WEIGHTS_FILE, AvatarParts
 
 KIND_ODDS = (*KINDS[:1] * 4, *KINDS[1:])

@@ -26,7 +26,8 @@ from trainables.diffusion import generate, invert, timestep_sequence, unedited_t
 from trainables.domains.avatars.drawing import draw_faces
 from trainables.domains.avatars.faces import TEST_SEEDS, Face, redraw, sample_face
 from trainables.metrics._sets import frechet_distance
-from trainables.pretrain.avatars_unet import PHASES, faces_of, to_unit_range
+from trainables.pretrain.avatars_unet_recipe import PHASES, faces_of
+from trainables.pretrain.pixels import to_unit_range
 
 NUM_STEPS: Final = 40  # of the inversion and of the generation, as in the published settings
 BATCH: Final = 50
