@@ -176,5 +176,5 @@ def tile_label(frames: StudyFrames, name: str, value: Any) -> str:
     if name == "cell":
         return frames.cell_label(str(value))
     if name == "strength":
-        return RECONSTRUCTION if value == 0 else value_label(round(float(value), 2))
+        return RECONSTRUCTION if value == 0 else value_label(round(float(value), 3))
     return "" if name == "image" else value_label(value)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SINGLE_WIDTH = 3.6
 """Inches of a figure with one panel."""
+LABEL_WIDTH = 0.09
+"""Of a tick's label, as a share of a panel: five characters."""
 
 
 def panel_grid(count: int, *, height: float = 2.1, legend: float = 0.35) -> "tuple[Figure, list[Axes]]":
@@ -80,10 +82,20 @@ def seed_interval(values: FloatArray) -> dict[str, float]:
     return {"mean": mean, "low": interval.low, "high": interval.high, "n": len(values)}
 
 
-def mark_ticks(panel: "Axes", values: Sequence[float], labels: Sequence[str] | None = None) -> None:
-    """Ticks at the values themselves where there are few, so that no reader has to guess them."""
-    if len(values) <= 9:
-        panel.set_xticks(
-            list(values), list(labels) if labels is not None else [f"{value:g}" for value in values]
-        )
-        panel.minorticks_off()
+def mark_ticks(panel: "Axes", values: Sequence[float]) -> None:
+    """Ticks at the values themselves where there are few, so that no reader has to guess them.
+
+    A value too near to the last one that is labelled has a tick without a label.
+    """
+    if len(values) > 9:
+        return
+    values = sorted(values)
+    places = np.log(values) if panel.get_xscale() == "log" else np.asarray(values)
+    labels: list[str] = []
+    labelled = -np.inf
+    for value, place in zip(values, places, strict=True):
+        is_free = place - labelled >= LABEL_WIDTH * (places[-1] - places[0])
+        labels.append(f"{value:g}" if is_free else "")
+        labelled = place if is_free else labelled
+    panel.set_xticks(values, labels)
+    panel.minorticks_off()
