@@ -202,7 +202,7 @@ def losses_on_avatars() -> Callable[[CellConfig], list[float]]:
 
     def train(config: CellConfig) -> list[float]:
         editor = build(config, domain.diffusion.shape)
-        optimizer = torch.optim.AdamW(editor.parameters(), lr=1e-3)
+        optimizer = torch.optim.AdamW(editor.parameters(), lr=5e-4)
         objective = Objective(AttributeTexts.of(domain, attribute).direction, 0.1, config.training)
 
         def step() -> None:

@@ -26,7 +26,7 @@ def main() -> int:
     with (
         mock.patch.object(run_command, "RunOptions", options),
         mock.patch.object(run_command, "show_report"),
-        mock.patch("orchestrator.pricing.piloted", return_value={}),
+        mock.patch("orchestrator.quoting.piloted", return_value={}),
     ):
         return cli.main(arguments)
 

@@ -257,7 +257,7 @@ def test_the_interval_is_shown_and_drawn(command: Command) -> None:
     again, second, _ = command("interval", "avatars", "smiling", *few)
 
     assert (code, again) == (0, 0)
-    assert "Mean over 2 images, 4 steps; distance by the domain's CLIP features." in out
+    assert "Mean over 2 images, 4 steps; distance by the domain's CLIP features, thresholds those" in out
     assert [line.split()[0] for line in out.splitlines() if " of 20" in line] == ["smiling", "man"]
     assert Path("curves.png").is_file()
     assert Path("curves.svg").is_file()
