@@ -195,16 +195,30 @@ def _unet_config(domain: DomainFile, folder: Path | None) -> dict[str, Any]:
             raise DomainError(f"domain {domain.name}: {folder} holds no unet/config.json")
         return dict(json.loads(path.read_text(encoding="utf-8")))
     try:
-        from huggingface_hub import hf_hub_download
-
-        config = Path(hf_hub_download(domain.diffusion, "config.json")).read_text(encoding="utf-8")
-        return dict(json.loads(config))
+        return dict(json.loads(_file_of_hub(domain.diffusion, "config.json").read_text(encoding="utf-8")))
     except Exception as error:
         raise DomainError(
             f"domain {domain.name}: the diffusion model {domain.diffusion!r} is neither a folder nor can it be fetched "
             f"from the hub ({type(error).__name__}). Download it where there is a network and name its folder under "
             f"`diffusion:` in a copy of the domain's YAML."
         ) from error
+
+
+def _file_of_hub(repository: str, name: str) -> Path:
+    """A file of a Hugging Face repository, from the local cache where it is there."""
+    from huggingface_hub import (
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
+
+    cached = try_to_load_from_cache(repository, name)
+    if isinstance(cached, str):
+        return Path(cached)
+    # Asked first, since it fails at once where there is no network: the download would go on trying for 25 seconds.
+    get_hf_file_metadata(hf_hub_url(repository, name))
+    return Path(hf_hub_download(repository, name))
 
 
 @lru_cache(maxsize=16)
