@@ -10,13 +10,14 @@ holds the SHA-256 of every file: one flipped bit and the checkpoint is set aside
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from orchestrator.ledger.durable import fsync
 
 FOLDER = "checkpoints"
 MANIFEST = "manifest.json"
@@ -117,28 +118,6 @@ def drop_committed(study_folder: Path, committed: Container[str]) -> None:
             continue
         for unfinished in folder.glob(".*"):
             shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def fsync(path: Path) -> None:
-    """Ask the operating system to put a file, or a folder's list of names, on the disk now."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in its place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
-    try:
-        write(temporary)
-        fsync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    fsync(path.parent)
 
 
 def _sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.backend import BackendError, WorkerSettings
-from orchestrator.checkpoints import write_atomically
+from orchestrator.ledger.durable import write_atomically
 from orchestrator.provenance import versions
 
 LOW_SPACE_GB = 2.0

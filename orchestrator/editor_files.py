@@ -11,7 +11,7 @@ import hashlib
 from pathlib import Path
 
 from orchestrator.backend import TrialTask
-from orchestrator.checkpoints import write_atomically
+from orchestrator.ledger.durable import write_atomically
 
 FOLDER = "editors"
 

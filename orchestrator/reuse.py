@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.checkpoints import write_atomically
 from orchestrator.editor_files import editor_path
 from orchestrator.ledger import Ledger
+from orchestrator.ledger.durable import write_atomically
 from orchestrator.plan import Plan
 
 COPIED_FROM = "copied_from"

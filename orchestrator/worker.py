@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.backend import Record, TrialTask, WorkerSettings
-from orchestrator.checkpoints import CheckpointStore, DamagedCheckpoint, write_atomically
+from orchestrator.checkpoints import CheckpointStore, DamagedCheckpoint
 from orchestrator.editor_files import editor_path, start_file
 from orchestrator.ledger import Ledger
+from orchestrator.ledger.durable import write_atomically
 from orchestrator.provenance import provenance
 
 if TYPE_CHECKING:

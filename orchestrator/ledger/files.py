@@ -1,9 +1,6 @@
 """Parquet files that are there completely or not at all, and of which no byte changes unnoticed."""
 
-import contextlib
 import hashlib
-import os
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +10,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.schemas import check_version
 
@@ -31,9 +29,8 @@ def write_sealed(
 
     `metadata` goes into the footer. Raises LedgerError when the folder cannot be written.
     """
-    temporary = folder / f".{file_name}.{uuid.uuid4().hex}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(temporary: Path) -> None:
         with temporary.open("w+b") as file:
             with pq.ParquetWriter(
                 file, content.schema, compression="zstd", write_page_checksum=True
@@ -41,13 +38,10 @@ def write_sealed(
                 writer.write_table(content)
                 writer.add_key_value_metadata({**(metadata or {}), _DIGEST_KEY: _seal("0" * 64)})
             _sign(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / file_name)
-        sync_folder(folder)
+
+    try:
+        write_atomically(folder / file_name, write)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
@@ -72,15 +66,6 @@ def opened(
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DamagedPart(name) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _source(filesystem: pafs.FileSystem, path: str, whole: bool) -> pa.NativeFile:

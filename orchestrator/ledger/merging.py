@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
+from orchestrator.ledger.durable import fsync
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.files import DamagedPart, sync_folder, write_sealed
+from orchestrator.ledger.files import DamagedPart, write_sealed
 from orchestrator.ledger.index import ATTEMPTS_KEY, MERGING_FOLDER, Merged, PartKey
 from orchestrator.ledger.parts import Parts
 from orchestrator.ledger.schemas import concatenated
@@ -78,8 +79,8 @@ def _finish(parts: Parts, table: str, merged: Merged, copies: Sequence[PartKey],
     if merged.place != table:
         source = parts.local_folder(merged.place)
         source.joinpath(merged.file_name).replace(target / merged.file_name)
-        sync_folder(target)
-        sync_folder(source)
+        fsync(target)
+        fsync(source)
         told("moved")
 
 
@@ -130,6 +131,6 @@ def _write(parts: Parts, table: str, held: dict[PartKey, pa.Table], told: Told) 
     folder = parts.local_folder(f"{MERGING_FOLDER}/{table}")
     write_sealed(folder, name, concatenated(table, list(held.values())), {ATTEMPTS_KEY: listed})
     for above in (folder.parent, folder.parent.parent):
-        sync_folder(above)
+        fsync(above)
     told("written")
     return name

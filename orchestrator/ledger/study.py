@@ -1,17 +1,14 @@
 """`study.json`: what a study's space asks for, as its readers see it."""
 
-import contextlib
 import json
-import os
-import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.files import sync_folder
 
 STUDY_FILE = "study.json"
 _OWN_FOLDERS = {"ledger", "checkpoints", "editors", "logs", "report"}
@@ -95,18 +92,14 @@ def read_study(folder: Path | str) -> StudyPlan:
 
 def write_study(folder: Path, document: Mapping[str, Any]) -> None:
     """Write `study.json` atomically. Raises LedgerError when the folder cannot be written."""
-    temporary = folder / f".{STUDY_FILE}.{uuid.uuid4().hex}.tmp"
+
+    def write(temporary: Path) -> None:
+        content = json.dumps(_with_history(folder, document), indent=1, ensure_ascii=False)
+        temporary.write_text(content, encoding="utf-8")
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(_with_history(folder, document), file, indent=1, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / STUDY_FILE)
-        sync_folder(folder)
+        write_atomically(folder / STUDY_FILE, write)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.checkpoints import write_atomically
 from orchestrator.ledger import LedgerError
+from orchestrator.ledger.durable import write_atomically
 from orchestrator.tuning.candidates import Candidate
 from orchestrator.tuning.objectives import Objective
 from orchestrator.tuning.search import Search

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from orchestrator.checkpoints import write_atomically
 from orchestrator.config import Space, SpaceConfig, merge, nested
 from orchestrator.editor_files import editor_path
 from orchestrator.launch import Study
 from orchestrator.ledger import Ledger, LedgerError
+from orchestrator.ledger.durable import write_atomically
 from orchestrator.plan import resolve_cell
 from orchestrator.resolving import Summarise, value_at
 from orchestrator.tuning.objectives import search_config

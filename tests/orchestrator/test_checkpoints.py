@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checkpoints import CheckpointStore, DamagedCheckpoint, write_atomically
+from orchestrator.checkpoints import CheckpointStore, DamagedCheckpoint
+from orchestrator.ledger.durable import write_atomically
 
 
 def save(store: CheckpointStore, epoch: int, text: str) -> None:

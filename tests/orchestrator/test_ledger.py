@@ -4,10 +4,10 @@ import io
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from orchestrator.ledger import (
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+NOBODY = 65534
+"""The user without rights, on Linux and elsewhere."""
 
 
 def png() -> bytes:
@@ -349,13 +351,19 @@ def test_the_ledger_needs_neither_torch_nor_anything_else_of_ours() -> None:
 
 
 @pytest.fixture
-def unwritable(tmp_path: Path) -> Path:
-    folder = tmp_path / "locked"
-    folder.mkdir()
-    folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    if os.access(folder, os.W_OK):
-        pytest.skip("this user may write anywhere (root)")
-    return folder
+def unwritable() -> Iterator[Path]:
+    """A folder to look into and not to write to; root, who may write anywhere, is nobody meanwhile."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "locked")
+        folder.mkdir(mode=0o555)
+        folder.parent.chmod(0o755)
+        if user == 0:
+            os.seteuid(NOBODY)
+        try:
+            yield folder
+        finally:
+            os.seteuid(user)
 
 
 def test_an_unwritable_folder_is_a_clear_error(unwritable: Path) -> None:

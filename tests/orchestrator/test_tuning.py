@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -307,8 +306,6 @@ def test_a_journal_that_came_to_harm_costs_no_trial(launch: Launch, harm: str) -
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
 def test_a_model_of_the_results_finds_the_best_rate(launch: Launch, sampler: str) -> None:
-    if sampler == "cmaes" and find_spec("cmaes") is None:
-        pytest.skip("the package cmaes is not installed")
     _, launched = launch(trials=8 if sampler == "gp" else 14, startup_trials=4, sampler=sampler)
 
     assert launched.results.winner is not None

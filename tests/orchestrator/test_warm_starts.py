@@ -283,12 +283,12 @@ def test_weights_of_another_editor_are_refused(load: Load, tmp_path: Path, write
 def test_plan_prints_the_chains_and_their_controls(load: Load, summarise: Summarise, tmp_path: Path) -> None:
     space = load(with_warm("{from: {attribute: {zombie: sad, sad: smiling}}, epoch: 1}"))
     study = open_study(space, tmp_path / "results", summarise=summarise)
-    console = Console(file=io.StringIO(), width=200)
+    paper = io.StringIO()
     view = planning.PlanView(study, planning.standing(study, Ledger(study.ledger_folder)), None)
 
-    planning.show(view, console)
+    planning.show(view, Console(file=paper, width=200))
 
-    printed = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO given above
+    printed = paper.getvalue()
     assert (
         "warm start: attribute=smiling (epoch 1 of 2) -> attribute=sad (epoch 1 of 2) -> start=warm (2 epochs); "
         "equal compute from scratch: start=scratch_matched_to_warm (4 epochs)" in printed
