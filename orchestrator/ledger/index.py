@@ -80,11 +80,11 @@ def read_index(
 
     Raises FileNotFoundError when one moves meanwhile.
     """
-    # In this order: a merged file moves from the first folder to the second one, and only then do its parts go, so
-    # that nothing is overlooked.
+    # A merge may go by meanwhile: its file appears in the merging folder, the parts go from the other one, the file
+    # moves there. Seen in this order, none of the states between is overlooked.
     found = {
         info.base_name: (place, info)
-        for place in (f"{MERGING_FOLDER}/{table}", table)
+        for place in (table, f"{MERGING_FOLDER}/{table}", table)
         for info in files_in(filesystem, f"{root}/{place}")
     }
     single = {key: found[key.file_name][1].size for key in part_keys(found)}

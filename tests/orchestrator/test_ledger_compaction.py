@@ -1,5 +1,6 @@
 """Many parts become one file, and whatever is killed or damaged on the way, every row counts exactly once."""
 
+import itertools
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,10 @@ import pytest
 
 from orchestrator.ledger import TABLES, BackgroundCompaction, Ledger, LedgerLock
 from orchestrator.ledger.compaction import compact
+from orchestrator.ledger.index import files_in, read_index
 
 SIGNATURES = ("a", "b", "c")
+LISTING = "orchestrator.ledger.index.files_in"
 ROW_TABLES = ("curves", "evaluations", "samples")
 
 
@@ -213,6 +216,7 @@ def test_a_process_that_dies_during_a_merge_leaves_every_row_counted_once(
 import os, sys
 from pathlib import Path
 from orchestrator.ledger.compaction import compact
+from orchestrator.ledger.index import files_in, read_index
 
 for number, place in zip(sys.argv[1::2], sys.argv[2::2]):
     child = os.fork()
@@ -336,6 +340,33 @@ def test_a_damaged_part_stays_for_readers_to_name(root: Path) -> None:
 
 
 # In the background
+
+
+@pytest.mark.parametrize("moment", range(1, 4))
+@pytest.mark.parametrize("moves_at", range(1, 5))
+def test_a_reader_that_lists_while_a_merge_goes_by_overlooks_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, moment: int, moves_at: int
+) -> None:
+    """Before its listing number `moment` the parts go, before number `moves_at` the merged file moves."""
+    before = read_index(pafs.LocalFileSystem(), str(root), "samples").held
+    count = itertools.count(1)
+
+    def listed(filesystem: pafs.FileSystem, folder: str) -> list[pafs.FileInfo]:
+        number = next(count)
+        if number == moment:
+            with monkeypatch.context() as merging:
+                merging.setattr(LISTING, files_in)
+                with pytest.raises(Killed):
+                    compact(root, ending_at(6), group_size=5)
+            assert not list((root / "samples").iterdir())
+        if number == max(moment, moves_at):
+            (moving,) = (root / "merging" / "samples").iterdir()
+            moving.replace(root / "samples" / moving.name)
+        return files_in(filesystem, folder)
+
+    monkeypatch.setattr(LISTING, listed)
+
+    assert read_index(pafs.LocalFileSystem(), str(root), "samples").held.keys() == before.keys()
 
 
 def test_a_ledger_is_compacted_behind_its_writer_and_its_reader(tmp_path: Path) -> None:
