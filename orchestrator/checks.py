@@ -11,11 +11,12 @@ from orchestrator.axes import axis_text
 from orchestrator.cell_checks import Finding, Outside, check_cells, check_warm_starts
 from orchestrator.condition_checks import check_conditions
 from orchestrator.config import AxisConfig, AxisValue, Setting, Space, SpaceConfig
-from orchestrator.resolving import Summarise
+from orchestrator.resolving import Summarise, resolve
 from orchestrator.setting_paths import setting_paths
 from orchestrator.start_controls import control_values
-from orchestrator.wording import expected
+from orchestrator.wording import did_you_mean, expected
 from orchestrator.yaml_tree import Loc
+from trainables.domains import DomainError, shipped_domains
 from trainables.metrics import METRICS
 
 CURVE_METRICS = ("loss_direction", "loss_total")
@@ -34,6 +35,7 @@ def check_space(space: Space, summarise: Summarise, extra_checks: Sequence[Extra
     yield from _check_primary(space)
     yield from _check_paths(space)
     yield from _check_overlaps(space)
+    yield from _check_domains(space, summarise)
     yield from _check_claims(space.config)
     yield from _check_figures(space.config)
     yield from check_conditions(space.config)
@@ -135,6 +137,21 @@ def _leaves(settings: object, prefix: str = "") -> Iterator[str]:
         return
     for key, value in settings.items():
         yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
+
+
+def _check_domains(space: Space, summarise: Summarise) -> Iterator[Finding]:
+    """What is said of a misspelt domain would never be heard. A name like no other may be a domain not in use now."""
+    unknown = space.config.per_domain.keys() - shipped_domains().keys()
+    if not unknown:
+        return
+    try:
+        own = summarise(str(resolve(space, {}, summarise).settings.get("domain"))).name
+    except DomainError:  # told where the domain is named
+        return
+    known = [*shipped_domains(), own]
+    for name in sorted(unknown - {own}):
+        if did_you_mean(name, known):
+            yield ("per_domain", name), expected("the name of a domain", name, known)
 
 
 def _check_claims(config: SpaceConfig) -> Iterator[Finding]:

@@ -190,6 +190,9 @@ class SpaceConfig(Settings):
     per_attribute: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """As in a domain's file, and over it: partial `CellConfig`s by attribute. `texts: {source, target}` declares an
     attribute that the table does not have."""
+    per_domain: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Partial `CellConfig`s by a domain's name, over all that the domain says: how large the question is asked there,
+    say. The baseline still wins."""
     axes: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], AxisConfig] = Field(
         default_factory=dict
     )

@@ -44,15 +44,16 @@ class Resolved:
 def resolve(space: Space, values: AxisValues, summarise: Summarise) -> Resolved:
     """Merge everything that says something about this point.
 
-    Later wins: domain defaults < per attribute < per editor < the space's per attribute < baseline < axis values <
-    command line.
+    Later wins: domain defaults < per attribute < per editor < the space's per attribute < per domain < baseline < axis
+    values < command line.
     Raises DomainError when the point's domain is unknown.
     """
     written = [Layer(space.config.baseline, BASELINE_PLACE), *_axis_layers(space, values)]
     written += [Layer(nested(s.path, s.value), s.option, is_one_value=True) for s in space.settings]
     chosen = with_absolute_domain(merge(*(layer.settings for layer in written)), space.folder)
 
-    layers = (*_domain_layers(chosen, summarise), *_attribute_layers(space, chosen), *written)
+    own = (*_attribute_layers(space, chosen), *_own_domain_layers(space, chosen, summarise))
+    layers = (*_domain_layers(chosen, summarise), *own, *written)
     settings = with_absolute_domain(merge(*(layer.settings for layer in layers)), space.folder)
     settings = without_known_texts(with_absolute_files(settings, space.folder))
     kept, dropped = without_foreign_settings(settings.get("editor"))
@@ -142,6 +143,15 @@ def _attribute_layers(space: Space, chosen: Mapping[str, Any]) -> list[Layer]:
     own, own_of_kind = _of_attribute(space.config.per_attribute, attribute, kind)
     place = ("per_attribute", str(attribute))
     return [Layer(own, place), Layer(own_of_kind, (*place, "per_editor", str(kind)))]
+
+
+def _own_domain_layers(space: Space, chosen: Mapping[str, Any], summarise: Summarise) -> list[Layer]:
+    """What the space itself says of the domain, which a YAML of one's own names inside."""
+    said, domain = space.config.per_domain, chosen.get("domain")
+    if not said or not isinstance(domain, str):
+        return []
+    name = summarise(domain).name
+    return [Layer(said[name], ("per_domain", name))] if name in said else []
 
 
 def _of_attribute(

@@ -60,6 +60,7 @@ def _fill_space(space: Schema, defs: dict[str, Schema], cell: Schema, figures: l
     properties = space["properties"]
     properties["baseline"] = {**_kept(properties["baseline"]), **cell}
     properties["per_attribute"]["additionalProperties"] = {"type": "object"}
+    properties["per_domain"]["additionalProperties"] = cell
     axis = {"anyOf": [{"$ref": "#/$defs/AxisConfig"}, {"type": "null", "description": "not inherited"}]}
     (pattern,) = properties["axes"]["patternProperties"]
     properties["axes"]["patternProperties"] = {pattern: axis}

@@ -60,6 +60,16 @@ MISTAKES = {
         "margin: 0",
         "space.yaml:9  primary.margin: expected more than 0; found 0",
     ),
+    "misspelt domain": (
+        "seeds: 2",
+        "seeds: 2\nper_domain: {avatar: {training: {num_images: 8}}}",
+        "space.yaml:9  per_domain.avatar: expected the name of a domain; found 'avatar'; did you mean avatars?",
+    ),
+    "unknown setting of a domain": (
+        "seeds: 2",
+        "seeds: 2\nper_domain: {tiny: {training: {num_image: 8}}}",
+        "space.yaml:9  per_domain.tiny.training.num_image: unknown setting; did you mean num_images?",
+    ),
     "repeated key": (
         "seeds: 2",
         "seeds: 2\nseeds: 3",

@@ -102,6 +102,23 @@ def test_later_layers_win(load: Callable[..., Space], summarise: Summarise, spac
     assert short.training.batch_size == 3  # the command line's
 
 
+def test_what_a_space_says_of_one_domain_holds_there_alone(plan_of: PlanOf, space_text: str) -> None:
+    text = (
+        space_text
+        + "per_domain: {tiny: {training: {num_images: 6, t_edit: 300, optimizer: {learning_rate: 0.01}}}}\n"
+    )
+    own = text.replace("  attribute: smiling\n", "  attribute: goblin\n  training: {t_edit: 200}\n")
+
+    here, elsewhere = plan_of(own).cells, plan_of(text.replace("domain: tiny", "domain: wide")).cells
+
+    assert {cell.config.training.num_images for cell in here} == {6}
+    assert {cell.config.training.t_edit for cell in here} == {200}, "the baseline wins"
+    assert {cell.config.training.optimizer.learning_rate for cell in here} == {0.01}, (
+        "over the domain's editors"
+    )
+    assert {cell.config.training.num_images for cell in elsewhere} == {10}
+
+
 def test_an_axis_of_named_values_finds_the_baseline_among_them(plan_of: PlanOf, space_text: str) -> None:
     axis = "  rate: {values: {high: {training: {lambda_clip: 2.0}}, usual: {training: {lambda_clip: 0.8}}}}\n"
 
