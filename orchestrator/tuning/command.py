@@ -15,9 +15,9 @@ from orchestrator.loading import load_space
 from orchestrator.observing import Outcome
 from orchestrator.pricing import price_lines
 from orchestrator.runner import RunOptions, run_missing
+from orchestrator.tuning.journal import JOURNAL
 from orchestrator.tuning.loading import Wish, load_tuning_space
 from orchestrator.tuning.objectives import search_config
-from orchestrator.tuning.optimizer import JOURNAL
 from orchestrator.tuning.results import Found, Results
 from orchestrator.tuning.running import SearchLaunch, run_search
 from orchestrator.tuning.search_price import SearchQuote, check_search_cost

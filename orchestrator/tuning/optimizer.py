@@ -1,4 +1,5 @@
-"""Optuna by ask and tell: the only module that imports it.
+"""An Optuna study by ask and tell. Only this module and those it reads from (journal, samplers, distributions) know
+Optuna.
 
 The journal `optuna.journal` of a study's folder is a plain Optuna journal file that `optuna-dashboard` opens; the
 ledger stays the truth, and a journal that is lost or damaged is written anew from it. What Optuna does with
@@ -6,10 +7,7 @@ results by itself is avoided: a NaN is told as a failure (else the trial would s
 trial as pruned, and a killed launch's trials are found by their signature and told, or run again.
 """
 
-import hashlib
-import json
 import math
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,22 +16,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.axes import AxisConfig, AxisValue, AxisValues, matches
 from orchestrator.designs.optuna import Config as SearchConfig
-from orchestrator.tuning.axis_points import grid_points, in_order, num_steps, shortened
+from orchestrator.tuning.axis_points import grid_points, in_order, shortened
+from orchestrator.tuning.distributions import contains, distribution_of, suggested
+from orchestrator.tuning.journal import JOURNAL, open_journal
+from orchestrator.tuning.samplers import pruner_of, sampler_of
 
-JOURNAL = "optuna.journal"
 SIGNATURE, REASON, ORIGIN = "signature", "reason", "origin"
 """User attributes of an Optuna trial: the ledger's trial, why it failed or was pruned, who proposed it."""
 
@@ -75,10 +68,9 @@ class Optimizer:
         self._axes = axes
         self._baseline = baseline
         self._search = search
-        self._distributions = {axis: _distribution(config) for axis, config in axes.items()}
-        self.notes: list[str] = []
+        self._distributions = {axis: distribution_of(config) for axis, config in axes.items()}
+        storage, self.notes = open_journal(folder / JOURNAL)
         """What a user should know of the journal's state."""
-        storage = self._open(folder / JOURNAL)
         directions = [
             StudyDirection.MAXIMIZE if higher else StudyDirection.MINIMIZE for higher in higher_is_better
         ]
@@ -88,7 +80,7 @@ class Optimizer:
                 study_name=name,
                 storage=storage,
                 directions=directions,
-                pruner=_pruner(search),
+                pruner=pruner_of(search),
                 load_if_exists=True,
             )
         self._abandon_others(storage)
@@ -117,15 +109,13 @@ class Optimizer:
                 return None
             self._study.enqueue_trial(fresh)
         with _quiet():
-            # A new sampler each time, seeded by the trial's number: a search that was killed and goes on proposes
-            # what it would have proposed.
-            self._study.sampler = _sampler(self._search, len(trials), len(self._study.directions))
+            self._study.sampler = sampler_of(self._search, len(trials))
             trial = self._study.ask()
             values: dict[str, AxisValue] = dict(self._baseline)
             for name in in_order(self._axes):
                 axis = self._axes[name]
                 if matches(axis.when, values):
-                    values[name] = shortened(axis, _suggest(trial, name, self._distributions[name]))
+                    values[name] = shortened(axis, suggested(trial, name, self._distributions[name]))
         return Proposal(trial.number, values)
 
     def claim(self, number: int, signature: str) -> None:
@@ -244,7 +234,7 @@ class Optimizer:
                 continue
             value = values.get(name)
             distribution = self._distributions[name]
-            if value is None or not _contains(distribution, value):
+            if value is None or not contains(distribution, value):
                 return None
             params[name] = value
         return params
@@ -253,20 +243,6 @@ class Optimizer:
         """The point of an Optuna trial; axes that do not act there are at the baseline."""
         found = {name: shortened(self._axes[name], value) for name, value in params.items()}
         return {**self._baseline, **found}
-
-    def _open(self, path: Path) -> JournalStorage:
-        """The journal; one that cannot be read is set aside. A line cut short by a power cut is taken off."""
-        # Optuna locks by a file, which outlives a killed process and would cost the next one half a minute. This
-        # process holds the ledger's lock, so no other launch can be in the middle of writing.
-        path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-        _cut_unfinished_line(path)
-        try:
-            return JournalStorage(_Journal(path))
-        except Exception as error:  # Garbage is reported in as many ways as there is garbage.
-            aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
-            path.rename(aside)
-            self.notes.append(f"{path.name} was damaged ({error}); it is now {aside.name}, and written anew")
-            return JournalStorage(_Journal(path))
 
     def _abandon_others(self, storage: JournalStorage) -> None:
         """Nobody will run what an earlier version of the space still has running: tell it."""
@@ -278,28 +254,6 @@ class Optimizer:
                 other.tell(trial.number, state=TrialState.FAIL)
 
 
-class _Journal(JournalFileBackend):
-    """Optuna's journal file without its wait for the disk at every entry, of which a trial makes a dozen.
-
-    What a power cut takes of it, the ledger, which does wait, gives back. The format and the lock are Optuna's.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._entering = JournalFileSymlinkLock(str(path))
-        super().__init__(str(path), lock_obj=self._entering)
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append entries, a line each."""
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._entering.acquire()
-        try:
-            with self._path.open("ab") as file:
-                file.write(text.encode())
-        finally:
-            self._entering.release()
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Optuna's notices that something is experimental: what we use of it is tested."""
@@ -308,87 +262,6 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _sampler(search: SearchConfig, number: int, num_objectives: int) -> optuna.samplers.BaseSampler:
-    text = json.dumps([search.seed, number])
-    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-    startup = search.startup_trials
-    if search.sampler == "tpe":
-        return optuna.samplers.TPESampler(n_startup_trials=startup, multivariate=True, group=True, seed=seed)
-    if search.sampler == "cmaes":
-        return optuna.samplers.CmaEsSampler(
-            n_startup_trials=startup, seed=seed, warn_independent_sampling=False
-        )
-    if search.sampler == "gp":
-        return optuna.samplers.GPSampler(
-            n_startup_trials=startup,
-            seed=seed,
-            deterministic_objective=False,
-            warn_independent_sampling=False,
-        )
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-def _pruner(search: SearchConfig) -> optuna.pruners.BasePruner:
-    pruning = search.pruning
-    if search.pruner == "median":
-        return optuna.pruners.MedianPruner(
-            n_startup_trials=pruning.startup_trials, n_warmup_steps=pruning.min_epochs
-        )
-    if search.pruner == "successive_halving":
-        return optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=pruning.min_epochs, reduction_factor=pruning.reduction_factor
-        )
-    return optuna.pruners.NopPruner()
-
-
-def _distribution(axis: AxisConfig) -> BaseDistribution:
-    found = axis.range
-    if found is None:
-        return CategoricalDistribution(axis.names)
-    high = found.high
-    if found.step is not None:  # Optuna warns of an end that no step reaches.
-        high = found.low + num_steps(axis) * found.step
-    if found.is_whole:
-        return IntDistribution(int(found.low), int(high), log=found.log, step=int(found.step or 1))
-    step = None if found.step is None else float(found.step)
-    return FloatDistribution(float(found.low), float(high), log=found.log, step=step)
-
-
-def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> AxisValue:
-    value: AxisValue
-    if isinstance(distribution, FloatDistribution):
-        value = trial.suggest_float(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    elif isinstance(distribution, IntDistribution):
-        value = trial.suggest_int(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    else:
-        assert isinstance(distribution, CategoricalDistribution)
-        chosen = trial.suggest_categorical(name, distribution.choices)
-        assert chosen is not None, "an axis has no empty value"
-        value = chosen
-    return value
-
-
-def _contains(distribution: BaseDistribution, value: AxisValue) -> bool:
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except (ValueError, TypeError):
-        return False
-
-
 def _fixed(trial: FrozenTrial) -> Any:
     """The point that a waiting trial was enqueued with."""
     return trial.system_attrs.get("fixed_params")
-
-
-def _cut_unfinished_line(path: Path) -> None:
-    """Without its end of line, the next entry would be glued to it and the journal be lost."""
-    if not path.is_file():
-        return
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)

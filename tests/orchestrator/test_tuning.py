@@ -18,7 +18,8 @@ from orchestrator.ledger import Ledger, read_study
 from orchestrator.loading import load_space
 from orchestrator.resolving import Summarise
 from orchestrator.runner import RunOptions
-from orchestrator.tuning.optimizer import JOURNAL, Optimizer
+from orchestrator.tuning.journal import JOURNAL
+from orchestrator.tuning.optimizer import Optimizer
 from orchestrator.tuning.results import pareto_set
 from orchestrator.tuning.running import SearchLaunch, run_search
 

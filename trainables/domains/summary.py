@@ -1,0 +1,183 @@
+"""What planning needs to know of a domain, without loading a model."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from trainables.attributes import ATTRIBUTES, Attribute
+from trainables.backbones.unet import BottleneckShape, bottleneck_shape
+from trainables.domains.files import (
+    ClipFile,
+    DomainError,
+    DomainFile,
+    diffusion_folder,
+    image_source,
+    read_domain_file,
+    resolved_path,
+    weights_file,
+)
+from trainables.domains.images import ImageSource, Split
+from trainables.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
+from trainables.metrics import NEEDS, Need
+
+
+@dataclass(frozen=True)
+class DomainSummary:
+    """What planning needs to know of a domain; no model is loaded for it."""
+
+    name: str
+    fingerprint: str
+    shape: BottleneckShape
+    attributes: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    per_attribute: Mapping[str, Mapping[str, Any]]
+    per_editor: Mapping[str, Mapping[str, Any]]
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    offers: frozenset[Need] = frozenset(NEEDS)
+    """What metrics may need and find here; all of it where that is not known."""
+    label_names: tuple[str, ...] = ()
+    """What every image is labelled with."""
+    interval: IntervalThresholds = PUBLISHED_THRESHOLDS
+
+
+@lru_cache(maxsize=16)
+def domain_summary(name: str) -> DomainSummary:
+    """Fingerprint, shapes and defaults of a domain, without loading its models.
+
+    Raises DomainError when the domain is unknown or one of its files is missing.
+    """
+    domain, base = read_domain_file(name)
+    folder = diffusion_folder(domain, base)
+    unet_config = _unet_config(domain, folder)
+    images = image_source(domain, base)
+    identity = {
+        "diffusion": _folder_digest(folder) if folder is not None else domain.diffusion,
+        "clip": _clip_identity(domain, base),
+        "images": images.fingerprint,
+        "templates": domain.templates,
+        **_evaluation_identity(domain, base),
+    }
+    text = json.dumps(identity, sort_keys=True)
+    return DomainSummary(
+        name=domain.name,
+        fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
+        shape=bottleneck_shape(unet_config),
+        attributes=(*(domain.attributes or ATTRIBUTES), *_declared(domain)),
+        defaults=domain.defaults,
+        per_attribute=domain.per_attribute,
+        per_editor=domain.per_editor,
+        stand_ins=domain.stand_ins,
+        offers=_offers(domain, images),
+        label_names=images.label_names,
+        interval=domain.interval,
+    )
+
+
+def domain_image_ids(name: str, split: Split, count: int, attribute: Attribute) -> list[str]:
+    """Ids of the first `count` images of a split to which the edit applies; loads no model.
+
+    Raises DomainError when the split holds fewer.
+    """
+    domain, base = read_domain_file(name)
+    try:
+        return image_source(domain, base).ids(split, count, attribute)
+    except ValueError as error:
+        raise DomainError(f"domain {domain.name}: {error}") from error
+
+
+def _declared(domain: DomainFile) -> list[str]:
+    """Attributes that the domain's file adds to the table by giving their texts."""
+    offered = domain.attributes or ATTRIBUTES
+    return [name for name, own in domain.per_attribute.items() if "texts" in own and name not in offered]
+
+
+def _offers(domain: DomainFile, images: ImageSource) -> frozenset[Need]:
+    """What metrics may need and find in this domain."""
+    found: dict[Need, bool] = {
+        "counterfactual": images.can_redraw,
+        "labels": bool(images.label_names),
+        "second_clip": domain.clip_eval is not None,
+        "segmenter": domain.segmenter is not None,
+        "inception": domain.inception is not None,
+        "lpips": domain.lpips is not None,
+    }
+    return frozenset(need for need, is_offered in found.items() if is_offered)
+
+
+def _clip_identity(domain: DomainFile, base: Path, key: str = "clip") -> dict[str, str] | str:
+    clip: ClipFile = getattr(domain, key)
+    if clip.folder is None:
+        return f"{clip.model}/{clip.pretrained}"
+    folder = resolved_path(clip.folder, base, f"{key}.folder of domain {domain.name}")
+    digests = _folder_digest(folder) if folder.is_dir() else {}
+    if not any(name.endswith(".safetensors") for name in digests):
+        raise DomainError(f"domain {domain.name}: no CLIP weights in {folder}; expected *.safetensors there")
+    return digests
+
+
+def _evaluation_identity(domain: DomainFile, base: Path) -> dict[str, object]:
+    """Digests of the models that only metrics use, of those that the domain has."""
+    identity: dict[str, object] = {}
+    if domain.clip_eval is not None:
+        identity["clip_eval"] = _clip_identity(domain, base, "clip_eval")
+    for key in ("inception", "lpips"):
+        if (path := weights_file(domain, base, key)) is not None:
+            stat = path.stat()
+            identity[key] = _file_digest(path, stat.st_size, stat.st_mtime_ns)
+    return identity
+
+
+def _folder_digest(folder: Path) -> dict[str, str]:
+    """Relative name and sha256 of every weight and config file of a model folder."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".bin"}:
+            stat = path.stat()
+            digests[str(path.relative_to(folder))] = _file_digest(path, stat.st_size, stat.st_mtime_ns)
+    return digests
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: Path, size: int, modified_ns: int) -> str:
+    """sha256 of a file; size and time are in the key, so a changed file is read again."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unet_config(domain: DomainFile, folder: Path | None) -> dict[str, Any]:
+    """The U-Net's config.json, from the folder or (downloading only that file) from the hub."""
+    if folder is not None:
+        path = folder / "unet" / "config.json"
+        path = path if path.is_file() else folder / "config.json"
+        if not path.is_file():
+            raise DomainError(f"domain {domain.name}: {folder} holds no unet/config.json")
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return dict(json.loads(_file_of_hub(domain.diffusion, "config.json").read_text(encoding="utf-8")))
+    except Exception as error:
+        raise DomainError(
+            f"domain {domain.name}: the diffusion model {domain.diffusion!r} is neither a folder nor can it be fetched "
+            f"from the hub ({type(error).__name__}). Download it where there is a network and name its folder under "
+            f"`diffusion:` in a copy of the domain's YAML."
+        ) from error
+
+
+def _file_of_hub(repository: str, name: str) -> Path:
+    """A file of a Hugging Face repository, from the local cache where it is there."""
+    from huggingface_hub import (
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
+
+    cached = try_to_load_from_cache(repository, name)
+    if isinstance(cached, str):
+        return Path(cached)
+    # Asked first, since it fails at once where there is no network: the download would go on trying for 25 seconds.
+    get_hf_file_metadata(hf_hub_url(repository, name))
+    return Path(hf_hub_download(repository, name))
