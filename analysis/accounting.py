@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparability import image_set_warnings
-from analysis.contrasts import Judgement
+from analysis.contrasts import Judgement, contrast_pairs
 from analysis.frames import MISSING, STOPPED, StudyFrames
 from analysis.labels import number, plural, value_label
 
@@ -56,10 +56,12 @@ def tuning_effort(frames: StudyFrames) -> list[str]:
 def answer_costs(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
     """Rows (answer, verdict, seeds, trials, CPU hours, GPU hours): what each contrast took, failures included.
 
-    Hours are wall time of trials on each kind of device. The baseline's trials serve every contrast and have a row
-    of their own; the last row is the whole study.
+    Hours are wall time of trials on each kind of device. Trials of a cell that others are compared with serve all of
+    those contrasts, and have a row of their own; the last row is the whole study.
     """
-    own = [] if frames.baseline is None else [_cost(frames, frames.baseline, "baseline")]
+    baseline = [] if frames.baseline is None else [frames.baseline]
+    references = dict.fromkeys([reference for _, reference in contrast_pairs(frames)] or baseline)
+    own = [_cost(frames, cell, "baseline" if cell == frames.baseline else "reference") for cell in references]
     for contrast in judgement.contrasts:
         verdict = "estimate" if contrast.is_estimate else contrast.verdict
         own.append(_cost(frames, contrast.name, verdict))

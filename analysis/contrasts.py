@@ -82,10 +82,17 @@ def _families(
 
 
 def contrast_pairs(frames: StudyFrames) -> list[Pair]:
-    """(cell, baseline) for every other cell, in the plan's order; empty without a baseline."""
+    """(cell, what it is compared with) in the plan's order; empty without a baseline.
+
+    That is the baseline, or where the space names an axis to `compare`, each cell's counterpart along it.
+    """
     baseline = frames.baseline
     if baseline is None:
         return []
+    if frames.study.compare is not None:
+        cells = [cell.cell for cell in frames.study.cells if cell.role == "design"]
+        pairs = ((cell, frames.counterpart(cell)) for cell in cells)
+        return [(cell, other) for cell, other in pairs if other not in (None, cell)]
     # A parent answers no question, and a control without an axis only that of the cell it belongs to.
     own = next(cell for cell in frames.study.cells if cell.cell == baseline)
     control = (own.starts_from or {}).get("control")

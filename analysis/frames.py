@@ -74,6 +74,14 @@ class StudyFrames:
         return None if baseline is None else baseline.cell
 
     @property
+    def reference_label(self) -> str:
+        """What the cells are compared with, in words."""
+        axis = self.study.compare
+        if axis is None:
+            return "no baseline" if self.baseline is None else self.cell_label(self.baseline)
+        return f"{value_label(self._baseline_point().get(axis))}, all else equal"
+
+    @property
     def primary_metric(self) -> str:
         """Name of the metric the verdicts are about."""
         return str(self.study.primary["metric"])
@@ -117,6 +125,14 @@ class StudyFrames:
                 if all(point.get(axis) == value for axis, value in held.items()):
                     found.setdefault(tuple(point.get(axis) for axis in axes), cell.cell)
         return found
+
+    def counterpart(self, cell: str) -> str | None:
+        """The cell like this one but for the baseline's value of the axis `compare`; None without one."""
+        axis, base = str(self.study.compare), self._baseline_point()
+        own = next(dict(entry.axis_values) for entry in self.study.cells if entry.cell == cell)
+        if axis not in own or own[axis] == base.get(axis):
+            return None
+        return self.cells_along([axis], own).get((base.get(axis),))
 
     def cell_label(self, cell: str) -> str:
         """The shortest name that says what a cell changes: `conv`, or `encoder = conv, heads = 4`."""

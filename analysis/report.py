@@ -75,8 +75,8 @@ def effects_markdown(frames: StudyFrames, judgement: Judgement) -> str:
 def _question_line(frames: StudyFrames) -> str:
     info = metric_info(frames.primary_metric)
     better = "higher is better" if info.higher_is_better else "lower is better"
-    baseline = frames.cell_label(frames.baseline) if frames.baseline else "no baseline"
-    return f"{info.label} against {baseline} ({better}; margin {frames.margin:g}; positive is an improvement)"
+    terms = f"{better}; margin {frames.margin:g}; positive is an improvement"
+    return f"{info.label} against {frames.reference_label} ({terms})"
 
 
 def _verdicts(frames: StudyFrames, judgement: Judgement) -> list[str]:
@@ -163,7 +163,7 @@ def _page(frames: StudyFrames, judgement: Judgement, figures: list[ReportFigure]
         "study": frames.study,
         "metric": info,
         "margin": f"{frames.margin:g}",
-        "baseline": frames.cell_label(frames.baseline) if frames.baseline else "none",
+        "reference": frames.reference_label,
         "progress": accounting.progress_sentence(frames),
         "verdicts": list(
             zip([c.verdict for c in judgement.contrasts], _verdicts(frames, judgement), strict=False)

@@ -36,6 +36,7 @@ def check_space(space: Space, summarise: Summarise, extra_checks: Sequence[Extra
     yield from _check_paths(space)
     yield from _check_overlaps(space)
     yield from _check_domains(space, summarise)
+    yield from _check_compared(space.config)
     yield from _check_claims(space.config)
     yield from _check_figures(space.config)
     yield from check_conditions(space.config)
@@ -152,6 +153,11 @@ def _check_domains(space: Space, summarise: Summarise) -> Iterator[Finding]:
     for name in sorted(unknown - {own}):
         if did_you_mean(name, known):
             yield ("per_domain", name), expected("the name of a domain", name, known)
+
+
+def _check_compared(config: SpaceConfig) -> Iterator[Finding]:
+    if config.compare is not None and config.compare not in config.axes:
+        yield ("compare",), expected("an axis of this space", config.compare, config.axes)
 
 
 def _check_claims(config: SpaceConfig) -> Iterator[Finding]:

@@ -202,6 +202,9 @@ class SpaceConfig(Settings):
     seeds: Seeds
     """A count, the seeds themselves, or `{start, max, until: decided}`."""
     primary: PrimaryConfig
+    compare: str | None = None
+    """An axis. Each cell is then compared with the one that has the baseline's value of this axis and is like it in all
+    others; left out, every cell is compared with the baseline."""
     claims: Annotated[tuple[ClaimConfig, ...], BeforeValidator(as_tuple)] = ()
     figures: Annotated[tuple[dict[str, Any], ...], BeforeValidator(as_tuple)] = ()
     """Each has a `kind`; its other keys are options that `analysis` checks."""

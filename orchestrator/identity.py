@@ -53,6 +53,8 @@ def plan_hash(space: Space) -> str:
     }
     if space.config.constraints:
         decided["constraints"] = config["constraints"]
+    if space.config.compare is not None:
+        decided["compare"] = space.config.compare
     if space.config.adaptive is not None:
         decided["seeds"] = config["seeds"]
     return _digest(decided)

@@ -28,6 +28,7 @@ def study_document(plan: Plan, space: Space) -> dict[str, Any]:
         "seeds": list(dict.fromkeys(trial.seed for trial in plan.trials)),
         "adaptive": None if rule is None else {"max": rule.max, "schedule": list(rule.schedule)},
         "primary": primary_identity(space),
+        "compare": space.config.compare,
         "claims": [claim.model_dump(mode="json", exclude_none=True) for claim in space.config.claims],
         "figures": config["figures"],
         "plan_hash": plan.plan_hash,

@@ -42,13 +42,12 @@ class Config(FigureConfig):
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     """A row per contrast (`seed` NaN, `difference` its mean) and one per paired seed; positive is better."""
     rows = []
-    baseline = frames.baseline
     for contrast in judge_study(frames).contrasts:
         shared = {
             "cell": contrast.name,
             "label": frames.cell_label(contrast.name),
             "metric": frames.primary_metric,
-            "baseline": frames.cell_label(baseline) if baseline else "",
+            "baseline": frames.reference_label,
             "margin": contrast.margin,
         }
         summary = {
@@ -108,7 +107,7 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     lowest, highest = contrasts["level"].min(), contrasts["level"].max()
     levels = f"{100 * lowest:.3g}" if lowest == highest else f"{100 * lowest:.3g} to {100 * highest:.3g}"
     return (
-        f"Effects on {info.label} against {contrasts['baseline'].iloc[0]}, the baseline, paired by seed "
+        f"Effects on {info.label} against {contrasts['baseline'].iloc[0]}, paired by seed "
         f"({pairs}). Small dots are seeds, large dots their mean, bars t intervals at the Holm-corrected "
         f"level ({levels} %), the band the margin of ±{contrasts['margin'].iloc[0]:g} that counts as no "
         "difference. Right is better."
@@ -172,7 +171,7 @@ def _verdict(contrast: Mapping[Hashable, Any]) -> str:
 
 def _x_label(contrasts: pd.DataFrame) -> str:
     info = metric_info(str(contrasts["metric"].iloc[0]))
-    turned = "" if info.higher_is_better else ", lower is better so baseline − cell"
+    turned = "" if info.higher_is_better else ", lower is better so reference − cell"
     return f"Improvement over {contrasts['baseline'].iloc[0]}: {info.plot_label[:-2]}{turned}"
 
 

@@ -71,10 +71,12 @@ class StudyPlan:
     """Where seeds are added while they are needed: `max`, and the `schedule` of looks in seeds."""
     excluded: tuple[Mapping[str, Any], ...] = ()
     """Points that constraints leave out: `axis_values` and `because`."""
+    compare: str | None = None
+    """The axis along which cells are compared, all else equal; None where every cell is with the baseline."""
 
     @property
     def baseline(self) -> StudyCell | None:
-        """The cell that every contrast is taken against."""
+        """The cell that every contrast is taken against, but for those along `compare`."""
         return next((cell for cell in self.cells if cell.is_baseline), None)
 
 

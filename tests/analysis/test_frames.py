@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from analysis.accounting import answer_costs
 from analysis.contrasts import judge_study, paired_sample, verdict_sentence
 from analysis.frames import load_frames, primary_values, summary_metrics
+from analysis.report import verdict_lines
 from orchestrator.ledger import read_study
 
 TWO = {"pixel_channel": 0.6, "conv": 0.4}
@@ -192,3 +194,35 @@ def test_sentences_say_verdict_numbers_and_what_is_missing(
     (contrast,) = judge_study(frames).contrasts
 
     assert re.search(expected, verdict_sentence(frames, contrast))
+
+
+def test_cells_are_compared_along_one_axis_with_all_others_equal(
+    make_study: Study, edit_study_file: Callable[[Path, dict[str, Any]], None]
+) -> None:
+    # The better model gains 0.2 on one attribute and loses 0.2 on the other, which is the harder one for both.
+    effects = {"conv": 0.6, "pixel_channel": 0.8, "pixel": 0.3, "channel": 0.1}
+    points = [("old", "smiling"), ("new", "smiling"), ("old", "sad"), ("new", "sad")]
+    folder = make_study(effects=effects, num_seeds=6)
+    own = [[trial.__dict__ for trial in cell.trials] for cell in read_study(folder).cells]
+    cells = [
+        {
+            "cell": f"{model} {attribute}",
+            "axis_values": {"model": model, "attribute": attribute},
+            "is_baseline": (model, attribute) == points[0],
+            "merged": [],
+            "trials": trials,
+        }
+        for (model, attribute), trials in zip(points, own, strict=True)
+    ]
+    axes = {"model": ["old", "new"], "attribute": ["smiling", "sad"]}
+    edit_study_file(folder, {"axes": axes, "cells": cells, "compare": "model"})
+
+    frames = load_frames(folder)
+    judgement = judge_study(frames)
+
+    assert [contrast.name for contrast in judgement.contrasts] == ["new smiling", "new sad"]
+    assert [contrast.verdict for contrast in judgement.contrasts] == ["helps", "hurts"]
+    assert [contrast.mean for contrast in judgement.contrasts] == pytest.approx([0.2, -0.2], abs=0.03)
+    assert "against old, all else equal" in verdict_lines(folder)[0]
+    costs = answer_costs(frames, judgement)
+    assert [row[1] for row in costs] == ["baseline", "reference", "helps", "hurts", ""]

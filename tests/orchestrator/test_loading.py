@@ -60,6 +60,11 @@ MISTAKES = {
         "margin: 0",
         "space.yaml:9  primary.margin: expected more than 0; found 0",
     ),
+    "comparing along no axis": (
+        "seeds: 2",
+        "seeds: 2\ncompare: encodr",
+        "space.yaml:9  compare: expected an axis of this space; found 'encodr'; did you mean encoder?",
+    ),
     "misspelt domain": (
         "seeds: 2",
         "seeds: 2\nper_domain: {avatar: {training: {num_images: 8}}}",
