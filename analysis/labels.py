@@ -96,11 +96,15 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+ROUNDING = 1e-12
+"""What sums of doubles leave where they should cancel: shown as 0."""
+
+
 def number(value: float, *, signed: bool = False, decimals: int | None = None) -> str:
     """A number with `decimals`, or with three significant digits; a dash where there is none."""
     if isnan(value):
         return "–"
-    size = abs(value)
+    size = abs(value) if abs(value) > ROUNDING else 0.0
     if decimals is not None:
         text = f"{size:.{decimals}f}"
     elif 1e-3 <= size < 1e3:

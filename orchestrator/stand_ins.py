@@ -1,7 +1,7 @@
 """Published attributes under the names that a domain has for them.
 
 A space names the attributes of the study it repeats. Not every domain can be edited towards all of them, so a domain
-may say what stands in for one (`stand_ins: {pixar: pixel_art}`), and the whole space is read with the stand-in:
+may say what stands in for one (`stand_ins: {pixar: robot}`), and the whole space is read with the stand-in:
 baseline, axis values, designs, claims and warm starts alike. What was trained is what tables and figures name.
 """
 

@@ -24,7 +24,7 @@ REFERENCES = {
     "counterfactual": ("true edit", "true edit"),
 }
 """Kinds of samples shown beside the edits -> their headings, beside a row and above a tile."""
-RECONSTRUCTION = "repr."
+RECONSTRUCTION = "reconstr."
 """Label of strength 0."""
 
 

@@ -160,7 +160,7 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     fixed += [f"{axis_label(n)} {value_label(v)}" for n, v in config.fixed.items() if n not in DIMENSIONS]
     text = f"{start} The same images everywhere; {'; '.join(fixed)}."
     if "strength" in (rows, columns) and (edits["strength"] < 0).any():
-        text += " Negative strengths were never trained; repr. is the reconstruction (strength 0)."
+        text += " Negative strengths were never trained; reconstr. is the reconstruction (strength 0)."
     if (table["kind"] == "counterfactual").any():
         text += " True edits are drawn from the image's own description."
     lost = int(edits["png"].isna().sum())

@@ -33,8 +33,8 @@ def test_domain_trains_its_stand_in_and_names_it_everywhere(space: Path) -> None
     plan = build_plan(loaded)
 
     assert [cell.name for cell in plan.cells] == ["baseline", "edit=smiling", "edit=sketch"]
-    assert [cell.config.attribute for cell in plan.cells] == ["pixel_art", "smiling", "sketch"]
-    assert (loaded.config.claims[0].better, loaded.config.claims[0].worse) == ("pixel_art", "sketch")
+    assert [cell.config.attribute for cell in plan.cells] == ["robot", "smiling", "sketch"]
+    assert (loaded.config.claims[0].better, loaded.config.claims[0].worse) == ("robot", "sketch")
 
 
 def test_attribute_on_the_command_line_is_replaced_too(space: Path) -> None:
