@@ -135,19 +135,33 @@ class StudyFrames:
         return self.cells_along([axis], own).get((base.get(axis),))
 
     def cell_label(self, cell: str) -> str:
-        """The shortest name that says what a cell changes: `conv`, or `encoder = conv, heads = 4`."""
+        """The shortest name that says what a cell changes: `conv`, or `encoder = conv, heads = 4`.
+
+        Where cells are compared along one axis, what they have in common says as much: `conv, sad`.
+        """
         base = self._baseline_point()
         own = next(dict(entry.axis_values) for entry in self.study.cells if entry.cell == cell)
         if len(own) == 1:
             return value_label(next(iter(own.values())))
+        if self.study.compare is not None:
+            return ", ".join(_short_label(axis, value) for axis, value in own.items())
         changed = {axis: value for axis, value in own.items() if base.get(axis) != value}
         if not changed:
             return "baseline"
-        return ", ".join(f"{axis_label(axis)} = {value_label(value)}" for axis, value in changed.items())
+        return ", ".join(_full_label(axis, value) for axis, value in changed.items())
 
     def _baseline_point(self) -> dict[str, AxisValue]:
         baseline = self.study.baseline
         return {} if baseline is None else dict(baseline.axis_values)
+
+
+def _full_label(axis: str, value: AxisValue) -> str:
+    return f"{axis_label(axis)} = {value_label(value)}"
+
+
+def _short_label(axis: str, value: AxisValue) -> str:
+    """A name speaks for itself; a number or a truth does not."""
+    return value_label(value) if isinstance(value, str) else _full_label(axis, value)
 
 
 def load_frames(study_folder: Path) -> StudyFrames:

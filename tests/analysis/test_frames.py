@@ -224,5 +224,9 @@ def test_cells_are_compared_along_one_axis_with_all_others_equal(
     assert [contrast.verdict for contrast in judgement.contrasts] == ["helps", "hurts"]
     assert [contrast.mean for contrast in judgement.contrasts] == pytest.approx([0.2, -0.2], abs=0.03)
     assert "against old, all else equal" in verdict_lines(folder)[0]
+    assert [frames.cell_label(contrast.name) for contrast in judgement.contrasts] == [
+        "new, smiling",
+        "new, sad",
+    ]
     costs = answer_costs(frames, judgement)
     assert [row[1] for row in costs] == ["baseline", "reference", "helps", "hurts", ""]
