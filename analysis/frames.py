@@ -140,7 +140,10 @@ class StudyFrames:
         Where cells are compared along one axis, what they have in common says as much: `conv, sad`.
         """
         base = self._baseline_point()
-        own = next(dict(entry.axis_values) for entry in self.study.cells if entry.cell == cell)
+        entry = next(entry for entry in self.study.cells if entry.cell == cell)
+        own = dict(entry.axis_values)
+        if entry.role == "parent":  # It stands where the axes may have no name for it.
+            return value_label(cell.replace("=", " = ").replace(",", ", "))
         if len(own) == 1:
             return value_label(next(iter(own.values())))
         if self.study.compare is not None:

@@ -148,8 +148,8 @@ def light_grid(axes: "Axes", which: Literal["x", "y"]) -> None:
 
 
 def text_width(texts: Iterable[str], size: float) -> float:
-    """Inches that the longest of `texts` takes at `size` points, taking a letter as half as wide as high."""
-    return max(map(len, texts), default=0) * size / 72 * 0.47
+    """Inches that the longest line of `texts` takes at `size` points, taking a letter as half as wide as high."""
+    return max((len(line) for text in texts for line in text.splitlines()), default=0) * size / 72 * 0.47
 
 
 def are_numbers(values: Sequence[Any]) -> bool:

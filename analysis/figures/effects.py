@@ -1,6 +1,7 @@
 """Forest plot: each cell's paired difference to the baseline, its interval, its seeds, and the verdict."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _VERDICT_COLOURS = {"helps": "#009e73", "hurts": "#d55e00", "equivalent": "#0072b2", "undecided": "#6b6b6b"}
 _TEXT = 8.0
 """Points."""
+_LABEL_LETTERS = 34
+"""In a line of a label."""
 _COLUMNS = [
     *["cell", "label", "seed", "difference", "low", "high", "level", "n", "num_failed", "num_missing"],
     *["p_holm", "verdict", "is_estimate", "seeds_needed", "margin", "metric", "baseline"],
@@ -85,7 +88,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         for row, contrast in enumerate(contrasts.to_dict("records")):
             seeds = table[(table["cell"] == contrast["cell"]) & table["seed"].notna()]["difference"]
             _draw_contrast(axes, row, contrast, seeds.to_numpy(dtype=float))
-        axes.set_yticks(range(len(contrasts)), list(contrasts["label"]))
+        axes.set_yticks(range(len(contrasts)), [_label(record) for record in contrasts.to_dict("records")])
         axes.set_ylim(len(contrasts) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0, labelsize=_TEXT)
         axes.spines["left"].set_visible(False)
@@ -120,12 +123,12 @@ def _axes_beside_text(contrasts: pd.DataFrame) -> "tuple[Figure, Axes]":
 
     records = contrasts.to_dict("records")
     width, height = style.TEXT_WIDTH, 0.8 + 0.27 * len(contrasts)
-    left = style.text_width(contrasts["label"], _TEXT) + 0.12
     right = (
         style.text_width(map(_numbers, records), _TEXT)
         + style.text_width(map(_verdict, records), _TEXT)
         + 0.3
     )
+    left = style.text_width([_label(record) for record in records], _TEXT) + 0.12
     figure = style.new_figure(width, height, w_pad=None)
     plot = max(1.2, width - left - right)
     return figure, figure.add_axes((left / width, 0.48 / height, plot / width, (height - 0.7) / height))
@@ -155,6 +158,11 @@ def _draw_contrast(axes: "Axes", y: float, contrast: Mapping[Hashable, Any], see
         axes.plot([contrast["low"], contrast["high"]], [y, y], color=colour, linewidth=1.4)
         fill = "white" if contrast["verdict"] == "undecided" else colour
         axes.plot([contrast["difference"]], [y], "o", color=colour, markersize=5, markerfacecolor=fill)
+
+
+def _label(contrast: Mapping[Hashable, Any]) -> str:
+    """The cell's label, in two lines where it would leave no room for the plot."""
+    return "\n".join(wrap(str(contrast["label"]), _LABEL_LETTERS, break_on_hyphens=False))
 
 
 def _numbers(contrast: Mapping[Hashable, Any]) -> str:
