@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.labels import axis_label, value_label
-from orchestrator.ledger import Ledger, StudyPlan, read_study
+from orchestrator.ledger import Ledger, StudyCell, StudyPlan, read_study
 
 MISSING = "missing"
 """Status of a planned trial that the ledger does not know (yet)."""
@@ -129,7 +129,7 @@ class StudyFrames:
     def counterpart(self, cell: str) -> str | None:
         """The cell like this one but for the baseline's value of the axis `compare`; None without one."""
         axis, base = str(self.study.compare), self._baseline_point()
-        own = next(dict(entry.axis_values) for entry in self.study.cells if entry.cell == cell)
+        own = dict(self._entry(cell).axis_values)
         if axis not in own or own[axis] == base.get(axis):
             return None
         return self.cells_along([axis], own).get((base.get(axis),))
@@ -140,7 +140,7 @@ class StudyFrames:
         Where cells are compared along one axis, what they have in common says as much: `conv, sad`.
         """
         base = self._baseline_point()
-        entry = next(entry for entry in self.study.cells if entry.cell == cell)
+        entry = self._entry(cell)
         own = dict(entry.axis_values)
         if entry.role == "parent":  # It stands where the axes may have no name for it.
             return value_label(cell.replace("=", " = ").replace(",", ", "))
@@ -152,6 +152,9 @@ class StudyFrames:
         if not changed:
             return "baseline"
         return ", ".join(_full_label(axis, value) for axis, value in changed.items())
+
+    def _entry(self, cell: str) -> StudyCell:
+        return next(entry for entry in self.study.cells if entry.cell == cell)
 
     def _baseline_point(self) -> dict[str, AxisValue]:
         baseline = self.study.baseline

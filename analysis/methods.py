@@ -108,7 +108,7 @@ def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
         f"level, two one-sided t tests against the margin, both Holm-corrected over "
         f"{comparisons}, and exact sign-flip tests as a guard. Failed trials are counted, and ranked worst in a "
         f"sensitivity analysis."
-    ) + "".join([_all_else_equal(frames), _looks(frames)])
+    ) + (_all_else_equal(frames) + _looks(frames))
 
 
 def _all_else_equal(frames: StudyFrames) -> str:

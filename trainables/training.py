@@ -144,7 +144,7 @@ def train_batches(
             total, direction, recon = objective(
                 clip, p_edit, walk.p_source(position), walk.reference(position)
             )
-            (total * (len(x_t) / num_images)).backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+            torch.autograd.backward(total * (len(x_t) / num_images))
             losses[position] = Losses(total.item(), direction.item(), recon.item())
             walk.leave(position, encoded, eps_edit)
         if not at_the_end or number == len(timesteps):

@@ -9,7 +9,7 @@ Legend: B images, T trained timesteps, C channels, H x W pixels in [-1, 1], D CL
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -40,8 +40,8 @@ class CachedBatch:
     x_T: Tensor  # (B, C, H, W)
     reconstruction: Tensor  # (B, C, H, W)
     embedding: Tensor  # (B, D)
-    p_t: Tensor | None  # (B, T, C, H, W), t descending; None for held-out images
-    eps_first: Tensor | None  # (B, C, H, W): eps at the first step, the same for every editor
+    p_t: Tensor | None = None  # (B, T, C, H, W), t descending; None for held-out images
+    eps_first: Tensor | None = None  # (B, C, H, W): eps at the first step, the same for every editor
     p_embedding: Tensor | None = None  # (B, T, D): of P_t; None where the configuration does not ask for it
 
 
@@ -63,8 +63,7 @@ class CachedImages:
         names = _OF_EVERY_IMAGE | ({"p_t", "eps_first"} if self._num_trained else set())
         names |= {"p_embedding"} if self._embeds_p_t else set()
         images = [read(self._paths[row], names, self._num_trained) for row in rows]
-        stacked = {name: torch.stack([image[name] for image in images]) for name in names}
-        return CachedBatch(**{field.name: stacked.get(field.name) for field in fields(CachedBatch)})  # type: ignore[arg-type]  # absent only where None is allowed
+        return CachedBatch(**{name: torch.stack([image[name] for image in images]) for name in names})
 
 
 def unedited_states(

@@ -1,4 +1,4 @@
-"""Forest plot: each cell's paired difference to the baseline, its interval, its seeds, and the verdict."""
+"""Forest plot: each cell's paired difference to what it is compared with, its interval, its seeds, and the verdict."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from textwrap import wrap
@@ -24,7 +24,7 @@ _LABEL_LETTERS = 34
 """In a line of a label."""
 _COLUMNS = [
     *["cell", "label", "seed", "difference", "low", "high", "level", "n", "num_failed", "num_missing"],
-    *["p_holm", "verdict", "is_estimate", "seeds_needed", "margin", "metric", "baseline"],
+    *["p_holm", "verdict", "is_estimate", "seeds_needed", "margin", "metric", "reference"],
 ]
 
 
@@ -39,7 +39,7 @@ class Config(FigureConfig):
 
     def heading(self) -> str:
         """`Effects`."""
-        return "Effects against the baseline"
+        return "Effects"
 
 
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
             "cell": contrast.name,
             "label": frames.cell_label(contrast.name),
             "metric": frames.primary_metric,
-            "baseline": frames.reference_label,
+            "reference": frames.reference_label,
             "margin": contrast.margin,
         }
         summary = {
@@ -85,17 +85,18 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         margin = float(contrasts["margin"].iloc[0])
         axes.axvspan(-margin, margin, color=style.BAND, linewidth=0)
         axes.axvline(0, color=style.MUTED, linewidth=0.6)
-        for row, contrast in enumerate(contrasts.to_dict("records")):
+        records = contrasts.to_dict("records")
+        for row, contrast in enumerate(records):
             seeds = table[(table["cell"] == contrast["cell"]) & table["seed"].notna()]["difference"]
             _draw_contrast(axes, row, contrast, seeds.to_numpy(dtype=float))
-        axes.set_yticks(range(len(contrasts)), [_label(record) for record in contrasts.to_dict("records")])
+        axes.set_yticks(range(len(contrasts)), [_label(record) for record in records])
         axes.set_ylim(len(contrasts) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0, labelsize=_TEXT)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(_x_label(contrasts))
         axes.margins(x=0.06)
         axes.locator_params(axis="x", nbins=6)
-        _write_columns(figure, axes, contrasts.to_dict("records"))
+        _write_columns(figure, axes, records)
         return figure
 
 
@@ -110,7 +111,7 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     lowest, highest = contrasts["level"].min(), contrasts["level"].max()
     levels = f"{100 * lowest:.3g}" if lowest == highest else f"{100 * lowest:.3g} to {100 * highest:.3g}"
     return (
-        f"Effects on {info.label} against {contrasts['baseline'].iloc[0]}, paired by seed "
+        f"Effects on {info.label} against {contrasts['reference'].iloc[0]}, paired by seed "
         f"({pairs}). Small dots are seeds, large dots their mean, bars t intervals at the Holm-corrected "
         f"level ({levels} %), the band the margin of ±{contrasts['margin'].iloc[0]:g} that counts as no "
         "difference. Right is better."
@@ -161,7 +162,7 @@ def _draw_contrast(axes: "Axes", y: float, contrast: Mapping[Hashable, Any], see
 
 
 def _label(contrast: Mapping[Hashable, Any]) -> str:
-    """The cell's label, in two lines where it would leave no room for the plot."""
+    """The cell's label, broken where a single line would leave no room for the plot."""
     return "\n".join(wrap(str(contrast["label"]), _LABEL_LETTERS, break_on_hyphens=False))
 
 
@@ -180,7 +181,7 @@ def _verdict(contrast: Mapping[Hashable, Any]) -> str:
 def _x_label(contrasts: pd.DataFrame) -> str:
     info = metric_info(str(contrasts["metric"].iloc[0]))
     turned = "" if info.higher_is_better else ", lower is better so reference − cell"
-    return f"Improvement over {contrasts['baseline'].iloc[0]}: {info.plot_label[:-2]}{turned}"
+    return f"Improvement over {contrasts['reference'].iloc[0]}: {info.plot_label[:-2]}{turned}"
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption)

@@ -117,13 +117,6 @@ def new_observer() -> type[RecordingObserver]:
     return RecordingObserver
 
 
-@pytest.fixture(autouse=True, scope="session")
-def fake_trials_importable() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(HERE))
-        yield
-
-
 def task_of(signature: str = "a", seed: int = 0, epochs: int = 2, parent: str | None = None) -> TrialTask:
     config = {**CONFIG, "training": {"epochs": epochs}}
     return TrialTask(signature, 1, f"cell-{signature}", seed, {"axis": signature}, config, parent, epochs)

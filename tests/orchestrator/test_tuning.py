@@ -1,89 +1,34 @@
-"""Searches with real Optuna, a real journal and trials that take no time: `TunedTrial` of fake_trials.py."""
+"""What a search proposes, runs and finds."""
 
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from searches import FEW, SPACE, TWO_SEEDS, Launch, launcher, optuna_trials, points_of, records_of, states_of
 
 from orchestrator.axes import AxisConfig
 from orchestrator.config import Space
 from orchestrator.designs.optuna import Config as SearchConfig
-from orchestrator.launch import Study, open_study
-from orchestrator.ledger import Ledger, read_study
+from orchestrator.launch import open_study
+from orchestrator.ledger import read_study
 from orchestrator.loading import load_space
 from orchestrator.resolving import Summarise
 from orchestrator.runner import RunOptions
 from orchestrator.tuning.journal import JOURNAL
 from orchestrator.tuning.optimizer import Optimizer
 from orchestrator.tuning.results import pareto_set
-from orchestrator.tuning.running import SearchLaunch, run_search
+from orchestrator.tuning.running import run_search
 
 HERE = Path(__file__).parent
-SPACE = """
-question: Which settings suit?
-baseline:
-  domain: tiny
-  attribute: goblin
-  editor: {kind: conv}
-  training: {epochs: 2, optimizer: {learning_rate: 0.001}}
-axes:
-  rate: {path: training.optimizer.learning_rate, values: {low: 1.0e-4, high: 1.0e-1, log: true}}
-  encoder: {path: editor.kind, values: [conv, pixel_channel]}
-  heads: {path: editor.num_heads, values: [1, 2], when: {encoder: pixel_channel}}
-design: {kind: optuna, trials: 8, startup_trials: 3}
-seeds: 1
-primary: {metric: counterfactual_gain, margin: 0.1}
-"""
-FEW = SPACE.replace("{low: 1.0e-4, high: 1.0e-1, log: true}", "[0.001, 0.01]")
-"""Six different trials: two rates, conv or pixel_channel with one or two heads."""
-
-Launch = Callable[..., tuple[Study, SearchLaunch]]
 
 
 @pytest.fixture
 def launch(tmp_path: Path, display: Any, summarise: Summarise) -> Launch:
-    """Go on with a search in this process; keywords are settings of the design."""
-
-    def run(
-        text: str = SPACE, trial: str = "TunedTrial", name: str = "tune_goblin", **design: Any
-    ) -> tuple[Study, SearchLaunch]:
-        file = tmp_path / f"{name}.yaml"
-        file.write_text(text)
-        space = load_space(file, summarise=summarise)
-        changed = SearchConfig.model_validate({**space.config.design.model_dump(), **design})
-        space = replace(space, config=space.config.model_copy(update={"design": changed}))
-        study = open_study(space, tmp_path / "results", summarise=summarise)
-        options = RunOptions(inline=True, trial_class=f"fake_trials:{trial}")
-        return study, run_search(study, options, display, summarise)
-
-    return run
-
-
-def records_of(study: Study) -> list[dict[str, Any]]:
-    return Ledger(study.ledger_folder).records()
-
-
-def optuna_trials(study: Study) -> list[optuna.trial.FrozenTrial]:
-    """As anyone would read them, `optuna-dashboard` included."""
-    backend = optuna.storages.journal.JournalFileBackend(str(study.folder / JOURNAL))
-    storage = optuna.storages.JournalStorage(backend)
-    names = optuna.get_all_study_names(storage)
-    return [
-        trial for name in names for trial in optuna.load_study(study_name=name, storage=storage).get_trials()
-    ]
-
-
-def states_of(study: Study) -> list[str]:
-    return [trial.state.name for trial in optuna_trials(study)]
-
-
-def points_of(launched: SearchLaunch) -> list[dict[str, Any]]:
-    return [found.candidate.values for found in launched.results.found]
+    return launcher(tmp_path, display, summarise)
 
 
 def test_a_search_runs_its_budget_and_begins_with_the_untuned_default(launch: Launch) -> None:
@@ -115,18 +60,6 @@ def test_the_budget_counts_all_launches(launch: Launch) -> None:
 
     assert (again.outcome.num_run, more.outcome.num_run) == (0, 2)
     assert len(records_of(study)) == 7
-
-
-def test_a_search_in_pieces_proposes_what_one_in_a_piece_proposes(launch: Launch, tmp_path: Path) -> None:
-    _, whole = launch(name="whole")
-
-    for trials in (2, 5, 8):
-        _, pieces = launch(trials=trials)
-
-    assert points_of(pieces) == points_of(whole)
-
-
-TWO_SEEDS = SPACE.replace("seeds: 1", "seeds: [3, 7]")
 
 
 def test_with_several_seeds_optuna_hears_the_mean(launch: Launch) -> None:
@@ -170,72 +103,6 @@ def test_a_point_of_which_a_seed_is_missing_gets_only_that_one(launch: Launch, t
     assert launched.outcome.num_run == 5
     assert states_of(study) == ["COMPLETE"] * 3
     assert len({record["signature"] for record in records_of(study)}) == len(records_of(study)) == 6
-
-
-def test_a_killed_launch_goes_on_without_zombies(launch: Launch, tmp_path: Path) -> None:
-    _, whole = launch(name="whole")
-    (tmp_path / "begun").touch()
-    if (process := os.fork()) == 0:
-        launch(trial="KilledTrial")
-        os._exit(0)
-    assert os.waitpid(process, 0)[1] == 9
-
-    study, launched = launch()
-
-    assert states_of(study) == ["COMPLETE"] * 8
-    assert points_of(launched) == points_of(whole)
-    assert [record["notes"] for record in records_of(study)].count(["resumed after epoch 1"]) == 1
-    assert {record["attempt"] for record in records_of(study)} == {1}
-
-
-def test_an_interrupted_launch_goes_on(launch: Launch) -> None:
-    study, interrupted = launch(trial="InterruptingTrial")
-    assert interrupted.outcome.exit_code == 143
-    assert states_of(study) == ["RUNNING"]
-
-    _, launched = launch(trials=3)
-
-    assert states_of(study) == ["COMPLETE"] * 3
-    assert launched.outcome.num_run == 3
-
-
-def test_a_trial_committed_but_never_told_is_told_by_the_next_launch(launch: Launch) -> None:
-    study, _ = launch(trials=3)
-    journal = study.folder / JOURNAL
-    lines = journal.read_text().splitlines(keepends=True)
-    told = max(index for index, line in enumerate(lines) if json.loads(line)["op_code"] == 6)
-    journal.write_text("".join(lines[:told]))
-    assert "RUNNING" in states_of(study)
-
-    _, launched = launch(trials=3)
-
-    assert states_of(study) == ["COMPLETE"] * 3
-    assert launched.outcome.num_run == 0
-
-
-def test_a_proposal_that_never_became_a_trial_is_told_as_failed(launch: Launch) -> None:
-    study, _ = launch(trials=2)
-    backend = optuna.storages.journal.JournalFileBackend(str(study.folder / JOURNAL))
-    storage = optuna.storages.JournalStorage(backend)
-    optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage).ask()
-
-    launch(trials=3)
-
-    assert sorted(states_of(study)) == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]
-
-
-def test_nan_and_failures_are_told_as_failures_and_the_search_goes_on(launch: Launch) -> None:
-    text = SPACE.replace("axes:", "axes:\n  recon: {path: training.lambda_recon, values: [3.0, 8.0, 9.0]}")
-
-    study, launched = launch(text, trials=12, sampler="grid")
-
-    reasons = {t.user_attrs["reason"] for t in optuna_trials(study) if t.state.name == "FAIL"}
-    assert set(states_of(study)) == {"COMPLETE", "FAIL"}
-    assert reasons == {"an objective is not finite: nan", "the loss is NaN in epoch 1"}
-    assert {found.candidate.values["recon"] for found in launched.results.found} == {3.0}
-    assert launched.results.counts["failed"] == len(launched.outcome.failed)
-    _, again = launch(text, trials=12, sampler="grid")
-    assert again.outcome.num_run == 0
 
 
 @pytest.mark.parametrize("pruner", ["median", "successive_halving"])
@@ -285,24 +152,6 @@ def test_trials_of_a_wider_space_are_taken_over(launch: Launch) -> None:
 
     assert launched.outcome.num_run == 3
     assert any("6 trials of the ledger" in note for note in launched.notes)
-
-
-@pytest.mark.parametrize("harm", ["lost", "garbled", "cut short"])
-def test_a_journal_that_came_to_harm_costs_no_trial(launch: Launch, harm: str) -> None:
-    study, before = launch(trials=4)
-    journal = study.folder / JOURNAL
-    if harm == "lost":
-        journal.unlink()
-    elif harm == "garbled":
-        journal.write_bytes(b"garbage\n" + journal.read_bytes())
-    else:
-        journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "wor')
-
-    _, launched = launch(trials=4)
-
-    assert launched.outcome.num_run == 0
-    assert launched.results.winner == before.results.winner
-    assert "RUNNING" not in states_of(study)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])

@@ -96,7 +96,7 @@ def test_phase_with_exchange_trains_every_weight_on_another_loss(pictures: Pictu
     run, plain = UNetRun(UNetTraining(exchanged_share=0.5)), UNetRun(UNetTraining())
 
     loss = run.loss(x_0)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+    loss.backward()
 
     assert loss.isfinite()
     assert not torch.equal(loss, plain.loss(x_0))

@@ -107,7 +107,7 @@ def save_clip(
 def _descend(model: open_clip.CLIP, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """One optimiser step, after which the temperature is kept from falling too low."""
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     with torch.no_grad():

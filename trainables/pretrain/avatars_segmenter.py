@@ -49,7 +49,7 @@ def train_segmenter(
         rows = torch.randint(len(faces), (batch_size,), generator=generator)
         loss = F.cross_entropy(model(_as_generated(pictures[rows], generator)), masks[rows])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         if step % 100 == 0:

@@ -133,7 +133,7 @@ class UNetRun:
             group["lr"] = self.settings.learning_rate * learning_rate_factor(self.step, self.settings)
         loss = self.loss(_random_batch(faces, self.settings.batch_size, self.generator))
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
