@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import style
+from analysis.labels import value_label
 from analysis.stats import FloatArray, t_interval
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def mark_ticks(panel: "Axes", values: Sequence[float]) -> None:
     labelled = -np.inf
     for value, place in zip(values, places, strict=True):
         is_free = place - labelled >= LABEL_WIDTH * (places[-1] - places[0])
-        labels.append(f"{value:g}" if is_free else "")
+        labels.append(value_label(value) if is_free else "")
         labelled = place if is_free else labelled
     panel.set_xticks(values, labels)
     panel.minorticks_off()

@@ -242,7 +242,7 @@ def _draw_panel(
                        markeredgewidth=0, elinewidth=0.9, capsize=0, label=own["label"].iloc[0])  # fmt: skip
     label = metric_info(str(table["metric"].iloc[0])).plot_label
     bound = "\N{NO-BREAK SPACE}".join(label.rsplit(" ", 1))  # The arrow stays with its word.
-    panel.set_xlabel(fill(bound, _NARROW_LETTERS) if is_narrow else label)
+    panel.set_xlabel(fill(bound, _NARROW_LETTERS, break_long_words=False) if is_narrow else label)
     panel.set_ylim(len(groups) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
     panel.locator_params(axis="x", nbins=3 if is_narrow else 5)
