@@ -13,6 +13,8 @@ class ExecutionConfig(Settings):
     gpus_per_trial: float = Field(default=0, ge=0)
     """Fractions share a device."""
     threads_per_trial: int = Field(default=1, ge=1)
+    deterministic: bool = True
+    """Whether a GPU may use only algorithms that give the same bits every time; a CPU gives them anyway."""
     max_retries: int = Field(default=2, ge=0)
     """How often a trial whose worker was lost starts again, from its last checkpoint."""
     checkpoint_quota: str | int | None = None

@@ -45,7 +45,7 @@ class Measured:
     is_pilot: bool = False
     """A few steps timed for a price, no finished trial."""
     pass_rate: float | None = None
-    """Seconds of a plain U-Net pass with one image alone, which only a pilot times."""
+    """Seconds of a plain U-Net pass per image, as the trajectory cache takes them; only a pilot times it."""
 
 
 Throughput = Mapping[Kind, Sequence[Measured]]
@@ -108,7 +108,7 @@ def _pilot(config: CellConfig, device: str) -> list[Measured]:
 
 
 def timed_passes(domain: str, device: str) -> list[float]:
-    """Seconds of a plain U-Net pass with one image alone, a few times; nothing where this machine cannot tell."""
+    """Seconds of a plain U-Net pass per image, a few times; nothing where this machine cannot tell."""
     from trainables.pilot import unedited_passes
 
     return _if_here(lambda: unedited_passes(domain, device), device) or []

@@ -10,6 +10,7 @@ death of the process does not, and that is the back end's business.
 import importlib
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -188,7 +189,7 @@ class TrialRun:
 
 
 def prepare_torch(settings: WorkerSettings) -> None:
-    """Set the number of threads, and check that the device asked for is there.
+    """Set the number of threads, check that the device asked for is there, and make a GPU repeat itself.
 
     Ray hides GPUs by an environment variable; a trial that was promised one and finds none would
     otherwise train on the CPU, unnoticed and a hundred times slower.
@@ -201,6 +202,11 @@ def prepare_torch(settings: WorkerSettings) -> None:
             f"gpus_per_trial is {settings.execution.gpus_per_trial}, but torch finds no GPU on this machine "
             "(asyrp-sweep doctor shows why); set execution.gpus_per_trial to 0 to train on the CPU"
         )
+    if settings.device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses to promise
+        torch.use_deterministic_algorithms(settings.execution.deterministic)
+        # Filling memory costs time, and nothing here reads what it has not written; mypy does not see the property.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def run_preparation_task(task: "Preparation", settings: WorkerSettings) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -163,8 +164,30 @@ class ClipModel:
     def _prepare(self, x: Tensor) -> Tensor:
         """Pixels in [-1, 1] at any size -> what the image tower reads."""
         if tuple(x.shape[-2:]) != self.image_size:
-            x = F.interpolate(x, self.image_size, mode="bicubic", align_corners=False, antialias=True)
+            x = _resized(x, self.image_size)
         return ((x + 1) / 2 - self._mean) / self._std
+
+
+def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bicubic with antialiasing, (B, C, H, W) to (B, C, *size).
+
+    On a GPU as two matrix products with the same weights: the backward pass of the built-in function adds in another
+    order every time, so that the same seed would not give the same editor.
+    """
+    if x.device.type == "cpu":
+        return _interpolated(x, size)
+    rows, columns = (_resizing(old, new).to(x) for old, new in zip(x.shape[-2:], size, strict=True))
+    return rows @ x @ columns.T
+
+
+@lru_cache(maxsize=8)
+def _resizing(old: int, new: int) -> Tensor:
+    """The weights (new, old) by which `old` pixels in a line become `new`."""
+    return _interpolated(torch.eye(old)[None, None], (new, old))[0, 0]
+
+
+def _interpolated(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True)
 
 
 def _sha256(*parts: bytes) -> str:

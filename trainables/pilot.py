@@ -17,6 +17,7 @@ from trainables.optimizers import build_optimizer
 from trainables.randomness import generator_for
 from trainables.training import Objective, train_batches
 from trainables.trajectories import CachedBatch
+from trainables.trajectory_files import images_at_once
 from trainables.workload import sample_steps, sampling_passes, trained_timesteps
 
 NUM_PIECES = 3
@@ -35,7 +36,7 @@ class PilotRates:
     train: float
     sample: float
     unedited: float
-    """Of a plain pass of the U-Net with one image alone, as the trajectory cache takes them."""
+    """Of a plain pass of the U-Net, with as many images at once as the trajectory cache takes."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ def pilot(config: CellConfig, device: str = "cpu", clock: Clock = time.perf_coun
 
 
 def unedited_passes(domain: str, device: str = "cpu") -> list[float]:
-    """Seconds of a plain pass of the U-Net with one image alone, `NUM_PIECES` times.
+    """Seconds of a plain pass of the U-Net per image, as the trajectory cache takes them, `NUM_PIECES` times.
 
     Raises DomainError when the domain's files are missing.
     """
     with _one_thread():
-        return _passes_alone(load_domain(domain, device), time.perf_counter)
+        return _unedited_passes(load_domain(domain, device), time.perf_counter)
 
 
 @contextmanager
@@ -86,11 +87,11 @@ def _measure(config: CellConfig, domain: Domain, clock: Clock) -> Pilot:
     training = _training(config, domain, editor, batch, clock)
     plain = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t]), clock)
     edited = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t], editor), clock)
-    alone = _passes_alone(domain, clock)
+    unedited = _unedited_passes(domain, clock)
 
     num_plain, num_edited = sampling_passes(config)
     rounds = []
-    for (between, end), of_plain, of_edited, of_one in zip(training, plain, edited, alone, strict=True):
+    for (between, end), of_plain, of_edited, of_one in zip(training, plain, edited, unedited, strict=True):
         num_ends = min(2, len(trained))
         train = (between * (len(trained) - num_ends) + end * num_ends) / len(trained)
         sample = (of_plain * num_plain + of_edited * num_edited) / sample_steps(config)
@@ -120,9 +121,11 @@ def _training(
     return [(piece, min(piece, last)) for piece in between]
 
 
-def _passes_alone(domain: Domain, clock: Clock) -> list[float]:
-    x_T = _images_of_noise(domain, 1)
-    return _seconds(lambda: generate(domain.diffusion, x_T, [TIMESTEPS[0].t]), clock)
+def _unedited_passes(domain: Domain, clock: Clock) -> list[float]:
+    size = images_at_once(domain.device)
+    x_T = _images_of_noise(domain, size)
+    passes = _seconds(lambda: generate(domain.diffusion, x_T, [TIMESTEPS[0].t]), clock)
+    return [seconds / size for seconds in passes]
 
 
 def _noise(domain: Domain, size: int) -> CachedBatch:

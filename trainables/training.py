@@ -9,7 +9,7 @@ gradient out altogether: E + D + D.
 Legend: B images, T trained timesteps, C channels, H x W pixels in [-1, 1], D CLIP width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -132,7 +132,7 @@ def train_batches(
     at_the_end = settings.steps_per == "batch"
     num_images = sum(len(batch.x_T) for batch in batches) * (len(timesteps) if at_the_end else 1)
     walks = [_Walk(diffusion, batch, timesteps, settings) for batch in batches]
-    found: list[dict[int, Losses]] = [{} for _ in batches]
+    found: list[dict[int, Tensor]] = [{} for _ in batches]
     for number, position in enumerate(positions, start=1):
         t = timesteps[position].t
         for walk, losses in zip(walks, found, strict=True):
@@ -141,12 +141,15 @@ def train_batches(
             eps_edit = diffusion.decode(encoded, encoded.h + editor(encoded.h, encoded.temb, t))
             p_edit = predicted_x0(x_t, eps_edit, diffusion.alpha_bar_at(t))
 
-            total, direction, recon = objective(
-                clip, p_edit, walk.p_source(position), walk.reference(position)
-            )
-            torch.autograd.backward(total * (len(x_t) / num_images))
-            losses[position] = Losses(total.item(), direction.item(), recon.item())
+            parts = objective(clip, p_edit, walk.p_source(position), walk.reference(position))
+            torch.autograd.backward(parts[0] * (len(x_t) / num_images))
+            losses[position] = torch.stack(parts).detach()  # read once at the end: a GPU need not wait here
             walk.leave(position, encoded, eps_edit)
         if not at_the_end or number == len(timesteps):
             optimizer_step()
-    return [[losses[position] for position in sorted(losses)] for losses in found]
+    return [_read(losses) for losses in found]
+
+
+def _read(losses: Mapping[int, Tensor]) -> list[Losses]:
+    """The losses by position, as numbers."""
+    return [Losses(*row) for row in torch.stack([losses[position] for position in sorted(losses)]).tolist()]

@@ -21,7 +21,15 @@ from trainables.diffusion import Step, training_timesteps
 from trainables.domains import domain_image_ids, domain_summary, load_domain
 from trainables.domains.images import Split
 from trainables.editing_interval import IntervalTask, interval_tasks, resolved, run_interval
-from trainables.trajectory_files import PreparationTask, covers, fill, num_passes, path_of, read
+from trainables.trajectory_files import (
+    PreparationTask,
+    covers,
+    fill,
+    images_at_once,
+    num_passes,
+    path_of,
+    read,
+)
 
 Preparation = PreparationTask | IntervalTask
 """What is computed before trials start; plain data, so it can travel to a worker."""
@@ -186,10 +194,10 @@ def run_preparation(task: Preparation, cache_dir: Path, device: str = "cpu") -> 
         run_interval(task, cache_dir, device)
         return
     domain = load_domain(task.domain, device)
-    for image_id in task.image_ids:
-        path = path_of(cache_dir, task, image_id)
-        if not covers(path, task):
-            fill(path, domain, task, image_id)
+    missing = [i for i in task.image_ids if not covers(path_of(cache_dir, task, i), task)]
+    size = images_at_once(domain.device)
+    for start in range(0, len(missing), size):
+        fill(cache_dir, domain, task, missing[start : start + size])
 
 
 def load_cached(config: CellConfig, split: Split, cache_dir: Path) -> CachedImages:

@@ -3,7 +3,7 @@
 Legend: T timesteps, C channels, H x W pixels in [-1, 1], D CLIP width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from trainables.atomic import save_tensors
 from trainables.diffusion import generate, invert, timestep_sequence, unedited_trajectory
 from trainables.domains import Domain
 from trainables.domains.images import Split
+
+_IMAGES_ON_A_GPU = 8
 
 _NO_P_T = 1000
 """What a file's `lowest_t` says when it holds no P_t."""
@@ -59,19 +61,29 @@ def num_passes(path: Path, task: PreparationTask) -> int:
     return task.num_sample_steps + (0 if "x_T" in names else inversion)
 
 
-def fill(path: Path, domain: Domain, task: PreparationTask, image_id: str) -> None:
-    """Compute what an image's file lacks and add it; the file appears whole, and never holds less than before."""
-    names, lowest_t = _kept(path)
-    found = read(path, names)
+def images_at_once(device: torch.device) -> int:
+    """Images that go through the U-Net together: on a GPU several cost little more than one, on a CPU they do not."""
+    return 1 if device.type == "cpu" else _IMAGES_ON_A_GPU
+
+
+def fill(cache_dir: Path, domain: Domain, task: PreparationTask, image_ids: Sequence[str]) -> None:
+    """Compute what the files of up to `images_at_once` images lack and add it.
+
+    Each file appears whole, and never holds less than before.
+    """
     wanted_t = _NO_P_T if task.lowest_t is None else task.lowest_t
-    if not found or wanted_t < lowest_t:
-        lowest_t = min(wanted_t, lowest_t)
-        found = _trajectory(domain, task, image_id, lowest_t, found)
-    if (task.embeds_p_t or "p_embedding" in names) and "p_embedding" not in found:
-        found["p_embedding"] = _each(domain.clip.image, found["p_t"].to(domain.device))
-    save_tensors(
-        path, {name: value.contiguous().cpu() for name, value in found.items()}, {"lowest_t": str(lowest_t)}
-    )
+    files = [_File(path_of(cache_dir, task, image_id), image_id) for image_id in image_ids]
+    shallow = [file for file in files if not file.names or wanted_t < file.lowest_t]
+    _invert([file for file in shallow if not file.names], domain, task)
+    _descend(shallow, domain, task, wanted_t)
+    for file in files:
+        if (task.embeds_p_t or "p_embedding" in file.names) and "p_embedding" not in file.found:
+            file.found["p_embedding"] = _each(domain.clip.image, file.found["p_t"].to(domain.device))
+        save_tensors(
+            file.path,
+            {name: value.contiguous().cpu() for name, value in file.found.items()},
+            {"lowest_t": str(file.lowest_t)},
+        )
 
 
 def read(path: Path, names: set[str], num_trained: int | None = None) -> dict[str, Tensor]:
@@ -99,29 +111,63 @@ def _kept(path: Path) -> tuple[set[str], int]:
         return set(), _NO_P_T
 
 
-def _trajectory(
-    domain: Domain, task: PreparationTask, image_id: str, lowest_t: int, known: dict[str, Tensor]
-) -> dict[str, Tensor]:
-    """An image's tensors, without a batch axis; of the known ones, what is the same however deep it goes is kept.
+class _File:
+    """An image's file as it is, and the tensors, without a batch axis, that are to be written there."""
 
-    One image at a time: in a batch, its last bits would depend on who shares it, and a preparation that was killed
-    and taken up again would not give the same trials.
-    """
-    found = {name: known[name][None].to(domain.device) for name in ("original", "x_T", "embedding") if known}
-    if not found:
-        original = domain.load_images([image_id])
-        climbed = timestep_sequence(task.num_inversion_steps)
+    def __init__(self, path: Path, image_id: str) -> None:
+        self.path, self.image_id = path, image_id
+        self.names, self.lowest_t = _kept(path)
+        self.found = read(path, self.names)
+
+
+def _invert(files: Sequence[_File], domain: Domain, task: PreparationTask) -> None:
+    """Add what does not depend on how deep the way back goes."""
+    climbed = timestep_sequence(task.num_inversion_steps)
+
+    def compute(original: Tensor) -> dict[str, Tensor]:
         x_T = invert(domain.diffusion, original, climbed, task.num_refinements)
-        found = {"original": original, "x_T": x_T, "embedding": domain.clip.image(original)}
+        return {"original": original, "x_T": x_T, "embedding": domain.clip.image(original)}
+
+    originals = [domain.load_images([file.image_id])[0] for file in files]
+    for file, tensors in zip(files, _in_batches(compute, originals, domain.device), strict=True):
+        file.found = tensors
+
+
+def _descend(files: Sequence[_File], domain: Domain, task: PreparationTask, lowest_t: int) -> None:
+    """Add the way back, with P_t down to `lowest_t`, in place of a way that was not as deep."""
     timesteps = timestep_sequence(task.num_sample_steps)
-    if lowest_t == _NO_P_T:
-        found["reconstruction"] = generate(domain.diffusion, found["x_T"], timesteps)
-    else:
-        steps = list(unedited_trajectory(domain.diffusion, found["x_T"], timesteps))
-        found["p_t"] = torch.stack([step.p_t for step in steps if step.t >= lowest_t], dim=1)
-        found["eps_first"] = steps[0].eps
-        found["reconstruction"] = steps[-1].p_t  # the last step ends at P_t of the lowest t
-    return {name: tensor[0] for name, tensor in found.items()}
+
+    def compute(x_T: Tensor) -> dict[str, Tensor]:
+        if lowest_t == _NO_P_T:
+            return {"reconstruction": generate(domain.diffusion, x_T, timesteps)}
+        steps = list(unedited_trajectory(domain.diffusion, x_T, timesteps))
+        return {
+            "p_t": torch.stack([step.p_t for step in steps if step.t >= lowest_t], dim=1),
+            "eps_first": steps[0].eps,
+            "reconstruction": steps[-1].p_t,  # the last step ends at P_t of the lowest t
+        }
+
+    starts = [file.found["x_T"] for file in files]
+    for file, tensors in zip(files, _in_batches(compute, starts, domain.device), strict=True):
+        file.found = {name: file.found[name] for name in ("original", "x_T", "embedding")} | tensors
+        file.lowest_t = lowest_t
+
+
+def _in_batches(
+    compute: Callable[[Tensor], dict[str, Tensor]], images: Sequence[Tensor], device: torch.device
+) -> list[dict[str, Tensor]]:
+    """What `compute` gives for each image (C, H, W), from batches that all have the same size.
+
+    With another size its last bits would depend on who shares the batch, and a preparation that was killed and
+    taken up again would not give the same trials. So a smaller rest is filled up with its last image.
+    """
+    size, results = images_at_once(device), []
+    for start in range(0, len(images), size):
+        group = images[start : start + size]
+        padding = [group[-1]] * (size - len(group))
+        batch = compute(torch.stack([*group, *padding]).to(device))
+        results += [{name: tensor[row] for name, tensor in batch.items()} for row in range(len(group))]
+    return results
 
 
 def _each(embed: Callable[[Tensor], Tensor], p_t: Tensor) -> Tensor:

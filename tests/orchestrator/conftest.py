@@ -175,7 +175,11 @@ def ray_nodes() -> Iterator[Any]:
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's own spelling
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    resources = {
+        "num_cpus": 2,
+        "num_gpus": torch.cuda.device_count(),
+    }  # GPUs are not looked for by themselves
+    cluster = Cluster(initialize_head=True, head_node_args={**resources, "include_dashboard": False})
     yield cluster
     cluster.shutdown()
 

@@ -265,3 +265,18 @@ class NoisyTrial(FakeTrial):
         noise = (self.seed * 7919 % 13 - 6) / 6
         gain = {0.01: 1.0 + 0.1 * noise, 0.1: noise}.get(rate, 0.0)
         return replace(super().finish(), summary={"counterfactual_gain": gain})
+
+
+class HungryTrial(FakeTrial):
+    """Seed 1 asks its device for more memory than any has; the others for a little."""
+
+    def __init__(self, config: CellConfig, seed: int, *, cache_dir: Path, device: str = "cpu") -> None:
+        super().__init__(config, seed, cache_dir=cache_dir, device=device)
+        self.device = device
+
+    def step(self) -> dict[str, float]:
+        """Take memory, and train one epoch."""
+        import torch
+
+        torch.empty(2**43 if self.seed == 1 else 1, device=self.device)
+        return super().step()

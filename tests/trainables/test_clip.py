@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from trainables import clip as clip_module
 from trainables.clip import ClipModel, ClipNotFoundError
 from trainables.pretrain.avatars_clip_losses import contrastive_loss
 from trainables.word_tokenizer import UnknownWordError, WordTokenizer
@@ -95,3 +96,12 @@ def test_contrastive_loss_does_not_blame_a_caption_true_of_two_pictures() -> Non
     loss = contrastive_loss(images, texts, both_true, torch.tensor(10.0))
 
     assert loss == pytest.approx(torch.log(torch.tensor(2.0)).item(), abs=1e-4)
+
+
+def test_a_gpu_resizes_with_the_weights_that_a_cpu_resizes_with() -> None:
+    """On a GPU the resize is two matrix products (`_resized`)."""
+    x = torch.randn(2, 3, 40, 25, generator=torch.Generator().manual_seed(0))
+
+    by_matrices = clip_module._resizing(40, 12) @ x @ clip_module._resizing(25, 30).T
+
+    torch.testing.assert_close(by_matrices, clip_module._interpolated(x, (12, 30)))
