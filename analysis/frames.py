@@ -74,6 +74,11 @@ class StudyFrames:
         return None if baseline is None else baseline.cell
 
     @property
+    def is_search(self) -> bool:
+        """Whether trials were proposed one by one, to pick the best: such a study compares nothing."""
+        return self.study.design == "optuna"
+
+    @property
     def reference_label(self) -> str:
         """What the cells are compared with, in words."""
         axis = self.study.compare

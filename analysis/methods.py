@@ -1,13 +1,14 @@
 """The methods paragraph of a study, made from its records: what was done, and where it departs from the published."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from analysis.comparability import image_sets
 from analysis.contrasts import Judgement
 from analysis.frames import StudyFrames
 from analysis.labels import axis_label, metric_info, plural, value_label
+from analysis.search_summary import picked_sentence
 
 Json = Mapping[str, Any]
 
@@ -32,6 +33,8 @@ PUBLISHED: dict[str, tuple[Any, str]] = {
 """Setting -> the published value (method.md 6 to 8, ablations.md "Common settings"), and its name in a sentence."""
 
 _TRAINING = ("num_images", "epochs", "batch_size", "num_train_steps", "t_edit")
+_MANY = 8
+"""More numbers than this are not listed one by one."""
 _EVALUATION = ("num_images", "primary_strength", "num_sample_steps")
 
 
@@ -59,10 +62,7 @@ def _training(frames: StudyFrames) -> str:
         f"at batch size {shared['batch_size']}, with {shared['num_train_steps']} DDIM steps and "
         f"t_edit {shared['t_edit']}."
     )
-    axes = [
-        f"{axis_label(axis)} ({', '.join(map(value_label, values))})"
-        for axis, values in frames.study.axes.items()
-    ]
+    axes = [f"{axis_label(axis)} ({_listed(values)})" for axis, values in frames.study.axes.items()]
     if axes:
         text += f" Varied: {'; '.join(axes)}; design {frames.study.design.replace('_', '-')}."
     return text
@@ -100,6 +100,8 @@ def _evaluation(frames: StudyFrames) -> str:
 def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
     info = metric_info(frames.primary_metric)
     better = "higher" if info.higher_is_better else "lower"
+    if frames.is_search:
+        return f"The metric of the search is {info.label} ({better} is better). {picked_sentence(frames)}"
     seeds, comparisons = plural(len(frames.seeds), "seed"), plural(judgement.num_comparisons, "comparison")
     return (
         f"The primary metric ({info.label}, {better} is better), the margin of {frames.margin:g} and alpha = "
@@ -135,11 +137,9 @@ def _differences(frames: StudyFrames) -> str:
         return ""
     places = list(dict.fromkeys(place for config in configs for place in config))
     values = {place: list(dict.fromkeys(config.get(place) for config in configs)) for place in places}
-    differing = [
-        f"{place} ({', '.join(value_label(value) for value in found)})"
-        for place, found in values.items()
-        if len(found) > 1
-    ]
+    differing = [f"{place} ({_listed(found)})" for place, found in values.items() if len(found) > 1]
+    if frames.is_search:
+        return ""  # what a search varies has been said
     if not differing:
         return "Every cell was trained with the same settings; none was tuned on its own."
     return f"Training settings differ between cells in {'; '.join(differing)}."
@@ -168,10 +168,19 @@ def _setting_label(value: Any) -> str:
 
 def _shared(configs: list[Json], path: str, absent: Any = None) -> str:
     """The values at a dotted path over all trials: one, or a list where it is varied; `absent` where it is not set."""
-    values: dict[str, None] = {}
+    values = []
     for config in configs:
         value: Any = config
         for part in path.split("."):
             value = value.get(part, absent) if isinstance(value, Mapping) else absent
-        values[_setting_label(value)] = None
-    return ", ".join(values)
+        values.append(value)
+    return _listed(values)
+
+
+def _listed(values: Iterable[Any]) -> str:
+    """Different values, each once; numbers in ascending order and, where they are many, only how far they reach."""
+    labels = {_setting_label(value): value for value in values}
+    if all(isinstance(value, (int, float)) for value in labels.values()):
+        numbers = sorted(labels, key=lambda label: float(labels[label]))
+        return ", ".join(numbers) if len(numbers) <= _MANY else f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(labels)

@@ -16,6 +16,7 @@ from analysis.figures._text import TextTable, markdown, write_table
 from analysis.frames import StudyFrames, load_frames
 from analysis.labels import metric_info
 from analysis.report_tables import EFFECT_TITLES, amount, claim_row, effect_rows, printed_contrasts
+from analysis.search_summary import picked_sentence, trials_table
 
 WIDTH = 80
 """Columns of a terminal that nothing here exceeds."""
@@ -45,8 +46,11 @@ def build_report(study_folder: Path, out: Path | None = None) -> Path:
     out = out or study_folder / "report"
     out.mkdir(parents=True, exist_ok=True)
     figures = _write_figures(frames, out)
-    write_table(printed_contrasts(frames, judgement), _question_line(frames), out / "contrasts")
-    (out / "effects.md").write_text(effects_markdown(frames, judgement), encoding="utf-8")
+    if frames.is_search:
+        write_table(trials_table(frames), picked_sentence(frames), out / "trials")
+    else:
+        write_table(printed_contrasts(frames, judgement), _question_line(frames), out / "contrasts")
+        (out / "effects.md").write_text(effects_markdown(frames, judgement), encoding="utf-8")
     (out / "methods.md").write_text(methods.methods_paragraph(frames, judgement) + "\n", encoding="utf-8")
     page = out / "report.html"
     page.write_text(_render(frames, judgement, figures), encoding="utf-8")
@@ -75,11 +79,15 @@ def effects_markdown(frames: StudyFrames, judgement: Judgement) -> str:
 def _question_line(frames: StudyFrames) -> str:
     info = metric_info(frames.primary_metric)
     better = "higher is better" if info.higher_is_better else "lower is better"
+    if frames.is_search:
+        return f"{info.label} ({better})"
     terms = f"{better}; margin {frames.margin:g}; positive is an improvement"
     return f"{info.label} against {frames.reference_label} ({terms})"
 
 
 def _verdicts(frames: StudyFrames, judgement: Judgement) -> list[str]:
+    if frames.is_search:
+        return [picked_sentence(frames)]
     if not judgement.contrasts:
         return ["No contrast: the study has only its baseline."]
     return [verdict_sentence(frames, contrast) for contrast in judgement.contrasts]
@@ -168,7 +176,9 @@ def _page(frames: StudyFrames, judgement: Judgement, figures: list[ReportFigure]
         "verdicts": list(
             zip([c.verdict for c in judgement.contrasts], _verdicts(frames, judgement), strict=False)
         ),
-        "no_contrast": not judgement.contrasts,
+        "picked": picked_sentence(frames) if frames.is_search else "",
+        "search_trials": trials_table(frames) if frames.is_search else None,
+        "no_contrast": not judgement.contrasts and not frames.is_search,
         "effect_titles": EFFECT_TITLES,
         "effect_rows": effect_rows(frames, judgement),
         "claims": [claim_row(claim) for claim in judgement.claims],

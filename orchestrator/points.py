@@ -76,6 +76,11 @@ def settled_point(
     return acting, "; ".join(reasons)
 
 
+def acting_values(config: SpaceConfig, values: AxisValues) -> dict[str, AxisValue]:
+    """The axes that act at a settled point: a head count is none of a convolution's."""
+    return {name: value for name, value in values.items() if matches(config.axes[name].when, values)}
+
+
 def condition_text(condition: Condition) -> str:
     """A condition in words: `encoder is pixel or channel`."""
     return " and ".join(f"{axis} is {one_of(map(axis_text, meant))}" for axis, meant in condition.items())

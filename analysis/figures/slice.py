@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _COLUMNS = ["axis", "label", "value", "x", "scale", "y", "asked", "is_best", "metric"]
 _LOG_FROM = 10.0
 """Largest over smallest value from which positive numbers are drawn on a logarithmic scale."""
+_LONG = 50.0
+"""The same, from which only whole powers of ten are labelled: more would run into each other."""
+_FEW = 5
+"""So many different numbers are all labelled, and no others."""
 
 
 class Config(FigureConfig):
@@ -91,7 +95,8 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
             panel.scatter(
                 best["x"], best["y"], s=70, facecolors="none", edgecolors=style.CATEGORIES[1], zorder=3
             )
-            panel.margins(x=0.1, y=0.14)  # room for the ring
+            panel.margins(x=0.1)
+            panel.set_ylim(*_with_room(table["y"]))
             _x_axis(panel, own)
             if index % 3 == 0:
                 panel.set_ylabel(metric_info(str(own["metric"].iloc[0])).label)
@@ -114,6 +119,12 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     )
 
 
+def _with_room(values: pd.Series) -> tuple[float, float]:
+    """The same range for every panel, with room for the ring."""
+    room = 0.14 * (float(values.max() - values.min()) or 1.0)
+    return float(values.min()) - room, float(values.max()) + room
+
+
 def _positions(values: pd.Series) -> tuple[list[float], str]:
     """Where the values lie on the x axis, and its scale: linear, log or words."""
     if any(isinstance(value, (str, bool)) for value in values):
@@ -132,16 +143,19 @@ def _x_axis(panel: "Panel", own: pd.DataFrame) -> None:
         panel.margins(x=0.2)
     else:
         panel.set_xscale(scale)
+        places = sorted(own["x"].unique())
         if scale == "log":
-            _label_sparsely(panel)
+            _label_sparsely(panel, places[-1] / places[0])
+        elif len(places) <= _FEW:
+            panel.set_xticks(places, [value_label(place) for place in places])
     panel.set_xlabel(own["label"].iloc[0])
 
 
-def _label_sparsely(panel: "Panel") -> None:
-    """1 and 3 of every decade: of a range of one or two, matplotlib labels every minor tick, one over the other."""
+def _label_sparsely(panel: "Panel", ratio: float) -> None:
+    """1 and, of a short range, 3 of every decade: matplotlib would label every minor tick, one over the other."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if ratio < _LONG else (1.0,)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
 

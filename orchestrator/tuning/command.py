@@ -13,6 +13,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.live import make_display, say
 from orchestrator.loading import load_space
 from orchestrator.observing import Outcome
+from orchestrator.points import acting_values
 from orchestrator.pricing import price_lines
 from orchestrator.runner import RunOptions, run_missing
 from orchestrator.tuning.journal import JOURNAL
@@ -149,7 +150,7 @@ def _conclude(
 def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, console: Console) -> int:
     """Settings, an editor and figures, each with its place."""
     say(console, f"Settings: {write_entry(study, winner, verdict, domain_summary)}")
-    for name, value in winner.candidate.values.items():
+    for name, value in acting_values(study.space.config, winner.candidate.values).items():
         say(console, f"  {name} {axis_text(value)}")
     editor = keep_editor(study, winner, retest)
     if editor is not None:

@@ -17,7 +17,7 @@ from orchestrator.ledger import Ledger, LedgerError, LedgerLock, write_study
 from orchestrator.live import Display
 from orchestrator.observing import Outcome, StudyObserver
 from orchestrator.plan import Plan, build_plan
-from orchestrator.points import baseline_values, select
+from orchestrator.points import acting_values, baseline_values, select
 from orchestrator.progress import Progress, Row
 from orchestrator.resolving import Summarise
 from orchestrator.runner import RunOptions, run_queue
@@ -162,5 +162,8 @@ def search_document(study: Study, points: Sequence[AxisValues], summarise: Summa
         "design_settings": design.model_dump(mode="json", exclude={"kind"}),
         "plan_hash": plan_hash(study.space),
     }
-    document["cells"] = [{**cell, "is_baseline": False} for cell in document["cells"]]
+    document["cells"] = [
+        cell | {"is_baseline": False, "axis_values": acting_values(study.space.config, cell["axis_values"])}
+        for cell in document["cells"]
+    ]
     return document

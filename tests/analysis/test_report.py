@@ -2,6 +2,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,3 +185,31 @@ def test_tables_are_latex_that_a_paper_can_take(make_study: Study, tmp_path: Pat
         assert text.count("{") == text.count("}")
         columns = {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")}
         assert len(columns) == 1
+
+
+def test_a_search_lists_its_trials_and_compares_nothing(
+    make_study: Study, edit_study_file: Callable[[Path, dict[str, Any]], None]
+) -> None:
+    folder = make_study(**SMALL, num_seeds=1, figures=[{"kind": "slice"}])
+    cells = json.loads((folder / "study.json").read_text())["cells"]
+    without_baseline = [{**cell, "is_baseline": False} for cell in cells]
+    search = {"design": "optuna", "design_settings": {"sampler": "gp"}, "cells": without_baseline}
+    edit_study_file(folder, search)
+
+    page = build_report(folder)
+    text = re.sub(r"data:image/[^\"]*", "", page.read_text(encoding="utf-8"))
+
+    places = [line.split(" | ")[1] for line in (page.parent / "trials.md").read_text().splitlines()[2:]]
+    assert places == ["pixel-channel", "conv"]  # the better one first
+    assert "sampler gp" in text
+    assert "Trials, the best first" in text
+    assert not {"paired", "Fairness", "TOST"} & set(re.findall(r"\w+", text))
+    assert not list(page.parent.glob("contrasts.*"))
+
+
+def test_methods_tell_only_how_far_many_numbers_reach(make_study: Study) -> None:
+    effects = {str(number): 0.1 for number in range(10)}
+    training = {name: {"t_edit": 300 + 10 * int(name)} for name in effects}
+    frames = load_frames(make_study(effects=effects, num_seeds=1, training=training, num_images=1))
+
+    assert "t_edit 300 to 390." in methods_paragraph(frames, judge_study(frames))

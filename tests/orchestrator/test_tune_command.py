@@ -29,6 +29,7 @@ baseline:
 axes:
   rate: {path: training.optimizer.learning_rate, values: {low: 1.0e-4, high: 1.0e-1, log: true}}
   encoder: {path: editor.kind, values: [conv, pixel_channel]}
+  heads: {path: editor.num_heads, values: [1, 2], when: {encoder: pixel_channel}}
 design: {kind: optuna, trials: 5, startup_trials: 2, retest: {seeds: 2}}
 seeds: 1
 primary: {metric: counterfactual_gain, margin: 0.1}
@@ -60,8 +61,8 @@ def problems_of(error: pytest.ExceptionInfo[ConfigError]) -> str:
 @pytest.mark.parametrize(
     ("replacement", "message"),
     [
-        (("kind: optuna,", "kind: optuna, sampler: tpa,"), "t.yaml:9  design.sampler: expected tpe"),
-        (("kind: optuna,", "kind: optuna, trials_: 3,"), "t.yaml:9  design.trials_: unknown setting"),
+        (("kind: optuna,", "kind: optuna, sampler: tpa,"), "t.yaml:10  design.sampler: expected tpe"),
+        (("kind: optuna,", "kind: optuna, trials_: 3,"), "t.yaml:10  design.trials_: unknown setting"),
         (
             ("kind: optuna,", "kind: optuna, objectives: [counterfactual_gain, image_step],"),
             "did you mean image_steps?",
@@ -69,7 +70,7 @@ def problems_of(error: pytest.ExceptionInfo[ConfigError]) -> str:
         (("kind: optuna,", "kind: optuna, objectives: [s_dir],"), "expected the primary metric first"),
         (
             ("kind: optuna,", "kind: optuna, pruner: median, objectives: [counterfactual_gain, s_dir],"),
-            "t.yaml:9  design.pruner: median compares one number",
+            "t.yaml:10  design.pruner: median compares one number",
         ),
         (("kind: optuna,", "kind: optuna, sampler: grid,"), "axes.rate.values: a grid needs listed values"),
         (("kind: optuna,", "kind: optuna, timeout: soon,"), "expected a duration such as 90s"),
@@ -80,7 +81,7 @@ def problems_of(error: pytest.ExceptionInfo[ConfigError]) -> str:
         (("low: 1.0e-4", "low: -1.0"), "t.yaml:7"),
         (
             ("seeds: 1", "seeds: {start: 6, max: 9, until: decided}"),
-            "t.yaml:10  seeds: a search gives every point the same seeds",
+            "t.yaml:11  seeds: a search gives every point the same seeds",
         ),
         (
             ("design: {kind: optuna, trials: 5, startup_trials: 2, retest: {seeds: 2}}", "design: product"),
@@ -247,3 +248,11 @@ def test_a_tuned_attribute_ends_with_a_test_settings_and_an_editor(
         name: winner[name] for name in ("editor", "training", "texts")
     }
     assert winner["texts"]["target"] == "green orc"
+
+
+def test_a_setting_that_does_not_act_is_none_of_a_trial(tuned: tuple[int, str], tmp_path: Path) -> None:
+    """Heads act in a transformer alone, so the study of the search gives a convolution none."""
+    cells = json.loads((tmp_path / "results" / "tune_orc" / "study.json").read_text())["cells"]
+
+    have = {"heads" in cell["axis_values"]: cell["axis_values"]["encoder"] for cell in cells}
+    assert have == {False: "conv", True: "pixel_channel"}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from trainables import trajectories, trajectory_files
 from trainables.config import CellConfig
 from trainables.diffusion import generate, timestep_sequence, training_timesteps, unedited_trajectory
 from trainables.domains import load_domain
@@ -66,6 +67,28 @@ def test_a_truncated_file_is_computed_again(tiny_config: CellConfig, cache_dir: 
 
     assert "avatar-0" in left
     assert damaged.read_bytes() == whole
+
+
+def test_an_image_of_a_batch_does_not_depend_on_its_company(
+    tiny_config: CellConfig, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, which takes several images at once: batches keep one size, filled up where images are few."""
+    for module in (trajectories, trajectory_files):
+        monkeypatch.setattr(module, "images_at_once", lambda device: 4)
+    fewer = with_training(tiny_config, num_images=1, t_edit=700)
+    prepare(tiny_config, tmp_path / "at once")
+    for config in (fewer, with_training(tiny_config, num_images=3), tiny_config):
+        prepare(config, tmp_path / "in steps")
+
+    alone, at_once, in_steps = (
+        load_cached(tiny_config, "train", cache).batch(range(tiny_config.training.num_images))
+        for cache in (cache_dir, tmp_path / "at once", tmp_path / "in steps")
+    )
+
+    for name, whole in vars(at_once).items():
+        if whole is not None:
+            assert torch.equal(whole, getattr(in_steps, name)), name
+            torch.testing.assert_close(whole, getattr(alone, name), atol=1e-3, rtol=1e-3)
 
 
 def test_the_reconstruction_is_plain_generation(tiny_config: CellConfig, cache_dir: Path) -> None:
