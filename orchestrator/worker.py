@@ -227,11 +227,13 @@ def failure_reason(error: Exception) -> str:
     name = type(error).__name__
     if name in ("TrialFailed", "MissingEditor"):
         return str(error)
+    first_line = _first_line(error)
     if name == "OutOfMemoryError":  # torch's, recognised by name so that nothing here imports torch
-        return f"out of GPU memory: {_first_line(error)}"
-    if isinstance(error, MemoryError):
-        return f"out of memory: {_first_line(error)}".rstrip(": ")
-    return f"{name}: {_first_line(error)}"
+        return f"out of GPU memory: {first_line}"
+    _, torchs_word, refusal = first_line.partition("DefaultCPUAllocator: ")
+    if isinstance(error, MemoryError) or torchs_word:
+        return f"out of memory: {refusal or first_line}".rstrip(": ")
+    return f"{name}: {first_line}"
 
 
 def log_path(study_folder: Path, signature: str) -> Path:

@@ -130,6 +130,19 @@ def test_a_failure_is_a_record_with_its_reason(
     assert "fake_trials.py" in end_of_log(log_path(settings.study_folder, "a"))
 
 
+def test_memory_running_out_is_told_as_such_and_the_next_trial_is_fine(
+    make_task: Make, make_settings: Settings
+) -> None:
+    """For real: torch is asked for more than the machine can have."""
+    settings = make_settings("HungryTrial")
+
+    records = [to_the_end(TrialRun(make_task(f"seed {seed}", seed), settings))[1] for seed in (1, 2)]
+
+    assert [record["status"] for record in records] == ["failed", "done"]
+    assert records[0]["reason"].startswith("out of memory: ")
+    assert "tried to allocate" in records[0]["reason"]
+
+
 def test_gpu_memory_running_out_is_told_as_such() -> None:
     class OutOfMemoryError(RuntimeError):
         """Named as torch's."""
