@@ -79,6 +79,12 @@ class StudyFrames:
         return self.study.design == "optuna"
 
     @property
+    def search_results(self) -> dict[str, Any]:
+        """What a search that has ended found, as it left it in `tuning.json`; empty where there is none."""
+        path = self.folder / "tuning.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    @property
     def reference_label(self) -> str:
         """What the cells are compared with, in words."""
         axis = self.study.compare

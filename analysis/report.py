@@ -118,6 +118,8 @@ def _asked(frames: StudyFrames) -> list[dict[str, Any]]:
         and len(frames.cells) > 1
     ):
         asked.append({"kind": "matched"})
+    if "trade_off" not in kinds and len(frames.search_results.get("objectives", [])) > 1:
+        asked.append({"kind": "trade_off"})
     if "scorecard" not in kinds and any(claim.get("published") for claim in frames.study.claims):
         asked.append({"kind": "scorecard"})
     return asked

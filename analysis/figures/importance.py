@@ -10,7 +10,6 @@ seed is a factor like any other. Numbers with more than six values are cut at th
 values that were tried, and replaces no paired contrast.
 """
 
-import json
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,7 +30,6 @@ SEED = "seed"
 _MANY = 6
 """Different numbers up to which each one is a value of its own."""
 _COLUMNS = ["factor", "label", "kind", "share", "num_values", "num_trials", "metric", "measure"]
-_TUNING_FILE = "tuning.json"
 _NAMES = {"anova": "Analysis of variance (epsilon squared)", "ped_anova": "PED-ANOVA"}
 
 
@@ -80,9 +78,7 @@ def _table(rows: list[list[Any]], num_trials: int, metric: str, measure: str) ->
 
 def _of_search(frames: StudyFrames, metric: str) -> dict[str, float]:
     """Axis -> share, as the search left it; nothing where there was none, or too few trials to tell."""
-    path = frames.folder / _TUNING_FILE
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return dict(content.get("importance", {}).get(metric, {}))
+    return dict(frames.search_results.get("importance", {}).get(metric, {}))
 
 
 def _of_variance(frames: StudyFrames, metric: str) -> pd.DataFrame:

@@ -305,6 +305,44 @@ def test_importance_is_the_measure_that_a_search_printed_where_there_was_one(
     assert set(plain["measure"]) == set(kind.compute(frames, config)["measure"]) == {"anova"}
 
 
+def test_a_trade_off_shows_the_searchs_own_pareto_set(frames: StudyFrames, tmp_path: Path) -> None:
+    objectives = [
+        {"name": "counterfactual_gain", "higher_is_better": True},
+        {"name": "num_parameters", "higher_is_better": False},
+    ]
+    trials = [
+        {
+            "signature": name,
+            "cell": name,
+            "axis_values": {"rate": rate},
+            "values": values,
+            "is_pareto": is_pareto,
+        }
+        for name, rate, values, is_pareto in [
+            ("small", 0.1, [0.2, 10], True),
+            ("beaten", 0.2, [0.1, 20], False),
+            ("good", 0.3, [0.4, 30], True),
+        ]
+    ]
+    content = {"objectives": objectives, "trials": trials, "default": {"signature": "beaten"}}
+    (tmp_path / "tuning.json").write_text(json.dumps(content))
+    kind, config = parse({"kind": "trade_off"})
+
+    table = kind.compute(replace(frames, folder=tmp_path), config)
+
+    assert table[["x", "y"]].to_numpy().tolist() == [[30, 0.4], [10, 0.2], [20, 0.1]]
+    assert table["is_front"].tolist() == [True, True, False]
+    assert table["is_default"].tolist() == [False, False, True]
+    assert kind.text is not None
+    assert kind.text(table, config).rows == [
+        ["1", "rate 0.3", "0.400", "30.0"],
+        ["2", "rate 0.1", "0.200", "10.0"],
+    ]
+    assert "2 trials that no other one beats" in kind.caption(table, config)
+    assert kind.draw is not None
+    assert len(kind.draw(table, config).axes) == 1
+
+
 def test_variance_share_is_one_for_a_pure_effect_and_zero_for_none() -> None:
     levels = np.array(["a", "a", "b", "b"])
 

@@ -32,6 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "importance": {},
     "scorecard": {},
     "slice": {},
+    "trade_off": {},
 }
 """What each kind needs; a new kind fails here until it says so."""
 
