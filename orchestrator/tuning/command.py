@@ -102,7 +102,9 @@ def _show(launch: SearchLaunch, console: Console) -> None:
     if len(results.objectives) > 1:
         say(console, f"Pareto set, {len(results.pareto)} of {len(results.found)} trials:")
         for one in results.pareto[:MAX_PARETO_SHOWN]:
-            say(console, f"  {_values(results, one.values)}  ({one.cell})")
+            say(console, f"  {_values(results, one.values)}  ({one.cell}; editor {one.candidate.signature})")
+        if len(results.pareto) > MAX_PARETO_SHOWN:
+            say(console, f"  and {len(results.pareto) - MAX_PARETO_SHOWN} more, all of them in the report")
     say(console, f"best:    {_values(results, results.winner.values)}  ({results.winner.cell})")
     if results.default_values is not None:
         say(console, f"default: {_values(results, results.default_values)}")

@@ -205,9 +205,9 @@ def test_a_difference_merged_over_its_base_gives_the_changed_settings() -> None:
 
 
 @pytest.fixture
-def tuned(
+def tune_orc(
     space: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str]:
+) -> Callable[..., tuple[int, str]]:
     """A whole `tune` of an attribute that is in no table, with fake trials; exit code and output."""
     space()  # writes t.yaml
     text = SPACE.replace("counterfactual_gain", "loss_direction")
@@ -215,8 +215,19 @@ def tuned(
     fake = functools.partial(tune.RunOptions, trial_class="fake_trials:TunedTrial")
     monkeypatch.setattr(tune, "RunOptions", fake)
     words = ["tune", "orc", "--source", "person", "--target", "green orc", "--space", "t.yaml", "--inline"]
-    code = cli.main([*words, "--results", str(tmp_path / "results")])
-    return code, capsys.readouterr().out
+    words += ["--results", str(tmp_path / "results")]
+
+    def run(*more: str) -> tuple[int, str]:
+        code = cli.main([*words, *more])
+        return code, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def tuned(tune_orc: Callable[..., tuple[int, str]]) -> tuple[int, str]:
+    """As asked for without any option."""
+    return tune_orc()
 
 
 def test_a_tuned_attribute_ends_with_a_test_settings_and_an_editor(
@@ -256,3 +267,19 @@ def test_a_setting_that_does_not_act_is_none_of_a_trial(tuned: tuple[int, str], 
 
     have = {"heads" in cell["axis_values"]: cell["axis_values"]["encoder"] for cell in cells}
     assert have == {False: "conv", True: "pixel_channel"}
+
+
+def test_a_search_of_two_objectives_names_the_editors_that_nothing_beats(
+    tune_orc: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    code, out = tune_orc("--objective", "loss_direction", "--objective", "num_parameters")
+
+    study = tmp_path / "results" / "tune_orc"
+    front = [
+        trial["signature"]
+        for trial in json.loads((study / "tuning.json").read_text())["trials"]
+        if trial["is_pareto"]
+    ]
+    assert code == 0
+    assert all(f"; editor {signature})" in out for signature in front)
+    assert (study / "report" / "trade_off.png").is_file()
