@@ -21,15 +21,18 @@ def picked_sentence(frames: StudyFrames) -> str:
 
 def trials_table(frames: StudyFrames) -> TextTable:
     """A row per point of the search that has finished, the best first, each with the settings that acted in it."""
-    info = metric_info(frames.primary_metric)
+    metrics = [metric_info(name) for name in _metrics(frames)]
     axes = list(frames.study.axes)
-    rows = _points(frames).sort_values("mean", ascending=not info.higher_is_better, kind="stable")
-    titles = ["", *map(axis_label, axes), f"{info.label} {info.arrow}", "parameters", "wall seconds"]
+    rows = _points(frames).sort_values(
+        metrics[0].name, ascending=not metrics[0].higher_is_better, kind="stable"
+    )
+    titles = ["", *map(axis_label, axes), *(f"{info.label} {info.arrow}" for info in metrics)]
+    titles += ["parameters", "wall seconds"]
     texts = [
         [
             "untuned default" if cell == "baseline" else str(place),
             *("–" if pd.isna(row[f"axis_{axis}"]) else value_label(row[f"axis_{axis}"]) for axis in axes),
-            number(float(row["mean"])),
+            *(number(float(row[info.name])) for info in metrics),
             amount(row["num_parameters"]),
             amount(row["wall_seconds"]),
         ]
@@ -40,8 +43,15 @@ def trials_table(frames: StudyFrames) -> TextTable:
 
 def _points(frames: StudyFrames) -> pd.DataFrame:
     """Cell -> its settings, and the means over its finished trials."""
-    values = primary_values(frames.trials, frames.primary_metric)
-    done = frames.trials.assign(mean=values)[(frames.trials["status"] == "done") & values.notna()]
+    metrics = _metrics(frames)
+    trials = frames.trials.assign(**{name: primary_values(frames.trials, name) for name in metrics})
+    done = trials[(trials["status"] == "done") & trials[metrics[0]].notna()]
     cells = done.astype({"cell": "str"}).groupby("cell", sort=False)
     settings = cells[[f"axis_{axis}" for axis in frames.study.axes]].first()
-    return settings.join(cells[["mean", "num_parameters", "wall_seconds"]].mean())
+    return settings.join(cells[[*metrics, "num_parameters", "wall_seconds"]].mean())
+
+
+def _metrics(frames: StudyFrames) -> list[str]:
+    """The metrics that the search was for, the primary one first; costs have columns of their own."""
+    names = dict.fromkeys([frames.primary_metric, *frames.study.design_settings.get("objectives", ())])
+    return [name for name in names if name == frames.primary_metric or f"metric_{name}" in frames.trials]

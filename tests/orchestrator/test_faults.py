@@ -127,7 +127,10 @@ def test_a_killed_driver_loses_and_repeats_nothing(ray_cluster: str, results: Pa
     rows = records(results)
     assert [row["status"] for row in rows] == ["done"] * 6
     assert {row["attempt"] for row in rows} == {1}
-    assert all(row["notes"] == ["resumed after epoch 1"] for row in rows if row["seed"] == 2)
+    # Until Ray notices that their driver is gone, its workers go on: what they still keep is not lost either.
+    noted = [note for row in rows if row["seed"] == 2 for note in row["notes"]]
+    assert len(noted) == 2
+    assert set(noted) <= {"resumed after epoch 1", "resumed after epoch 2"}
     for row in rows:
         editor = results / "rates" / "editors" / f"{row['signature']}.safetensors"
         assert json.loads(editor.read_text()) == [row["seed"] * 1000, row["seed"] * 1000 + 1]
