@@ -74,11 +74,6 @@ class StudyFrames:
         return None if baseline is None else baseline.cell
 
     @property
-    def is_search(self) -> bool:
-        """Whether trials were proposed one by one, to pick the best: such a study compares nothing."""
-        return self.study.design == "optuna"
-
-    @property
     def search_results(self) -> dict[str, Any]:
         """What a search that has ended found, as it left it in `tuning.json`; empty where there is none."""
         path = self.folder / "tuning.json"

@@ -100,7 +100,7 @@ def _evaluation(frames: StudyFrames) -> str:
 def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
     info = metric_info(frames.primary_metric)
     better = "higher" if info.higher_is_better else "lower"
-    if frames.is_search:
+    if frames.study.is_search:
         return f"The metric of the search is {info.label} ({better} is better). {picked_sentence(frames)}"
     seeds, comparisons = plural(len(frames.seeds), "seed"), plural(judgement.num_comparisons, "comparison")
     return (
@@ -138,7 +138,7 @@ def _differences(frames: StudyFrames) -> str:
     places = list(dict.fromkeys(place for config in configs for place in config))
     values = {place: list(dict.fromkeys(config.get(place) for config in configs)) for place in places}
     differing = [f"{place} ({_listed(found)})" for place, found in values.items() if len(found) > 1]
-    if frames.is_search:
+    if frames.study.is_search:
         return ""  # what a search varies has been said
     if not differing:
         return "Every cell was trained with the same settings; none was tuned on its own."

@@ -46,7 +46,7 @@ def build_report(study_folder: Path, out: Path | None = None) -> Path:
     out = out or study_folder / "report"
     out.mkdir(parents=True, exist_ok=True)
     figures = _write_figures(frames, out)
-    if frames.is_search:
+    if frames.study.is_search:
         write_table(trials_table(frames), picked_sentence(frames), out / "trials")
     else:
         write_table(printed_contrasts(frames, judgement), _question_line(frames), out / "contrasts")
@@ -79,14 +79,14 @@ def effects_markdown(frames: StudyFrames, judgement: Judgement) -> str:
 def _question_line(frames: StudyFrames) -> str:
     info = metric_info(frames.primary_metric)
     better = "higher is better" if info.higher_is_better else "lower is better"
-    if frames.is_search:
+    if frames.study.is_search:
         return f"{info.label} ({better})"
     terms = f"{better}; margin {frames.margin:g}; positive is an improvement"
     return f"{info.label} against {frames.reference_label} ({terms})"
 
 
 def _verdicts(frames: StudyFrames, judgement: Judgement) -> list[str]:
-    if frames.is_search:
+    if frames.study.is_search:
         return [picked_sentence(frames)]
     if not judgement.contrasts:
         return ["No contrast: the study has only its baseline."]
@@ -178,9 +178,9 @@ def _page(frames: StudyFrames, judgement: Judgement, figures: list[ReportFigure]
         "verdicts": list(
             zip([c.verdict for c in judgement.contrasts], _verdicts(frames, judgement), strict=False)
         ),
-        "picked": picked_sentence(frames) if frames.is_search else "",
-        "search_trials": trials_table(frames) if frames.is_search else None,
-        "no_contrast": not judgement.contrasts and not frames.is_search,
+        "picked": picked_sentence(frames) if frames.study.is_search else "",
+        "search_trials": trials_table(frames) if frames.study.is_search else None,
+        "no_contrast": not judgement.contrasts and not frames.study.is_search,
         "effect_titles": EFFECT_TITLES,
         "effect_rows": effect_rows(frames, judgement),
         "claims": [claim_row(claim) for claim in judgement.claims],

@@ -23,6 +23,7 @@ def trials_table(frames: StudyFrames) -> TextTable:
     """A row per point of the search that has finished, the best first, each with the settings that acted in it."""
     metrics = [metric_info(name) for name in _metrics(frames)]
     axes = list(frames.study.axes)
+    default = None if frames.study.default is None else frames.study.default.cell
     rows = _points(frames).sort_values(
         metrics[0].name, ascending=not metrics[0].higher_is_better, kind="stable"
     )
@@ -30,7 +31,7 @@ def trials_table(frames: StudyFrames) -> TextTable:
     titles += ["parameters", "wall seconds"]
     texts = [
         [
-            "untuned default" if cell == "baseline" else str(place),
+            "untuned default" if cell == default else str(place),
             *("–" if pd.isna(row[f"axis_{axis}"]) else value_label(row[f"axis_{axis}"]) for axis in axes),
             *(number(float(row[info.name])) for info in metrics),
             amount(row["num_parameters"]),

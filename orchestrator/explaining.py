@@ -168,7 +168,7 @@ def _origin(found: Found) -> Iterator[str]:
 
 def _against_baseline(found: Found) -> Iterator[str]:
     """Its settings where they are not the baseline's, from the records of both; else its place on the axes."""
-    baseline = found.study.baseline
+    baseline, name = found.study.default, "untuned default" if found.study.is_search else "baseline"
     if found.cell is None or baseline is None or found.cell == baseline:
         return
     records = {record["signature"]: record for record in Ledger(found.folder / "ledger").records()}
@@ -177,9 +177,9 @@ def _against_baseline(found: Found) -> Iterator[str]:
         place = ", ".join(f"{axis} {value}" for axis, value in found.cell.axis_values.items())
         yield f"settings: {place}"
         return
-    yield "settings that differ from the baseline's:"
+    yield f"settings that differ from the {name}'s:"
     theirs = _leaves(json.loads(known[0]["config"]))
-    yield from (f"  {line}" for line in _differences(found.config, theirs, ("here", "baseline")))
+    yield from (f"  {line}" for line in _differences(found.config, theirs, ("here", name)))
 
 
 def _curve(found: Found) -> Iterator[str]:

@@ -75,6 +75,17 @@ class StudyPlan:
     """The axis along which cells are compared, all else equal; None where every cell is with the baseline."""
 
     @property
+    def is_search(self) -> bool:
+        """Whether trials were proposed one by one, to pick the best: such a study compares nothing."""
+        return self.design == "optuna"
+
+    @property
+    def default(self) -> StudyCell | None:
+        """The baseline; of a search, which has none, the untuned default that it began with."""
+        begins = (cell for cell in self.cells if cell.cell == "baseline")
+        return next(begins, None) if self.is_search else self.baseline
+
+    @property
     def baseline(self) -> StudyCell | None:
         """The cell that every contrast is taken against, but for those along `compare`."""
         return next((cell for cell in self.cells if cell.is_baseline), None)

@@ -261,12 +261,18 @@ def test_a_tuned_attribute_ends_with_a_test_settings_and_an_editor(
     assert winner["texts"]["target"] == "green orc"
 
 
-def test_a_setting_that_does_not_act_is_none_of_a_trial(tuned: tuple[int, str], tmp_path: Path) -> None:
-    """Heads act in a transformer alone, so the study of the search gives a convolution none."""
-    cells = json.loads((tmp_path / "results" / "tune_orc" / "study.json").read_text())["cells"]
+def test_the_study_of_a_search_tells_what_acted_and_what_differs_from_the_default(
+    tuned: tuple[int, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Heads act in a transformer alone, so a convolution has none."""
+    results = tmp_path / "results"
+    cells = json.loads((results / "tune_orc" / "study.json").read_text())["cells"]
 
     have = {"heads" in cell["axis_values"]: cell["axis_values"]["encoder"] for cell in cells}
     assert have == {False: "conv", True: "pixel_channel"}
+
+    assert cli.main(["explain", cells[1]["trials"][0]["signature"], "--results", str(results)]) == 0
+    assert "settings that differ from the untuned default's:" in capsys.readouterr().out
 
 
 def test_a_search_of_two_objectives_names_the_editors_that_nothing_beats(
