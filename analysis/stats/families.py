@@ -1,10 +1,10 @@
 """Many contrasts judged together: Holm's procedure, power, and the verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.stats.results import Contrast, PairedSample, Verdict
+from analysis.stats.results import Contrast, FloatArray, PairedSample, Verdict
 from analysis.stats.single import (
     paired_t_p,
     probability_of_improvement,
@@ -16,6 +16,7 @@ from analysis.stats.single import (
 
 POWER = 0.8
 MAX_SEEDS = 10_000
+_NUM_SPREADS = 400
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -54,24 +55,53 @@ def min_pairs(alpha: float) -> int:
     return n
 
 
+def seeds_to_decide(mean: float, sd: float, margin: float, alpha: float, power: float = POWER) -> int:
+    """Smallest n that decides with probability `power` were the true difference `mean`: as one, or as none that counts.
+
+    `mean`, `sd` (of the paired difference) and `margin` share a unit. At most 10,000, which then means "or more".
+    """
+    return 2 if sd == 0 else _fewest(lambda n: decision_power(mean / sd, margin / sd, n, alpha), power)
+
+
 def seeds_for_power(effect: float, sd: float, alpha: float, power: float = POWER) -> int:
     """Smallest n whose two-sided paired t test finds `effect` with probability `power`.
 
     `effect` and `sd` (of the paired difference) share a unit. At most 10,000, which then means "or more".
     """
-    if sd == 0:
-        return 2
-    ratio = abs(effect) / sd
-    if ratio == 0 or paired_power(ratio, MAX_SEEDS, alpha) < power:
+    return 2 if sd == 0 else _fewest(lambda n: paired_power(abs(effect) / sd, n, alpha), power)
+
+
+def _fewest(power_of: Callable[[int], float], power: float) -> int:
+    """Smallest n from 2 on at which a power that grows with n is reached."""
+    if power_of(MAX_SEEDS) < power:
         return MAX_SEEDS
     low, high = 1, MAX_SEEDS  # power(low) < power <= power(high)
     while high - low > 1:
         middle = (low + high) // 2
-        if paired_power(ratio, middle, alpha) >= power:
-            high = middle
-        else:
-            low = middle
+        low, high = (low, middle) if power_of(middle) >= power else (middle, high)
     return high
+
+
+def decision_power(ratio: float, margin: float, n: int, alpha: float) -> float:
+    """Chance that n pairs decide, by the two-sided t test or by TOST; all in standard deviations of the difference.
+
+    Undecided is a mean too far from zero to be equivalent and too near to differ. Given the sample's standard deviation
+    that is an interval of a normal law; the average over `_NUM_SPREADS` quantiles of that deviation is the chance.
+    """
+    from scipy import stats
+
+    if n < 2:
+        return 0.0
+    quantiles = (np.arange(_NUM_SPREADS) + 0.5) / _NUM_SPREADS
+    error = np.sqrt(stats.chi2.ppf(quantiles, n - 1) / (n - 1) / n)
+    differs = stats.t.ppf(1 - alpha / 2, n - 1) * error
+    equivalent = np.maximum(margin - stats.t.ppf(1 - alpha, n - 1) * error, 0.0)
+
+    def within(bound: FloatArray) -> FloatArray:
+        low, high = (stats.norm.cdf((side * bound - ratio) * n**0.5) for side in (-1, 1))
+        return np.asarray(high - low)
+
+    return float(1 - np.mean(np.maximum(within(differs) - within(equivalent), 0.0)))
 
 
 def paired_power(ratio: float, n: int, alpha: float) -> float:
@@ -102,7 +132,8 @@ def judge(samples: Sequence[PairedSample], *, margin: float, alpha: float) -> li
         holm_levels(p_values, alpha),
         strict=True,
     )
-    return [contrast_of(*row, margin=margin, alpha=alpha, m=len(samples)) for row in rows]
+    level = alpha / max(len(samples), 1)
+    return [contrast_of(*row, margin=margin, alpha=alpha, alpha_of_one=level) for row in rows]
 
 
 def decide(
@@ -131,9 +162,12 @@ def contrast_of(
     *,
     margin: float,
     alpha: float,
-    m: int,
+    alpha_of_one: float,
 ) -> Contrast:
-    """One contrast with its verdict, from p values that its family has adjusted, at its interval's level."""
+    """One contrast with its verdict, from p values that its family has adjusted, at its interval's level.
+
+    `alpha_of_one` is what more seeds would be judged at.
+    """
     differences = sample.differences
     n = len(differences)
     mean = float(np.mean(differences)) if n else float("nan")
@@ -142,7 +176,7 @@ def contrast_of(
     p = sign_flip_p(differences)
     needed = None
     if n > 1:
-        needed = max(fewest, seeds_for_power(max(abs(mean), margin), sd, alpha / max(m, 1)))
+        needed = max(fewest, seeds_to_decide(mean, sd, margin, alpha_of_one))
     worst_p, worst_mean = worst_rank(sample)
     return Contrast(
         sample=sample,

@@ -122,6 +122,6 @@ class _Family:
             1 - line,
             margin=self._margin,
             alpha=alpha,
-            m=self._size,
+            alpha_of_one=min(line, equal_line),
         )
         return replace(found, seeds_needed=None) if found.verdict != "undecided" else found

@@ -7,6 +7,7 @@ from scipy import stats as scipy_stats
 from analysis.stats import (
     PairedSample,
     decide,
+    decision_power,
     holm,
     holm_levels,
     judge,
@@ -15,6 +16,7 @@ from analysis.stats import (
     paired_t_p,
     probability_of_improvement,
     seeds_for_power,
+    seeds_to_decide,
     sign_flip_p,
     t_interval,
     tost_p,
@@ -179,6 +181,37 @@ def test_power_of_five_seeds_for_one_standard_deviation() -> None:
     assert paired_power(1.0, 5, 0.05) == pytest.approx(0.40, abs=0.01)
 
 
+@pytest.mark.parametrize(("n", "power"), [(8, 0.64), (11, 0.85), (15, 0.96)])
+def test_power_of_tost_for_a_margin_of_one_standard_deviation(n: int, power: float) -> None:
+    """Beside it, the t test finds a difference where there is none in one study of twenty."""
+    assert power <= decision_power(0.0, 1.0, n, 0.05) <= power + 0.05
+
+
+@pytest.mark.parametrize(("ratio", "n"), [(1.0, 5), (0.8, 15), (0.5, 34)])
+def test_without_a_margin_only_a_difference_decides(ratio: float, n: int) -> None:
+    assert decision_power(ratio, 0.0, n, 0.05) == pytest.approx(paired_power(ratio, n, 0.05), abs=2e-3)
+
+
+def test_a_difference_of_half_the_margin_is_the_hardest_to_decide() -> None:
+    shares = (0, 0.25, 0.5, 0.75, 1, 2)
+
+    needed = [seeds_to_decide(share * 0.1, 0.1, 0.1, 0.05) for share in shares]
+
+    assert needed.index(max(needed)) == 2
+    assert needed == [seeds_to_decide(-share * 0.1, 0.1, 0.1, 0.05) for share in shares]
+    assert needed[-1] == seeds_for_power(0.2, 0.1, 0.05)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.3, 0.5, 0.8])
+def test_as_many_seeds_as_are_said_to_decide_do_so_in_four_of_five_studies(mean: float) -> None:
+    n = seeds_to_decide(mean, 2.0, 1.0, 0.05)
+
+    studies = np.random.default_rng(0).normal(mean, 2.0, (1500, n))
+
+    decided = [paired_t_p(study) <= 0.05 or tost_p(study, 1.0) <= 0.05 for study in studies]
+    assert np.mean(decided) == pytest.approx(0.8, abs=0.04)
+
+
 def test_huge_effects_and_vanishing_ones_have_seed_counts() -> None:
     assert seeds_for_power(100.0, 1.0, 0.05) == 2
     assert seeds_for_power(0.0, 1.0, 0.05) == 10_000
@@ -217,7 +250,7 @@ def test_noise_is_undecided_and_says_how_many_seeds_would_decide() -> None:
 
     assert contrast.verdict == "undecided"
     assert not contrast.is_estimate
-    assert contrast.seeds_needed == seeds_for_power(0.1, contrast.sd, 0.05) > 8
+    assert contrast.seeds_needed == seeds_to_decide(contrast.mean, contrast.sd, 0.1, 0.05) > 8
 
 
 @pytest.mark.parametrize("value", [0.0, 0.4])
