@@ -14,7 +14,7 @@ from analysis.labels import axis_label, metric_info, number, plural, value_label
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS = ["place", "settings", "x_name", "x", "y_name", "y", "is_front", "is_default"]
+_COLUMNS = ["place", "signature", "settings", "x_name", "x", "y_name", "y", "is_front", "is_default"]
 
 
 class Config(FigureConfig):
@@ -54,6 +54,7 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     cells = {cell.cell: dict(cell.axis_values) for cell in frames.study.cells}
     rows = [
         {
+            "signature": trial["signature"],
             "settings": _settings(cells.get(trial["cell"], trial["axis_values"])),
             "x_name": x,
             "x": float(trial["values"][names.index(x)]),
@@ -115,14 +116,14 @@ def caption(table: pd.DataFrame, config: Config) -> str:
 
 
 def text(table: pd.DataFrame, config: Config) -> TextTable:
-    """The Pareto set with its settings."""
+    """The Pareto set with its settings, and the names by which `asyrp-sweep edit` takes its editors."""
     shown = table.iloc[:1].to_dict("records")
     titles = [_plain_label(row[name]) for row in shown for name in ("y_name", "x_name")] or ["y", "x"]
     rows = [
-        [str(row["place"]), row["settings"], number(row["y"]), number(row["x"])]
+        [str(row["place"]), row["settings"], row["signature"], number(row["y"]), number(row["x"])]
         for row in table[table["is_front"].astype(bool)].to_dict("records")
     ]
-    return TextTable(["", "settings", *titles], rows, 2)
+    return TextTable(["", "settings", "editor", *titles], rows, 3)
 
 
 def _label(name: str) -> str:

@@ -335,8 +335,8 @@ def test_a_trade_off_shows_the_searchs_own_pareto_set(frames: StudyFrames, tmp_p
     assert table["is_default"].tolist() == [False, False, True]
     assert kind.text is not None
     assert kind.text(table, config).rows == [
-        ["1", "rate 0.3", "0.400", "30.0"],
-        ["2", "rate 0.1", "0.200", "10.0"],
+        ["1", "rate 0.3", "good", "0.400", "30.0"],
+        ["2", "rate 0.1", "small", "0.200", "10.0"],
     ]
     assert "2 trials that no other one beats" in kind.caption(table, config)
     assert kind.draw is not None
