@@ -132,14 +132,14 @@ def _looks(frames: StudyFrames) -> str:
 
 def _differences(frames: StudyFrames) -> str:
     """Training settings that are not the same in all cells: who was tuned, and how."""
+    if frames.study.is_search:
+        return ""  # what a search varies has been said
     configs = [dict(_leaves(config.get("training", {}), "training.")) for config in _configs(frames)]
     if not configs:
         return ""
     places = list(dict.fromkeys(place for config in configs for place in config))
     values = {place: list(dict.fromkeys(config.get(place) for config in configs)) for place in places}
     differing = [f"{place} ({_listed(found)})" for place, found in values.items() if len(found) > 1]
-    if frames.study.is_search:
-        return ""  # what a search varies has been said
     if not differing:
         return "Every cell was trained with the same settings; none was tuned on its own."
     return f"Training settings differ between cells in {'; '.join(differing)}."

@@ -10,7 +10,7 @@ from analysis.report_tables import amount
 
 def picked_sentence(frames: StudyFrames) -> str:
     """How the trials came about, and what the best one is not."""
-    sampler = frames.study.design_settings.get("sampler", "random")
+    sampler = frames.study.design_settings["sampler"]
     seeds = plural(len(frames.seeds), "seed")
     return (
         f"A search: {plural(len(frames.cells), 'proposal')}, the untuned default among them, tried with {seeds} each "

@@ -24,7 +24,6 @@ Importing this module imports neither torch nor ray: `--help` answers at once.
 """
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -260,16 +259,11 @@ def _add_max_cost(command: argparse.ArgumentParser) -> None:
 def _add_results(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--results",
-        type=_folder,
+        type=Path,
         default=Path("results"),
         metavar="DIR",
         help="results folder (default: results)",
     )
-
-
-def _folder(text: str) -> Path:
-    """Without `..`, which would stay in every path that is told."""
-    return Path(os.path.abspath(text))  # noqa: PTH100  # Path.resolve would follow links, which name what users know.
 
 
 def _positive(text: str) -> int:

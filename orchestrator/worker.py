@@ -197,16 +197,17 @@ def prepare_torch(settings: WorkerSettings) -> None:
     import torch
 
     torch.set_num_threads(settings.execution.threads_per_trial)
-    if settings.device == "cuda" and not torch.cuda.is_available():
+    if settings.device != "cuda":
+        return
+    if not torch.cuda.is_available():
         raise RuntimeError(
             f"gpus_per_trial is {settings.execution.gpus_per_trial}, but torch finds no GPU on this machine "
             "(asyrp-sweep doctor shows why); set execution.gpus_per_trial to 0 to train on the CPU"
         )
-    if settings.device == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses to promise
-        torch.use_deterministic_algorithms(settings.execution.deterministic)
-        # Filling memory costs time, and nothing here reads what it has not written; mypy does not see the property.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses to promise
+    torch.use_deterministic_algorithms(settings.execution.deterministic)
+    # Filling memory costs time, and nothing here reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set at run time
 
 
 def run_preparation_task(task: "Preparation", settings: WorkerSettings) -> None:

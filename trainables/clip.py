@@ -176,14 +176,14 @@ def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if x.device.type == "cpu":
         return _interpolated(x, size)
-    rows, columns = (_resizing(old, new).to(x) for old, new in zip(x.shape[-2:], size, strict=True))
+    rows, columns = (_resizing(old, new, x.device) for old, new in zip(x.shape[-2:], size, strict=True))
     return rows @ x @ columns.T
 
 
 @lru_cache(maxsize=8)
-def _resizing(old: int, new: int) -> Tensor:
-    """The weights (new, old) by which `old` pixels in a line become `new`."""
-    return _interpolated(torch.eye(old)[None, None], (new, old))[0, 0]
+def _resizing(old: int, new: int, device: torch.device) -> Tensor:
+    """The weights (new, old) by which `old` pixels in a line become `new`; kept where they are used at every step."""
+    return _interpolated(torch.eye(old)[None, None], (new, old))[0, 0].to(device)
 
 
 def _interpolated(x: Tensor, size: tuple[int, int]) -> Tensor:

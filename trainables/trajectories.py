@@ -22,6 +22,7 @@ from trainables.domains import domain_image_ids, domain_summary, load_domain
 from trainables.domains.images import Split
 from trainables.editing_interval import IntervalTask, interval_tasks, resolved, run_interval
 from trainables.trajectory_files import (
+    IMAGES_PER_TASK,
     PreparationTask,
     covers,
     fill,
@@ -33,9 +34,6 @@ from trainables.trajectory_files import (
 
 Preparation = PreparationTask | IntervalTask
 """What is computed before trials start; plain data, so it can travel to a worker."""
-
-IMAGES_PER_TASK = 8
-"""Images of one preparation task: enough to be worth a worker's call, few enough to share the work evenly."""
 
 _OF_EVERY_IMAGE = {"original", "x_T", "reconstruction", "embedding"}
 

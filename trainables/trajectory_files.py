@@ -16,7 +16,11 @@ from trainables.diffusion import generate, invert, timestep_sequence, unedited_t
 from trainables.domains import Domain
 from trainables.domains.images import Split
 
-_IMAGES_ON_A_GPU = 8
+IMAGES_PER_TASK = 8
+"""Images of one preparation task: enough to be worth a worker's call, few enough to share the work evenly.
+
+A GPU takes them together, so there another number would move the last bits of what is cached.
+"""
 
 _NO_P_T = 1000
 """What a file's `lowest_t` says when it holds no P_t."""
@@ -66,7 +70,7 @@ def images_at_once(device: torch.device) -> int:
 
     On a CPU they would take a third of eight times one, and move the last bits of every number measured so far.
     """
-    return 1 if device.type == "cpu" else _IMAGES_ON_A_GPU
+    return 1 if device.type == "cpu" else IMAGES_PER_TASK
 
 
 def fill(cache_dir: Path, domain: Domain, task: PreparationTask, image_ids: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from analysis.labels import metric_info, number, with_interval
 from analysis.measurements import finished_trials, values_over
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Panel
     from matplotlib.figure import Figure
 
 COSTS = {
@@ -118,8 +119,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
                 panel.plot(
                     [row["cost_low"], row["cost_high"]], [row["mean"]] * 2, color=colour, linewidth=0.8
                 )
-            panel.plot(row["cost"], row["mean"], "s" if row["is_baseline"] else "o", color=colour, markersize=5,
-                       markerfacecolor=colour if row["is_front"] else "white", markeredgewidth=1)  # fmt: skip
+            draw_point(panel, row["cost"], row["mean"], row["is_front"], row["is_baseline"])
         panel.set_xscale(config.scale)
         panel.set_xlabel(COSTS[config.cost])
         panel.set_ylabel(info.plot_label)
@@ -127,6 +127,15 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         style.light_grid(panel, "y")
         label_points(figure, panel, table["cost"], table["mean"], list(table["label"]))
         return figure
+
+
+def draw_point(panel: "Panel", x: float, y: float, is_front: bool, is_reference: bool) -> None:
+    """Filled where nothing beats it, a square where others are held against it."""
+    from analysis import style
+
+    colour = style.CATEGORIES[0] if is_front else style.MUTED
+    panel.plot(x, y, "s" if is_reference else "o", color=colour, markersize=5,
+               markerfacecolor=colour if is_front else "white", markeredgewidth=1)  # fmt: skip
 
 
 def caption(table: pd.DataFrame, config: Config) -> str:

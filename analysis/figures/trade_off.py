@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from analysis.figures._base import Axes, FigureConfig, FigureKind, Problems
+from analysis.figures._base import Axes, FigureConfig, FigureKind, Problems, unknown_metric
 from analysis.figures._panels import panel_grid
 from analysis.figures._text import TextTable
-from analysis.figures.pareto import COSTS
+from analysis.figures.pareto import COSTS, draw_point
 from analysis.frames import StudyFrames
 from analysis.labels import axis_label, metric_info, number, plural, value_label
 
@@ -27,8 +27,8 @@ class Config(FigureConfig):
     """An objective of the search; its first one when left out."""
 
     def problems(self, axes: Axes) -> Problems:
-        """None: which objectives there are, the command line may decide."""
-        return []
+        """A name that can be no objective; which ones a search has, the command line may decide."""
+        return [*unknown_metric(("x",), self.x, COSTS), *unknown_metric(("y",), self.y, COSTS)]
 
     def default_name(self) -> str:
         """`trade_off`."""
@@ -40,7 +40,7 @@ class Config(FigureConfig):
 
 
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
-    """A row per finished trial, the Pareto set first, and by `y` from the best; `place` counts within the set.
+    """A row per finished trial, the Pareto set first, each by `y` from the best; `place` numbers them.
 
     The set is that of all objectives, as the search left it in `tuning.json`.
     """
@@ -86,13 +86,8 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
             return style.nothing_to_draw("No search of several objectives has ended here.")
         figure, (panel,) = panel_grid(1, height=2.8, legend=0)
         figure.set_size_inches(4.4, 2.8)
-        for row in table.to_dict("records"):
-            colour = style.CATEGORIES[0] if row["is_front"] else style.MUTED
-            panel.plot(
-                row["x"], row["y"], "s" if row["is_default"] else "o", color=colour, markersize=5,
-                markerfacecolor=colour if row["is_front"] else "white", markeredgewidth=1,
-                zorder=3 if row["is_front"] else 2,
-            )  # fmt: skip
+        for row in table[::-1].to_dict("records"):  # the Pareto set last, so that nothing hides it
+            draw_point(panel, row["x"], row["y"], row["is_front"], row["is_default"])
         panel.set_xlabel(_label(str(table["x_name"].iloc[0])))
         panel.set_ylabel(_label(str(table["y_name"].iloc[0])))
         panel.margins(x=0.1, y=0.1)

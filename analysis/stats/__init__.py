@@ -27,8 +27,6 @@ from analysis.stats.families import (
     holm_levels,
     judge,
     min_pairs,
-    paired_power,
-    seeds_for_power,
     seeds_to_decide,
 )
 from analysis.stats.results import (
@@ -66,10 +64,8 @@ __all__ = [
     "holm_levels",
     "judge",
     "min_pairs",
-    "paired_power",
     "paired_t_p",
     "probability_of_improvement",
-    "seeds_for_power",
     "seeds_to_decide",
     "sign_flip_p",
     "t_interval",

@@ -63,14 +63,6 @@ def seeds_to_decide(mean: float, sd: float, margin: float, alpha: float, power: 
     return 2 if sd == 0 else _fewest(lambda n: decision_power(mean / sd, margin / sd, n, alpha), power)
 
 
-def seeds_for_power(effect: float, sd: float, alpha: float, power: float = POWER) -> int:
-    """Smallest n whose two-sided paired t test finds `effect` with probability `power`.
-
-    `effect` and `sd` (of the paired difference) share a unit. At most 10,000, which then means "or more".
-    """
-    return 2 if sd == 0 else _fewest(lambda n: paired_power(abs(effect) / sd, n, alpha), power)
-
-
 def _fewest(power_of: Callable[[int], float], power: float) -> int:
     """Smallest n from 2 on at which a power that grows with n is reached."""
     if power_of(MAX_SEEDS) < power:
@@ -102,19 +94,6 @@ def decision_power(ratio: float, margin: float, n: int, alpha: float) -> float:
         return np.asarray(high - low)
 
     return float(1 - np.mean(np.maximum(within(differs) - within(equivalent), 0.0)))
-
-
-def paired_power(ratio: float, n: int, alpha: float) -> float:
-    """Power of the two-sided paired t test for an effect of `ratio` standard deviations with n pairs."""
-    from scipy import stats
-
-    if n < 2:
-        return 0.0
-    critical = float(stats.t.ppf(1 - alpha / 2, n - 1))
-    noncentrality = ratio * n**0.5
-    # The lower tail underflows to NaN for large effects; there it is zero for every purpose.
-    lower = float(np.nan_to_num(stats.nct.cdf(-critical, n - 1, noncentrality)))
-    return float(stats.nct.sf(critical, n - 1, noncentrality)) + lower
 
 
 def judge(samples: Sequence[PairedSample], *, margin: float, alpha: float) -> list[Contrast]:

@@ -227,6 +227,7 @@ def test_table_is_written_as_markdown_and_latex(frames: StudyFrames, tmp_path: P
         ({"kind": "image_grid", "rows": "epochs", "columns": "heads"}, ("rows",), "did you mean epoch?"),
         ({"kind": "image_grid", "rows": "epoch", "columns": "epoch"}, ("columns",), "another axis than rows"),
         ({"kind": "table", "metrics": ["sdir"]}, ("metrics", 0), "did you mean s_dir?"),
+        ({"kind": "trade_off", "x": "image_step"}, ("x",), "did you mean image_steps?"),
     ],
 )
 def test_wrong_figures_are_found_before_anything_runs(

@@ -12,10 +12,8 @@ from analysis.stats import (
     holm_levels,
     judge,
     min_pairs,
-    paired_power,
     paired_t_p,
     probability_of_improvement,
-    seeds_for_power,
     seeds_to_decide,
     sign_flip_p,
     t_interval,
@@ -174,11 +172,11 @@ def test_a_t_test_carried_by_one_seed_does_not_pass_the_sign_flip() -> None:
 
 @pytest.mark.parametrize(("effect", "seeds"), [(1.0, 10), (0.8, 15), (0.5, 34)])
 def test_seeds_for_eighty_percent_power(effect: float, seeds: int) -> None:
-    assert seeds_for_power(effect, 1.0, 0.05) == seeds
+    assert seeds_to_decide(effect, 1.0, 0.0, 0.05) == seeds
 
 
 def test_power_of_five_seeds_for_one_standard_deviation() -> None:
-    assert paired_power(1.0, 5, 0.05) == pytest.approx(0.40, abs=0.01)
+    assert decision_power(1.0, 0.0, 5, 0.05) == pytest.approx(0.40, abs=0.01)
 
 
 @pytest.mark.parametrize(("n", "power"), [(8, 0.64), (11, 0.85), (15, 0.96)])
@@ -188,8 +186,12 @@ def test_power_of_tost_for_a_margin_of_one_standard_deviation(n: int, power: flo
 
 
 @pytest.mark.parametrize(("ratio", "n"), [(1.0, 5), (0.8, 15), (0.5, 34)])
-def test_without_a_margin_only_a_difference_decides(ratio: float, n: int) -> None:
-    assert decision_power(ratio, 0.0, n, 0.05) == pytest.approx(paired_power(ratio, n, 0.05), abs=2e-3)
+def test_without_a_margin_it_is_the_power_of_the_t_test(ratio: float, n: int) -> None:
+    critical, noncentrality = scipy_stats.t.ppf(0.975, n - 1), ratio * n**0.5
+    upper = scipy_stats.nct.sf(critical, n - 1, noncentrality)
+    lower = scipy_stats.nct.cdf(-critical, n - 1, noncentrality)
+
+    assert decision_power(ratio, 0.0, n, 0.05) == pytest.approx(upper + lower, abs=2e-3)
 
 
 def test_a_difference_of_half_the_margin_is_the_hardest_to_decide() -> None:
@@ -199,7 +201,9 @@ def test_a_difference_of_half_the_margin_is_the_hardest_to_decide() -> None:
 
     assert needed.index(max(needed)) == 2
     assert needed == [seeds_to_decide(-share * 0.1, 0.1, 0.1, 0.05) for share in shares]
-    assert needed[-1] == seeds_for_power(0.2, 0.1, 0.05)
+    assert needed[-1] == seeds_to_decide(
+        0.2, 0.1, 0.0, 0.05
+    )  # so far beyond the margin only a difference decides
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.3, 0.5, 0.8])
@@ -213,9 +217,9 @@ def test_as_many_seeds_as_are_said_to_decide_do_so_in_four_of_five_studies(mean:
 
 
 def test_huge_effects_and_vanishing_ones_have_seed_counts() -> None:
-    assert seeds_for_power(100.0, 1.0, 0.05) == 2
-    assert seeds_for_power(0.0, 1.0, 0.05) == 10_000
-    assert seeds_for_power(0.1, 0.0, 0.05) == 2
+    assert seeds_to_decide(100.0, 1.0, 0.0, 0.05) == 2
+    assert seeds_to_decide(0.0, 1.0, 0.0, 0.05) == 10_000
+    assert seeds_to_decide(0.1, 0.0, 0.0, 0.05) == 2
 
 
 def test_worst_rank_turns_a_win_with_many_failures_around() -> None:

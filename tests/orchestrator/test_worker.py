@@ -150,11 +150,10 @@ def test_gpu_memory_running_out_is_told_as_such() -> None:
     assert failure_reason(OutOfMemoryError("CUDA out of memory. Tried")).startswith("out of GPU memory: CUDA")
 
 
-def test_a_missing_gpu_fails_instead_of_training_on_the_cpu(make_task: Make, make_settings: Settings) -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
+def test_a_missing_gpu_fails_instead_of_training_on_the_cpu(
+    make_task: Make, make_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     task, settings = make_task("a"), make_settings(gpus_per_trial=0.5)
 
     _, record = to_the_end(TrialRun(task, settings))

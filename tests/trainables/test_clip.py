@@ -102,6 +102,8 @@ def test_a_gpu_resizes_with_the_weights_that_a_cpu_resizes_with() -> None:
     """On a GPU the resize is two matrix products (`_resized`)."""
     x = torch.randn(2, 3, 40, 25, generator=torch.Generator().manual_seed(0))
 
-    by_matrices = clip_module._resizing(40, 12) @ x @ clip_module._resizing(25, 30).T
+    rows, columns = clip_module._resizing(40, 12, x.device), clip_module._resizing(25, 30, x.device)
+
+    by_matrices = rows @ x @ columns.T
 
     torch.testing.assert_close(by_matrices, clip_module._interpolated(x, (12, 30)))
