@@ -19,12 +19,12 @@ from orchestrator.plan import warm_start_problems
 from orchestrator.points import baseline_setting, baseline_values, select
 from orchestrator.resolving import BASELINE_PLACE, Layer, Resolved, Summarise, owners, resolve
 from orchestrator.setting_paths import setting_blocks
-from orchestrator.wording import did_you_mean, expected, look_up, one_of, validation_problems
-from orchestrator.yaml_tree import Loc, dotted
 from trainables.attributes import ATTRIBUTES
 from trainables.backbones.shapes import BottleneckShape
 from trainables.config import CellConfig
 from trainables.domains import DomainError, DomainSummary
+from trainables.wording import did_you_mean, expected, look_up, one_of, validation_problems
+from trainables.yaml_tree import Loc, dotted
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Outside:
     file: str
     """A domain, or nothing for the command line."""
     where: str
+    line: int = 0
 
 
 Finding = tuple[Loc | Outside, str]
@@ -44,13 +45,13 @@ class _Domains:
 
     def __init__(self, summarise: Summarise) -> None:
         self._summarise = summarise
-        self.errors: dict[str, str] = {}
+        self.errors: dict[str, DomainError] = {}
 
     def __call__(self, name: str) -> DomainSummary:
         try:
             return self._summarise(name)
         except DomainError as error:
-            self.errors[name] = str(error)
+            self.errors[name] = error
             return DomainSummary(name, "", BottleneckShape(1, 1, 1, 1), tuple(ATTRIBUTES), {}, {}, {})
 
 
@@ -185,7 +186,11 @@ def _check_names(cell: Resolved, domains: _Domains) -> Iterator[Finding]:
     """The cell's domain can be read and its attribute is offered there."""
     domain, attribute = cell.settings.get("domain"), cell.settings.get("attribute")
     if isinstance(domain, str) and domain in domains.errors:
-        yield _written_at(cell, ("domain",)), domains.errors[domain]
+        for said in domains.errors[domain].said:
+            if isinstance(said, str):
+                yield _written_at(cell, ("domain",)), said
+            else:
+                yield Outside(said.file, said.where, said.line), said.message
     if not isinstance(attribute, str):
         return
     place = _written_at(cell, ("attribute",))
@@ -231,6 +236,10 @@ def _parts(path: str) -> Loc:
 def _written_at(cell: Resolved, place: Loc) -> Loc | Outside:
     """Where the setting at a place of a cell was written, or what is nearest to it."""
     layer = _layer_of(cell, place)
+    if layer.domain is not None:
+        source, start = layer.domain
+        there = source.problem((*start, *place), "")
+        return Outside(there.file, there.where, there.line)
     if isinstance(layer.origin, str):
         inside = "" if layer.is_one_value else dotted(place)
         return Outside(layer.origin, inside) if inside else Outside("", layer.origin)

@@ -14,10 +14,10 @@ from orchestrator.config import AxisConfig, AxisValue, Setting, Space, SpaceConf
 from orchestrator.resolving import Summarise, resolve
 from orchestrator.setting_paths import setting_paths
 from orchestrator.start_controls import control_values
-from orchestrator.wording import did_you_mean, expected
-from orchestrator.yaml_tree import Loc
 from trainables.domains import DomainError, shipped_domains
 from trainables.metrics import METRICS
+from trainables.wording import did_you_mean, expected
+from trainables.yaml_tree import Loc
 
 CURVE_METRICS = ("loss_direction", "loss_total")
 """Losses of the last epoch, which may be a primary metric as well."""

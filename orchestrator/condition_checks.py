@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from orchestrator.axes import AxisValues, Condition, axis_text, matches
 from orchestrator.config import AxisConfig, SpaceConfig
 from orchestrator.points import Selection, condition_text, settled_point
-from orchestrator.wording import expected
-from orchestrator.yaml_tree import Loc
+from trainables.wording import expected
+from trainables.yaml_tree import Loc
 
 Finding = tuple[Loc, str]
 

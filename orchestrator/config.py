@@ -11,6 +11,7 @@ from orchestrator.axes import AxisConfig, AxisValue, AxisValues, Condition, as_t
 from orchestrator.designs import DESIGNS
 from orchestrator.execution import ExecutionConfig
 from orchestrator.mappings import merge, nested
+from trainables.errors import Problem
 from trainables.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,24 +36,6 @@ __all__ = [
     "merge",
     "nested",
 ]
-
-
-@dataclass(frozen=True, order=True)
-class Problem:
-    """One thing wrong with the input: `file:line  where: message`.
-
-    Line 0 means that it has no line, an empty file that it is on the command line.
-    """
-
-    file: str
-    line: int
-    where: str
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        said = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{place}  {said}" if place else said
 
 
 class ConfigError(Exception):

@@ -8,9 +8,9 @@ from typing import Any
 from orchestrator.config import ConfigError, Problem
 from orchestrator.designs import full_form
 from orchestrator.resolving import with_absolute_domain
-from orchestrator.wording import did_you_mean, expected, shown
-from orchestrator.yaml_tree import Loc, YamlTree, dotted, read_yaml
 from search_spaces import shipped_spaces
+from trainables.wording import did_you_mean, expected, shown
+from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
 
 EXTENDS = "extends"
 
@@ -27,7 +27,6 @@ class SpaceFile:
     """Where it is, however it was named."""
     folder: Path
     """What its relative paths start from."""
-    text: str
     tree: YamlTree
 
 
@@ -72,19 +71,18 @@ def _open(space: str | Path) -> SpaceFile:
     path = Path(space)
     try:
         if str(space) in shipped:
-            file = shipped[str(space)]
-            text = file.read_text(encoding="utf-8")
+            file = Path(str(shipped[str(space)]))
             named = f"search_spaces/{space}.yaml"
-            return SpaceFile(str(space), named, Path(str(file)).resolve(), Path.cwd(), text, read_yaml(text))
-        text = path.read_text(encoding="utf-8")
-        return SpaceFile(path.stem, str(space), path.resolve(), path.absolute().parent, text, read_yaml(text))
-    except (FileNotFoundError, IsADirectoryError):
+            return SpaceFile(str(space), named, file.resolve(), Path.cwd(), read_yaml_file(file))
+        tree = read_yaml_file(path)
+        return SpaceFile(path.stem, str(space), path.resolve(), path.absolute().parent, tree)
+    except IsADirectoryError:
+        message = "a folder; expected the YAML of a space, or a shipped space (all: asyrp-sweep list spaces)"
+    except FileNotFoundError:
         near = did_you_mean(str(space), shipped)
         message = f"neither a shipped space nor a file{near} (all: asyrp-sweep list spaces)"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
-    except UnicodeDecodeError as error:
-        message = f"not UTF-8 text: {error.reason} at byte {error.start}"
     raise ConfigError([Problem(str(space), 0, "", message)])
 
 

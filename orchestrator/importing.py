@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.config import ConfigError, Problem
-from orchestrator.wording import did_you_mean, one_of
 from trainables.attributes import ATTRIBUTES
 from trainables.config import CellConfig
 from trainables.diffusion import training_timesteps
@@ -16,6 +15,7 @@ from trainables.domains import shipped_domains
 from trainables.editor_file import save_editor
 from trainables.editors import EDITORS
 from trainables.editors_import import import_editor
+from trainables.wording import did_you_mean, one_of
 
 EDITOR_OPTIONS = ("kind", "num_heads", "temporal", "norm", "activation")
 TRAINING_OPTIONS = ("t_edit", "num_train_steps")

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.live import say as say_on
-from orchestrator.wording import did_you_mean
 from trainables.attributes import ATTRIBUTES, Attribute
 from trainables.config import TrainingConfig
 from trainables.diffusion import timestep_sequence
@@ -28,6 +27,7 @@ from trainables.editing_interval import (
     read_curves,
     run_interval,
 )
+from trainables.wording import did_you_mean
 
 Say = Callable[[str], None]
 

@@ -21,12 +21,11 @@ def show(what: str, console: Console) -> None:
 
 
 def _spaces() -> Rows:
-    import yaml
-
     from search_spaces import shipped_spaces
+    from trainables.yaml_tree import read_yaml
 
     for name, file in shipped_spaces().items():
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_yaml(file.read_text(encoding="utf-8")).content
         yield name, content["question"]
 
 

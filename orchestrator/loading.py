@@ -14,9 +14,9 @@ from orchestrator.extending import Sources, read_sources
 from orchestrator.primary import with_told_primary
 from orchestrator.resolving import Summarise, with_absolute_domain
 from orchestrator.stand_ins import stand_in, stand_in_settings
-from orchestrator.wording import validation_problems
-from orchestrator.yaml_tree import Loc, read_yaml
 from trainables.domains import DomainError, domain_summary
+from trainables.wording import validation_problems
+from trainables.yaml_tree import Loc, read_yaml
 
 # Stands in for what is missing or wrong, so that the rest of the file can still be checked.
 _PLACEHOLDER = {
@@ -53,8 +53,8 @@ def load_space(
     config, findings = _validated({**content, **_full_design(content)}, outside)
     loaded = None
     if config is not None:
-        extended = tuple((base.shown, base.text) for base in sources.files[1:])
-        loaded = Space(file.name, file.shown, file.text, file.folder, config, given, extended)
+        extended = tuple((base.shown, base.tree.text) for base in sources.files[1:])
+        loaded = Space(file.name, file.shown, file.tree.text, file.folder, config, given, extended)
         lost = {_block(place) for place, _ in findings if isinstance(place, tuple)}
         loaded = with_told_primary(loaded, summarise)
         checked = check_space(loaded, summarise, extra_checks)
@@ -185,7 +185,7 @@ def _located(findings: Iterable[tuple[Loc | Outside, str]], sources: Sources) ->
     problems = []
     for place, message in findings:
         if isinstance(place, Outside):
-            problems.append(Problem(place.file, 0, place.where, message))
+            problems.append(Problem(place.file, place.line, place.where, message))
         else:
             problems.append(sources.problem(place, message))
     return problems

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.wording import did_you_mean, expected, one_of
-from orchestrator.yaml_tree import Loc
 from trainables.config import CellConfig, EvaluationConfig
 from trainables.domains import DomainSummary
 from trainables.domains.label_file import label_columns
 from trainables.metrics import METRICS, NEEDS, Metric, Need, SetMetric
+from trainables.wording import did_you_mean, expected, one_of
+from trainables.yaml_tree import Loc
 
 NamedMetric = tuple[Loc, str]
 """Where the space's file names a metric, and its name."""

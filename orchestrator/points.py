@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from orchestrator.axes import AxisValue, AxisValues, Condition, axis_text, matches
 from orchestrator.config import Space, SpaceConfig
 from orchestrator.resolving import Summarise, resolve, value_at
-from orchestrator.wording import one_of
 from trainables.config import CellConfig
 from trainables.domains import domain_summary
+from trainables.wording import one_of
 
 BASELINE = "baseline"
 """Name of the point where every axis has the baseline's value."""

@@ -7,10 +7,11 @@ from typing import Any
 
 from orchestrator.axes import AxisValues
 from orchestrator.config import Space, merge, nested
-from orchestrator.yaml_tree import Loc
 from trainables.attributes import ATTRIBUTES
 from trainables.domains import DomainSummary
+from trainables.domains.files import DomainSource
 from trainables.editors import EDITORS
+from trainables.yaml_tree import Loc, dotted
 
 Summarise = Callable[[str], DomainSummary]
 """From a domain's name or YAML to what planning needs of it; `trainables.domains.domain_summary`."""
@@ -29,6 +30,8 @@ class Layer:
     """A place in the space's file, or the name of what is not in it: a domain or a command-line option."""
     is_one_value: bool = False
     """The place holds a single value, so a problem anywhere in the settings is a problem there."""
+    domain: tuple[DomainSource, Loc] | None = None
+    """The domain's file that says them, and where in it."""
 
 
 @dataclass(frozen=True)
@@ -126,15 +129,20 @@ def _domain_layers(chosen: Mapping[str, Any], summarise: Summarise) -> list[Laye
     if not isinstance(name, str):
         return []
     summary = summarise(name)
-    layers = [Layer(summary.defaults, f"domain {name}, defaults")]
     own, own_of_kind = _of_attribute(summary.per_attribute, attribute, kind)
-    if own:
-        layers.append(Layer(own, f"domain {name}, per_attribute.{attribute}"))
-    if isinstance(kind, str) and kind in summary.per_editor:
-        layers.append(Layer(summary.per_editor[kind], f"domain {name}, per_editor.{kind}"))
-    if own_of_kind:
-        layers.append(Layer(own_of_kind, f"domain {name}, per_attribute.{attribute}.per_editor.{kind}"))
-    return layers
+    of_kind = summary.per_editor.get(kind, {}) if isinstance(kind, str) else {}
+    said: list[tuple[Mapping[str, Any], Loc]] = [
+        (summary.defaults, ("defaults",)),
+        (own, ("per_attribute", str(attribute))),
+        (of_kind, ("per_editor", str(kind))),
+        (own_of_kind, ("per_attribute", str(attribute), "per_editor", str(kind))),
+    ]
+    source = summary.source
+    return [
+        Layer(settings, f"domain {name}, {dotted(place)}", domain=None if source is None else (source, place))
+        for settings, place in said
+        if settings or place == ("defaults",)
+    ]
 
 
 def _attribute_layers(space: Space, chosen: Mapping[str, Any]) -> list[Layer]:

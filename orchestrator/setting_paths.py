@@ -5,9 +5,9 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-from orchestrator.wording import fields_at
 from trainables.config import CellConfig
 from trainables.editors import EDITORS
+from trainables.wording import fields_at
 
 
 @lru_cache(maxsize=1)

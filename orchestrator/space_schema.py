@@ -20,6 +20,7 @@ from trainables.config import CellConfig
 from trainables.domains import shipped_domains
 from trainables.editors import EDITORS
 from trainables.metrics import METRICS
+from trainables.yaml_tree import HELPER
 
 FILE = "space.schema.json"
 """Name of the shipped file, beside the spaces."""
@@ -48,6 +49,7 @@ def space_schema(figures: Mapping[str, type[BaseModel]]) -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "asyrp-sweep search space",
         **{key: value for key, value in space.items() if key not in ("title", "required")},
+        "patternProperties": {f"^{HELPER}": {"description": "For anchors alone; nothing reads it."}},
         # A space that extends another one may leave anything to it.
         "if": {"required": ["extends"]},
         "else": {"required": space["required"]},

@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.wording import shown
-from orchestrator.yaml_tree import Loc
 from trainables.backbones.shapes import BottleneckShape
+from trainables.wording import shown
+from trainables.yaml_tree import Loc
 
 if TYPE_CHECKING:
     from orchestrator.plan import Cell

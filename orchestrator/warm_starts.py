@@ -14,10 +14,10 @@ from orchestrator.config import AxisConfig, AxisValue, Setting
 from orchestrator.resolving import Summarise
 from orchestrator.start_checks import FROM, ImpossibleStart, WarmStart, check_fit, start_from_file
 from orchestrator.start_controls import control_value, start_axis
-from orchestrator.wording import expected
-from orchestrator.yaml_tree import Loc
 from trainables.attributes import ATTRIBUTES
 from trainables.config import CellConfig, InitConfig
+from trainables.wording import expected
+from trainables.yaml_tree import Loc
 
 if TYPE_CHECKING:
     from orchestrator.plan import Cell

@@ -1,5 +1,25 @@
 """What a user can put right, told apart from our own mistakes without importing torch."""
 
+from dataclasses import dataclass
+
 
 class UserError(Exception):
     """The message says what is wrong and what to do; commands print it without a traceback."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong with the input: `file:line  where: message`.
+
+    Line 0 means that it has no line, an empty file that it is on the command line.
+    """
+
+    file: str
+    line: int
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        said = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{place}  {said}" if place else said

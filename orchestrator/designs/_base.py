@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
 from orchestrator.axes import AxisConfig, AxisValue, AxisValues
-from orchestrator.yaml_tree import Loc
 from trainables.settings import Settings
+from trainables.yaml_tree import Loc
 
 Axes = Mapping[str, AxisConfig]
 Point = dict[str, AxisValue]

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from orchestrator.axes import AxisValue, AxisValues, as_tuple, axis_text
 from orchestrator.designs._base import Allowed, Axes, Design, Finding, Point
-from orchestrator.wording import expected
+from trainables.wording import expected
 
 
 class Config(Design):

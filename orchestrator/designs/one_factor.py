@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from orchestrator.axes import AxisValues, as_tuple
 from orchestrator.designs._base import Allowed, Axes, Design, Finding, Point
-from orchestrator.wording import expected
+from trainables.wording import expected
 
 Interaction = Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=2)]
 

@@ -16,9 +16,9 @@ from orchestrator.points import baseline_values
 from orchestrator.resolving import Summarise
 from orchestrator.tuning.earlier import PREFIX
 from orchestrator.tuning.objectives import objective_findings
-from orchestrator.wording import expected, validation_problems
-from orchestrator.yaml_tree import Loc, dotted, read_yaml
 from trainables.domains import domain_summary
+from trainables.wording import expected, validation_problems
+from trainables.yaml_tree import Loc, dotted, read_yaml
 
 DEFAULT_SPACE = "tune_editor"
 _OPTIONS = {"--set attribute": "ATTRIBUTE", "--set texts": "--source, --target"}

@@ -8,12 +8,12 @@ from orchestrator.checks import CURVE_METRICS
 from orchestrator.config import SpaceConfig
 from orchestrator.designs.optuna import Config as SearchConfig
 from orchestrator.metric_checks import untold
-from orchestrator.wording import expected
-from orchestrator.yaml_tree import Loc
 from trainables.config import CellConfig
 from trainables.domains import DomainSummary
 from trainables.metrics import METRICS
+from trainables.wording import expected
 from trainables.workload import image_steps
+from trainables.yaml_tree import Loc
 
 COSTS = {
     "image_steps": "images x timesteps that the training visits",

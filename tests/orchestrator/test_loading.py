@@ -9,8 +9,8 @@ import pytest
 from orchestrator.config import ConfigError, Space, SpaceConfig
 from orchestrator.loading import load_space
 from orchestrator.resolving import Summarise, owners
-from orchestrator.wording import one_of
 from trainables.editors import EDITORS
+from trainables.wording import one_of
 
 Load = Callable[..., Space]
 
@@ -299,7 +299,10 @@ def test_further_checks_are_located_like_our_own(load: Load, space_text: str) ->
         ("", "space.yaml:1  expected a mapping; found nothing"),
         ("- a\n", "space.yaml:1  expected a mapping; found a list"),
         ("a: [\n", "space.yaml:2  not YAML: while parsing a flow node, expected the node content, but found"),
-        ("a: !!python/name:os.system x\n", "space.yaml:1  not YAML: could not determine a constructor"),
+        (
+            "a: !!python/name:os.system x\n",
+            "space.yaml:1  a: the tag !!python/name:os.system has no meaning here",
+        ),
     ],
 )
 def test_what_is_no_space_at_all_is_told(load: Load, text: str, message: str) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from analysis.figures import FIGURES
 from orchestrator.space_schema import FILE, schema_text, space_schema
-from orchestrator.yaml_tree import read_yaml
 from search_spaces import shipped_spaces
+from trainables.yaml_tree import read_yaml
 
 FIGURE_OPTIONS = {kind: figure.config for kind, figure in FIGURES.items()}
 HEAD = "question: q\nbaseline: {domain: avatars, attribute: smiling, editor: {kind: conv}}\nseeds: 2\n"

@@ -1,5 +1,6 @@
 """Domains: what ships, what a missing file says, and that identity follows content."""
 
+import re
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -85,6 +86,77 @@ def test_an_unknown_key_of_a_domain_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(DomainError, match="clipp"):
         domain_summary(str(path))
+
+
+BAD_DOMAINS = {
+    "a number as text": (
+        "templates: avatars",
+        "templates: avatars\ninception: 2026",
+        "inception: expected text; found 2026",
+    ),
+    "a key twice": (
+        "name: avatars",
+        "name: avatars\nname: mine",
+        "name: repeated key; it is already on line",
+    ),
+    "an unknown setting": ("clip:", "clipp: {}\nclip:", "clipp: unknown setting; did you mean clip?"),
+    "an unknown attribute": (
+        "templates: avatars",
+        "templates: avatars\nattributes: [smilling]",
+        "attributes[0]: expected an attribute; found 'smilling'; did you mean smiling?",
+    ),
+    "a CLIP without weights": (
+        "templates: avatars",
+        "templates: avatars\nclip_eval: {model: ViT-B-32}",
+        "clip_eval: expected `folder`, or `model` and `pretrained`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DOMAINS)
+def test_a_mistake_in_a_domain_file_is_told_with_its_line(tmp_path: Path, case: str) -> None:
+    old, new, message = BAD_DOMAINS[case]
+    path = copy_of_avatars(tmp_path)
+    kept = [
+        line for line in path.read_text().splitlines() if not line.startswith(("attributes:", "clip_eval:"))
+    ]
+    text = "\n".join(kept)
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+    with pytest.raises(DomainError) as caught:
+        read_domain_file(str(path))
+
+    assert re.search(rf"^{re.escape(str(path))}:\d+  {re.escape(message)}", str(caught.value), re.MULTILINE)
+
+
+def test_all_mistakes_of_a_domain_file_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: a\nname: b\ndiffusion: .nan\nclip: {}\nimages: {kind: folder}\n")
+
+    with pytest.raises(DomainError) as caught:
+        read_domain_file(str(path))
+
+    assert [line.split("  ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == list(
+        "23345"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("", "expected a mapping; found nothing"), ("- a", "expected a mapping; found a list")],
+)
+def test_a_domain_file_that_is_no_mapping_is_told(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+
+    with pytest.raises(DomainError, match=message):
+        read_domain_file(str(path))
+
+
+def test_a_folder_is_no_domain_file(tmp_path: Path) -> None:
+    with pytest.raises(DomainError, match="is a folder; expected the YAML of a domain"):
+        read_domain_file(str(tmp_path))
 
 
 def test_a_folder_of_pictures_is_cropped_resized_and_in_range(tmp_path: Path) -> None:

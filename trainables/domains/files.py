@@ -1,22 +1,31 @@
 """A domain's YAML, and where the files that it names are."""
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
+from trainables.attributes import ATTRIBUTES
 from trainables.domains.images import AvatarImages, FolderImages, ImageSource
 from trainables.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
-from trainables.errors import UserError
+from trainables.errors import Problem, UserError
 from trainables.perception import PUBLISHED_FILES
 from trainables.settings import Settings
+from trainables.wording import expected, validation_problems
+from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
 
 
 class DomainError(UserError):
     """A domain that does not exist or whose files are missing; the message says what to put where."""
+
+    def __init__(self, *said: str | Problem) -> None:
+        """`said` are sentences, or problems with places in the domain's file."""
+        super().__init__("\n".join(map(str, said)))
+        self.said = said
 
 
 class ClipFile(Settings):
@@ -26,12 +35,24 @@ class ClipFile(Settings):
     model: str | None = None
     pretrained: str | None = None
 
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> "ClipFile":
+        if self.folder is None and (self.model is None or self.pretrained is None):
+            raise ValueError("expected `folder`, or `model` and `pretrained`")
+        return self
+
 
 class ImagesFile(Settings):
     """Where the images come from: drawn avatars, or a folder with `train/` and `test/` pictures."""
 
     kind: Literal["avatars", "folder"]
     folder: str | None = None
+
+    @model_validator(mode="after")
+    def _has_a_folder(self) -> "ImagesFile":
+        if self.kind == "folder" and self.folder is None:
+            raise ValueError("images of kind folder need `folder`, the path of their train/ and test/")
+        return self
 
 
 class DomainFile(Settings):
@@ -73,21 +94,74 @@ def shipped_domains() -> dict[str, Path]:
     return {path.parent.name if path.name == "domain.yaml" else path.stem: path for path in sorted(found)}
 
 
+@dataclass(frozen=True)
+class DomainSource:
+    """A domain's file as read."""
+
+    path: Path
+    tree: YamlTree
+    domain: DomainFile
+
+    def problem(self, place: Loc, message: str) -> Problem:
+        """What is wrong with the value at a place."""
+        return Problem(str(self.path), self.tree.line_of(place), dotted(place), message)
+
+
 def read_domain_file(name: str) -> tuple[DomainFile, Path]:
     """The parsed YAML of a shipped domain or of a path, and the folder its paths are relative to."""
+    source = read_domain_source(name)
+    return source.domain, source.path.parent
+
+
+def read_domain_source(name: str) -> DomainSource:
+    """The file of a shipped domain or of a path. Raises DomainError with everything wrong with it."""
+    path = _domain_path(name)
+    try:
+        tree = read_yaml_file(path)
+    except OSError as error:
+        raise DomainError(f"{path} cannot be read: {error.strerror}") from error
+    content = tree.content
+    problems = [Problem(str(path), *found) for found in tree.problems]
+    if not isinstance(content, dict):
+        raise DomainError(*(problems or [Problem(str(path), 1, "", expected("a mapping", content))]))
+    if isinstance(content.get("attributes"), list):
+        content = {**content, "attributes": tuple(content["attributes"])}
+    try:
+        source = DomainSource(path, tree, DomainFile.model_validate(content))
+        problems += [source.problem(place, message) for place, message in _wrong_names(source.domain)]
+    except ValidationError as error:
+        problems += [
+            Problem(str(path), tree.line_of(place), dotted(place), message)
+            for place, message in validation_problems(error, DomainFile, content)
+        ]
+    if problems:
+        raise DomainError(*problems)
+    return source
+
+
+def _domain_path(name: str) -> Path:
     shipped = shipped_domains()
     path = shipped.get(name, Path(name))
+    if path.is_dir():
+        raise DomainError(
+            f"{name!r} is a folder; expected the YAML of a domain in it, or one of {', '.join(shipped)}"
+        )
     if not path.is_file():
         raise DomainError(
             f"{name!r} is not a domain (shipped: {', '.join(shipped)}) nor the path of a domain YAML"
         )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and isinstance(content.get("attributes"), list):
-            content["attributes"] = tuple(content["attributes"])
-        return DomainFile.model_validate(content), path.parent
-    except (yaml.YAMLError, ValidationError) as error:
-        raise DomainError(f"{path}: {error}") from error
+    return path
+
+
+def _wrong_names(domain: DomainFile) -> Iterator[tuple[Loc, str]]:
+    """Attributes that neither the table nor the file itself knows."""
+    declared = {name for name, own in domain.per_attribute.items() if "texts" in own}
+    for index, name in enumerate(domain.attributes or ()):
+        if name not in ATTRIBUTES and name not in declared:
+            yield ("attributes", index), expected("an attribute", name, [*ATTRIBUTES, *declared])
+    for name, other in domain.stand_ins.items():
+        if other not in ATTRIBUTES and other not in declared:
+            yield ("stand_ins", name), expected("an attribute", other, [*ATTRIBUTES, *declared])
 
 
 def resolved_path(text: str, base: Path, what: str) -> Path:
@@ -122,9 +196,7 @@ def image_source(domain: DomainFile, base: Path) -> ImageSource:
     """Where the domain's images come from. Raises DomainError where that is no folder of two splits."""
     if domain.images.kind == "avatars":
         return AvatarImages()
-    if domain.images.folder is None:
-        raise DomainError(f"domain {domain.name}: images of kind 'folder' need `folder:`")
-    folder = resolved_path(domain.images.folder, base, f"images.folder of domain {domain.name}")
+    folder = resolved_path(str(domain.images.folder), base, f"images.folder of domain {domain.name}")
     for split in ("train", "test"):
         if not (folder / split).is_dir():
             raise DomainError(f"domain {domain.name}: {folder} has no {split}/ folder of images")

@@ -90,9 +90,7 @@ def _load_clip(domain: DomainFile, base: Path, key: str = "clip") -> ClipModel:
     clip: ClipFile = getattr(domain, key)
     if clip.folder is not None:
         return ClipModel.from_folder(resolved_path(clip.folder, base, f"{key}.folder"))
-    if clip.model is None or clip.pretrained is None:
-        raise DomainError(f"domain {domain.name}: {key} needs `folder`, or `model` and `pretrained`")
-    return ClipModel.from_pretrained(clip.model, clip.pretrained)
+    return ClipModel.from_pretrained(str(clip.model), str(clip.pretrained))
 
 
 def _segmenter(domain: DomainFile, device: torch.device) -> Callable[[Tensor], Tensor] | None:

@@ -14,9 +14,11 @@ from trainables.domains.files import (
     ClipFile,
     DomainError,
     DomainFile,
+    DomainSource,
     diffusion_folder,
     image_source,
     read_domain_file,
+    read_domain_source,
     resolved_path,
     weights_file,
 )
@@ -42,6 +44,8 @@ class DomainSummary:
     label_names: tuple[str, ...] = ()
     """What every image is labelled with."""
     interval: IntervalThresholds = PUBLISHED_THRESHOLDS
+    source: DomainSource | None = None
+    """The file that says all this, where there is one."""
 
 
 @lru_cache(maxsize=16)
@@ -50,7 +54,8 @@ def domain_summary(name: str) -> DomainSummary:
 
     Raises DomainError when the domain is unknown or one of its files is missing.
     """
-    domain, base = read_domain_file(name)
+    source = read_domain_source(name)
+    domain, base = source.domain, source.path.parent
     folder = diffusion_folder(domain, base)
     unet_config = _unet_config(domain, folder)
     images = image_source(domain, base)
@@ -74,6 +79,7 @@ def domain_summary(name: str) -> DomainSummary:
         offers=_offers(domain, images),
         label_names=images.label_names,
         interval=domain.interval,
+        source=source,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.yaml_tree import Loc
+from trainables.yaml_tree import Loc
 
 _NAMES_LISTED = 20
 
