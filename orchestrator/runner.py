@@ -16,6 +16,7 @@ from orchestrator.backend import (
 )
 from orchestrator.checkpoints import drop_committed
 from orchestrator.editor_files import collect_editor
+from orchestrator.expected_columns import expected_rows
 from orchestrator.launch import (
     Study,
     describe,
@@ -25,7 +26,7 @@ from orchestrator.launch import (
     standing,
     with_copies,
 )
-from orchestrator.ledger import Ledger, LedgerLock
+from orchestrator.ledger import Ledger, LedgerLock, share_columns
 from orchestrator.live import Display
 from orchestrator.observing import Outcome, StudyObserver
 from orchestrator.progress import Progress
@@ -64,6 +65,8 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         describe(study)
         ledger = Ledger(study.ledger_folder)
         ledger.clean_uncommitted()
+        expected = expected_rows(study.plan)
+        share_columns(study.ledger_folder, expected)
         now = standing(study, ledger)
         for name in now.damaged:
             display.note(f"damaged and set aside: {name}; trials that it held count as not run")
@@ -84,6 +87,8 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         observer = StudyObserver(study, ledger, tasks, progress, display, outcome)
         stack.callback(observer.running_file.remove)
         run_queue(study, options, TrialQueue(tasks, done=done), observer, display, tasks)
+        if outcome.interrupted_by is None:
+            share_columns(study.ledger_folder, expected)
         return outcome
 
 

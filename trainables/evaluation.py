@@ -18,7 +18,7 @@ from trainables.config import CellConfig
 from trainables.diffusion import Editor, delta_h_scale, generate, timestep_sequence, training_timesteps
 from trainables.domains import Domain, domain_summary
 from trainables.mean_delta_h import global_mean_editor, mean_editor
-from trainables.metrics import EditBatch, ImageMetric, SetMetric
+from trainables.metrics import WEIGHT, EditBatch, ImageMetric, SetMetric
 from trainables.metrics.leakage import attribute_shifts
 from trainables.prompts import AttributeTexts
 from trainables.randomness import generator_for
@@ -30,8 +30,6 @@ from trainables.yardsticks import Yardsticks
 Row = dict[str, Any]
 
 IMAGES_PER_BATCH = 32
-WEIGHT = "_weight"
-"""Ends the name of the column that holds each image's weight in a metric's mean."""
 
 
 class Evaluation:

@@ -5,6 +5,7 @@ is not committed do not exist for readers. Parts of many trials become one file 
 else of ours and on no torch, so that anything may read it.
 """
 
+from orchestrator.ledger.columns import share_columns
 from orchestrator.ledger.compaction import BackgroundCompaction
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.lock import LedgerLock
@@ -32,6 +33,7 @@ __all__ = [
     "StudyTrial",
     "claim_study",
     "read_study",
+    "share_columns",
     "status_matrix",
     "write_study",
 ]

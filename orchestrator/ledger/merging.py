@@ -13,9 +13,11 @@ reads curves/ with another tool never sees a row twice: from 3 to 4, some millis
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
+from orchestrator.ledger.columns import shared_columns
 from orchestrator.ledger.durable import fsync
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.files import DamagedPart, write_sealed
@@ -40,9 +42,9 @@ def merge(parts: Parts, table: str, keys: Sequence[PartKey], told: Told) -> list
     """
     names = []
     for batch in _batches(parts, table, keys):
-        for held in _alike(_read(parts, table, batch, told)):
-            if len(held) > 1:
-                names.append(_write(parts, table, held, told))
+        held = _read(parts, table, batch, told)
+        if len(held) > 1:
+            names.append(_write(parts, table, held, told))
     settle(parts, table, told)
     return names
 
@@ -112,24 +114,12 @@ def _read(parts: Parts, table: str, keys: Sequence[PartKey], told: Told) -> dict
     return found
 
 
-def _alike(found: dict[PartKey, pa.Table]) -> list[dict[PartKey, pa.Table]]:
-    """Parts apart whose columns differ in type: casts done twice could give another text for the same number."""
-    groups: list[tuple[dict[str, pa.DataType], dict[PartKey, pa.Table]]] = []
-    for key, part in found.items():
-        own = dict(zip(part.schema.names, part.schema.types, strict=True))
-        fits = (group for group in groups if all(group[0].get(n, kind) == kind for n, kind in own.items()))
-        if (group := next(fits, None)) is None:
-            groups.append(group := ({}, {}))
-        group[0].update(own)
-        group[1][key] = part
-    return [held for _, held in groups]
-
-
 def _write(parts: Parts, table: str, held: dict[PartKey, pa.Table], told: Told) -> str:
     name = f"merged-{uuid.uuid4().hex}.parquet"
     listed = json.dumps([[key.signature, key.attempt, part.num_rows] for key, part in held.items()])
     folder = parts.local_folder(f"{MERGING_FOLDER}/{table}")
-    write_sealed(folder, name, concatenated(table, list(held.values())), {ATTEMPTS_KEY: listed})
+    shared = shared_columns(Path(parts.root), table)
+    write_sealed(folder, name, concatenated(table, list(held.values()), shared), {ATTEMPTS_KEY: listed})
     for above in (folder.parent, folder.parent.parent):
         fsync(above)
     told("written")

@@ -29,7 +29,6 @@ from orchestrator.ledger.index import (
     part_keys,
     read_index,
 )
-from orchestrator.ledger.schemas import own_columns
 
 DAMAGED_FOLDER = "damaged"
 _TEMP_NAME = re.compile(r"\..+\.tmp")
@@ -97,7 +96,7 @@ class Parts:
         """
         try:
             if (merged := self.index(table).merged.get(file_name)) is not None:
-                return _rows(self._content(table, merged), table, merged, keys)
+                return _rows(self._content(table, merged), merged, keys)
             with opened(
                 self.filesystem, self._path(table, file_name), f"{table}/{file_name}", whole=True
             ) as file:
@@ -186,12 +185,11 @@ class Parts:
         return content
 
 
-def _rows(content: pa.Table, table: str, merged: Merged, keys: Sequence[PartKey]) -> pa.Table:
-    """The rows of some of a merged file's attempts, as their own parts had them."""
+def _rows(content: pa.Table, merged: Merged, keys: Sequence[PartKey]) -> pa.Table:
+    """The rows of some of a merged file's attempts."""
     if len(keys) == len(merged.spans):
         return content
-    slices = [content.slice(*merged.spans[key]) for key in keys]
-    return own_columns(table, pa.concat_tables(slices))
+    return pa.concat_tables([content.slice(*merged.spans[key]) for key in keys])
 
 
 def parts_at(root: Path | str, filesystem: pafs.FileSystem | None) -> Parts:

@@ -1,7 +1,7 @@
 """Columns of the ledger's tables, and rows to and from Arrow."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -89,23 +89,33 @@ _HUGGING_FACE = {"info": {"features": {"image": {"_type": "Image"}}}}
 
 _JSON_COLUMNS = ("axis_values", "config", "provenance", "labels", "attribute_shifts")
 _VERSION_KEY = b"asyrp_sweep.schema_version"
+_AXIS = "axis_"
+
+Further = Mapping[str, pa.DataType]
+"""Columns that a table has beyond those of `TABLES`, and their types."""
 
 
-def to_arrow(table: str, rows: Sequence[Row]) -> pa.Table:
+def to_arrow(table: str, rows: Sequence[Row], shared: Further | None = None) -> pa.Table:
     """Rows as an Arrow table with the schema of `table`; mappings in JSON columns are encoded.
 
     `evaluations` takes any further column as a metric. `trials` takes `metric_<name>` columns, and its
-    `axis_<name>` columns are made from `axis_values`.
+    `axis_<name>` columns are made from `axis_values`. `shared` are the further columns of the table's other rows.
     Raises ValueError for a column that the table does not have.
     """
-    rows = [_encoded(row) for row in rows]
+    encoded = [_encoded(row) for row in rows]
+    known = set(TABLES[table].names)
+    found: dict[str, set[pa.DataType]] = {}
     if table == "trials":
-        rows = [{**row, **_axis_columns(row), "schema_version": SCHEMA_VERSION} for row in rows]
-    schema = TABLES[table]
-    known = set(schema.names)
-    for name in dict.fromkeys(key for row in rows for key in row if key not in known):
-        schema = schema.append(pa.field(name, _extra_type(table, name, rows)))
-    return pa.Table.from_pylist(rows, schema=schema.with_metadata(_metadata(table)))
+        encoded = [{**row, **_axis_columns(row), "schema_version": SCHEMA_VERSION} for row in encoded]
+    for row in encoded:
+        for name in row.keys() - known:
+            found.setdefault(name, set()).add(_further_type(table, name, row[name]))
+    schema = schema_with(
+        table, united({name: _common_type(types) for name, types in found.items()}, shared or {})
+    )
+    if table == "trials":
+        encoded = [{**row, **_stored_axes(row, schema)} for row in encoded]
+    return pa.Table.from_pylist(encoded, schema=schema)
 
 
 def empty(table: str) -> pa.Table:
@@ -113,21 +123,68 @@ def empty(table: str) -> pa.Table:
     return to_arrow(table, [])
 
 
-def concatenated(table: str, parts: Sequence[pa.Table]) -> pa.Table:
-    """Parts written at different times as one table; a column missing in one is null there."""
-    if not parts:
-        return empty(table)
+def united(*columns: Further) -> Further:
+    """All of these columns, each with a type that holds its values wherever it has another one."""
     types: dict[str, set[pa.DataType]] = {}
-    for part in parts:
-        for field in part.schema:
-            types.setdefault(field.name, set()).add(field.type)
-    common = {name: _common_type(found) for name, found in types.items() if len(found) > 1}
-    aligned = [_cast(part, common).replace_schema_metadata(_metadata(table)) for part in parts]
-    return pa.concat_tables(aligned, promote_options="default")
+    for some in columns:
+        for name, kind in some.items():
+            types.setdefault(name, set()).add(kind)
+    return {name: _common_type(found) for name, found in types.items()}
+
+
+def is_axis(column: str) -> bool:
+    """Whether a column holds the values of an axis."""
+    return column.startswith(_AXIS)
+
+
+def further_columns(table: str, schema: pa.Schema) -> Further:
+    """What a schema has beyond the columns that every part of a table has."""
+    known = set(TABLES[table].names)
+    return {field.name: field.type for field in schema if field.name not in known}
+
+
+def schema_with(table: str, further: Further) -> pa.Schema:
+    """The schema of a table with further columns, which are in the order of their names.
+
+    A column of which no value is known yet has no type and is left out: absent and null read the same.
+    """
+    fields = [pa.field(name, kind) for name, kind in sorted(further.items()) if not pa.types.is_null(kind)]
+    return pa.schema([*TABLES[table], *fields], metadata=_metadata(table))
+
+
+def concatenated(table: str, parts: Sequence[pa.Table], shared: Further | None = None) -> pa.Table:
+    """Parts written at different times as one table.
+
+    Its further columns are those that a row has a value in, and the `shared` ones.
+    """
+    held = [further_columns(table, own_columns(table, part).schema) for part in parts]
+    schema = schema_with(table, united(*held, shared or {}))
+    return pa.concat_tables([conformed(part, schema) for part in parts]) if parts else schema.empty_table()
+
+
+def conformed(part: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows of a part with just these columns; one that it lacks is null there.
+
+    Values of axes are taken from `axis_values`, which has them as they were written: cast twice, a number
+    becomes another text.
+    """
+    if part.schema.equals(schema):
+        return part.replace_schema_metadata(schema.metadata)
+    axes = _axis_values(part)
+    columns = []
+    for field in schema:
+        if field.name in axes:
+            values = [_as_stored(value, field.type) for value in axes[field.name]]
+            columns.append(pa.chunked_array([pa.array(values, field.type)]))
+        elif field.name in part.column_names:
+            columns.append(part.column(field.name).cast(field.type))
+        else:
+            columns.append(pa.chunked_array([pa.nulls(len(part), field.type)]))
+    return pa.table(columns, schema=schema)
 
 
 def own_columns(table: str, rows: pa.Table) -> pa.Table:
-    """Without the further columns that only other rows of the same file have values in."""
+    """Without the further columns that none of these rows has a value in."""
     known = TABLES[table].names
     return rows.select(
         [name for name in rows.column_names if name in known or rows.column(name).null_count < len(rows)]
@@ -161,30 +218,53 @@ def _encoded(row: Row) -> dict[str, Any]:
 
 
 def _axis_columns(row: Row) -> dict[str, Any]:
-    return {f"axis_{name}": value for name, value in json.loads(row.get("axis_values") or "{}").items()}
+    return {f"{_AXIS}{name}": value for name, value in json.loads(row.get("axis_values") or "{}").items()}
 
 
-def _extra_type(table: str, name: str, rows: Sequence[Row]) -> pa.DataType:
+def _stored_axes(row: Row, schema: pa.Schema) -> dict[str, Any]:
+    axes = _axis_columns(row)
+    return {name: _as_stored(axes[name], schema.field(name).type) for name in axes.keys() & set(schema.names)}
+
+
+def _axis_values(part: pa.Table) -> dict[str, list[Any]]:
+    """Column -> the values of an axis in the rows of a part."""
+    texts = part.column("axis_values").to_pylist() if "axis_values" in part.column_names else []
+    rows = [_axis_columns({"axis_values": text}) for text in texts]
+    return {name: [row.get(name) for row in rows] for name in {name for row in rows for name in row}}
+
+
+def _further_type(table: str, name: str, value: Any) -> pa.DataType:
     if table == "evaluations" or (table == "trials" and name.startswith("metric_")):
         return pa.float64()
-    if table == "trials" and name.startswith("axis_"):
-        return _common_type({pa.scalar(row[name]).type for row in rows if row.get(name) is not None})
+    if table == "trials" and is_axis(name):
+        return _axis_type(value)
     raise ValueError(f"table {table} has no column {name!r}; it has {', '.join(TABLES[table].names)}")
 
 
-def _common_type(types: set[pa.DataType]) -> pa.DataType:
-    """A type that holds all of these: the same, numbers as doubles, anything else as text."""
-    types = types - {pa.null()}
-    if len(types) == 1:
-        return next(iter(types))
-    if types and all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in types):
+def _axis_type(value: Any) -> pa.DataType:
+    """What holds one value of an axis; anything but a number or a truth is text."""
+    if value is None:
+        return pa.null()
+    if isinstance(value, bool):
+        return pa.bool_()
+    if isinstance(value, float):
         return pa.float64()
-    return pa.string()
+    return pa.int64() if isinstance(value, int) and -(2**63) <= value < 2**63 else pa.string()
 
 
-def _cast(part: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
-    for name, kind in types.items():
-        index = part.schema.get_field_index(name)
-        if index >= 0 and part.schema.field(index).type != kind:
-            part = part.set_column(index, pa.field(name, kind), part.column(index).cast(kind))
-    return part
+def _as_stored(value: Any, kind: pa.DataType) -> Any:
+    """The value of an axis in its column's type: as text it is spelled as in `axis_values`."""
+    if value is None or isinstance(value, str):
+        return value
+    if pa.types.is_floating(kind):
+        return float(value)
+    return json.dumps(value) if pa.types.is_string(kind) else value
+
+
+def _common_type(types: Iterable[pa.DataType]) -> pa.DataType:
+    """A type that holds all of these: the same, numbers as doubles, anything else as text."""
+    known = set(types) - {pa.null()}
+    if len(known) <= 1:
+        return next(iter(known), pa.null())
+    is_number = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in known)
+    return pa.float64() if is_number else pa.string()

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from orchestrator.ledger.columns import shared_columns
 from orchestrator.ledger.files import DamagedPart
 from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.merging import settle
 from orchestrator.ledger.parts import DAMAGED_FOLDER, parts_at
-from orchestrator.ledger.schemas import TABLES, Row, concatenated, to_arrow
+from orchestrator.ledger.schemas import TABLES, Row, concatenated, own_columns, to_arrow
 
 ROW_TABLES = ("curves", "evaluations", "samples")
 _RANK = {"done": 4, "pruned": 3, "failed": 2, "skipped": 1, "interrupted": 0}
@@ -56,7 +57,7 @@ class Ledger:
         key = PartKey(signature, attempt)
         for table, rows in zip(ROW_TABLES, (curves, evaluations, samples), strict=True):
             identified = [{**row, "signature": signature, "attempt": attempt} for row in rows]
-            self._parts.write(table, key, to_arrow(table, identified))
+            self._write(table, key, identified)
 
     def commit(self, record: Row) -> None:
         """Record how an attempt ended; its rows exist from here on. Called by the driver.
@@ -67,9 +68,13 @@ class Ledger:
         if record["status"] not in _RANK:
             raise ValueError(f"status must be one of {', '.join(_RANK)}; found {record['status']!r}")
         key = PartKey(record["signature"], record["attempt"])
-        self._parts.write("trials", key, to_arrow("trials", [record]))
+        self._write("trials", key, [record])
         self._commits.pop(key, None)
         self._broken.discard(key)
+
+    def _write(self, table: str, key: PartKey, rows: Sequence[Row]) -> None:
+        shared = shared_columns(self._parts.local_folder(""), table)
+        self._parts.write(table, key, to_arrow(table, rows, shared))
 
     def clean_uncommitted(self, keep: Collection[str] = ()) -> list[str]:
         """Delete what killed writers left: unfinished files, and rows that nothing commits.
@@ -147,7 +152,7 @@ class Ledger:
             parts = {}
             for table in TABLES:
                 ((source, keys),) = self._parts.sources(table, [key]).items()
-                parts[table] = self._parts.read(table, source, keys).to_pylist()
+                parts[table] = own_columns(table, self._parts.read(table, source, keys)).to_pylist()
         except DamagedPart:
             return None
         (record,) = parts.pop("trials")

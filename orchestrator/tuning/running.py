@@ -11,9 +11,10 @@ from orchestrator.backend import DEFAULT_TRIAL_CLASS, PREPARING_TRIAL_CLASS, Tri
 from orchestrator.checkpoints import drop_committed
 from orchestrator.config import Space
 from orchestrator.designs.explicit import Config as ExplicitConfig
+from orchestrator.expected_columns import expected_rows
 from orchestrator.identity import plan_hash
 from orchestrator.launch import Study
-from orchestrator.ledger import Ledger, LedgerError, LedgerLock, write_study
+from orchestrator.ledger import Ledger, LedgerError, LedgerLock, share_columns, write_study
 from orchestrator.live import Display
 from orchestrator.observing import Outcome, StudyObserver
 from orchestrator.plan import Plan, build_plan
@@ -53,6 +54,8 @@ def run_search(study: Study, options: RunOptions, display: Display, summarise: S
         stack.enter_context(LedgerLock(study.ledger_folder))
         ledger = Ledger(study.ledger_folder)
         ledger.clean_uncommitted()
+        expected = expected_rows(reachable(study.space, summarise), summarise)
+        share_columns(study.ledger_folder, expected)
         search = open_search(study, ledger, summarise)
         for name in ledger.damaged:
             display.note(f"damaged and set aside: {name}; trials that it held count as not run")
@@ -61,6 +64,8 @@ def run_search(study: Study, options: RunOptions, display: Display, summarise: S
         drop_committed(study.folder, ended)
         if search.num_left() > 0:
             _run(study, options, display, search, ledger, outcome, stack, summarise)
+        if outcome.interrupted_by is None:
+            share_columns(study.ledger_folder, expected)
         asked = search.asked()
         write_study(
             study.folder, search_document(study, [candidate.values for candidate in asked], summarise)

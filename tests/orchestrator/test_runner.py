@@ -2,10 +2,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.launch import Study, open_study
-from orchestrator.ledger import Ledger, LedgerError, LedgerLock, read_study
+from orchestrator.ledger import TABLES, Ledger, LedgerError, LedgerLock, read_study
+from orchestrator.ledger.schemas import own_columns
 from orchestrator.loading import load_space
 from orchestrator.observing import Outcome
 from orchestrator.runner import RunOptions, run_missing
@@ -62,6 +64,33 @@ def test_more_seeds_run_only_what_is_new(launch: Launch) -> None:
     assert outcome.num_run == 2
     assert {record["seed"] for record in records_of(study)} == {0, 1, 2}
     assert {record["attempt"] for record in records_of(study)} == {1}
+
+
+def schemas_of(study: Study, table: str) -> set[str]:
+    parts = study.ledger_folder.joinpath(table).glob("*.parquet")
+    return {str(pq.read_schema(part).remove_metadata()) for part in parts}
+
+
+def test_the_parts_of_failed_and_of_finished_trials_have_one_schema(launch: Launch) -> None:
+    study, _, _ = launch("FailingTrial")
+
+    assert {record["status"] for record in records_of(study)} == {"done", "failed"}
+    assert [len(schemas_of(study, table)) for table in TABLES] == [1, 1, 1, 1]
+    (schema,) = schemas_of(study, "trials")
+    assert "axis_rate: double" in schema
+    assert "metric_counterfactual_gain_std: double" in schema
+
+
+def test_a_launch_gives_the_parts_of_an_earlier_release_their_columns(launch: Launch) -> None:
+    study, _, _ = launch()
+    first = next(study.ledger_folder.glob("trials/*.parquet"))
+    pq.write_table(own_columns("trials", pq.ParquetFile(first).read()).replace_schema_metadata(None), first)
+    assert len(schemas_of(study, "trials")) == 2
+
+    launch()
+
+    assert len(schemas_of(study, "trials")) == 1
+    assert len(records_of(study)) == 4
 
 
 def test_failed_trials_are_named_and_tried_again(launch: Launch) -> None:

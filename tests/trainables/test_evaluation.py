@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from orchestrator.ledger import TABLES
 from trainables.config import CellConfig, EvaluationConfig
 from trainables.diffusion import generate, invert, timestep_sequence
 from trainables.domains import load_domain
@@ -66,6 +67,15 @@ def test_every_image_has_a_row_at_every_strength_and_step_count(swept: Any) -> N
         for strength in (-1.0, 0.0, 1.0):
             assert len({row["image_id"] for row in of_images(rows, strength, steps)}) == 3
     assert all(row["l1_distance"] == 0 for steps in (6, 4) for row in of_images(rows, 0.0, steps))
+
+
+def test_every_metric_is_under_the_names_that_it_declares(swept: Any) -> None:
+    rows, summary = swept
+
+    told = [metric for metric in METRICS.values() if metric.name in summary]
+    assert set(summary) == {name for metric in told for name in metric.summary_columns}
+    found = {name for row in rows for name in row} - set(TABLES["evaluations"].names)
+    assert found == {name for metric in told for name in metric.row_columns}
 
 
 def test_a_negative_strength_edits_the_other_way(swept: Any) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 Need = Literal["counterfactual", "labels", "second_clip", "segmenter", "inception", "lpips"]
 """What a metric needs beyond pictures and the training CLIP. The first two depend on the attribute as well."""
+WEIGHT = "_weight"
+"""Ends the name of the column that holds each image's weight in a metric's mean."""
 NEEDS: dict[Need, str] = {
     "counterfactual": "drawn true edits",
     "labels": "labelled images",
@@ -71,6 +73,16 @@ class Metric:
     is_optional: bool = False
     """Measured only where `evaluation.metrics` names it, because it costs."""
 
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """Names of its values in the rows of an evaluation."""
+        return (self.name,)
+
+    @property
+    def summary_columns(self) -> tuple[str, ...]:
+        """Names of its values in a trial's summary."""
+        return (self.name,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageMetric(Metric):
@@ -80,6 +92,16 @@ class ImageMetric(Metric):
     """(B,), or None where what it needs is absent."""
     weight: Callable[[EditBatch], Tensor | None] | None = None
     """(B,) weight of each image in the mean over images; equal weights when left out."""
+
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """Its value and, where images weigh differently, its weight."""
+        return (self.name,) if self.weight is None else (self.name, f"{self.name}{WEIGHT}")
+
+    @property
+    def summary_columns(self) -> tuple[str, ...]:
+        """Its mean over images and their standard deviation."""
+        return (self.name, f"{self.name}_std")
 
 
 @dataclass(frozen=True, kw_only=True)
