@@ -1,7 +1,6 @@
 """What the missing trials of a plan will cost, and between which ends it lies."""
 
 import math
-import os
 import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.durations import duration
 from orchestrator.execution import ExecutionConfig
+from orchestrator.machine import usable_cores, usable_gpus
 from orchestrator.plan import Plan, TrialSpec
 from orchestrator.throughput import (
     PILOT_ERROR,
@@ -193,11 +193,13 @@ def device_of(execution: ExecutionConfig) -> str:
 
 
 def parallel_trials(execution: ExecutionConfig) -> int:
-    """How many trials this machine runs at once: by its cores, or as many as share one GPU."""
-    if execution.gpus_per_trial > 0:
-        return max(1, int(1 / execution.gpus_per_trial))
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, num_cores // execution.cpus_per_trial)
+    """How many trials this machine runs at once, by the CPUs and GPUs that may be used."""
+    at_once = usable_cores() // execution.cpus_per_trial
+    if execution.gpus_per_trial >= 1:
+        at_once = min(at_once, int(usable_gpus() / execution.gpus_per_trial))
+    elif execution.gpus_per_trial > 0:
+        at_once = min(at_once, usable_gpus() * int(1 / execution.gpus_per_trial))
+    return max(1, at_once)
 
 
 def _fast(rates: Sequence[float]) -> float:

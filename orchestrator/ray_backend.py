@@ -7,12 +7,14 @@ folder that is removed after it.
 
 import logging
 import os
+import secrets
+import shutil
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.backend import (
     BackendError,
@@ -22,6 +24,7 @@ from orchestrator.backend import (
 )
 from orchestrator.cluster import Node, check_address, check_fits, num_slots, why_not_connected
 from orchestrator.interrupts import SignalWatch
+from orchestrator.machine import usable_cores
 from orchestrator.ray_ready import ray, tune
 from orchestrator.ray_tune import (
     LeaveTune,
@@ -31,7 +34,8 @@ from orchestrator.ray_tune import (
     TuneTrial,
     signature_of,
 )
-from orchestrator.shipping import copy_packages, launch_folder
+from orchestrator.scratch import ADVICE, MAX_LENGTH, launch_folder
+from orchestrator.shipping import copy_packages
 from orchestrator.trial_queue import TrialQueue
 from orchestrator.worker import prepare_torch, run_preparation_task
 
@@ -39,6 +43,11 @@ if TYPE_CHECKING:
     from orchestrator.backend import Preparation
 
 POLL_SECONDS = 0.1
+LOCAL = "local"
+"""The address of a Ray that is started on this machine for this launch."""
+OBJECT_STORE_BYTES = 100_000_000
+"""Trials travel through files: by default Ray would set aside 30 % of the memory, which Docker's /dev/shm has not."""
+SHARED_MEMORY = "/dev/shm"
 WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")
 """What workers need, too; those of a running cluster were not started by this process."""
 
@@ -50,7 +59,7 @@ class RayOptions:
     address: str | None = None
     """Of a running cluster, or `auto`; without one, Ray is started on this machine for this launch."""
     num_cpus: int | None = None
-    """How many CPUs a Ray started here may use; all of them when left out."""
+    """How many CPUs a Ray started here may use; when left out, as many as this process may."""
     extra_modules: tuple[Path, ...] = ()
     """Single Python files that workers must be able to import beside our packages."""
 
@@ -70,9 +79,11 @@ class RayBackend:
             raise BackendError(
                 "this process is already connected to Ray; call ray.shutdown() first, or use --inline"
             )
-        self._folder = self._stack.enter_context(launch_folder())
+        address = self._options.address or os.environ.get("RAY_ADDRESS") or LOCAL
+        check_address(address, ray.__version__)
+        self._folder = self._stack.enter_context(launch_folder(MAX_LENGTH if address == LOCAL else None))
         try:
-            self._connect(self._folder / "code")
+            self._connect(self._folder, address)
             check_fits(self._settings.execution, _nodes())
         except BaseException:
             self.__exit__()
@@ -154,25 +165,45 @@ class RayBackend:
             ),
         )
 
-    def _connect(self, code: Path) -> None:
-        code.mkdir()
-        copy_packages(code, self._options.extra_modules)
-        address = self._options.address or os.environ.get("RAY_ADDRESS") or "local"
-        check_address(address, ray.__version__)
-        is_local = address == "local"
+    def _connect(self, folder: Path, address: str) -> None:
+        code = folder / "code"
+        try:
+            code.mkdir()
+            copy_packages(code, self._options.extra_modules)
+        except OSError as error:  # shutil's lists every file
+            why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
+            raise BackendError(f"{folder} cannot be written: {why}; {ADVICE}") from error
         environment = {name: os.environ[name] for name in WORKER_ENVIRONMENT}
         try:
             ray.init(
                 address=address,
-                num_cpus=self._options.num_cpus if is_local else None,
-                include_dashboard=False if is_local else None,
                 runtime_env={"working_dir": str(code), "env_vars": environment},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                **(self._of_our_own(folder) if address == LOCAL else {}),
             )
         except Exception as error:  # Ray raises bare ones, too.
             raise BackendError(why_not_connected(address, error, ray.__version__)) from error
         logging.getLogger("ray").setLevel(logging.ERROR)
+
+    def _of_our_own(self, folder: Path) -> dict[str, Any]:
+        """What a Ray that is started for this launch is told."""
+        _bring_a_token()
+        return {
+            "num_cpus": self._options.num_cpus or usable_cores(),
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "_temp_dir": str(folder),  # By default all users of the machine share one.
+            # Ray looks into /dev/shm even where there is none.
+            "_plasma_directory": None if os.access(SHARED_MEMORY, os.W_OK) else str(folder),
+        }
+
+
+def _bring_a_token() -> None:
+    """Keep Ray from writing one to ~/.ray, readable by everybody, and from failing where that cannot be written."""
+    is_set = any(f"RAY_AUTH_{name}" in os.environ for name in ("MODE", "TOKEN", "TOKEN_PATH"))
+    if not is_set and not os.access(os.path.expanduser("~/.ray/auth_token"), os.R_OK):  # noqa: PTH111
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _prepare(task: "Preparation", settings: WorkerSettings) -> None:

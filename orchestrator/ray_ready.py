@@ -14,6 +14,9 @@ os.environ.update(
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # else workers have niceness 15, and crawl beside any other work
+        # Inside a job of Ray's whose runtime environment names what ours does, ours counts, and the two merge.
+        "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
         # Ray prints these on the driver even when told to log nothing there; our notes say it shorter.
         "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|killed due to memory pressure",
     }

@@ -5,44 +5,13 @@ an `analysis/` folder would get that one instead of ours (seen with Ray 2.60); a
 this folder as its `working_dir` comes first instead, and every node of a cluster runs the same code.
 """
 
-import fcntl
 import importlib.util
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGES = ("orchestrator", "trainables", "search_spaces", "analysis")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
-
-
-PREFIX = "asyrp-sweep-"
-IN_USE = ".in-use"
-
-
-@contextmanager
-def launch_folder() -> Iterator[Path]:
-    """A temporary folder for one launch, removed at its end; those of killed launches are removed at its start.
-
-    A launch holds a lock on a file of its folder, which the system lets go of when the process dies.
-    """
-    _remove_left_behind(Path(tempfile.gettempdir()))
-    nascent = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
-    with (nascent / IN_USE).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        folder = nascent.rename(nascent.with_name(nascent.name[1:]))  # Seen by others only once it is locked.
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_left_behind(parent: Path) -> None:
-    for lock_file in parent.glob(f"{PREFIX}*/{IN_USE}"):
-        with suppress(OSError), lock_file.open("w") as lock:  # in use, or another user's
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock_file.parent, ignore_errors=True)
 
 
 def copy_packages(folder: Path, extra_modules: Iterable[Path] = ()) -> None:

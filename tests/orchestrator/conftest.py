@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -172,7 +171,6 @@ def ray_cluster(ray_nodes: Any) -> str:
 def ray_nodes() -> Iterator[Any]:
     """The shared cluster itself: one node of two CPUs, to which a test may add others."""
     importlib.import_module("orchestrator.ray_backend")  # sets what Ray reads when it is imported
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's own spelling
     from ray.cluster_utils import Cluster
 
     resources = {

@@ -26,7 +26,7 @@ from orchestrator.ledger.compaction import compact
 from orchestrator.loading import load_space
 from orchestrator.observing import Outcome
 from orchestrator.runner import RunOptions, run_missing
-from orchestrator.shipping import IN_USE, launch_folder
+from orchestrator.scratch import launch_folder
 
 SPACE = """
 question: Does a head start help?
@@ -159,7 +159,7 @@ def test_a_second_signal_ends_the_process_now(number: signal.Signals) -> None:
 
 
 def test_code_of_killed_launches_does_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
     def launch_and_hang() -> None:
         with launch_folder() as folder:
@@ -167,13 +167,11 @@ def test_code_of_killed_launches_does_not_pile_up(tmp_path: Path, monkeypatch: p
             threading.Event().wait()
 
     assert not killed_after(0.3, launch_and_hang)
-    [left] = tmp_path.glob("asyrp-sweep-*")
+    [left] = tmp_path.glob("asyrp-sweep-*/*")
 
-    with launch_folder() as first, launch_folder() as second:
+    with launch_folder():
         assert not left.exists()
-        assert (first / IN_USE).is_file()
-        assert (second / IN_USE).is_file()
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("asyrp-sweep-*/*")) == []
 
 
 # What trials do
