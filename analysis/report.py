@@ -17,7 +17,10 @@ from analysis.frames import StudyFrames, load_frames
 from analysis.labels import metric_info
 from analysis.report_tables import EFFECT_TITLES, amount, claim_row, effect_rows, printed_contrasts
 from analysis.search_summary import picked_sentence, trials_table
+from trainables.names import folded
 
+_OWN_TABLES = {"contrasts", "effects", "methods", "trials"}
+"""Tables and texts that the report writes besides those of its figures."""
 WIDTH = 80
 """Columns of a terminal that nothing here exceeds."""
 
@@ -97,7 +100,9 @@ def _write_figures(frames: StudyFrames, out: Path) -> list[ReportFigure]:
     written: list[ReportFigure] = []
     for options in _asked(frames):
         kind, config = parse(options)
-        taken = [figure.name for figure in written]
+        taken = {folded(figure.name) for figure in written} | (
+            _OWN_TABLES if kind.text is not None else set()
+        )
         written.append(_write_figure(frames, out, kind, config, _free_name(config, taken)))
     return written
 
@@ -125,11 +130,11 @@ def _asked(frames: StudyFrames) -> list[dict[str, Any]]:
     return asked
 
 
-def _free_name(config: FigureConfig, taken: list[str]) -> str:
-    """The figure's file name, numbered where an earlier one has it."""
+def _free_name(config: FigureConfig, taken: set[str]) -> str:
+    """The figure's file name, numbered where an earlier one has it on some file system."""
     wanted = config.name or config.default_name()
     names = [wanted, *(f"{wanted}_{count}" for count in range(2, len(taken) + 2))]
-    return next(name for name in names if name not in taken)
+    return next(name for name in names if folded(name) not in taken)
 
 
 def _write_figure(

@@ -4,10 +4,19 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.mappings import nested
 from trainables.settings import Settings
+from trainables.wording import flow
 
 AxisValue = str | int | float | bool
 """What names one value of an axis: the setting itself, or the name of a group of settings."""
@@ -55,6 +64,10 @@ class RangeConfig(Settings):
             raise ValueError(f"expected low below high; found low {self.low} and high {self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"log needs a low above 0; found low {self.low}")
+        if not math.isfinite((self.high - self.low) / (self.step or 1)) or (
+            self.log and not math.isfinite(self.high / self.low)
+        ):
+            raise ValueError(f"expected a narrower range; found low {self.low} and high {self.high}")
         if self.log and self.step is not None:
             raise ValueError("step goes with an even scale; leave out log or step")
         return self
@@ -106,6 +119,21 @@ class AxisConfig(Settings):
     """The value that leaves the ingredient out, for the design leave_one_out; the first one when not given."""
     when: Condition = Field(default_factory=dict)
     """Other axes' values for which this axis acts; elsewhere it stays at the baseline's value."""
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _lists_are_named(cls, values: object, info: ValidationInfo) -> object:
+        path = info.data.get("path")
+        if not isinstance(values, list) or not any(isinstance(value, list | dict) for value in values):
+            return values
+        groups = {
+            f"name_{number}": value if path is None else nested(path, value)
+            for number, value in enumerate(values, start=1)
+        }
+        raise ValueError(
+            "expected texts, numbers or true/false; found a list or a mapping among them; leave out `path` and "
+            f"name each value as a group of settings: {flow({'values': groups})}"
+        )
 
     @field_validator("values")
     @classmethod

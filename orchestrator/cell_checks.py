@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.axes import axis_text
 from orchestrator.condition_checks import check_conditions, check_selection
-from orchestrator.config import AxisValues, Space
+from orchestrator.config import AxisValues, Space, SpaceConfig
+from orchestrator.mappings import nested
 from orchestrator.metric_checks import NamedMetric, check_asked, check_grouped, check_named
 from orchestrator.plan import warm_start_problems
 from orchestrator.points import baseline_setting, baseline_values, select
@@ -23,8 +24,12 @@ from trainables.attributes import ATTRIBUTES
 from trainables.backbones.shapes import BottleneckShape
 from trainables.config import CellConfig
 from trainables.domains import DomainError, DomainSummary
-from trainables.wording import did_you_mean, expected, look_up, one_of, validation_problems
+from trainables.names import wrong_name
+from trainables.wording import did_you_mean, expected, flow, look_up, one_of, validation_problems
 from trainables.yaml_tree import Loc, dotted
+
+MAX_TRIALS = 100_000
+"""Of a plan; each costs memory and a line in the ledger."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def check_cells(space: Space, summarise: Summarise) -> Iterator[Finding]:
         yield from _baseline_not_in_axis(space, name, domains)
     stand_ins = {name: space.config.axes[name].at(0.0) for name in missing}
     baseline = {name: {**baseline, **stand_ins}[name] for name in space.config.axes}
-    unsound = list(space.config.design.findings(space.config.axes, baseline))
+    unsound = list(space.config.design.findings(space.config.axes, baseline)) or list(_too_many(space.config))
     yield from unsound
     if unsound:  # its points cannot be told; the baseline's cell still can
         chosen: list[AxisValues] = [baseline]
@@ -79,12 +84,23 @@ def check_cells(space: Space, summarise: Summarise) -> Iterator[Finding]:
     yield from _check_unused(cells)
 
 
+def _too_many(config: SpaceConfig) -> Iterator[tuple[Loc, str]]:
+    """A plan that no memory holds is refused before it is made."""
+    cells = config.design.num_points(config.axes)
+    if (trials := cells * config.max_seeds) > MAX_TRIALS:
+        yield (
+            ("design",),
+            f"expected at most {MAX_TRIALS:,} trials; found {cells:,} cells with {config.max_seeds:,} seeds each, "
+            f"{trials:,} trials: use fewer values or seeds, or a design that tries some of the points (random, optuna)",
+        )
+
+
 def _baseline_not_in_axis(space: Space, name: str, domains: _Domains) -> Iterator[Finding]:
     axis = space.config.axes[name]
     if axis.path is None:
         yield (
             ("axes", name, "values"),
-            "expected one value that changes nothing, the baseline's; every one changes it",
+            "expected one value that changes nothing, the baseline's; every one changes it; add one: baseline: {}",
         )
         return
     own = baseline_setting(space, axis.path, domains)
@@ -92,13 +108,16 @@ def _baseline_not_in_axis(space: Space, name: str, domains: _Domains) -> Iterato
         ends = f"{axis.range.low} to {axis.range.high}"
         yield (
             ("axes", name, "values"),
-            f"expected the baseline's own {axis.path} in the range, {axis_text(own)}; found {ends}",
+            f"expected the baseline's own {axis.path} in the range, {axis_text(own)}; found {ends}; widen the "
+            f"range, or write {flow({'baseline': nested(axis.path, axis.range.low)})}",
         )
         return
     names = one_of(axis.names)
     yield (
         ("axes", name, "values"),
-        f"expected the baseline's own {axis.path} among them, {axis_text(own)}; found {names}",
+        f"expected the baseline's own {axis.path} among them, {axis_text(own)}; found {names}; add it: "
+        f"{flow({'values': [own, *axis.names]})}, or change the baseline: "
+        f"{flow({'baseline': nested(axis.path, axis.names[0])})}",
     )
 
 
@@ -195,6 +214,8 @@ def _check_names(cell: Resolved, domains: _Domains) -> Iterator[Finding]:
         return
     place = _written_at(cell, ("attribute",))
     if cell.settings.get("texts") is not None:
+        if wrong := wrong_name(attribute):
+            yield place, wrong
         return
     if attribute not in ATTRIBUTES:
         yield place, f"{expected('an attribute', attribute, ATTRIBUTES)} (all: asyrp-sweep list attributes)"

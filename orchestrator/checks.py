@@ -16,6 +16,7 @@ from orchestrator.setting_paths import setting_paths
 from orchestrator.start_controls import control_values
 from trainables.domains import DomainError, shipped_domains
 from trainables.metrics import METRICS
+from trainables.names import wrong_label
 from trainables.wording import did_you_mean, expected
 from trainables.yaml_tree import Loc
 
@@ -35,6 +36,7 @@ def check_space(space: Space, summarise: Summarise, extra_checks: Sequence[Extra
     yield from _check_primary(space)
     yield from _check_paths(space)
     yield from _check_overlaps(space)
+    yield from _check_labels(space.config)
     yield from _check_domains(space, summarise)
     yield from _check_compared(space.config)
     yield from _check_claims(space.config)
@@ -138,6 +140,14 @@ def _leaves(settings: object, prefix: str = "") -> Iterator[str]:
         return
     for key, value in settings.items():
         yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
+
+
+def _check_labels(config: SpaceConfig) -> Iterator[Finding]:
+    """Values that are texts name cells, in every table and figure."""
+    for name, axis in config.axes.items():
+        for index, value in enumerate(axis.names):
+            if isinstance(value, str) and (wrong := wrong_label(value)):
+                yield ("axes", name, "values", value if axis.path is None else index), wrong
 
 
 def _check_domains(space: Space, summarise: Summarise) -> Iterator[Finding]:

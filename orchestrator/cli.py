@@ -29,7 +29,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.option_values import cost, joined, numbers, strengths, timestep
+from orchestrator.option_values import cost, joined, numbers, path, strengths, timestep
 
 PROGRAM = "asyrp-sweep"
 
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="figures, tables and report.html from the ledger")
     report.add_argument("space", metavar="SPACE", help="a study's space, or its folder")
     _add_results(report)
-    report.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: <study>/report)")
+    report.add_argument("--out", type=path, metavar="DIR", help="where to write (default: <study>/report)")
 
     _add_tune(
         commands.add_parser("tune", help="search an attribute's settings, test the best, leave an editor")
@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
 
     pretrain = commands.add_parser("pretrain", help="train a built-in domain's models from scratch")
     pretrain.add_argument("domain", choices=("avatars",), metavar="DOMAIN", help="avatars")
-    pretrain.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the models")
+    pretrain.add_argument("--out", type=path, required=True, metavar="DIR", help="where to write the models")
     pretrain.add_argument("--unet-steps", type=_positive, metavar="N", help="default: as the shipped model")
     pretrain.add_argument("--clip-steps", type=_positive, metavar="N", help="default: as the shipped model")
 
@@ -193,7 +193,7 @@ def _add_edit(command: argparse.ArgumentParser) -> None:
     command.add_argument("--domain", metavar="D", help="another domain than the editors were trained in")
     command.add_argument("--device", choices=("cpu", "cuda"), help="default: the GPU where there is one")
     command.add_argument(
-        "--out", type=Path, default=Path("edits"), metavar="DIR", help="where to write (default: edits)"
+        "--out", type=path, default=Path("edits"), metavar="DIR", help="where to write (default: edits)"
     )
     _add_results(command)
 
@@ -216,15 +216,15 @@ def _add_interval(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--steps", type=_positive, default=100, metavar="N", help="of their inversion (default: 100)"
     )
-    command.add_argument("--out", type=Path, metavar="FILE", help="draw the curves: FILE.png and FILE.svg")
+    command.add_argument("--out", type=path, metavar="FILE", help="draw the curves: FILE.png and FILE.svg")
     _add_results(command)
 
 
 def _add_import(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", type=Path, metavar="FILE", help="a .pth checkpoint of either repository")
+    command.add_argument("file", type=path, metavar="FILE", help="a .pth checkpoint of either repository")
     command.add_argument("--attribute", required=True, metavar="A", help="the edit it was trained for")
     command.add_argument("--domain", default="celebahq", metavar="D", help="where (default: celebahq)")
-    command.add_argument("--out", type=Path, metavar="F", help="default: FILE with the ending .safetensors")
+    command.add_argument("--out", type=path, metavar="F", help="default: FILE with the ending .safetensors")
     command.add_argument("--kind", metavar="K", help="which editor, where the weights do not tell")
     command.add_argument(
         "--num-heads", type=_positive, metavar="N", help="attention heads; never in the weights"
@@ -259,7 +259,7 @@ def _add_max_cost(command: argparse.ArgumentParser) -> None:
 def _add_results(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--results",
-        type=Path,
+        type=path,
         default=Path("results"),
         metavar="DIR",
         help="results folder (default: results)",
@@ -267,10 +267,11 @@ def _add_results(command: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1; found {number}")
-    return number
+    """A whole number from 1 to 64 bits."""
+    found = text.strip().lstrip("+")
+    if not (found.isascii() and found.isdigit() and len(found) < 19 and int(found) > 0):
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1; found {text!r}")
+    return int(found)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def check_selection(config: SpaceConfig, selection: Selection, baseline: AxisVal
     for index, rule in enumerate(config.constraints):
         if not because and matches(rule.excluded, acting_baseline):
             yield ("constraints", index, "not"), "excludes the baseline, which every cell is compared with"
+    yield from _namesakes(selection)
     for name, axis in config.axes.items():
         asked = [
             (point, acting) for point, acting in selection.points if point.axis_values[name] != baseline[name]
@@ -39,6 +40,15 @@ def check_selection(config: SpaceConfig, selection: Selection, baseline: AxisVal
                 ("axes", name, "when"),
                 f"never acts: no cell of design {config.design.kind} varies it where {condition_text(axis.when)}",
             )
+
+
+def _namesakes(selection: Selection) -> Iterator[Finding]:
+    """Two points of one name, as `1` and `"1"` give, could not be told apart in the ledger."""
+    seen: set[str] = set()
+    for point, _ in selection.points:
+        if point.name in seen:
+            yield ("axes",), f"two cells would be called {point.name}; expected values that read differently"
+        seen.add(point.name)
 
 
 def _check_condition(condition: Condition, config: SpaceConfig, place: Loc) -> Iterator[Finding]:

@@ -51,11 +51,16 @@ class ConfigError(Exception):
         return "\n".join([*map(str, self.problems), total])
 
 
+MAX_SEEDS = 10_000
+
+
 def _seed_list(value: object) -> object:
     """A count of seeds means the first ones: 3 is 0, 1, 2."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError(f"expected at least 1 seed; found {value}")
+        if value > MAX_SEEDS:
+            raise ValueError(f"expected at most {MAX_SEEDS:,} seeds; found {value:,}")
         return tuple(range(value))
     if not isinstance(value, list | tuple):
         raise ValueError(f"expected a count or a list of seeds; found {value!r}")
@@ -71,10 +76,10 @@ class AdaptiveSeeds(Settings):
 
     start: int = Field(ge=2)
     """Seeds of every cell before the first look."""
-    max: int = Field(ge=3)
+    max: int = Field(ge=3, le=MAX_SEEDS)
     """Seeds of a cell whose contrast is never decided."""
     until: Literal["decided"]
-    looks: int = Field(default=5, ge=2)
+    looks: int = Field(default=5, ge=2, le=1000)
     """How often the results are looked at, at most; the error rate is shared among the looks."""
 
     @model_validator(mode="after")
@@ -176,7 +181,7 @@ class SpaceConfig(Settings):
     per_domain: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Partial `CellConfig`s by a domain's name, over all that the domain says: how large the question is asked there,
     say. The baseline still wins."""
-    axes: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], AxisConfig] = Field(
+    axes: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")], AxisConfig] = Field(
         default_factory=dict
     )
     constraints: Annotated[tuple[ConstraintConfig, ...], BeforeValidator(as_tuple)] = ()
@@ -206,6 +211,11 @@ class SpaceConfig(Settings):
     def adaptive(self) -> AdaptiveSeeds | None:
         """The rule by which seeds are added, where there is one."""
         return self.seeds if isinstance(self.seeds, AdaptiveSeeds) else None
+
+    @property
+    def max_seeds(self) -> int:
+        """How many seeds a cell has at most."""
+        return self.seeds.max if isinstance(self.seeds, AdaptiveSeeds) else len(self.seeds)
 
     @property
     def first_seeds(self) -> tuple[int, ...]:

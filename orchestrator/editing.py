@@ -18,6 +18,7 @@ from trainables.edit_session import EditError, EditSession, EditSettings, Source
 from trainables.editing_interval import IntervalError
 from trainables.editor_file import EditorFileError, LoadedEditor, load_editor
 from trainables.metrics import METRICS
+from trainables.paths import user_path
 
 BEST = "best"
 MAX_LISTED = 8
@@ -77,8 +78,8 @@ def _editor_path(name: str, options: argparse.Namespace, study_folder: Path | No
         path, sentence = _best(study_folder, options.attribute)
         say(sentence)
         return path
-    if Path(name).is_file():
-        return Path(name)
+    if (path := user_path(name)).is_file():
+        return path
     if name.endswith(".safetensors"):
         raise EditError(f"--editor {name}: there is no such file")
     pattern = f"{FOLDER}/*.safetensors" if study_folder is not None else f"*/{FOLDER}/*.safetensors"

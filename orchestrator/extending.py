@@ -9,6 +9,8 @@ from orchestrator.config import ConfigError, Problem
 from orchestrator.designs import full_form
 from orchestrator.resolving import with_absolute_domain
 from search_spaces import shipped_spaces
+from trainables.errors import UserError
+from trainables.paths import user_path
 from trainables.wording import did_you_mean, expected, shown
 from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
 
@@ -68,8 +70,8 @@ def read_sources(space: str | Path) -> Sources:
 def _open(space: str | Path) -> SpaceFile:
     """The file of a shipped name or a path. Raises ConfigError when there is none to read."""
     shipped = shipped_spaces()
-    path = Path(space)
     try:
+        path = user_path(space)
         if str(space) in shipped:
             file = Path(str(shipped[str(space)]))
             named = f"search_spaces/{space}.yaml"
@@ -83,6 +85,8 @@ def _open(space: str | Path) -> SpaceFile:
         message = f"neither a shipped space nor a file{near} (all: asyrp-sweep list spaces)"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
+    except UserError as error:
+        message = str(error)
     raise ConfigError([Problem(str(space), 0, "", message)])
 
 
@@ -111,13 +115,22 @@ def _hindrance(files: Sequence[SpaceFile]) -> Problem | None:
 def _extended_by(file: SpaceFile) -> SpaceFile:
     """The file that another one extends. Raises ConfigError, at the line that names it, where it cannot be read."""
     named = str(file.tree.content[EXTENDS])
-    place = named if named in shipped_spaces() else str(Path(file.shown).parent / named)
+    place = named if named in shipped_spaces() else _beside(file, named)
     try:
         return _open(place)
     except ConfigError as error:
         line = file.tree.line_of((EXTENDS,))
         message = f"{shown(named)} is {error.problems[0].message}"
         raise ConfigError([Problem(file.shown, line, EXTENDS, message)]) from error
+
+
+def _beside(file: SpaceFile, named: str) -> str:
+    """The path of a file that another one names, as short as that one's own."""
+    folder = user_path(file.shown).parent
+    try:
+        return str(user_path(named, folder))
+    except UserError:
+        return named  # opening it tells which variable is not set
 
 
 def _merged(files: Sequence[SpaceFile]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from trainables.domains import shipped_domains
 from trainables.editor_file import save_editor
 from trainables.editors import EDITORS
 from trainables.editors_import import import_editor
+from trainables.paths import absolute_path
 from trainables.wording import did_you_mean, one_of
 
 EDITOR_OPTIONS = ("kind", "num_heads", "temporal", "norm", "activation")
@@ -80,4 +81,4 @@ def _check_names(options: argparse.Namespace) -> None:
     if problems:
         raise ConfigError(problems)
     if is_file:
-        options.domain = str(Path(options.domain).absolute())
+        options.domain = absolute_path(options.domain, Path.cwd())

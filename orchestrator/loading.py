@@ -15,6 +15,8 @@ from orchestrator.primary import with_told_primary
 from orchestrator.resolving import Summarise, with_absolute_domain
 from orchestrator.stand_ins import stand_in, stand_in_settings
 from trainables.domains import DomainError, domain_summary
+from trainables.errors import without_echoes
+from trainables.names import wrong_name
 from trainables.wording import validation_problems
 from trainables.yaml_tree import Loc, read_yaml
 
@@ -47,6 +49,8 @@ def load_space(
     file = sources.file
     given, wrong = _command_line(settings, domain)
     problems = [*sources.problems, *wrong]
+    if unfit := wrong_name(file.name):
+        problems.append(Problem(file.shown, 0, "", f"{unfit}; the study's folder is named after the file"))
     content, given, outside = _with_options(sources.content, given, seeds)
     names = _stand_ins(content, given, file.folder, summarise)
     content, given = stand_in(content, names), stand_in_settings(given, names)
@@ -59,7 +63,7 @@ def load_space(
         loaded = with_told_primary(loaded, summarise)
         checked = check_space(loaded, summarise, extra_checks)
         findings += [finding for finding in checked if not _is_in(finding[0], lost)]
-    problems += _located(findings, sources)
+    problems += without_echoes(_located(findings, sources), sources.problems)
     if problems or loaded is None:
         raise ConfigError(_in_reading_order(problems, sources))
     return loaded
@@ -83,8 +87,8 @@ def _command_line(texts: Iterable[str], domain: str | None) -> tuple[tuple[Setti
         else:
             settings.append(Setting(f"--set {path}", path, tree.content))
     if domain is not None:
-        is_path = domain.endswith((".yaml", ".yml"))
-        settings.append(Setting("--domain", "domain", str(Path(domain).absolute()) if is_path else domain))
+        given = with_absolute_domain({"domain": domain}, Path.cwd())
+        settings.append(Setting("--domain", "domain", given["domain"]))
     return tuple(settings), problems
 
 

@@ -1,13 +1,14 @@
 """Whether the metrics that a space is about can be told in its cells: a primary metric that cannot is no plan."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from trainables.config import CellConfig, EvaluationConfig
 from trainables.domains import DomainSummary
 from trainables.domains.label_file import label_columns
+from trainables.errors import UserError
 from trainables.metrics import METRICS, NEEDS, Metric, Need, SetMetric
+from trainables.paths import user_path
 from trainables.wording import did_you_mean, expected, one_of
 from trainables.yaml_tree import Loc
 
@@ -51,8 +52,8 @@ def _check_subgroups(evaluation: EvaluationConfig, summary: DomainSummary) -> It
     columns: tuple[str, ...] = ()
     if evaluation.subgroup_file is not None:
         try:
-            columns = label_columns(Path(evaluation.subgroup_file))
-        except (OSError, ValueError) as error:
+            columns = label_columns(user_path(evaluation.subgroup_file))
+        except (OSError, ValueError, UserError) as error:
             yield SUBGROUP_FILE_PLACE, f"expected a CSV of image ids and their groups; {error}"
             return
     if not columns and "labels" in summary.offers and not summary.label_names:

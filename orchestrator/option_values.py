@@ -4,10 +4,17 @@ import argparse
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
+
+from trainables.errors import UserError
+from trainables.paths import user_path
 
 NUMBER_LISTS = ("--strength", "--coefficients")
 """Options whose values may begin with a minus sign."""
+
+
+MAX_STRENGTHS = 1000
 
 
 def strengths(text: str) -> tuple[float, ...]:
@@ -21,8 +28,9 @@ def strengths(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(
             f"expected FROM:TO:COUNT, such as -1:1:5, or a list, such as 0.5,1; found {text!r}"
         ) from None
-    if len(parts) > 3 or count < 2:
-        raise argparse.ArgumentTypeError(f"expected FROM:TO:COUNT with a count of at least 2; found {text!r}")
+    if len(parts) > 3 or not math.isfinite(last - first) or not 2 <= count <= MAX_STRENGTHS:
+        expected = f"FROM:TO:COUNT with a count from 2 to {MAX_STRENGTHS}"
+        raise argparse.ArgumentTypeError(f"expected {expected}; found {text!r}")
     evenly = (first + (last - first) * index / (count - 1) for index in range(count))
     return tuple(dict.fromkeys(evenly))
 
@@ -66,6 +74,14 @@ def _number(text: str) -> float:
     return number
 
 
+def path(text: str) -> Path:
+    """A path, its `~` and variables expanded."""
+    try:
+        return user_path(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 class Cost(NamedTuple):
     """A limit as written, and in seconds."""
 
@@ -73,12 +89,19 @@ class Cost(NamedTuple):
     seconds: float
 
 
+MAX_SECONDS = 1e10
+"""Some three centuries; more overflows a date."""
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def cost(text: str) -> Cost:
     """`40m`, `4h`, `1h30m` or `2d`."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smhd])", text)
+    parts = re.findall(r"(?a)(\d+(?:\.\d+)?)(min|[smhd])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise argparse.ArgumentTypeError(f"expected a time such as 40m, 4h, 1h30m or 2d; found {text!r}")
-    return Cost(text, sum(float(number) * _UNITS[unit] for number, unit in parts))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not 0 < seconds < MAX_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"expected a time of more than nothing and at most centuries; found {text!r}"
+        )
+    return Cost(text, seconds)

@@ -5,13 +5,15 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.live import say
+from trainables.paths import user_path
 
 
 def study_folder(space: str, results: Path) -> Path:
     """The folder of a study from a space's name, a space's file, or the folder itself."""
-    if (Path(space) / "study.json").is_file():
-        return Path(space).absolute()
-    return results.absolute() / Path(space).stem
+    path = user_path(space)
+    if (path / "study.json").is_file():
+        return path.absolute()
+    return results.absolute() / path.stem
 
 
 def show_report(folder: Path, out: Path | None, console: Console) -> None:

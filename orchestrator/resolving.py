@@ -11,6 +11,7 @@ from trainables.attributes import ATTRIBUTES
 from trainables.domains import DomainSummary
 from trainables.domains.files import DomainSource
 from trainables.editors import EDITORS
+from trainables.paths import absolute_path
 from trainables.yaml_tree import Loc, dotted
 
 Summarise = Callable[[str], DomainSummary]
@@ -69,7 +70,7 @@ def with_absolute_domain(settings: dict[str, Any], folder: Path) -> dict[str, An
     """The settings with the path of a domain's YAML made absolute: workers change directory."""
     domain = settings.get("domain")
     if isinstance(domain, str) and domain.endswith((".yaml", ".yml")):
-        return {**settings, "domain": str((folder / domain).absolute())}
+        return {**settings, "domain": absolute_path(domain, folder)}
     return settings
 
 
@@ -78,7 +79,7 @@ def with_absolute_files(settings: dict[str, Any], folder: Path) -> dict[str, Any
     for place in ("init.from.editor", "evaluation.subgroup_file"):
         path = value_at(settings, place)
         if isinstance(path, str):
-            settings = merge(settings, nested(place, str((folder / path).absolute())))
+            settings = merge(settings, nested(place, absolute_path(path, folder)))
     return settings
 
 

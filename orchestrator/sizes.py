@@ -9,10 +9,14 @@ _UNITS = {"": 1, "b": 1} | {
 }
 
 
+MAX_BYTES = 2**63
+
+
 def bytes_of(size: str | int) -> int:
     """`2GiB`, `500MB`, `1.5 TB` or a plain number of bytes. Raises ValueError for anything else, and for nothing."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(size).strip().lower())
-    found = round(float(match[1]) * _UNITS[match[2]]) if match and match[2] in _UNITS else 0
+    match = re.fullmatch(r"(?a)(\d+(?:\.\d+)?)\s*([a-z]*)", str(size).strip().lower())
+    number = float(match[1]) * _UNITS[match[2]] if match and match[2] in _UNITS else 0.0
+    found = round(number) if number < MAX_BYTES else 0
     if found == 0:
         raise ValueError(f"expected a size such as 500MB or 2GiB; found {size!r}")
     return found

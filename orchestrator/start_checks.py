@@ -1,10 +1,11 @@
 """Which weights a cell can start from: those of an editor with its own settings, made for its bottleneck."""
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainables.backbones.shapes import BottleneckShape
+from trainables.errors import UserError
+from trainables.paths import user_path
 from trainables.wording import shown
 from trainables.yaml_tree import Loc
 
@@ -52,17 +53,18 @@ def _difference(own: Any, theirs: Any) -> str:
     return f"its {name} is {shown(getattr(theirs, name))}, this cell's {shown(getattr(own, name))}"
 
 
-def start_from_file(cell: "Cell", path: Path, shape: BottleneckShape) -> WarmStart:
+def start_from_file(cell: "Cell", named: str, shape: BottleneckShape) -> WarmStart:
     """A cell's start from an editor file. Raises ImpossibleStart where it cannot be read or holds another editor."""
     from trainables.editor_file import EditorFileError, load_editor  # torch; planning seldom needs it
 
     place: Loc = (*FROM, "editor")
     try:
+        path = user_path(named)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         loaded = load_editor(path)
     except OSError as error:
-        raise ImpossibleStart(place, f"{path} cannot be read: {error.strerror}") from error
-    except EditorFileError as error:
+        raise ImpossibleStart(place, f"{named} cannot be read: {error.strerror}") from error
+    except (EditorFileError, UserError) as error:
         raise ImpossibleStart(place, str(error)) from error
     if loaded.settings.canonical() != cell.config.editor:
         difference = _difference(cell.config.editor, loaded.settings.canonical())

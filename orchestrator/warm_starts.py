@@ -7,7 +7,6 @@ a head start is only worth something if it beats spending the same compute on th
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.config import AxisConfig, AxisValue, Setting
@@ -138,7 +137,7 @@ class _Links:
     def _start(self, cell: "Cell", init: InitConfig) -> WarmStart:
         source = init.source
         if source.editor is not None:
-            return start_from_file(cell, Path(source.editor), self.makers.summarise(cell.config.domain).shape)
+            return start_from_file(cell, source.editor, self.makers.summarise(cell.config.domain).shape)
         if source.attribute is not None:
             parent = self._by_attribute(cell, init)
         elif isinstance(source.cell, str):

@@ -19,6 +19,7 @@ from trainables.editing import Part, Window, apply_editors, equal_coefficients
 from trainables.editor_file import LoadedEditor
 from trainables.errors import UserError
 from trainables.evaluation import png
+from trainables.paths import user_path
 from trainables.randomness import generator_for
 
 
@@ -109,9 +110,9 @@ class EditSession:
 
     def read(self, image: str) -> Source:
         """A picture file, or one of the domain's own images by its id. Raises EditError when it is neither."""
-        if Path(image).is_file():
-            original, note = _read_picture(Path(image), self._domain.diffusion.image_shape)
-            return Source(Path(image).stem, original.to(self._domain.device), note=note)
+        if (path := user_path(image)).is_file():
+            original, note = _read_picture(path, self._domain.diffusion.image_shape)
+            return Source(path.stem, original.to(self._domain.device), note=note)
         try:
             original = self._domain.load_images([image])
         except (ValueError, OSError) as error:

@@ -1,5 +1,6 @@
 """What a user can put right, told apart from our own mistakes without importing torch."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 
@@ -23,3 +24,9 @@ class Problem:
         place = f"{self.file}:{self.line}" if self.line else self.file
         said = f"{self.where}: {self.message}" if self.where else self.message
         return f"{place}  {said}" if place else said
+
+
+def without_echoes(problems: Iterable[Problem], of: Collection[Problem]) -> list[Problem]:
+    """The problems but those at places that have one already: a value that could not be read is missing as well."""
+    known = {(problem.file, problem.line, problem.where) for problem in of}
+    return [problem for problem in problems if (problem.file, problem.line, problem.where) not in known]

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from trainables.yaml_tree import Loc
 
 _NAMES_LISTED = 20
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+MAX_SHOWN = 100
+"""Characters of what was found that a message repeats."""
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -42,7 +46,8 @@ def expected(what: str, found: object, names: Iterable[str] = ()) -> str:
 
 def did_you_mean(found: object, names: Iterable[str]) -> str:
     """`; did you mean Z?`, or nothing where no name is near."""
-    near = get_close_matches(found, list(names), n=1) if isinstance(found, str) else []
+    is_short = isinstance(found, str) and len(found) <= MAX_SHOWN
+    near = get_close_matches(str(found), list(names), n=1) if is_short else []
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -60,12 +65,25 @@ def shown(value: object) -> str:
         return "a list"
     if value is None:
         return "nothing"
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    return str(value).lower() if isinstance(value, bool) else shortened(repr(value), MAX_SHOWN)
 
 
 def shown_name(value: object) -> str:
     """A name without quotes, anything else as `shown`."""
     return value if isinstance(value, str) else shown(value)
+
+
+def flow(content: Mapping[str, object]) -> str:
+    """A mapping as one line of YAML, shortened where it is long."""
+    text = yaml.safe_dump(
+        dict(content), default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6
+    )
+    return shortened(text.strip()[1:-1], 300)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text, or its start with what is left out counted."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 def validation_problems(
@@ -144,7 +162,14 @@ def _message(place: Loc, found: list[ErrorDetails], model: type[BaseModel], cont
         return expected(one_of(names) if names else next(iter(wanted)), value, names)
     if kind == "string_pattern_mismatch":
         value = place[-1]
-    return expected(one_of(wanted), value)
+    return expected(one_of(wanted), value) + _as_number(wanted, value)
+
+
+def _as_number(wanted: Iterable[str], value: object) -> str:
+    """How a text that looks like a number is written as one, where a number is wanted."""
+    digits = value.replace("_", "") if isinstance(value, str) else ""
+    is_wanted = any("number" in what for what in wanted) and len(digits) < MAX_SHOWN
+    return f"; write {digits} without quotes" if is_wanted and _NUMBER.fullmatch(digits) else ""
 
 
 def _unknown_setting(place: Loc, model: type[BaseModel], content: object) -> str:

@@ -60,6 +60,8 @@ def _readable(detail: Any, kind: FigureKind) -> tuple[Place, str]:
         expected = detail["ctx"]["expected"].replace("'", "")
         options = expected.replace(" or ", ", ").split(", ")
         message = f"expected {expected}; found {detail['input']!r}{nearest(detail['input'], options)}"
+    elif detail["type"] == "value_error":
+        message = str(detail["ctx"]["error"])
     else:
         message = f"{detail['msg']}; found {detail['input']!r}"
     return place, message

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import pandas as pd
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 from analysis.figures._text import TextTable
 from analysis.frames import StudyFrames
 from analysis.labels import known_metrics
+from trainables.names import wrong_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,12 +39,19 @@ Values = Annotated[tuple[AxisValue, ...], BeforeValidator(as_tuple)]
 class FigureConfig(BaseModel):
     """Options of one figure of a space; each kind adds its own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     name: str | None = None
     """File name without an ending; made up from the kind and its axes when left out."""
     title: str | None = None
     """Heading in the report; made up when left out."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_files(cls, name: str | None) -> str | None:
+        if name is not None and (wrong := wrong_name(name)):
+            raise ValueError(wrong)
+        return name
 
     def problems(self, axes: Axes) -> Problems:
         """What is wrong with these options for a space with these axes."""

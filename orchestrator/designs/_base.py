@@ -32,6 +32,10 @@ class Design(Settings):
         not: the plan shows what was excluded, and why.
         """
 
+    @abstractmethod
+    def num_points(self, axes: Axes) -> int:
+        """How many points it asks for at most, told without listing them."""
+
     def probes(self, axes: Axes, baseline: AxisValues, allowed: Allowed) -> Iterator[Point]:
         """Points to check before anything runs: those to run, unless they are not known beforehand."""
         return self.points(axes, baseline, allowed)

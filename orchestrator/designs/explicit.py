@@ -17,6 +17,10 @@ class Config(Design):
     cells: Annotated[tuple[dict[str, AxisValue], ...], BeforeValidator(as_tuple), Field(min_length=1)]
     takes_ranges = True
 
+    def num_points(self, axes: Axes) -> int:
+        """The baseline and the cells listed."""
+        return 1 + len(self.cells)
+
     def points(self, axes: Axes, baseline: AxisValues, allowed: Allowed) -> Iterator[Point]:
         """The baseline first: contrasts need it."""
         yield dict(baseline)

@@ -16,6 +16,10 @@ class Config(Design):
 
     kind: Literal["leave_one_out"]
 
+    def num_points(self, axes: Axes) -> int:
+        """The baseline and one an axis."""
+        return 1 + len(axes)
+
     def points(self, axes: Axes, baseline: AxisValues, allowed: Allowed) -> Iterator[Point]:
         """The baseline, then one point per axis."""
         yield dict(baseline)

@@ -1,6 +1,7 @@
 """The baseline, each axis alone, and chosen interactions."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -19,6 +20,12 @@ class Config(Design):
     kind: Literal["one_factor"]
     interactions: Annotated[tuple[Interaction, ...], BeforeValidator(as_tuple)] = ()
     """Groups of axes whose combinations are run as well, all other axes at the baseline's value."""
+
+    def num_points(self, axes: Axes) -> int:
+        """Each value once, and the combinations of each interaction."""
+        together = [[axes[name] for name in group if name in axes] for group in self.interactions]
+        alone = sum(len(axis.names) for axis in axes.values())
+        return 1 + alone + sum(math.prod(len(axis.names) for axis in group) for group in together)
 
     def points(self, axes: Axes, baseline: AxisValues, allowed: Allowed) -> Iterator[Point]:
         """The baseline first; a point that two parts of the design ask for comes twice."""

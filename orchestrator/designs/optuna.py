@@ -11,13 +11,14 @@ from orchestrator.axes import AxisValues, as_tuple
 from orchestrator.designs._base import Allowed, Axes, Design, Finding, Point
 from trainables.settings import Settings
 
+MAX_SECONDS = 1e10
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds_of(duration: str | int) -> float:
     """`90`, `90s`, `30m` or `2h` in seconds. Raises ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(duration).strip())
-    if match is None or float(match[1]) == 0:
+    match = re.fullmatch(r"(?a)(\d+(?:\.\d+)?)\s*([smh]?)", str(duration).strip())
+    if match is None or not 0 < float(match[1]) < MAX_SECONDS:
         raise ValueError(f"expected a duration such as 90s, 30m or 2h; found {str(duration)!r}")
     return float(match[1]) * _UNITS[match[2]]
 
@@ -89,6 +90,10 @@ class Config(Design):
         if len(set(objectives)) < len(objectives):
             raise ValueError("expected each objective once")
         return objectives
+
+    def num_points(self, axes: Axes) -> int:
+        """As many as it may try."""
+        return self.trials
 
     def points(self, axes: Axes, baseline: AxisValues, allowed: Allowed) -> Iterator[Point]:
         """The baseline: what the winner is compared with."""

@@ -26,6 +26,10 @@ class Config(Design):
     """Of the draws; trials have seeds of their own."""
     takes_ranges = True
 
+    def num_points(self, axes: Axes) -> int:
+        """The baseline and the samples."""
+        return 1 + self.samples
+
     def points(self, axes: Axes, baseline: AxisValues, allowed: Allowed) -> Iterator[Point]:
         """The baseline first. What the constraints exclude is drawn again, not counted."""
         yield dict(baseline)

@@ -17,6 +17,7 @@ from orchestrator.resolving import Summarise
 from orchestrator.tuning.earlier import PREFIX
 from orchestrator.tuning.objectives import objective_findings
 from trainables.domains import domain_summary
+from trainables.names import wrong_name
 from trainables.wording import expected, validation_problems
 from trainables.yaml_tree import Loc, dotted, read_yaml
 
@@ -46,6 +47,8 @@ def load_tuning_space(
     wish: Wish, *, extra_checks: Sequence[ExtraCheck] = (), summarise: Summarise = domain_summary
 ) -> Space:
     """The space of a search for one attribute, named after it. Raises ConfigError with every problem."""
+    if wrong := wrong_name(wish.attribute):
+        raise ConfigError([Problem("", 0, "ATTRIBUTE", wrong)])
     settings = [f"attribute={json.dumps(wish.attribute)}", *_texts(wish), *wish.settings]
     if wish.objectives:
         settings.append(f"primary.metric={wish.objectives[0]}")

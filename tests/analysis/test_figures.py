@@ -227,6 +227,12 @@ def test_table_is_written_as_markdown_and_latex(frames: StudyFrames, tmp_path: P
         ({"kind": "image_grid", "rows": "epochs", "columns": "heads"}, ("rows",), "did you mean epoch?"),
         ({"kind": "image_grid", "rows": "epoch", "columns": "epoch"}, ("columns",), "another axis than rows"),
         ({"kind": "table", "metrics": ["sdir"]}, ("metrics", 0), "did you mean s_dir?"),
+        ({"kind": "effects", "name": "lr/curve"}, ("name",), "expected a name that a file .*: leave out /"),
+        (
+            {"kind": "effects", "name": "../../x"},
+            ("name",),
+            "expected a name that a file .*begins with a dot",
+        ),
         ({"kind": "trade_off", "x": "image_step"}, ("x",), "did you mean image_steps?"),
     ],
 )

@@ -71,6 +71,16 @@ def test_two_figures_of_one_kind_get_two_names(make_study: Study) -> None:
     assert page.with_name("table_2.csv").exists()
 
 
+def test_names_that_differ_in_case_alone_or_are_the_reports_own_get_a_number(make_study: Study) -> None:
+    names = ["Curve", "curve", "contrasts"]
+    folder = make_study(**SMALL, num_seeds=2, figures=[{"kind": "table", "name": name} for name in names])
+
+    build_report(folder)
+
+    written = {path.name for path in (folder / "report").glob("*.csv")}
+    assert {"Curve.csv", "curve_2.csv", "contrasts_2.csv"} <= written
+
+
 def test_report_of_an_empty_ledger_says_what_is_missing(make_study: Study) -> None:
     html = build_report(make_study(is_empty=True, num_seeds=2)).read_text(encoding="utf-8")
 

@@ -253,4 +253,4 @@ def test_nonsense_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["run", "encoder", "--cpus", "0"])
 
     assert ending.value.code == 2
-    assert "expected at least 1; found 0" in capsys.readouterr().err
+    assert "expected a whole number of at least 1; found '0'" in capsys.readouterr().err

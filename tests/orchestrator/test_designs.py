@@ -235,7 +235,8 @@ MISTAKES = {
         RATE.replace("1e-4", "2e-3"),
         "design: optuna\n",
         "axes.rate.values: expected the baseline's own training.optimizer.learning_rate in the range, "
-        "0.001; found 0.002 to 0.01",
+        "0.001; found 0.002 to 0.01; widen the range, or write "
+        "baseline: {training: {optimizer: {learning_rate: 0.002}}}",
     ),
     "adaptive seeds upside down": (
         NORM,

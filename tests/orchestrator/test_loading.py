@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.config import ConfigError, Space, SpaceConfig
 from orchestrator.loading import load_space
-from orchestrator.resolving import Summarise, owners
+from orchestrator.resolving import Summarise, owners, with_absolute_domain
+from trainables.domains import domain_summary
 from trainables.editors import EDITORS
 from trainables.wording import one_of
 
@@ -122,7 +123,8 @@ MISTAKES = {
         "[pixel_channel, conv]",
         "[pixel, conv]",
         "space.yaml:7  axes.encoder.values: expected the baseline's own editor.kind among them, pixel_channel; "
-        "found pixel or conv",
+        "found pixel or conv; add it: values: [pixel_channel, pixel, conv], or change the baseline: "
+        "baseline: {editor: {kind: pixel}}",
     ),
     "two axes that set the same": (
         "axes:\n",
@@ -170,6 +172,45 @@ MISTAKES = {
         "claims: [{text: conv wins, axis: encoder, better: convv, worse: pixel_channel}]\nseeds: 2",
         "space.yaml:8  claims[0].better: expected a value of axis encoder; found 'convv'; did you mean conv?",
     ),
+    "lists as the values of an axis": (
+        "path: editor.kind, values: [pixel_channel, conv]",
+        "path: evaluation.strengths, values: [[0, 1], [1]]",
+        "space.yaml:7  axes.encoder.values: expected texts, numbers or true/false; found a list or a mapping among "
+        "them; leave out `path` and name each value as a group of settings: values: {name_1: {evaluation: "
+        "{strengths: [0, 1]}}, name_2: {evaluation: {strengths: [1]}}}",
+    ),
+    "two values that read alike": (
+        "{path: editor.kind, values: [pixel_channel, conv]}\n",
+        "{values: {a: {}, b: {training: {epochs: 3}}, 'b,x=d': {training: {epochs: 4}}}}\n"
+        "  x: {values: {c: {}, d: {training: {num_images: 3}}}}\ndesign: product\n",
+        "space.yaml:6  axes: two cells would be called encoder=b,x=d; expected values that read differently",
+    ),
+    "a name on two lines": (
+        "axes:\n",
+        'axes:\n  size: {values: {small: {}, "la\\nrge": {training: {epochs: 3}}}}\n',
+        "space.yaml:7  axes.size.values.la\nrge: expected a name on one line; found the character U+000A in "
+        "'la\\nrge'",
+    ),
+    "a range that no number spans": (
+        "path: editor.kind, values: [pixel_channel, conv]",
+        "path: training.lambda_clip, values: {low: -1e308, high: 1e308}",
+        "space.yaml:7  axes.encoder.values: expected a narrower range; found low -1e+308 and high 1e+308",
+    ),
+    "more seeds than a plan can have": (
+        "seeds: 2",
+        "seeds: 1000000000000",
+        "space.yaml:8  seeds: expected at most 10,000 seeds; found 1,000,000,000,000",
+    ),
+    "a number in quotes": (
+        "margin: 0.05",
+        "margin: '0.05'",
+        "space.yaml:9  primary.margin: expected a number; found '0.05'; write 0.05 without quotes",
+    ),
+    "a margin that is no number": (
+        "margin: 0.05",
+        "margin: .nan",
+        "space.yaml:9  primary.margin: expected a finite number; found .nan",
+    ),
     "figure without a kind": (
         "seeds: 2",
         "figures: [{by: encoder}]\nseeds: 2",
@@ -185,6 +226,71 @@ def test_a_mistake_is_told_once_with_its_line_and_the_way_out(load: Load, space_
     found = message_of(load, replaced(space_text, old, new))
 
     assert found == f"{message}\n1 problem. No trial was started."
+
+
+def test_a_plan_that_no_memory_holds_is_refused_before_it_is_made(load: Load, space_text: str) -> None:
+    values = "{" + ", ".join(f"v{number}: {{}}" for number in range(100)) + "}"
+    axes = "".join(f"  a{number}: {{values: {values}}}\n" for number in range(6))
+
+    found = message_of(load, replaced(space_text, "axes:\n", f"design: product\naxes:\n{axes}"))
+
+    assert found == (
+        "space.yaml:6  design: expected at most 100,000 trials; found 2,000,000,000,000 cells with 2 seeds each, "
+        "4,000,000,000,000 trials: use fewer values or seeds, or a design that tries some of the points (random, "
+        "optuna)\n1 problem. No trial was started."
+    )
+
+
+@pytest.mark.parametrize("name", ["-x", ".x", "a:b", "a\nb", "con", "x" * 101])
+def test_a_file_whose_name_cannot_be_a_folders_is_told(
+    tmp_path: Path, space_text: str, summarise: Summarise, name: str
+) -> None:
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(space_text, encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="expected a name that a file can have on any system; found "):
+        load_space(path, summarise=summarise)
+
+
+def test_merge_keys_and_helper_blocks_work_in_a_space(load: Load, space_text: str) -> None:
+    text = replaced(
+        space_text, "baseline:\n", "x-short: &short {training: {epochs: 1}}\nbaseline:\n  <<: *short\n"
+    )
+
+    assert load(text).config.baseline["training"] == {"epochs": 1}
+
+
+def test_a_mistake_in_a_helper_block_is_told_where_it_is_written(load: Load, space_text: str) -> None:
+    text = replaced(
+        space_text, "baseline:\n", "x-short: &short {training: {epochs: 0}}\nbaseline:\n  <<: *short\n"
+    )
+
+    assert message_of(load, text).startswith(
+        "space.yaml:2  baseline.training.epochs: expected at least 1; found 0\n"
+    )
+
+
+def test_paths_may_have_a_tilde_and_variables(
+    load: Load, space_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MINE", str(tmp_path))
+    (tmp_path / "tiny.yaml").touch()
+
+    for written in ("~/tiny.yaml", "$HOME/tiny.yaml", "${MINE}/tiny.yaml"):
+        domain = with_absolute_domain({"domain": written}, Path("/"))["domain"]
+        assert domain == str(tmp_path / "tiny.yaml")
+
+
+def test_a_variable_that_is_not_set_is_told_with_the_line(load: Load, space_text: str) -> None:
+    found = message_of(
+        load, replaced(space_text, "domain: tiny", "domain: $NOT_SET/my.yaml"), summarise=domain_summary
+    )
+
+    assert found == (
+        "space.yaml:3  baseline.domain: '$NOT_SET/my.yaml': the environment variable NOT_SET is not set, and no such "
+        "path exists\n1 problem. No trial was started."
+    )
 
 
 def test_a_key_that_is_no_text_is_told(load: Load, space_text: str) -> None:

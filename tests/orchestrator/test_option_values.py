@@ -26,7 +26,22 @@ def test_a_range_through_zero_holds_zero_exactly() -> None:
     assert strengths("-1:1:7")[3] == 0
 
 
-@pytest.mark.parametrize("text", ["", "a", "1:2", "1:2:x", "1:2:1", "0:1:3:4", "nan", "0:inf:3", "1,,2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        "1:2",
+        "1:2:x",
+        "1:2:1",
+        "0:1:3:4",
+        "nan",
+        "0:inf:3",
+        "-1e308:1e308:3",
+        "0:1:10000000000",
+        "1,,2",
+    ],
+)
 def test_other_strengths_are_refused_with_what_was_found(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="expected"):
         strengths(text)

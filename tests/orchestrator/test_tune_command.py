@@ -38,6 +38,20 @@ primary: {metric: counterfactual_gain, margin: 0.1}
 Load = Callable[..., Space]
 
 
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "", "-x"])
+def test_an_attribute_that_cannot_name_a_file_is_refused_at_once(name: str) -> None:
+    with pytest.raises(ConfigError, match="ATTRIBUTE: expected a name that a file can have"):
+        load_tuning_space(Wish(name, "a face", "a smile"))
+
+
+def test_an_emoji_can_be_tuned() -> None:
+    space = load_tuning_space(Wish("\N{GRINNING FACE}", "a face", "a smile", objectives=("s_dir",)))
+
+    assert [setting.value for setting in space.settings if setting.path == "attribute"] == [
+        "\N{GRINNING FACE}"
+    ]
+
+
 @pytest.fixture
 def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     """Load SPACE, or what replacements make of it, for an attribute."""

@@ -137,9 +137,7 @@ def test_all_mistakes_of_a_domain_file_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(DomainError) as caught:
         read_domain_file(str(path))
 
-    assert [line.split("  ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == list(
-        "23345"
-    )
+    assert [line.split("  ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == list("2345")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """A domain's YAML, and where the files that it names are."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,7 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 from trainables.attributes import ATTRIBUTES
 from trainables.domains.images import AvatarImages, FolderImages, ImageSource
 from trainables.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
-from trainables.errors import Problem, UserError
+from trainables.errors import Problem, UserError, without_echoes
+from trainables.names import wrong_name
+from trainables.paths import user_path
 from trainables.perception import PUBLISHED_FILES
 from trainables.settings import Settings
 from trainables.wording import expected, validation_problems
@@ -130,10 +131,11 @@ def read_domain_source(name: str) -> DomainSource:
         source = DomainSource(path, tree, DomainFile.model_validate(content))
         problems += [source.problem(place, message) for place, message in _wrong_names(source.domain)]
     except ValidationError as error:
-        problems += [
+        found = [
             Problem(str(path), tree.line_of(place), dotted(place), message)
             for place, message in validation_problems(error, DomainFile, content)
         ]
+        problems += without_echoes(found, problems)
     if problems:
         raise DomainError(*problems)
     return source
@@ -141,7 +143,10 @@ def read_domain_source(name: str) -> DomainSource:
 
 def _domain_path(name: str) -> Path:
     shipped = shipped_domains()
-    path = shipped.get(name, Path(name))
+    try:
+        path = shipped.get(name) or user_path(name)
+    except UserError as error:
+        raise DomainError(str(error)) from error
     if path.is_dir():
         raise DomainError(
             f"{name!r} is a folder; expected the YAML of a domain in it, or one of {', '.join(shipped)}"
@@ -154,7 +159,9 @@ def _domain_path(name: str) -> Path:
 
 
 def _wrong_names(domain: DomainFile) -> Iterator[tuple[Loc, str]]:
-    """Attributes that neither the table nor the file itself knows."""
+    """A name that cannot be one, and attributes that neither the table nor the file itself knows."""
+    if wrong := wrong_name(domain.name):
+        yield ("name",), wrong
     declared = {name for name, own in domain.per_attribute.items() if "texts" in own}
     for index, name in enumerate(domain.attributes or ()):
         if name not in ATTRIBUTES and name not in declared:
@@ -165,11 +172,11 @@ def _wrong_names(domain: DomainFile) -> Iterator[tuple[Loc, str]]:
 
 
 def resolved_path(text: str, base: Path, what: str) -> Path:
-    """An absolute path for a path of the domain file; an unset variable is an error that names it."""
-    expanded = os.path.expandvars(text)
-    if "$" in expanded:
-        raise DomainError(f"{what} is {text!r}: set that environment variable to the folder's path")
-    return base / Path(expanded).expanduser()
+    """The path that a domain file names; an unset variable is an error that says so."""
+    try:
+        return user_path(text, base)
+    except UserError as error:
+        raise DomainError(f"{what} is {error}") from error
 
 
 def diffusion_folder(domain: DomainFile, base: Path) -> Path | None:
