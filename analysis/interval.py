@@ -51,7 +51,8 @@ def draw_interval(
         if t_boost is not None:
             threshold, t = t_boost
             _mark(right, threshold, t, style.CATEGORIES[0], f"$t_{{boost}}$ {t}")
-            right.legend(loc="lower right")
+            for text in right.legend(loc="lower right").get_texts():
+                text.set_parse_math(True)
     return figure
 
 
@@ -62,7 +63,7 @@ def _draw_curve(axes: "Axes", timesteps: Sequence[int], distances: NDArray[np.fl
     axes.set_xlim(0, timesteps[-1])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("t")
-    axes.set_ylabel(label)
+    axes.set_ylabel(label, **style.MATH)
 
 
 def _mark(axes: "Axes", threshold: float, t: int, colour: str, label: str) -> None:

@@ -2,22 +2,28 @@
 
 import base64
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from analysis import accounting, methods, style
 from analysis.contrasts import Judgement, judge_study, verdict_sentence
+from analysis.escaping import for_csv
+from analysis.escaping import markdown as escaped
 from analysis.figures import DEFAULT_FIGURES, FigureConfig, FigureKind, parse
-from analysis.figures._text import TextTable, markdown, write_table
+from analysis.figures._text import Bold, TextTable, markdown, write_table
 from analysis.frames import StudyFrames, load_frames
 from analysis.labels import metric_info
 from analysis.report_tables import EFFECT_TITLES, amount, claim_row, effect_rows, printed_contrasts
 from analysis.search_summary import picked_sentence, trials_table
-from trainables.names import folded
+from trainables.names import folded, visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _OWN_TABLES = {"contrasts", "effects", "methods", "trials"}
 """Tables and texts that the report writes besides those of its figures."""
@@ -54,7 +60,8 @@ def build_report(study_folder: Path, out: Path | None = None) -> Path:
     else:
         write_table(printed_contrasts(frames, judgement), _question_line(frames), out / "contrasts")
         (out / "effects.md").write_text(effects_markdown(frames, judgement), encoding="utf-8")
-    (out / "methods.md").write_text(methods.methods_paragraph(frames, judgement) + "\n", encoding="utf-8")
+    paragraph = methods.methods_paragraph(frames, judgement)
+    (out / "methods.md").write_text(escaped(paragraph) + "\n", encoding="utf-8")
     page = out / "report.html"
     page.write_text(_render(frames, judgement, figures), encoding="utf-8")
     return page
@@ -76,7 +83,7 @@ def verdict_lines(study_folder: Path) -> list[str]:
 def effects_markdown(frames: StudyFrames, judgement: Judgement) -> str:
     """The contrasts as a pipe table, under a sentence that says what they are."""
     table = TextTable(EFFECT_TITLES, effect_rows(frames, judgement), 2)
-    return f"{_question_line(frames)}\n\n{markdown(table)}"
+    return f"{escaped(_question_line(frames))}\n\n{markdown(table)}"
 
 
 def _question_line(frames: StudyFrames) -> str:
@@ -142,10 +149,12 @@ def _write_figure(
 ) -> ReportFigure:
     computed = kind.compute(frames, config)
     stem = out / name
-    _without_pictures(computed).to_csv(stem.with_name(f"{name}.csv"), index=False, float_format="%.7g")
+    for_csv(_without_pictures(computed)).to_csv(
+        stem.with_name(f"{name}.csv"), index=False, float_format="%.7g"
+    )
     data_uri = None
     if kind.draw is not None:
-        png, svg = style.save_figure(kind.draw(computed, config), stem)
+        png, svg = style.save_figure(_drawn(kind.draw, computed, config), stem)
         data_uri = _data_uri(svg, "image/svg+xml") if kind.vector else _data_uri(png, "image/png")
     caption = kind.caption(computed, config)
     table = None
@@ -153,6 +162,17 @@ def _write_figure(
         table = kind.text(computed, config)
         write_table(table, caption, stem)
     return ReportFigure(name, config.title or config.heading(), caption, data_uri, table)
+
+
+def _drawn(
+    draw: Callable[[pd.DataFrame, Any], "Figure"], computed: pd.DataFrame, config: FigureConfig
+) -> "Figure":
+    """The figure, or one that says that it would be too large; its numbers are in the CSV."""
+    try:
+        return draw(computed, config)
+    except style.TooLarge as error:
+        with style.styled():
+            return style.nothing_to_draw(f"{error}; the numbers are in the CSV")
 
 
 def _without_pictures(computed: pd.DataFrame) -> pd.DataFrame:
@@ -165,9 +185,18 @@ def _data_uri(path: Path, media_type: str) -> str:
 
 def _render(frames: StudyFrames, judgement: Judgement, figures: list[ReportFigure]) -> str:
     environment = Environment(
-        loader=PackageLoader("analysis"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("analysis"),
+        autoescape=True,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(_page(frames, judgement, figures))
+
+
+def _visible(value: object) -> object:
+    """Nothing in the page is a control character or turns the direction of what follows."""
+    return visible(value) if type(value) is str or isinstance(value, Bold) else value
 
 
 def _page(frames: StudyFrames, judgement: Judgement, figures: list[ReportFigure]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 matplotlib is imported inside functions: spaces are checked, and `analysis.figures` imported, without it.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,10 +31,26 @@ LINE_STYLES: tuple[Any, ...] = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Colour is never the only difference: each value has its own dashes and its own mark too."""
 
+MATH: dict[str, Any] = {"parse_math": True}
+"""For a text of our own that holds mathematics; a `$` in anybody's names is just that."""
+FALLBACK_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Hiragino Sans", "PingFang SC", "Yu Gothic"),
+    *("Microsoft YaHei", "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari"),
+    *("Arial Unicode MS", "Noto Emoji", "Segoe UI Emoji"),
+)
+"""Asked, where they are installed, for letters that the first fonts lack; else an empty box stands for a letter."""
+_NO_ROOM = "constrained_layout not applied because axes sizes collapsed"
+WIDER = 1.4
+"""How much wider a figure gets whose labels leave no room for what they label."""
+MAX_PIXELS = 100_000_000
+MAX_SIDE = 2**16 - 1
+"""Of a picture; what matplotlib can draw at all."""
+
 _RC: dict[Any, Any] = {
     # STIX is Times in all but name and ships with matplotlib; DejaVu has the glyphs it lacks.
     "font.family": ["STIXGeneral", "DejaVu Sans"],
     "mathtext.fontset": "stix",
+    "text.parse_math": False,
     "font.size": 8.5,
     "axes.labelsize": 8.5,
     "axes.titlesize": 8.5,
@@ -67,21 +84,36 @@ _RC: dict[Any, Any] = {
 @contextmanager
 def styled() -> Iterator[None]:
     """Matplotlib's settings while a figure is made and saved; restored afterwards."""
-    import matplotlib
+    import warnings
 
-    with matplotlib.rc_context(_RC):
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
+    installed = set(fontManager.get_font_names())
+    fonts = [*_RC["font.family"], *(font for font in FALLBACK_FONTS if font in installed)]
+    with matplotlib.rc_context({**_RC, "font.family": fonts}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        warnings.filterwarnings("ignore", _NO_ROOM, UserWarning)
         yield
+
+
+class TooLarge(Exception):
+    """A picture that nobody could open; the message says how large."""
 
 
 def new_figure(width: float, height: float, *, w_pad: float | None = 0.04) -> "Figure":
     """An empty figure of `width` x `height` inches, outside pyplot's global list.
 
     Its parts find their places by themselves, `w_pad` inches apart; with None they are placed by hand.
+    Raises TooLarge.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    pixels = width * DPI, height * DPI
+    if max(pixels) > MAX_SIDE or math.prod(pixels) > MAX_PIXELS:
+        raise TooLarge(f"A picture of {pixels[0]:,.0f} x {pixels[1]:,.0f} pixels is too large")
     layout = None if w_pad is None else ConstrainedLayoutEngine(w_pad=w_pad)
     figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
@@ -92,9 +124,23 @@ def save_figure(figure: "Figure", stem: Path) -> list[Path]:
     """Write `<stem>.png` (200 dpi) and `<stem>.svg` (text as outlines), without dates in them."""
     paths = [stem.with_name(stem.name + ending) for ending in (".png", ".svg")]
     with styled():
+        _make_room(figure)
         figure.savefig(paths[0], dpi=DPI)
         figure.savefig(paths[1], metadata={"Date": None})
     return paths
+
+
+def _make_room(figure: "Figure", tries: int = 5) -> None:
+    """Widen a figure until its labels leave room for what they label."""
+    import warnings
+
+    for _ in range(tries):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings("always", _NO_ROOM, UserWarning)
+            figure.draw_without_rendering()
+        if not caught:
+            return
+        figure.set_figwidth(figure.get_figwidth() * WIDER)
 
 
 def line_styles(values: Sequence[Any]) -> dict[Any, dict[str, Any]]:

@@ -4,6 +4,7 @@ Those that plan, train or edit have modules of their own: these import torch, an
 """
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -17,17 +18,21 @@ from orchestrator.ledger import LedgerError
 from orchestrator.live import say
 from orchestrator.reporting import show_report, study_folder
 from trainables.errors import UserError
+from trainables.names import visible
 
 BAD_INPUT = 2
 
 
 def run(options: argparse.Namespace, command_line: str) -> int:
     """Run a parsed command; its exit code. `command_line` is what the user can type to do it again."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # one that cannot say a letter spells it
+            stream.reconfigure(errors="backslashreplace")
     console = Console(soft_wrap=False)
     try:
         return COMMANDS[options.command](options, console, command_line)
     except (ConfigError, LedgerError, BackendError, UserError) as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return 130

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator.live import say as say_on
 from trainables.attributes import ATTRIBUTES, Attribute
@@ -101,7 +102,7 @@ def show(found: IntervalView, console: Console) -> None:
     for name, interval in found.intervals.items():
         trained = sum(t >= interval.t_edit for t in sequence)
         numbers = (f"{interval.cosine:.3f}", f"{interval.threshold:.3f}", str(interval.t_edit))
-        table.add_row(name, *numbers, f"{trained} of {len(sequence)}")
+        table.add_row(Text(name), *numbers, f"{trained} of {len(sequence)}")
     console.print(table)
     for name, reason in found.unreached.items():
         say_on(console, f"{name}: {reason}")

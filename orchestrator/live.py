@@ -11,6 +11,7 @@ from rich.text import Text
 
 from orchestrator.durations import duration
 from orchestrator.progress import Progress, Row, TrialState
+from trainables.names import visible
 
 GLYPHS: dict[TrialState, tuple[str, str, str]] = {
     # state: (glyph, where the terminal has only ASCII, colour)
@@ -98,7 +99,7 @@ class LiveDisplay:
 
     def note(self, message: str) -> None:
         """Print above the table."""
-        self._console.print(Text(message, style="yellow"))
+        self._console.print(Text(visible(message), style="yellow"))
 
 
 def make_display(console: Console) -> Display:
@@ -107,8 +108,8 @@ def make_display(console: Console) -> Display:
 
 
 def say(console: Console, text: str) -> None:
-    """Print text as it is: nothing in it is markup, and lines are as long as they are."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print text as it is: nothing in it is markup or moves the cursor, and lines are as long as they are."""
+    console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def drawing(progress: Progress, console: Console) -> RenderableType:

@@ -1,11 +1,13 @@
 """Names that become names of files and folders, on any system, and labels in figures and tables."""
 
+import re
 import unicodedata
 
 MAX_LETTERS = 100
 MAX_BYTES = 200
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
 """What Windows takes for devices, whatever their ending."""
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _JOINER = "\u200d"
 """Holds emoji together."""
 
@@ -26,6 +28,14 @@ def wrong_label(label: str) -> str:
     if wrong := next((letter for letter in label if _is_invisible(letter)), ""):
         return f"expected a name on one line; found the character U+{ord(wrong):04X} in {label!r}"
     return ""
+
+
+def visible(text: str) -> str:
+    """The text with control characters, but tabs and line breaks, as they are written in code.
+
+    The same goes for those that turn the direction of a text: neither a terminal nor a page can be led astray by them.
+    """
+    return _UNSEEN.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def folded(name: str) -> str:

@@ -36,6 +36,6 @@ def draw_sweeps(panel: "PlotAxes", table: pd.DataFrame, at: str, looks: dict[Any
         panel.errorbar(x, float(row["mean"]), bar if np.isfinite(row["low"]) else None, fmt=look["marker"],
                        color=look["color"], markersize=4.5, markeredgewidth=0.8, elinewidth=1.0, capsize=1.8,
                        markerfacecolor=look["color"] if row["n"] > 1 else "white")  # fmt: skip
-    panel.set_xlabel(at if at == "strength" else metric_info(at).plot_label)
+    panel.set_xlabel(at if at == "strength" else metric_info(at).plot_label, **style.MATH)
     panel.margins(x=0.05)
     style.light_grid(panel, "y")

@@ -4,14 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_TEX_COMMANDS = {"\\": r"\textbackslash ", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$"}
-_TEX_SYMBOLS = {
-    **{"±": r"$\pm$", "−": "$-$", "–": "--", "×": r"$\times$", "≈": r"$\approx$", "≥": r"$\geq$"},
-    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"$\dagger$", "Δ": r"$\Delta$", "→": r"$\to$"},
-    **{"<": "$<$", ">": "$>$", "ε": r"$\varepsilon$", "ᾱ": r"$\bar\alpha$", "λ": r"$\lambda$"},
-}
-BOLD = "**"
-"""Around an entry that is to be bold."""
+from analysis.escaping import markdown as escaped
+from analysis.escaping import tex, tex_label
 
 
 @dataclass(frozen=True)
@@ -24,9 +18,11 @@ class TextTable:
     """Columns from the left that hold words and stand flush left; the others hold numbers."""
 
 
-def bold(text: str) -> str:
-    """Mark an entry as bold."""
-    return f"{BOLD}{text}{BOLD}"
+class Bold(str):
+    """An entry that is to be bold."""
+
+    is_bold = True
+    """What the report's template asks an entry for; other texts have no such thing."""
 
 
 def write_table(table: TextTable, caption: str, stem: Path) -> list[Path]:
@@ -42,8 +38,8 @@ def write_table(table: TextTable, caption: str, stem: Path) -> list[Path]:
 def markdown(table: TextTable) -> str:
     """A pipe table."""
     rule = [":--" if index < table.num_text_columns else "--:" for index in range(len(table.titles))]
-    escaped = [[entry.replace("|", r"\|") for entry in row] for row in (table.titles, *table.rows)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [escaped[0], rule, *escaped[1:]]) + "\n"
+    titles, *rows = [[_markdown_entry(entry) for entry in row] for row in (table.titles, *table.rows)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [titles, rule, *rows]) + "\n"
 
 
 def latex(table: TextTable, caption: str, label: str) -> str:
@@ -53,7 +49,7 @@ def latex(table: TextTable, caption: str, label: str) -> str:
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{tex(caption)}}}",
-        rf"\label{{{label}}}",
+        rf"\label{{{tex_label(label)}}}",
         rf"\begin{{tabular}}{{{'l' * words}{'r' * (len(table.titles) - words)}}}",
         r"\toprule",
         _tex_row(table.titles),
@@ -66,16 +62,17 @@ def latex(table: TextTable, caption: str, label: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tex(text: str) -> str:
-    """Escape what LaTeX would read as a command, and spell the symbols that it does not know."""
-    plain = "".join(_TEX_COMMANDS.get(letter, letter) for letter in text)
-    for symbol, spelled in _TEX_SYMBOLS.items():
-        plain = plain.replace(symbol, spelled)
-    return plain
-
-
 def _tex_row(entries: Sequence[str]) -> str:
-    typeset = [
-        rf"\textbf{{{tex(entry.strip('*'))}}}" if entry.startswith(BOLD) else tex(entry) for entry in entries
-    ]
-    return " & ".join("$n$" if entry == "n" else entry for entry in typeset) + r" \\"
+    # After the break of the row above, LaTeX would read a bracket or a star as belonging to that.
+    first = "{}" if entries[0].startswith(("[", "*")) else ""
+    return first + " & ".join(map(_tex_entry, entries)) + r" \\"
+
+
+def _tex_entry(entry: str) -> str:
+    if entry == "n":
+        return "$n$"
+    return rf"\textbf{{{tex(entry)}}}" if isinstance(entry, Bold) else tex(entry)
+
+
+def _markdown_entry(entry: str) -> str:
+    return f"**{escaped(entry)}**" if isinstance(entry, Bold) else escaped(entry)

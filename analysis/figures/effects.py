@@ -93,7 +93,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         axes.set_ylim(len(contrasts) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0, labelsize=_TEXT)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(_x_label(contrasts))
+        axes.set_xlabel(_x_label(contrasts), **style.MATH)
         axes.margins(x=0.06)
         axes.locator_params(axis="x", nbins=6)
         _write_columns(figure, axes, records)
@@ -181,7 +181,8 @@ def _verdict(contrast: Mapping[Hashable, Any]) -> str:
 def _x_label(contrasts: pd.DataFrame) -> str:
     info = metric_info(str(contrasts["metric"].iloc[0]))
     turned = "" if info.higher_is_better else ", lower is better so reference − cell"
-    return f"Improvement over {contrasts['reference'].iloc[0]}: {info.plot_label[:-2]}{turned}"
+    reference = str(contrasts["reference"].iloc[0]).replace("$", r"\$")  # beside mathematics
+    return f"Improvement over {reference}: {info.plot_label[:-2]}{turned}"
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption)

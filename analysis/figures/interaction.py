@@ -115,7 +115,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         ticks = table.drop_duplicates("x").sort_values("x")
         panel.set_xticks(ticks["x"], ticks["x_label"])
         panel.set_xlabel(axis_label(config.x))
-        panel.set_ylabel(metric_info(str(table["metric"].iloc[0])).plot_label)
+        panel.set_ylabel(metric_info(str(table["metric"].iloc[0])).plot_label, **style.MATH)
         style.light_grid(panel, "y")
         legend_above(figure, [panel])
         return figure

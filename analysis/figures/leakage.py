@@ -17,7 +17,7 @@ from analysis.figures._base import (
     unknown_fixed,
 )
 from analysis.figures._panels import seed_interval
-from analysis.figures._text import TextTable, bold
+from analysis.figures._text import Bold, TextTable
 from analysis.figures.line import line_order
 from analysis.frames import StudyFrames
 from analysis.labels import number, plural, value_label
@@ -150,7 +150,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
             shown = (
                 number(float(at.loc[moved, "mean"]), signed=True, decimals=3) if moved in at.index else "–"
             )
-            entries.append(bold(shown) if moved in at.index and at.loc[moved, "is_own"] else shown)
+            entries.append(Bold(shown) if moved in at.index and at.loc[moved, "is_own"] else shown)
         rows.append([str(own["label"].iloc[0]), *entries, str(own["n"].max())])
     return TextTable(["", *map(value_label, columns), "n"], rows)
 

@@ -133,7 +133,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
                 )
             panel.set_xscale(config.scale)
             panel.set_xlabel(axis_label(config.x))
-            panel.set_ylabel(metric_info(metric).plot_label)
+            panel.set_ylabel(metric_info(metric).plot_label, **style.MATH)
             mark_ticks(panel, sorted(own["x"].unique()))
             style.light_grid(panel, "y")
         legend_above(figure, panels)

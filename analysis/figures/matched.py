@@ -133,7 +133,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         figure, panels = panel_grid(len(metrics), legend=legend_height(list(lines["label"]), width))
         for panel, metric in zip(panels, metrics, strict=True):
             draw_sweeps(panel, table[table["metric"] == metric], config.at, looks)
-            panel.set_ylabel(metric_info(metric).plot_label)
+            panel.set_ylabel(metric_info(metric).plot_label, **style.MATH)
         legend_above(figure, panels)
         return figure
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.figures._base import Axes, FigureConfig, FigureKind, Problems, unknown_metric
 from analysis.figures._panels import panel_grid, seed_interval
-from analysis.figures._text import TextTable, bold
+from analysis.figures._text import Bold, TextTable
 from analysis.frames import StudyFrames
 from analysis.labels import metric_info, number, with_interval
 from analysis.measurements import finished_trials, values_over
@@ -122,7 +122,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
             draw_point(panel, row["cost"], row["mean"], row["is_front"], row["is_baseline"])
         panel.set_xscale(config.scale)
         panel.set_xlabel(COSTS[config.cost])
-        panel.set_ylabel(info.plot_label)
+        panel.set_ylabel(info.plot_label, **style.MATH)
         panel.margins(x=0.12, y=0.1)
         style.light_grid(panel, "y")
         label_points(figure, panel, table["cost"], table["mean"], list(table["label"]))
@@ -157,7 +157,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
     info_of = metric_info(str(table["metric"].iloc[0])).label if len(table) else "quality"
     rows = [
         [
-            bold(row["label"]) if row["is_front"] else row["label"],
+            Bold(row["label"]) if row["is_front"] else row["label"],
             number(row["cost"]) if row["cost"] < 1e3 else f"{row['cost']:,.0f}",
             with_interval(row["mean"], row["low"], row["high"]).lstrip("+"),
             str(row["n"]),

@@ -133,7 +133,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         panels = list(figure.subplots(1, len(metrics), sharey=True, squeeze=False).ravel())
         for panel, metric in zip(panels, metrics, strict=True):
             _draw_panel(panel, table[table["metric"] == metric], groups, looks, len(panels) > _WIDE)
-        named = [f"{value_label(g)} ($n$ = {_sizes(table[table['group'] == g])})" for g in groups]
+        named = [f"{value_label(g)} (n = {_sizes(table[table['group'] == g])})" for g in groups]
         panels[0].set_yticks(range(len(groups)), named)
         legend_above(figure, panels)
         return figure
@@ -242,7 +242,9 @@ def _draw_panel(
                        markeredgewidth=0, elinewidth=0.9, capsize=0, label=own["label"].iloc[0])  # fmt: skip
     label = metric_info(str(table["metric"].iloc[0])).plot_label
     bound = "\N{NO-BREAK SPACE}".join(label.rsplit(" ", 1))  # The arrow stays with its word.
-    panel.set_xlabel(fill(bound, _NARROW_LETTERS, break_long_words=False) if is_narrow else label)
+    panel.set_xlabel(
+        fill(bound, _NARROW_LETTERS, break_long_words=False) if is_narrow else label, **style.MATH
+    )
     panel.set_ylim(len(groups) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
     panel.locator_params(axis="x", nbins=3 if is_narrow else 5)

@@ -20,7 +20,7 @@ from analysis.figures._base import (
     unknown_metrics,
     used_twice,
 )
-from analysis.figures._text import TextTable, bold
+from analysis.figures._text import Bold, TextTable
 from analysis.frames import StudyFrames, summary_metrics
 from analysis.labels import axis_label, decimals_for, known_metrics, metric_info, number, value_label
 from analysis.measurements import POINTS, values_over
@@ -241,7 +241,7 @@ def _entry(row: pd.Series, config: Config) -> str:
     if decimals is not None:
         spread = number(row["spread"], decimals=decimals)
         shown += f" ± {spread}" if config.spread == "interval" else f" ({spread})"
-    return bold(shown) if row["is_best"] else shown
+    return Bold(shown) if row["is_best"] else shown
 
 
 FIGURE = FigureKind(config=Config, compute=compute, caption=caption, text=text)

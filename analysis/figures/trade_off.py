@@ -88,8 +88,8 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         figure.set_size_inches(4.4, 2.8)
         for row in table[::-1].to_dict("records"):  # the Pareto set last, so that nothing hides it
             draw_point(panel, row["x"], row["y"], row["is_front"], row["is_default"])
-        panel.set_xlabel(_label(str(table["x_name"].iloc[0])))
-        panel.set_ylabel(_label(str(table["y_name"].iloc[0])))
+        panel.set_xlabel(_label(str(table["x_name"].iloc[0])), **style.MATH)
+        panel.set_ylabel(_label(str(table["y_name"].iloc[0])), **style.MATH)
         panel.margins(x=0.1, y=0.1)
         style.light_grid(panel, "y")
         front = table[table["is_front"]]

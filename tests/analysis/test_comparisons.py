@@ -206,7 +206,7 @@ def test_leakage_is_the_mean_shift_of_every_attribute(frames: StudyFrames) -> No
     assert own.loc["sad", "mean"] == pytest.approx(-0.04)
     assert own["is_own"].to_dict() == {"sad": False, "smiling": True}
     assert kind.text is not None
-    assert kind.text(table, config).rows[0][2].startswith("**+0.0")
+    assert kind.text(table, config).rows[0][2].startswith("+0.0")
 
 
 def test_interaction_is_the_difference_of_differences_paired_by_seed(frames: StudyFrames) -> None:

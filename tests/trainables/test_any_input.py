@@ -1,0 +1,198 @@
+"""No input gives a traceback, and the same settings always have the same identity."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.config import ConfigError, Space
+from orchestrator.designs.optuna import seconds_of
+from orchestrator.identity import canonical_text, trial_signature
+from orchestrator.loading import load_space
+from orchestrator.option_values import cost, numbers, strengths, timestep
+from orchestrator.resolving import Summarise
+from orchestrator.sizes import bytes_of
+from trainables.config import CellConfig
+from trainables.domains import DomainError, read_domain_file
+from trainables.names import wrong_label, wrong_name
+from trainables.yaml_tree import read_yaml
+
+quick = settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+NUMBERS = st.one_of(st.integers(), st.floats(), st.booleans())
+# PyYAML writes the three line breaks of YAML 1.1 without quotes, and so writes another text.
+TEXTS = st.text(st.characters(exclude_characters="\x85\u2028\u2029"), max_size=8)
+SCALARS = st.one_of(NUMBERS, st.none(), TEXTS)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+)
+YAML_LIKE = st.text(st.sampled_from("ab:-[]{}&*!|>'\"%@`#,? \n\t<.0123456789e+~\\x\x07\ud800é"), max_size=60)
+PLACES = [
+    *("question", "baseline", "axes", "seeds", "primary", "claims", "figures", "design", "constraints"),
+    *("execution", "compare", "per_attribute", "per_domain", "published", "extends", "schema_version"),
+]
+
+
+@quick
+@given(YAML_LIKE)
+def test_any_text_is_read_or_refused(text: str) -> None:
+    tree = read_yaml(text)
+
+    assert tree.content is None or not isinstance(tree.content, float) or tree.content == tree.content
+
+
+@quick
+@given(VALUES)
+def test_what_yaml_writes_is_read_back(value: Any) -> None:
+    text = yaml.safe_dump({"a": value}, allow_unicode=True)
+
+    tree = read_yaml(text)
+
+    assume(not tree.problems)
+    assert canonical_text(tree.content["a"]) == canonical_text(_without_zeros(value))
+
+
+def _without_zeros(value: Any) -> Any:
+    """-0.0 is 0.0, and the texts that only YAML 1.1 takes for something else are quoted by what writes it."""
+    if isinstance(value, list):
+        return [_without_zeros(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_zeros(item) for key, item in value.items()}
+    return value + 0.0 if isinstance(value, float) else value
+
+
+@quick
+@given(place=st.sampled_from(PLACES), value=VALUES, inside=st.booleans())
+def test_any_value_at_any_place_of_a_space_is_taken_or_refused(
+    tmp_path: Path, space_text: str, summarise: Summarise, place: str, value: Any, inside: bool
+) -> None:
+    content = yaml.safe_load(space_text)
+    block = content.get(place)
+    if inside and isinstance(block, dict):
+        first = next(iter(block))
+        content[place] = {**block, first: value}
+    else:
+        content[place] = value
+    path = tmp_path / "space.yaml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+
+    assert _loaded_or_refused(lambda: load_space(path, summarise=summarise))
+
+
+@quick
+@given(setting=st.one_of(YAML_LIKE, YAML_LIKE.map("training.epochs={}".format)))
+def test_any_setting_of_the_command_line_is_taken_or_refused(
+    tmp_path: Path, space_text: str, summarise: Summarise, setting: str
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(space_text, encoding="utf-8")
+
+    assert _loaded_or_refused(
+        lambda: load_space(path, settings=[setting], seeds=setting, summarise=summarise)
+    )
+
+
+def _loaded_or_refused(load: Callable[[], Space]) -> bool:
+    try:
+        load()
+    except ConfigError as error:
+        return bool(error.problems)
+    return True
+
+
+@quick
+@given(content=st.one_of(st.binary(max_size=60), YAML_LIKE.map(lambda text: text.encode("utf-8", "replace"))))
+def test_any_domain_file_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+
+    with pytest.raises(DomainError, match=r"mine\.yaml"):
+        read_domain_file(str(path))
+
+
+@quick
+@given(st.one_of(st.text(max_size=20), st.from_regex(r"[0-9.:,eE+\-smhdMGiB ]{0,12}", fullmatch=True)))
+@pytest.mark.parametrize("parse", [strengths, numbers, timestep, cost, seconds_of, bytes_of])
+def test_any_value_of_an_option_is_taken_or_refused(parse: Callable[[str], object], text: str) -> None:
+    told = ""
+    try:
+        parse(text)
+    except (argparse.ArgumentTypeError, ValueError) as error:
+        told = str(error)
+
+    assert not told or "expected" in told
+
+
+@quick
+@given(st.text(st.characters()))
+def test_any_name_is_judged(name: str) -> None:
+    assert isinstance(wrong_name(name), str)
+    assert isinstance(wrong_label(name), str)
+
+
+# Identity
+
+CELL = {"domain": "tiny", "attribute": "smiling", "editor": {"kind": "conv"}}
+TRAINING: dict[str, st.SearchStrategy[Any]] = {
+    "epochs": st.integers(1, 9),
+    "batch_size": st.integers(1, 9),
+    "t_edit": st.one_of(st.integers(0, 999), st.just("auto")),
+    "lambda_clip": st.floats(0, 9),
+    "prompt_cosine": st.booleans(),
+    "clip_loss": st.sampled_from(["log", "plain"]),
+}
+
+
+def signature_of(training: dict[str, Any], summarise: Summarise) -> str:
+    config = CellConfig.model_validate({**CELL, "training": training})
+    return trial_signature(config, 0, parent=None, domain=summarise("tiny"))
+
+
+@quick
+@given(training=st.fixed_dictionaries(TRAINING), data=st.data())
+def test_order_and_form_change_no_identity(
+    summarise: Summarise, training: dict[str, Any], data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations(list(training)))
+    text = yaml.safe_dump({name: training[name] for name in order}, sort_keys=False, default_flow_style=True)
+
+    assert signature_of(read_yaml(text).content, summarise) == signature_of(training, summarise)
+
+
+@quick
+@given(one=st.fixed_dictionaries(TRAINING), other=st.fixed_dictionaries(TRAINING))
+def test_every_other_value_is_another_identity(
+    summarise: Summarise, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    same = one == other
+
+    assert (signature_of(one, summarise) == signature_of(other, summarise)) is same
+
+
+@quick
+@given(one=SCALARS, other=SCALARS)
+def test_values_of_different_types_have_different_texts(one: Any, other: Any) -> None:
+    assume(one == one and other == other and abs(hash(one)) != abs(hash(float("inf"))))
+    try:
+        texts = canonical_text(one), canonical_text(other)
+    except ValueError:  # infinity, which no file can hold
+        return
+
+    assert (texts[0] == texts[1]) is (type(one) is type(other) and repr(one) == repr(other))
+
+
+def test_zero_has_one_identity(summarise: Summarise) -> None:
+    minus, plus = (read_yaml(f"lambda_clip: {text}").content for text in ("-0.0", "0.0"))
+
+    assert signature_of(minus, summarise) == signature_of(plus, summarise)
