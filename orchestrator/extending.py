@@ -9,7 +9,7 @@ from orchestrator.config import ConfigError, Problem
 from orchestrator.designs import full_form
 from orchestrator.resolving import with_absolute_domain
 from search_spaces import shipped_spaces
-from trainables.errors import UserError
+from trainables.errors import UserError, without_echoes
 from trainables.paths import user_path
 from trainables.wording import did_you_mean, expected, shown
 from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
@@ -31,6 +31,10 @@ class SpaceFile:
     """What its relative paths start from."""
     tree: YamlTree
 
+    def problem(self, place: Loc, message: str) -> Problem:
+        """A problem with the value at a place."""
+        return Problem(self.shown, self.tree.line_of(place), dotted(place), message)
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -50,7 +54,7 @@ class Sources:
         """A problem with the value at a place, in the file that says most of the way to it."""
         depths = [_depth(file.tree, place) for file in self.files]
         file = self.files[depths.index(max(depths))]
-        return Problem(file.shown, file.tree.line_of(place), dotted(place), message)
+        return file.problem(place, message)
 
 
 def read_sources(space: str | Path) -> Sources:
@@ -63,7 +67,7 @@ def read_sources(space: str | Path) -> Sources:
         files.append(_extended_by(files[-1]))
     problems = [Problem(file.shown, *found) for file in files for found in file.tree.problems]
     if hindrance is not None:
-        raise ConfigError(list(dict.fromkeys([*problems, hindrance])))
+        raise ConfigError([*problems, *without_echoes([hindrance], problems)])
     return Sources(tuple(files), _merged(files), tuple(problems))
 
 
@@ -102,35 +106,25 @@ def _hindrance(files: Sequence[SpaceFile]) -> Problem | None:
     if last.location in places[:-1]:
         before = earlier[-1]
         loop = " -> ".join(file.shown for file in files[places.index(last.location) :])
-        return Problem(
-            before.shown, before.tree.line_of((EXTENDS,)), EXTENDS, f"comes back to itself: {loop}"
-        )
+        return before.problem((EXTENDS,), f"comes back to itself: {loop}")
     named = content.get(EXTENDS, "")
     if not isinstance(named, str):
-        message = expected("a shipped space or the path of a file", named)
-        return Problem(last.shown, last.tree.line_of((EXTENDS,)), EXTENDS, message)
+        return last.problem((EXTENDS,), expected("a shipped space or the path of a file", named))
     return None
 
 
 def _extended_by(file: SpaceFile) -> SpaceFile:
     """The file that another one extends. Raises ConfigError, at the line that names it, where it cannot be read."""
     named = str(file.tree.content[EXTENDS])
-    place = named if named in shipped_spaces() else _beside(file, named)
     try:
-        return _open(place)
+        # Its path is shown as short as that of the file that names it.
+        shipped = named in shipped_spaces()
+        return _open(named if shipped else user_path(named, user_path(file.shown).parent))
     except ConfigError as error:
-        line = file.tree.line_of((EXTENDS,))
         message = f"{shown(named)} is {error.problems[0].message}"
-        raise ConfigError([Problem(file.shown, line, EXTENDS, message)]) from error
-
-
-def _beside(file: SpaceFile, named: str) -> str:
-    """The path of a file that another one names, as short as that one's own."""
-    folder = user_path(file.shown).parent
-    try:
-        return str(user_path(named, folder))
-    except UserError:
-        return named  # opening it tells which variable is not set
+        raise ConfigError([file.problem((EXTENDS,), message)]) from error
+    except UserError as error:
+        raise ConfigError([file.problem((EXTENDS,), str(error))]) from error
 
 
 def _merged(files: Sequence[SpaceFile]) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.backend import PreparationFailed, TrialTask
 from orchestrator.config import Space
 from orchestrator.editor_files import find_editor
-from orchestrator.ledger import Ledger, StudyPlan, claim_study, write_study
+from orchestrator.ledger import Ledger, LedgerError, StudyPlan, claim_study, write_study
 from orchestrator.plan import Plan, TrialSpec, build_plan
 from orchestrator.resolving import Summarise
 from orchestrator.reuse import adopt, counted, found_elsewhere
 from orchestrator.study_document import study_document
 from trainables.domains import domain_summary
+from trainables.names import folded
 
 if TYPE_CHECKING:
     from trainables.config import CellConfig
@@ -66,6 +67,10 @@ def open_study(space: Space, results: Path, *, summarise: Summarise = domain_sum
 
     Where seeds are added while they are needed, cells keep those that the study there has already asked for.
     """
+    if folded(space.name) == CACHE_FOLDER:
+        raise LedgerError(
+            f"a study cannot be called {space.name}: its folder is the cache; rename {space.file}"
+        )
     folder = results.absolute() / space.name
     existing = claim_study(folder, space.name)
     plan = build_plan(space, summarise=summarise)

@@ -93,9 +93,9 @@ def without_foreign_settings(editor: object) -> tuple[dict[str, Any] | None, tup
 
     A setting that no kind has is kept, for validation to complain about.
     """
-    if not isinstance(editor, Mapping) or editor.get("kind") not in EDITORS:
+    kind = editor.get("kind") if isinstance(editor, Mapping) else None
+    if not isinstance(editor, Mapping) or not isinstance(kind, str) or kind not in EDITORS:
         return None, ()
-    kind = editor["kind"]
     foreign = [key for key in editor if owners(key) and kind not in owners(key)]
     kept = {key: value for key, value in editor.items() if key not in foreign}
     return kept, tuple(f"editor.{key}" for key in foreign)

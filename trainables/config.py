@@ -16,6 +16,10 @@ TRAINING_VERSION = 1
 """Raised when the same configuration would give other numbers; part of every trial's signature."""
 
 
+MAX_STEPS = 1000
+"""Of a DDIM sequence: as many timesteps as the diffusion models have."""
+
+
 def _as_tuple(value: object) -> object:
     """YAML and JSON know only lists; strict models want tuples."""
     return tuple(value) if isinstance(value, list) else value
@@ -60,7 +64,7 @@ class TrainingConfig(Settings):
     num_images: int = Field(default=1000, ge=1)
     batch_size: int = Field(default=8, ge=1)
     epochs: int = Field(default=1, ge=1)
-    num_train_steps: int = Field(default=40, ge=2)
+    num_train_steps: int = Field(default=40, ge=2, le=MAX_STEPS)
     """Length of the DDIM sequence S(n, 999), for inversion, training and the unedited trajectory alike."""
     inversion_refinements: int = Field(default=0, ge=0)
     """Fixed-point iterations at every step of the inversion; 0 is the published one. One already makes
@@ -123,9 +127,11 @@ class EvaluationConfig(Settings):
     num_images: int = Field(default=100, ge=1)
     strengths: Annotated[tuple[float, ...], BeforeValidator(_as_tuple)] = (0.0, 0.5, 1.0)
     """Scale of Delta-h relative to training; 0 is the reconstruction, a negative one edits the other way."""
-    num_sample_steps: int = Field(default=40, ge=2)
+    num_sample_steps: int = Field(default=40, ge=2, le=MAX_STEPS)
     """Length of the DDIM sequence of a sampling; Delta-h is scaled by the ratio of trained and sampled steps."""
-    more_sample_steps: Annotated[tuple[Annotated[int, Field(ge=2)], ...], BeforeValidator(_as_tuple)] = ()
+    more_sample_steps: Annotated[
+        tuple[Annotated[int, Field(ge=2, le=MAX_STEPS)], ...], BeforeValidator(_as_tuple)
+    ] = ()
     """Other lengths that the same editor is evaluated at besides."""
     primary_strength: float = 1.0
     """The strength whose means become the trial's summary metrics."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from trainables.errors import UserError
 
+MAX_PART_BYTES = 255
+"""Of a name on any common file system; asking for a longer one is an error there."""
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_]\w*))")
 
 
@@ -13,7 +15,7 @@ def user_path(text: str | Path, base: Path = Path()) -> Path:
     """The path that a text means, under `base` where it is relative.
 
     What exists as it is written is meant as it is written; else `~` and variables are expanded.
-    Raises UserError naming a variable that is not set.
+    Raises UserError naming a variable that is not set, and for a name that is too long for a file.
     """
     written = str(text)
     if os.path.exists(base / written):  # noqa: PTH110 - Path.exists raises for a name that is too long
@@ -24,6 +26,8 @@ def user_path(text: str | Path, base: Path = Path()) -> Path:
             raise UserError(
                 f"{written!r}: the environment variable {name} is not set, and no such path exists"
             )
+    if any(len(part.encode("utf-8", "replace")) > MAX_PART_BYTES for part in Path(written).parts):
+        raise UserError(f"{written[:50]!r}...: no part of a path is longer than {MAX_PART_BYTES} bytes")
     expanded = _VARIABLE.sub(lambda found: os.environ[found[1] or found[2]], written)
     return base / os.path.expanduser(expanded)  # noqa: PTH111 - Path's raises for a user that does not exist
 

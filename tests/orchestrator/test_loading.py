@@ -137,6 +137,16 @@ MISTAKES = {
         "space.yaml:5  baseline.editor.num_heads: no cell uses it: conv has no num_heads "
         f"(only {one_of(owners('num_heads'))})",
     ),
+    "more steps than there are timesteps": (
+        "axes:",
+        "  training: {num_train_steps: 1000000}\naxes:",
+        "space.yaml:6  baseline.training.num_train_steps: expected at most 1000; found 1000000",
+    ),
+    "a kind of editor that is a list": (
+        "path: editor.kind, values: [pixel_channel, conv]",
+        "values: {a: {}, b: {editor: {kind: [conv]}}}",
+        f"space.yaml:7  axes.encoder.values.b.editor.kind: expected {one_of(EDITORS)}; found a list",
+    ),
     "block written as one value": (
         "{kind: pixel_channel, num_heads: 1}",
         "pixel_channel",

@@ -1,7 +1,7 @@
 """No input gives a traceback, and the same settings always have the same identity."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.config import ConfigError, Space
 from orchestrator.designs.optuna import seconds_of
+from orchestrator.figure_checks import check_figures
 from orchestrator.identity import canonical_text, trial_signature
 from orchestrator.loading import load_space
 from orchestrator.option_values import cost, numbers, strengths, timestep
@@ -38,10 +39,47 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
 )
 YAML_LIKE = st.text(st.sampled_from("ab:-[]{}&*!|>'\"%@`#,? \n\t<.0123456789e+~\\x\x07\ud800é"), max_size=60)
-PLACES = [
-    *("question", "baseline", "axes", "seeds", "primary", "claims", "figures", "design", "constraints"),
-    *("execution", "compare", "per_attribute", "per_domain", "published", "extends", "schema_version"),
-]
+RICH = """
+question: q
+published: {figure: '1'}
+baseline:
+  domain: tiny
+  attribute: smiling
+  editor: {kind: pixel_channel, num_heads: 1}
+  training: {epochs: 2, t_edit: 400, optimizer: {kind: adamw}}
+  evaluation: {strengths: [0, 1], num_images: 3, num_preview_images: 1, metrics: [], subgroups: []}
+  init: {from: {attribute: sad}, epoch: 1}
+per_attribute: {goblin: {texts: {source: a, target: b}, per_editor: {conv: {training: {epochs: 3}}}}}
+per_domain: {tiny: {training: {epochs: 3}}}
+axes:
+  encoder: {path: editor.kind, values: [pixel_channel, conv]}
+  rate: {path: training.optimizer.learning_rate, values: [0.001, 0.01], when: {encoder: [pixel_channel]}, off: 0.01}
+  size: {values: {small: {}, large: {training: {num_images: 12}}}}
+constraints: [{not: {encoder: conv, size: large}, because: x}]
+design: {kind: one_factor, interactions: [[encoder, size]]}
+seeds: [0, 1]
+primary: {metric: loss_total, margin: 0.1, alpha: 0.05, instead: {metric: s_dir, margin: 1.0}}
+compare: encoder
+claims:
+  - {text: t, axis: encoder, better: conv, worse: pixel_channel, published: {better: 1.0, worse: 2.0}}
+  - {text: u, better: {size: small}, worse: {size: large}}
+figures:
+  - {kind: effects, name: a}
+  - {kind: table, metrics: [s_dir], fixed: {encoder: conv}}
+  - {kind: image_grid, rows: epoch, columns: encoder, fixed: {size: small}}
+execution: {max_retries: 1, cpus_per_trial: 1}
+"""
+
+
+def places_in(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if place:
+        yield place
+    keys = content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
+    for key in keys:
+        yield from places_in(content[key], (*place, key))
+
+
+PLACES = list(places_in(yaml.safe_load(RICH)))
 
 
 @quick
@@ -72,22 +110,27 @@ def _without_zeros(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value
 
 
-@quick
-@given(place=st.sampled_from(PLACES), value=VALUES, inside=st.booleans())
+@settings(quick, max_examples=150)
+@given(place=st.sampled_from(PLACES), value=VALUES)
 def test_any_value_at_any_place_of_a_space_is_taken_or_refused(
-    tmp_path: Path, space_text: str, summarise: Summarise, place: str, value: Any, inside: bool
+    tmp_path: Path, summarise: Summarise, place: tuple[Any, ...], value: Any
 ) -> None:
-    content = yaml.safe_load(space_text)
-    block = content.get(place)
-    if inside and isinstance(block, dict):
-        first = next(iter(block))
-        content[place] = {**block, first: value}
-    else:
-        content[place] = value
+    content = yaml.safe_load(RICH)
+    block = content
+    for key in place[:-1]:
+        block = block[key]
+    block[place[-1]] = value
     path = tmp_path / "space.yaml"
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
 
-    assert _loaded_or_refused(lambda: load_space(path, summarise=summarise))
+    assert _loaded_or_refused(lambda: load_space(path, summarise=summarise, extra_checks=[check_figures]))
+
+
+def test_the_space_that_is_changed_is_sound(tmp_path: Path, summarise: Summarise) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(RICH, encoding="utf-8")
+
+    assert load_space(path, summarise=summarise, extra_checks=[check_figures]).config.claims
 
 
 @quick
