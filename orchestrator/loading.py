@@ -126,7 +126,8 @@ def _stand_ins(
 def _seeds(seeds: str | int) -> Any:
     """A count, or the list in `0,1,5`, as YAML would give it; nonsense stays text, for validation to find."""
     text = str(seeds)
-    return read_yaml(f"[{text}]" if "," in text else text).content
+    tree = read_yaml(f"[{text}]" if "," in text else text)
+    return text if tree.problems else tree.content
 
 
 # Form

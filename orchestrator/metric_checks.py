@@ -34,6 +34,16 @@ def check_named(
 
 def check_asked(config: CellConfig, summary: DomainSummary) -> Iterator[tuple[Loc, str]]:
     """What a cell's own `evaluation` asks for and its domain does not have, at the places in the cell."""
+    for place, asked, split in (
+        (("training", "num_images"), config.training.num_images, "train"),
+        (("evaluation", "num_images"), config.evaluation.num_images, "test"),
+    ):
+        if asked > summary.num_images.get(split, asked):
+            held = summary.num_images[split]
+            yield (
+                place,
+                f"expected at most {held}, all {split} images of domain {summary.name}; found {asked}",
+            )
     for name in config.evaluation.metrics:
         if name not in METRICS:
             yield METRICS_PLACE, f"{expected('a metric', name, METRICS)} (all: asyrp-sweep list metrics)"

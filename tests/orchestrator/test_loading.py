@@ -371,6 +371,15 @@ def test_bad_domain_and_seeds_of_the_command_line_are_told(load: Load, space_tex
     )
 
 
+@pytest.mark.parametrize("seeds", ["1e400", "&a [*a]", "[", "1,.nan"])
+def test_seeds_that_are_no_number_are_told_as_written(load: Load, space_text: str, seeds: str) -> None:
+    found = message_of(load, space_text, seeds=seeds)
+
+    assert found == (
+        f"--seeds: expected a count or a list of seeds; found {seeds!r}\n1 problem. No trial was started."
+    )
+
+
 def test_settings_that_do_not_fit_each_other_are_told_beside_wrong_types(load: Load, space_text: str) -> None:
     wrong = "evaluation: {strengths: [0.5], num_images: many}\n  training: {epochs: none}\naxes:"
 
@@ -401,6 +410,21 @@ def test_a_wrong_domain_default_names_the_domain(load: Load, space_text: str, su
     found = message_of(load, space_text, summarise=lambda name: summary)
 
     assert found.startswith("domain tiny, defaults  training.epochs: expected a whole number; found 'many'\n")
+
+
+def test_more_images_than_a_domain_has_are_told_before_anything_runs(
+    load: Load, space_text: str, summarise: Summarise
+) -> None:
+    summary = replace(summarise("tiny"), num_images={"train": 20, "test": 3})
+    text = replaced(space_text, "axes:", "  training: {num_images: 21}\n  evaluation: {num_images: 4}\naxes:")
+
+    found = message_of(load, text, summarise=lambda name: summary)
+
+    assert found == (
+        "space.yaml:6  baseline.training.num_images: expected at most 20, all train images of domain tiny; found 21\n"
+        "space.yaml:7  baseline.evaluation.num_images: expected at most 3, all test images of domain tiny; found 4\n"
+        "2 problems. No trial was started."
+    )
 
 
 def test_further_checks_are_located_like_our_own(load: Load, space_text: str) -> None:

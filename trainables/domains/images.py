@@ -20,6 +20,7 @@ from trainables.domains.avatars import drawing, faces, masks
 from trainables.domains.label_file import read_labels
 
 Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
 
 _NUM_FINGERPRINT_FACES = 8
 

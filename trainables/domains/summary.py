@@ -22,7 +22,7 @@ from trainables.domains.files import (
     resolved_path,
     weights_file,
 )
-from trainables.domains.images import ImageSource, Split
+from trainables.domains.images import SPLITS, ImageSource, Split
 from trainables.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
 from trainables.metrics import NEEDS, Need
 
@@ -44,6 +44,8 @@ class DomainSummary:
     label_names: tuple[str, ...] = ()
     """What every image is labelled with."""
     interval: IntervalThresholds = PUBLISHED_THRESHOLDS
+    num_images: Mapping[str, int] = field(default_factory=dict)
+    """How many images each split holds; empty where that is not known."""
     source: DomainSource | None = None
     """The file that says all this, where there is one."""
 
@@ -79,6 +81,7 @@ def domain_summary(name: str) -> DomainSummary:
         offers=_offers(domain, images),
         label_names=images.label_names,
         interval=domain.interval,
+        num_images={split: images.count(split) for split in SPLITS},
         source=source,
     )
 
