@@ -101,7 +101,9 @@ def unfinished(frames: StudyFrames) -> pd.DataFrame:
 def warnings(frames: StudyFrames) -> list[str]:
     """Changes of the plan, notes of trials (each once, with its cells), damaged files, and what is left out."""
     lines = [*plan_changes(frames), *_notes(frames), *image_set_warnings(frames)]
-    lines += [f"Damaged and set aside: {name}. The trials in it count as not run." for name in frames.damaged]
+    lines += [
+        f"Damaged: {name}. Its trials count as not run until a launch runs them." for name in frames.damaged
+    ]
     if frames.num_removed_seeds:
         those = plural(frames.num_removed_seeds, "trial")
         lines.append(

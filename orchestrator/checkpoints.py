@@ -107,6 +107,11 @@ class CheckpointStore:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def unfinished(study_folder: Path) -> set[str]:
+    """Signatures of the trials that have a checkpoint to go on from."""
+    return {path.parent.name for path in study_folder.joinpath(FOLDER).glob("*/epoch-*")}
+
+
 def drop_committed(study_folder: Path, committed: Container[str]) -> None:
     """Remove what killed launches left: checkpoints of trials that are committed, and unfinished ones.
 

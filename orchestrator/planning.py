@@ -80,6 +80,8 @@ def show(plan: PlanView, console: Console) -> None:
         say(console, f"  {point.name} is excluded: {point.because}")
     for line in _counts(plan):
         say(console, line)
+    for name in plan.now.damaged:
+        say(console, f"  damaged: {name}; its trials count as not run, and a launch runs them again")
     if study.earlier_plan_hash not in (None, study.plan.plan_hash):
         say(
             console,

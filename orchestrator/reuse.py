@@ -4,6 +4,7 @@ A copy is whole (rows, editor, record), so that a study's ledger can be read, mo
 (docs/design/005-cross-study-dedup.md).
 """
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.editor_files import editor_path
-from orchestrator.ledger import Ledger
+from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.plan import Plan
 
@@ -41,12 +42,13 @@ def found_elsewhere(wanted: Iterable[str], study_folder: Path) -> dict[str, Hit]
         folder = ledger_folder.parent
         if folder == study_folder or not missing:
             continue
-        ledger = Ledger(ledger_folder)
-        attempts = ledger.attempts()
-        for signature in missing & attempts.keys():
-            attempt = ledger.done_attempt(signature, attempts[signature])
-            if attempt is not None and editor_path(folder, signature).is_file():
-                found[signature] = Hit(signature, folder.name, ledger_folder, attempt)
+        with contextlib.suppress(LedgerError):  # A study that cannot be read has nothing to offer.
+            ledger = Ledger(ledger_folder)
+            attempts = ledger.attempts()
+            for signature in missing & attempts.keys():
+                attempt = ledger.done_attempt(signature, attempts[signature])
+                if attempt is not None and editor_path(folder, signature).is_file():
+                    found[signature] = Hit(signature, folder.name, ledger_folder, attempt)
         missing -= found.keys()
     return found
 

@@ -37,10 +37,9 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     _check_cost(view, options)
     if view.num_missing and not _agreed(view, options, console):
         return 0
-    outcome = Outcome()
-    if view.num_missing or view.hits or study.space.config.adaptive is not None:
-        outcome = _trained(study, options, console)
-    else:
+    # Also where the plan misses nothing: only a launch looks at every byte of what is done.
+    outcome = _trained(study, options, console)
+    if not (view.num_missing or view.hits or outcome.num_run or outcome.exit_code):
         say(console, "Nothing is missing: every trial of this plan is done.")
     if outcome.interrupted_by is not None:
         say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")

@@ -14,7 +14,7 @@ from orchestrator.backend import (
     TrialTask,
     WorkerSettings,
 )
-from orchestrator.checkpoints import drop_committed
+from orchestrator.checkpoints import drop_committed, unfinished
 from orchestrator.editor_files import collect_editor
 from orchestrator.expected_columns import expected_rows
 from orchestrator.launch import (
@@ -64,7 +64,7 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         stack.enter_context(LedgerLock(study.ledger_folder))
         describe(study)
         ledger = Ledger(study.ledger_folder)
-        ledger.clean_uncommitted()
+        ledger.clean_uncommitted(unfinished(study.folder))
         expected = expected_rows(study.plan)
         share_columns(study.ledger_folder, expected)
         now = standing(study, ledger)

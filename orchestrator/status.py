@@ -132,5 +132,11 @@ def drawing(status: StatusView, console: Console) -> RenderableType:
     for signature, reason in status.reasons.items():
         row = status.rows[signature]
         lines.append(Text(f"{row.cell} seed {row.seed} {row.state}: {reason}", style="red"))
-    lines += [Text(f"damaged and set aside: {name}", style="yellow") for name in status.damaged]
+    lines += [
+        Text(
+            f"damaged: {name}; its trials count as not run, and a launch runs them again",
+            style="yellow",
+        )
+        for name in status.damaged
+    ]
     return Group(*lines)

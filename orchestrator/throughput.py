@@ -1,5 +1,6 @@
 """How fast trials go on this machine: by those that have finished here, or by a pilot of a few timed steps."""
 
+import contextlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.editor_files import editor_path
-from orchestrator.ledger import Ledger
+from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.plan import Plan
 from orchestrator.provenance import host
 from orchestrator.reuse import COPIED_FROM
@@ -68,17 +69,20 @@ def measured(results: Path, device: str) -> dict[Kind, list[Measured]]:
     """What the done trials of all studies in a results folder took on this machine and device."""
     found: dict[Kind, list[Measured]] = {}
     for ledger_folder in sorted(results.glob("*/ledger")):
-        ledger = Ledger(ledger_folder)
-        num_bytes = ledger.num_bytes()
-        for record in ledger.records():
-            if record["status"] == "done" and record["device"] == device and _is_of_this_host(record):
-                editor = editor_path(ledger_folder.parent, record["signature"])
-                kept = num_bytes.get(record["signature"], 0) + (
-                    editor.stat().st_size if editor.is_file() else 0
-                )
-                for kind, entry in _measured_by(record, kept):
-                    found.setdefault(kind, []).append(entry)
+        with contextlib.suppress(LedgerError):  # A study that cannot be read tells nothing.
+            for kind, entry in _measured_in(ledger_folder, device):
+                found.setdefault(kind, []).append(entry)
     return found
+
+
+def _measured_in(ledger_folder: Path, device: str) -> Iterator[tuple[Kind, Measured]]:
+    ledger = Ledger(ledger_folder)
+    num_bytes = ledger.num_bytes()
+    for record in ledger.records():
+        if record["status"] == "done" and record["device"] == device and _is_of_this_host(record):
+            editor = editor_path(ledger_folder.parent, record["signature"])
+            kept = editor.stat().st_size if editor.is_file() else 0
+            yield from _measured_by(record, num_bytes.get(record["signature"], 0) + kept)
 
 
 def piloted(

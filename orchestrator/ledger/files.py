@@ -39,10 +39,18 @@ def write_sealed(
                 writer.add_key_value_metadata({**(metadata or {}), _DIGEST_KEY: _seal("0" * 64)})
             _sign(file)
 
-    try:
+    with writing(folder):
         write_atomically(folder / file_name, write)
-    except OSError as error:
-        raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn whatever disk, memory or Arrow raise meanwhile into a LedgerError that names the folder."""
+    try:
+        yield
+    except (OSError, MemoryError, pa.ArrowException) as error:
+        cause = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        raise LedgerError(f"{folder} cannot be written: {cause}") from error
 
 
 @contextmanager
@@ -51,7 +59,8 @@ def opened(
 ) -> Iterator[pq.ParquetFile]:
     """A part's file; `whole` reads all of it first and holds it against its digest.
 
-    Raises FileNotFoundError, DamagedPart with `name` when it is not what was written, LedgerError when it is too new.
+    Raises FileNotFoundError, DamagedPart with `name` when it is not what was written, LedgerError when it is too new or
+    the system does not let it be read.
     """
     try:
         with (
@@ -60,11 +69,13 @@ def opened(
         ):
             check_version(file.schema_arrow, path)
             yield file
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         # Arrow reports garbage in many ways, one of them an OSError without a number. Those with one are
         # the system's (a network drive that is away), and no reason to throw a good file out.
         if isinstance(error, OSError) and error.errno is not None:
-            raise
+            raise LedgerError(f"{path} cannot be read: {error.strerror or error}") from error
         raise DamagedPart(name) from error
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -74,9 +74,13 @@ def part_keys(names: Iterable[str]) -> list[PartKey]:
 
 
 def read_index(
-    filesystem: pafs.FileSystem, root: str, table: str, known: Mapping[str, Merged] | None = None
+    filesystem: pafs.FileSystem,
+    root: str,
+    table: str,
+    known: Mapping[str, Merged] | None = None,
+    damaged: Container[str] = (),
 ) -> Index:
-    """List a table's files; of merged files that are not `known` yet the footer is read.
+    """List a table's files but the `damaged` ones; of merged files that are not `known` yet the footer is read.
 
     Raises FileNotFoundError when one moves meanwhile.
     """
@@ -86,6 +90,7 @@ def read_index(
         info.base_name: (place, info)
         for place in (table, f"{MERGING_FOLDER}/{table}", table)
         for info in files_in(filesystem, f"{root}/{place}")
+        if info.base_name not in damaged
     }
     single = {key: found[key.file_name][1].size for key in part_keys(found)}
     merged: dict[str, Merged] = {}
@@ -94,9 +99,10 @@ def read_index(
         if not MERGED_NAME.fullmatch(name):
             continue
         try:
-            spans = (
-                known[name].spans if known and name in known else _spans(filesystem, root, table, place, name)
-            )
+            if known and name in known:
+                spans = known[name].spans
+            else:
+                spans = read_spans(filesystem, f"{root}/{place}/{name}", f"{table}/{name}")
             merged[name] = Merged(place, name, spans, info.size)
         except DamagedPart:
             unreadable.append(name)
@@ -105,10 +111,9 @@ def read_index(
     return Index(single, merged, tuple(unreadable), held)
 
 
-def _spans(
-    filesystem: pafs.FileSystem, root: str, table: str, place: str, file_name: str
-) -> dict[PartKey, Span]:
-    with opened(filesystem, f"{root}/{place}/{file_name}", f"{table}/{file_name}") as file:
+def read_spans(filesystem: pafs.FileSystem, path: str, name: str) -> dict[PartKey, Span]:
+    """What the footer of a merged file lists. Raises as `opened` does."""
+    with opened(filesystem, path, name) as file:
         listed = json.loads((file.metadata.metadata or {}).get(ATTEMPTS_KEY.encode(), b""))
         spans, start = {}, 0
         for signature, attempt, num_rows in listed:

@@ -19,8 +19,7 @@ import pyarrow as pa
 
 from orchestrator.ledger.columns import shared_columns
 from orchestrator.ledger.durable import fsync
-from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.files import DamagedPart, write_sealed
+from orchestrator.ledger.files import DamagedPart, write_sealed, writing
 from orchestrator.ledger.index import ATTEMPTS_KEY, MERGING_FOLDER, Merged, PartKey
 from orchestrator.ledger.parts import Parts
 from orchestrator.ledger.schemas import concatenated
@@ -58,16 +57,13 @@ def settle(parts: Parts, table: str, told: Told = lambda step: None) -> list[str
         if not copies and merged.place == table:
             continue
         try:
-            parts.verify(table, merged)
+            parts.verify(table, merged.place, merged.file_name)
         except DamagedPart as damage:
             parts.set_aside(table, merged.file_name)  # Its parts count again, those that are still there.
             damaged.append(str(damage))
             continue
-        try:
+        with writing(parts.local_folder(table)):
             _finish(parts, table, merged, copies, told)
-        except OSError as error:
-            folder = parts.local_folder(table)
-            raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
     parts.refresh(table)
     return damaged
 

@@ -9,6 +9,7 @@ Where an attempt is in a part and in a merged file, the merged file counts (`orc
 
 import contextlib
 import re
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.files import DamagedPart, opened, write_sealed
+from orchestrator.ledger.files import DamagedPart, opened, write_sealed, writing
 from orchestrator.ledger.index import (
     MERGED_NAME,
     MERGING_FOLDER,
@@ -28,6 +29,7 @@ from orchestrator.ledger.index import (
     files_in,
     part_keys,
     read_index,
+    read_spans,
 )
 
 DAMAGED_FOLDER = "damaged"
@@ -44,6 +46,8 @@ class Parts:
     filesystem: pafs.FileSystem
     use_threads: bool = True
     """Whether Arrow may use threads of its own to read."""
+    damaged: dict[str, set[str]] = field(default_factory=dict, compare=False)
+    """Table -> files that were found damaged and count no more; they stay where they are until `set_aside`."""
     _indexes: dict[str, Index] = field(default_factory=dict, compare=False)
     _last: dict[str, tuple[str, pa.Table]] = field(default_factory=dict, compare=False)
     """Table -> the merged file read last, and what it holds: one trial after another is asked for."""
@@ -55,7 +59,8 @@ class Parts:
         known = self._indexes[table].merged if table in self._indexes else {}
         for _ in range(_LOOKS):
             with contextlib.suppress(FileNotFoundError):
-                self._indexes[table] = read_index(self.filesystem, self.root, table, known)
+                damaged = self.damaged.get(table, ())
+                self._indexes[table] = read_index(self.filesystem, self.root, table, known, damaged)
                 return self._indexes[table]
         raise LedgerError(f"{self.root}/{table} changes all the time; try again")
 
@@ -63,9 +68,15 @@ class Parts:
         """As listed last."""
         return self._indexes.get(table) or self.refresh(table)
 
-    def keys(self, place: str) -> list[PartKey]:
-        """Attempts with a part of their own in a folder, in the order of names."""
-        return part_keys(info.base_name for info in self._files(place))
+    def damaged_keys(self, table: str) -> list[PartKey]:
+        """Attempts that files found damaged, or set aside earlier, carry, as far as they still tell."""
+        place = f"{DAMAGED_FOLDER}/{table}"
+        names = {info.base_name for info in self._files(place)}
+        found = part_keys(names | self.damaged.get(table, set()))
+        for name in filter(MERGED_NAME.fullmatch, names):
+            with contextlib.suppress(DamagedPart, FileNotFoundError):
+                found += read_spans(self.filesystem, f"{self.root}/{place}/{name}", name)
+        return found
 
     def sources(self, table: str, keys: Iterable[PartKey]) -> dict[str, list[PartKey]]:
         """File name -> those of the attempts that it counts for; an attempt not listed yet has a part of its own."""
@@ -124,31 +135,40 @@ class Parts:
             if held is None or self.refresh(table).held.get(key, name) == name:
                 raise DamagedPart(f"{table}/{name} (missing)") from error
 
-    def verify(self, table: str, merged: Merged) -> None:
-        """Read a merged file back. Raises DamagedPart when it is not what was written."""
-        path = self._path(merged.place, merged.file_name)
-        with opened(self.filesystem, path, f"{table}/{merged.file_name}", whole=True):
+    def verify(self, table: str, place: str, file_name: str) -> None:
+        """Hold every byte of a file against its digest. Raises DamagedPart when it is not what was written."""
+        with opened(self.filesystem, self._path(place, file_name), f"{table}/{file_name}", whole=True):
             pass
 
     def write(self, table: str, key: PartKey, content: pa.Table) -> None:
         """Write a part so that it is there completely or not at all, whatever is killed when."""
         write_sealed(self.local_folder(table), key.file_name, content)
 
+    def ignore(self, table: str, file_name: str) -> None:
+        """Count a damaged file no more. Nothing on disk changes."""
+        self.damaged.setdefault(table, set()).add(file_name)
+        self._indexes.pop(table, None)
+
     def set_aside(self, table: str, file_name: str) -> None:
-        """Move a damaged file out of the way; where nothing can be moved it stays, and stays damaged."""
-        if not isinstance(self.filesystem, pafs.LocalFileSystem):
-            return
-        target = Path(self.root, DAMAGED_FOLDER, table, file_name)
-        for place in (f"{MERGING_FOLDER}/{table}", table):
-            with contextlib.suppress(OSError):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                Path(self.root, place, file_name).replace(target)
-                self._indexes.pop(table, None)
+        """Move a file that counts no more to the folder of damaged ones. Only for the holder of the study's lock.
+
+        Raises LedgerError when the folder cannot be written.
+        """
+        target = self.local_folder(f"{DAMAGED_FOLDER}/{table}") / file_name
+        if target.exists():
+            target = target.with_name(f"{uuid.uuid4().hex}-{file_name}")
+        with writing(Path(self.root)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for place in (f"{MERGING_FOLDER}/{table}", table):
+                with contextlib.suppress(FileNotFoundError):
+                    self.local_folder(place).joinpath(file_name).rename(target)
+        self.damaged.get(table, set()).discard(file_name)
+        self._indexes.pop(table, None)
 
     def merged_set_aside(self, table: str) -> list[str]:
-        """Names of the merged files of a table that were damaged."""
-        names = sorted(info.base_name for info in self._files(f"{DAMAGED_FOLDER}/{table}"))
-        return [name for name in names if MERGED_NAME.fullmatch(name)]
+        """Names of the merged files of a table that were found damaged, now or earlier."""
+        names = {info.base_name for info in self._files(f"{DAMAGED_FOLDER}/{table}")}
+        return sorted(filter(MERGED_NAME.fullmatch, names | self.damaged.get(table, set())))
 
     def remove_temporary(self, table: str) -> list[str]:
         """Delete what writers left unfinished for a table, and name it."""

@@ -1,7 +1,7 @@
 """The ledger of one study: rows in, commits, and what readers see."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from orchestrator.ledger.columns import shared_columns
-from orchestrator.ledger.files import DamagedPart
+from orchestrator.ledger.files import DamagedPart, writing
 from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.merging import settle
-from orchestrator.ledger.parts import DAMAGED_FOLDER, parts_at
+from orchestrator.ledger.parts import parts_at
 from orchestrator.ledger.schemas import TABLES, Row, concatenated, own_columns, to_arrow
 
 ROW_TABLES = ("curves", "evaluations", "samples")
@@ -40,7 +40,7 @@ class Ledger:
         self._sound: set[PartKey] = set()
         self._broken: set[PartKey] = set()
         self.damaged: list[str] = []
-        """Parts found damaged by this reader, each named; their trials count as not run."""
+        """Files found damaged by this reader, each named; their trials count as not run."""
 
     # Writing
 
@@ -73,14 +73,17 @@ class Ledger:
         self._broken.discard(key)
 
     def _write(self, table: str, key: PartKey, rows: Sequence[Row]) -> None:
-        shared = shared_columns(self._parts.local_folder(""), table)
-        self._parts.write(table, key, to_arrow(table, rows, shared))
+        with writing(Path(self._parts.root)):
+            shared = shared_columns(self._parts.local_folder(""), table)
+            self._parts.write(table, key, to_arrow(table, rows, shared))
 
-    def clean_uncommitted(self, keep: Collection[str] = ()) -> list[str]:
-        """Delete what killed writers left: unfinished files, and rows that nothing commits.
+    def clean_uncommitted(self, unfinished: Container[str] = ()) -> list[str]:
+        """Make the ledger what a launch may count on; the names of what was deleted.
 
-        Also finishes merges that were cut short. `keep` are signatures to leave alone. Only for the holder of the
-        `LedgerLock`, while no trial runs.
+        Finishes merges that were cut short, holds every byte of every file against its digest and moves what is
+        damaged to `damaged/`. Deleted are only files that a killed writer left half written, and rows without a record
+        of a trial in `unfinished`: its checkpoint gives them again. Other rows without a record go to `damaged/`, too.
+        Only for the holder of the `LedgerLock`, while no trial runs.
         """
         removed = []
         for table in TABLES:
@@ -89,13 +92,22 @@ class Ledger:
                 self._note(name)
         committed = set(self._read_commits())
         for table in ROW_TABLES:
-            index = self._parts.refresh(table)
-            files = {key.file_name: [key] for key in index.single}
-            files |= {name: list(merged.spans) for name, merged in index.merged.items()}
-            for name, keys in files.items():
-                if not any(key in committed or key.signature in keep for key in keys):
-                    self._parts.local_folder(table).joinpath(name).unlink(missing_ok=True)
-                    removed.append(f"{table}/{name}")
+            self._refresh(table)
+            self._verify(table)
+            index = self._parts.index(table)
+            for name in [
+                merged.file_name for merged in index.merged.values() if not committed & merged.spans.keys()
+            ]:
+                self._ignore_rows(table, name)
+            for key in [key for key in index.single if key not in committed]:
+                if key.signature in unfinished:
+                    self._parts.local_folder(table).joinpath(key.file_name).unlink(missing_ok=True)
+                    removed.append(f"{table}/{key.file_name}")
+                else:
+                    self._ignore_rows(table, key.file_name)
+        for table in TABLES:
+            for name in sorted(self._parts.damaged.get(table, ())):
+                self._parts.set_aside(table, name)
         return removed
 
     # Reading
@@ -131,7 +143,7 @@ class Ledger:
         """Signature -> attempts that any file of this ledger carries, from files' names and merged files' footers."""
         found: dict[str, set[int]] = {}
         for table in TABLES:
-            for key in (*self._parts.refresh(table).held, *self._parts.keys(f"{DAMAGED_FOLDER}/{table}")):
+            for key in (*self._parts.refresh(table).held, *self._parts.damaged_keys(table)):
                 found.setdefault(key.signature, set()).add(key.attempt)
         return {signature: sorted(numbers) for signature, numbers in found.items()}
 
@@ -140,7 +152,7 @@ class Ledger:
         for attempt in sorted(attempts, reverse=True):
             key = PartKey(signature, attempt)
             if key not in self._commits:
-                self._load([key], is_ours=False)
+                self._load([key])
             if key in self._commits and self._status(key) == "done":
                 return attempt
         return None
@@ -182,9 +194,9 @@ class Ledger:
         self._load([key for key in keys if key not in self._commits])
         return list(self._commits)
 
-    def _load(self, keys: Sequence[PartKey], *, is_ours: bool = True) -> None:
-        """Read records; the damaged parts of another writer's ledger are left as they are."""
-        for part in self._read("trials", keys, is_ours=is_ours):
+    def _load(self, keys: Sequence[PartKey]) -> None:
+        """Read records."""
+        for part in self._read("trials", keys):
             columns = (part.column(name).to_pylist() for name in ("signature", "attempt", "status"))
             for row, (signature, attempt, status) in enumerate(zip(*columns, strict=True)):
                 self._commits[PartKey(signature, attempt)] = _Commit(status, part, row)
@@ -205,34 +217,48 @@ class Ledger:
     def _refresh(self, table: str) -> list[PartKey]:
         """List a table's files anew; the attempts they hold."""
         for name in self._parts.refresh(table).unreadable:
-            self._parts.set_aside(table, name)
+            self._parts.ignore(table, name)
             self._note(f"{table}/{name}")
         return list(self._parts.index(table).held)
 
-    def _read(self, table: str, keys: Sequence[PartKey], *, is_ours: bool = True) -> list[pa.Table]:
+    def _read(self, table: str, keys: Sequence[PartKey]) -> list[pa.Table]:
         """The rows of attempts, file by file, without those that turn out damaged."""
         found = []
         for source, held in self._parts.sources(table, keys).items():
             try:
                 found.append(self._parts.read(table, source, held))
             except DamagedPart as damage:
-                if is_ours:
-                    self._note_damage(damage, table, source, held)
-                    # A merged file's parts may still be there, where its merge was cut short.
-                    now = self._parts.index(table).held
-                    again = [key for key in held if now.get(key, source) != source]
-                    found += self._read(table, again)
-                    self._broken.difference_update(again)
+                self._note_damage(damage, table, source, held)
+                # A merged file's parts may still be there, where its merge was cut short.
+                now = self._parts.index(table).held
+                again = [key for key in held if now.get(key, source) != source]
+                found += self._read(table, again)
+                self._broken.difference_update(again)
         return found
+
+    def _verify(self, table: str) -> None:
+        """Hold every byte of a table's files against its digest; what is damaged counts no more."""
+        index = self._parts.index(table)
+        files = {key.file_name: (table, [key]) for key in index.single}
+        files |= {name: (merged.place, list(merged.spans)) for name, merged in index.merged.items()}
+        for name, (place, keys) in files.items():
+            try:
+                self._parts.verify(table, place, name)
+            except DamagedPart as damage:
+                self._note_damage(damage, table, name, keys)
 
     def _note_damage(self, damage: DamagedPart, table: str, source: str, keys: Sequence[PartKey]) -> None:
         self._sound.difference_update(keys)
         self._broken.update(keys)
-        self._parts.set_aside(table, source)
+        self._parts.ignore(table, source)
         self._note(str(damage))
 
+    def _ignore_rows(self, table: str, file_name: str) -> None:
+        self._parts.ignore(table, file_name)
+        self._note(f"{table}/{file_name} (no record)")
+
     def _note_missing(self, damage: DamagedPart, table: str, key: PartKey) -> None:
-        """An attempt without sound rows: by its part, or by the merged file that an earlier reader set aside."""
+        """An attempt without sound rows: by its part, or by the merged file that was found damaged before."""
         merged = [] if key in self._parts.index(table).held else self._parts.merged_set_aside(table)
         if not merged:
             self._note_damage(damage, table, key.file_name, [key])

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.axes import AxisValues
 from orchestrator.backend import DEFAULT_TRIAL_CLASS, PREPARING_TRIAL_CLASS, TrialTask
-from orchestrator.checkpoints import drop_committed
+from orchestrator.checkpoints import drop_committed, unfinished
 from orchestrator.config import Space
 from orchestrator.designs.explicit import Config as ExplicitConfig
 from orchestrator.expected_columns import expected_rows
@@ -53,7 +53,7 @@ def run_search(study: Study, options: RunOptions, display: Display, summarise: S
             write_study(study.folder, search_document(study, [], summarise))
         stack.enter_context(LedgerLock(study.ledger_folder))
         ledger = Ledger(study.ledger_folder)
-        ledger.clean_uncommitted()
+        ledger.clean_uncommitted(unfinished(study.folder))
         expected = expected_rows(reachable(study.space, summarise), summarise)
         share_columns(study.ledger_folder, expected)
         search = open_search(study, ledger, summarise)

@@ -200,7 +200,7 @@ def test_being_killed_between_rows_and_commit_loses_only_that_trial(root: Path, 
 
     assert killed.returncode == -signal.SIGKILL
     assert standing(Ledger(root)) == {"a": ("done", 1)}
-    assert sorted(Ledger(root).clean_uncommitted()) == [
+    assert sorted(Ledger(root).clean_uncommitted(unfinished={"b"})) == [
         "curves/part-b-1.parquet",
         "evaluations/part-b-1.parquet",
         "samples/part-b-1.parquet",
@@ -208,15 +208,34 @@ def test_being_killed_between_rows_and_commit_loses_only_that_trial(root: Path, 
     assert Ledger(root).table("curves").num_rows == 2
 
 
-def test_cleaning_removes_unfinished_files_and_keeps_what_is_asked(root: Path, ledger: Ledger) -> None:
+def test_rows_are_deleted_only_where_a_checkpoint_gives_them_again(root: Path, ledger: Ledger) -> None:
     run(ledger, "a")
     ledger.write_rows("b", 1, **rows())
+    content = (root / "curves" / "part-b-1.parquet").read_bytes()
     (root / "curves" / ".part-c-1.parquet.123.tmp").write_bytes(b"PAR1")
 
-    removed = ledger.clean_uncommitted(keep={"b"})
+    removed = ledger.clean_uncommitted(unfinished={"c"})
 
     assert removed == ["curves/.part-c-1.parquet.123.tmp"]
-    assert (root / "curves" / "part-b-1.parquet").exists()
+    assert (root / "damaged" / "curves" / "part-b-1.parquet").read_bytes() == content
+    assert [name for name in ledger.damaged if "curves" in name] == ["curves/part-b-1.parquet (no record)"]
+    assert ledger.next_attempt("b") == 2
+
+
+def test_rows_whose_record_is_damaged_are_set_aside_and_can_be_read_again(root: Path, ledger: Ledger) -> None:
+    for signature in ("a", "b"):
+        run(ledger, signature)
+    kept = {path: path.read_bytes() for path in root.glob("*/part-a-1.parquet")}
+    record_file = root / "trials" / "part-a-1.parquet"
+    record_file.write_bytes(b"no parquet")
+
+    assert Ledger(root).clean_uncommitted() == []
+
+    for path, content in kept.items():
+        aside = root / "damaged" / path.relative_to(root)
+        assert not path.exists()
+        assert aside.read_bytes() == (b"no parquet" if path == record_file else content)
+    assert standing(Ledger(root)) == {"b": ("done", 1)}
 
 
 def truncated(content: bytes) -> bytes:
@@ -244,6 +263,8 @@ def test_a_damaged_part_is_named_and_its_trial_counts_as_not_run(
 
     assert standing(reader) == {"b": ("done", 1)}
     assert reader.damaged == [f"{table}/part-a-1.parquet"]
+    assert part.exists()
+    Ledger(root).clean_uncommitted()
     assert (root / "damaged" / table / "part-a-1.parquet").exists()
     assert not part.exists()
 

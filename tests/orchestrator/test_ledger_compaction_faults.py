@@ -136,9 +136,9 @@ def test_a_damaged_merged_file_is_named_and_its_trials_run_again(
 
     assert {row["signature"] for row in reader.records() if row["status"] == "done"} == {"f"}
     assert reader.damaged == [f"{table}/{path.name}"]
-    assert (root / "damaged" / table / path.name).exists()
     later = Ledger(root)
     later.clean_uncommitted()
+    assert (root / "damaged" / table / path.name).exists()
     for signature in SIGNATURES:
         run(later, signature, later.next_attempt(signature))
     done = {row["signature"]: row["attempt"] for row in Ledger(root).records() if row["status"] == "done"}
