@@ -12,9 +12,10 @@ from orchestrator.ledger import LedgerError
 if TYPE_CHECKING:
     from orchestrator.trial_queue import TrialQueue
     from trainables.editing_interval import IntervalTask
+    from trainables.references import ReferenceTask
     from trainables.trajectory_files import PreparationTask
 
-    Preparation = PreparationTask | IntervalTask
+    Preparation = PreparationTask | IntervalTask | ReferenceTask
 
 DEFAULT_TRIAL_CLASS = "trainables.trial:Trial"
 PREPARING_TRIAL_CLASS = "orchestrator.tuning.preparing:PreparingTrial"

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from trainables.digests import file_digest, remembered
 from trainables.word_tokenizer import WordTokenizer
 
 if TYPE_CHECKING:  # Imported by what loads a model: it takes seconds, and plans need none.
@@ -78,7 +79,7 @@ class ClipModel:
             tokenizer,
             mean=preprocess["mean"],
             std=preprocess["std"],
-            fingerprint=_sha256(*(path.read_bytes() for path in files)),
+            fingerprint=file_digest(*files),
         )
 
     @classmethod
@@ -95,15 +96,21 @@ class ClipModel:
                 "give the path of the weights file as `pretrained`, or a folder in open_clip's layout."
             ) from error
         model = cast("open_clip.CLIP", model)
-        weights = (
-            f"{name} ".encode() + value.cpu().numpy().tobytes() for name, value in model.state_dict().items()
-        )
+        state = model.state_dict()
+
+        def digest() -> str:
+            whole = hashlib.sha256(model_name.encode())
+            for name, value in state.items():
+                whole.update(f"{name} ".encode() + value.cpu().numpy().tobytes())
+            return whole.hexdigest()
+
+        file = Path(pretrained)
         return cls(
             model,
             open_clip.get_tokenizer(model_name),
             mean=open_clip.get_model_preprocess_cfg(model)["mean"],
             std=open_clip.get_model_preprocess_cfg(model)["std"],
-            fingerprint=_sha256(model_name.encode(), *weights),
+            fingerprint=remembered(f"CLIP {model_name}", [file], digest) if file.is_file() else digest(),
         )
 
     @property
@@ -188,10 +195,3 @@ def _resizing(old: int, new: int, device: torch.device) -> Tensor:
 
 def _interpolated(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True)
-
-
-def _sha256(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()

@@ -22,6 +22,7 @@ from trainables.metrics import WEIGHT, EditBatch, ImageMetric, SetMetric
 from trainables.metrics.leakage import attribute_shifts
 from trainables.prompts import AttributeTexts
 from trainables.randomness import generator_for
+from trainables.references import Lookup
 from trainables.set_features import Extractors, SetFeatures
 from trainables.subgroups import Subgroups
 from trainables.trajectories import CachedBatch, CachedImages
@@ -35,7 +36,8 @@ IMAGES_PER_BATCH = 32
 class Evaluation:
     """The held-out images of a configuration and what is measured on them.
 
-    `train_images` are needed for `evaluation.delta_h` other than predicted, `seed` for the noise of `t_boost`.
+    `train_images` are needed for `evaluation.delta_h` other than predicted, `seed` for the noise of `t_boost`. What is
+    measured along is read by `look_up`, or computed here without it.
     Raises ValueError for an optional metric that does not exist, or features that the domain does not have, OSError for
     a file of subgroups that is not there.
     """
@@ -49,6 +51,7 @@ class Evaluation:
         *,
         seed: int = 0,
         train_images: CachedImages | None = None,
+        look_up: Lookup | None = None,
     ) -> None:
         self._config = config
         self._settings = config.evaluation
@@ -56,7 +59,7 @@ class Evaluation:
         self._images = images
         self._seed = seed
         self._train_images = train_images
-        self._extractors = Extractors.of(domain, self._settings.fid_features)
+        self._extractors = Extractors.of(domain, self._settings.fid_features, texts.rivals.shape[1])
         self._subgroups = Subgroups(domain, self._settings)
         self._yardsticks = Yardsticks.of(
             domain,
@@ -64,6 +67,7 @@ class Evaluation:
             texts,
             optional_metrics=self._settings.metrics,
             offered=domain_summary(config.domain).attributes,
+            look_up=look_up,
         )
 
     @torch.no_grad()

@@ -3,7 +3,6 @@
 Legend: B images, H x W pixels in [-1, 1], F = 2048 features.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.digests import file_digest
 from trainables.metrics import Pictures
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -55,7 +55,7 @@ def load_inception(path: Path, device: torch.device) -> FeatureExtractor:
         features: Tensor = model(_for_imagenet(pictures.pixels, INCEPTION_SIZE))
         return features
 
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    digest = file_digest(path)[:8]
     return FeatureExtractor(f"Inception v3, torchvision {digest}", 2048, extract)
 
 

@@ -3,6 +3,7 @@
 Legend: N images, D CLIP width.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from trainables.attributes import Attribute
 from trainables.domains import Domain
-from trainables.domains.images import ImageSource
 
 RIDGE = 1e-3
 """Penalty on the weights, relative to the mean variance of a direction of the embedding."""
@@ -61,7 +61,7 @@ def label_probe(domain: Domain, attribute: Attribute) -> Probe | None:
     Where true edits can be drawn, every image comes with its own, so that nothing but the label tells the two apart.
     """
     images = domain.images
-    if not has_labels(images, attribute):
+    if not has_labels(images.label_names, attribute):
         return None
     num_images = min(NUM_DRAWN if images.can_redraw else NUM_LABELLED, images.count("train"))
     ids = images.ids("train", num_images, attribute)
@@ -76,6 +76,6 @@ def label_probe(domain: Domain, attribute: Attribute) -> Probe | None:
     return fit_probe(embedding, is_present.to(embedding.device))
 
 
-def has_labels(images: ImageSource, attribute: Attribute) -> bool:
-    """Whether the images are labelled with what the attribute changes."""
-    return bool(attribute.redraw) and attribute.redraw.keys() <= set(images.label_names)
+def has_labels(label_names: Iterable[str], attribute: Attribute) -> bool:
+    """Whether images with these labels are labelled with what the attribute changes."""
+    return bool(attribute.redraw) and attribute.redraw.keys() <= set(label_names)

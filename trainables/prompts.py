@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.attributes import ATTRIBUTES, Attribute
+from trainables.attributes import Attribute
 from trainables.domains import Domain
 from trainables.losses import text_direction
+from trainables.references import Lookup, bare_texts, computing, in_templates
 
 
 @dataclass(frozen=True)
@@ -34,25 +35,17 @@ class AttributeTexts:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, domain: Domain, attribute: Attribute) -> "AttributeTexts":
-        """The texts of an attribute in a domain's CLIP."""
-        target = domain.clip.text(domain.prompts(attribute.target))
-        source = domain.clip.text(domain.prompts(attribute.source))
-        bare = domain.clip.text([attribute.target, attribute.source, *rival_texts(attribute)])
-        return cls(text_direction(target, source), float(bare[0] @ bare[1]), bare)
+    def of(cls, domain: Domain, attribute: Attribute, look_up: Lookup | None = None) -> "AttributeTexts":
+        """The texts of an attribute in a domain's CLIP: looked up, or computed where nothing is kept."""
+        look_up = look_up or computing(domain)
+        bare = look_up(bare_texts(attribute))["embedding"]
+        return cls(attribute_direction(attribute, look_up), float(bare[0] @ bare[1]), bare)
 
 
-def rival_texts(attribute: Attribute) -> list[str]:
-    """Target texts an image could be mistaken for: attributes that redraw the same label (the other emotions,
-    the other kinds, ...). None where nothing can be drawn."""
-    family = [
-        other.target
-        for other in ATTRIBUTES.values()
-        if other.name != attribute.name and same_family(attribute, other)
-    ]
-    return family
-
-
-def same_family(a: Attribute, b: Attribute) -> bool:
-    """Whether two attributes redraw the same label, so that an image has at most one of them."""
-    return bool(a.redraw) and a.redraw.keys() == b.redraw.keys()
+@torch.no_grad()
+def attribute_direction(attribute: Attribute, look_up: Lookup) -> Tensor:
+    """(D,) unit: from source to target text, mean over the domain's prompt templates."""
+    target, source = (
+        look_up(in_templates(text))["embedding"] for text in (attribute.target, attribute.source)
+    )
+    return text_direction(target, source)

@@ -24,7 +24,9 @@ ENOUGH_IMAGES = 2048
 """Below this, or below the number of features, a Fréchet distance depends strongly on the number of images."""
 
 
-def extractor_of(domain: Domain, kind: Literal["auto", "clip", "inception"]) -> FeatureExtractor:
+def extractor_of(
+    domain: Domain, kind: Literal["auto", "clip", "inception"], clip_width: int
+) -> FeatureExtractor:
     """What sets are compared in. auto: Inception where the domain has its weights, else the domain's CLIP.
 
     Raises ValueError for "inception" in a domain without.
@@ -35,9 +37,8 @@ def extractor_of(domain: Domain, kind: Literal["auto", "clip", "inception"]) -> 
         )
     if kind != "clip" and domain.inception is not None:
         return domain.inception
-    num_features = domain.clip.text(["a"]).shape[1]
     return FeatureExtractor(
-        f"CLIP of {domain.name}, {domain.clip.fingerprint[:8]}", num_features, _clip_features
+        f"CLIP of {domain.name}, {domain.clip.fingerprint[:8]}", clip_width, _clip_features
     )
 
 
@@ -56,9 +57,9 @@ class Extractors:
     """The domain's CLIP, for metrics that are defined on CLIP embeddings; the same one where that was chosen."""
 
     @classmethod
-    def of(cls, domain: Domain, kind: Literal["auto", "clip", "inception"]) -> "Extractors":
+    def of(cls, domain: Domain, kind: Literal["auto", "clip", "inception"], clip_width: int) -> "Extractors":
         """Raises ValueError for "inception" in a domain without."""
-        return cls(extractor_of(domain, kind), extractor_of(domain, "clip"))
+        return cls(extractor_of(domain, kind, clip_width), extractor_of(domain, "clip", clip_width))
 
 
 class SetFeatures:

@@ -1,6 +1,7 @@
 """Subgroups of the held-out images: by a label of the domain, or by a CSV of image ids where it has none."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from trainables.config import EvaluationConfig
@@ -21,7 +22,8 @@ class Subgroups:
         self._names = settings.subgroups
         self._file: Mapping[str, Labels] = {}
         if settings.subgroup_file is not None:
-            self._file = read_labels(Path(settings.subgroup_file))
+            path = Path(settings.subgroup_file)
+            self._file = _labels_of(path, path.stat().st_mtime_ns)
 
     def labels(self, image_id: str) -> Labels:
         """What is known of an image: the domain's labels, and those of the file over them."""
@@ -35,3 +37,9 @@ class Subgroups:
             for value in sorted({value for value in values if value}):
                 found[f"{name}={value}"] = [at for at, own in enumerate(values) if own == value]
         return found
+
+
+@lru_cache(maxsize=4)
+def _labels_of(path: Path, modified_ns: int) -> Mapping[str, Labels]:
+    """A file's labels, read once by a process; the time is in the key, so a changed file is read again."""
+    return read_labels(path)

@@ -21,6 +21,7 @@ from trainables.diffusion import Step, training_timesteps
 from trainables.domains import domain_image_ids, domain_summary, load_domain
 from trainables.domains.images import Split
 from trainables.editing_interval import IntervalTask, interval_tasks, resolved, run_interval
+from trainables.references import ReferenceTask, reference_tasks, run_reference
 from trainables.trajectory_files import (
     IMAGES_PER_TASK,
     PreparationTask,
@@ -32,7 +33,7 @@ from trainables.trajectory_files import (
     read,
 )
 
-Preparation = PreparationTask | IntervalTask
+Preparation = PreparationTask | IntervalTask | ReferenceTask
 """What is computed before trials start; plain data, so it can travel to a worker."""
 
 _OF_EVERY_IMAGE = {"original", "x_T", "reconstruction", "embedding"}
@@ -98,10 +99,12 @@ def preparation_tasks(config: CellConfig, cache_dir: Path) -> list[Preparation]:
     They come in stages: while `t_edit: auto` is open, only what finds it and what does without it. Run them and ask
     again until nothing is missing.
     """
+    references = reference_tasks(config, cache_dir)
     if finding := interval_tasks(config, cache_dir):
-        return [*finding, *_missing(_split_task(config, "test"), cache_dir)]
+        return [*references, *finding, *_missing(_split_task(config, "test"), cache_dir)]
     known = resolved(config, cache_dir)
-    return [task for split in _SPLITS for task in _missing(_split_task(known, split), cache_dir)]
+    images = [task for split in _SPLITS for task in _missing(_split_task(known, split), cache_dir)]
+    return [*references, *images]
 
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
@@ -182,14 +185,19 @@ def preparation_work(configs: Iterable[CellConfig], cache_dir: Path) -> int:
 def _passes_of(task: Preparation, cache_dir: Path) -> int:
     if isinstance(task, IntervalTask):
         return len(task.image_ids) * task.num_steps
+    if isinstance(task, ReferenceTask):
+        return 0
     return sum(num_passes(path_of(cache_dir, task, i), task) for i in task.image_ids)
 
 
 @torch.no_grad()
 def run_preparation(task: Preparation, cache_dir: Path, device: str = "cpu") -> None:
-    """Invert, reconstruct and cache images, or find t_edit. Idempotent; files appear whole or not at all."""
+    """Invert and cache images, find t_edit, or embed texts. Idempotent; files appear whole or not at all."""
     if isinstance(task, IntervalTask):
         run_interval(task, cache_dir, device)
+        return
+    if isinstance(task, ReferenceTask):
+        run_reference(task, cache_dir, device)
         return
     domain = load_domain(task.domain, device)
     missing = [i for i in task.image_ids if not covers(path_of(cache_dir, task, i), task)]

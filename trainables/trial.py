@@ -12,7 +12,7 @@ from torch import nn
 
 from trainables.config import CellConfig, TrainingConfig
 from trainables.diffusion import training_timesteps
-from trainables.domains import load_domain
+from trainables.domains import domain_summary, load_domain
 from trainables.editing_interval import interval_notes, resolved
 from trainables.editor_file import save_editor
 from trainables.editors import dropout_from
@@ -21,6 +21,7 @@ from trainables.losses import guarded_cosine
 from trainables.optimizers import build_optimizer, learning_rate_at
 from trainables.prompts import AttributeTexts
 from trainables.randomness import generator_for
+from trainables.references import kept_references
 from trainables.training import Losses, Objective, train_batches
 from trainables.trajectories import load_cached
 from trainables.trial_state import load_state, save_state
@@ -84,8 +85,9 @@ class Trial:
         self.config = config
         self.seed = seed
         self._domain = load_domain(config.domain, device)
-        self._texts = AttributeTexts.of(self._domain, config.edit)
         self._images = load_cached(config, "train", cache_dir)
+        look_up = kept_references(self._domain, domain_summary(config.domain), cache_dir)
+        self._texts = AttributeTexts.of(self._domain, config.edit, look_up)
         self._evaluation = Evaluation(
             config,
             self._domain,
@@ -93,6 +95,7 @@ class Trial:
             self._texts,
             seed=seed,
             train_images=self._images,
+            look_up=look_up,
         )
         self._timesteps = training_timesteps(training.num_train_steps, training.lowest_t)
         self._trained = tuple(t for t, _ in self._timesteps)

@@ -5,18 +5,24 @@ Legend: B images, C channels, H x W pixels in [-1, 1], D CLIP width, K attribute
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from trainables.attributes import ATTRIBUTES, Attribute
-from trainables.clip import ClipModel
 from trainables.domains import Domain
 from trainables.losses import text_direction
 from trainables.metrics import METRICS, EditBatch, Metric, Need, Pictures
-from trainables.probe import Probe, label_probe
-from trainables.prompts import AttributeTexts, same_family
+from trainables.probe import Probe, has_labels
+from trainables.prompts import AttributeTexts, attribute_direction
+from trainables.references import (
+    Lookup,
+    computing,
+    others_offered,
+    probe_of,
+    same_family,
+    second_texts,
+)
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,15 @@ class Yardsticks:
         *,
         optional_metrics: Sequence[str] = (),
         offered: Iterable[str] = (),
+        look_up: Lookup | None = None,
     ) -> "Yardsticks":
-        """The yardsticks of an attribute. `offered` are the domain's attributes, watched for leakage."""
-        others = [ATTRIBUTES[name] for name in offered if name in ATTRIBUTES and name != attribute.name]
-        directions = [_direction(domain, other.name) for other in others]
+        """The yardsticks of an attribute. `offered` are the domain's attributes, watched for leakage.
+
+        Without `look_up` everything is computed here.
+        """
+        look_up = look_up or computing(domain)
+        others = others_offered(offered, attribute)
+        directions = [attribute_direction(other, look_up) for other in others]
         return cls(
             domain=domain,
             attribute=attribute,
@@ -60,10 +71,8 @@ class Yardsticks:
             is_other_family=torch.tensor(
                 [False, *(not same_family(attribute, other) for other in others)], device=domain.device
             ),
-            second_direction=None
-            if domain.clip_eval is None
-            else _bare_direction(domain.clip_eval, attribute),
-            probe=_probe(domain, attribute.name),
+            second_direction=None if domain.clip_eval is None else _second_direction(attribute, look_up),
+            probe=_probe(domain, attribute, look_up),
         )
 
     def pictures(
@@ -119,19 +128,17 @@ def measured_metrics(optional: Sequence[str] = ()) -> tuple[Metric, ...]:
     return tuple(metric for name, metric in METRICS.items() if not metric.is_optional or name in optional)
 
 
-@lru_cache(maxsize=256)
-def _direction(domain: Domain, name: str) -> Tensor:
-    """The text direction of an attribute of the table, once per process."""
-    return AttributeTexts.of(domain, ATTRIBUTES[name]).direction
+def _probe(domain: Domain, attribute: Attribute, look_up: Lookup) -> Probe | None:
+    """The label probe of an attribute; one that is not in the table has no label."""
+    if attribute.name not in ATTRIBUTES or not has_labels(
+        domain.images.label_names, ATTRIBUTES[attribute.name]
+    ):
+        return None
+    found = look_up(probe_of(attribute))
+    return Probe(found["weights"], float(found["offset"])) if len(found["weights"]) else None
 
 
-@lru_cache(maxsize=64)
-def _probe(domain: Domain, name: str) -> Probe | None:
-    """The label probe of an attribute, once per process; one that is not in the table has no label."""
-    return label_probe(domain, ATTRIBUTES[name]) if name in ATTRIBUTES else None
-
-
-def _bare_direction(clip: ClipModel, attribute: Attribute) -> Tensor:
-    """(D,) unit: target minus source without templates, as the published evaluation measures along."""
-    target, source = clip.text([attribute.target, attribute.source])
+def _second_direction(attribute: Attribute, look_up: Lookup) -> Tensor:
+    """(E,) unit: target minus source without templates, as the published evaluation measures along."""
+    target, source = look_up(second_texts(attribute))["embedding"]
     return text_direction(target[None], source[None])

@@ -230,9 +230,9 @@ def test_a_small_sample_is_noted_with_its_numbers(count: int, num_features: int,
 def test_without_inception_s_weights_sets_are_compared_in_the_domain_s_clip() -> None:
     domain = load_domain("avatars")
 
-    extractor = extractor_of(domain, "auto")
+    extractor = extractor_of(domain, "auto", 64)
 
     assert extractor.name.startswith("CLIP of avatars, ")
     assert extractor.num_features == 64
     with pytest.raises(ValueError, match="domain avatars names no weights file under `inception`"):
-        extractor_of(domain, "inception")
+        extractor_of(domain, "inception", 64)

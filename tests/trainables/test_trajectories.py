@@ -11,6 +11,7 @@ from trainables.config import CellConfig
 from trainables.diffusion import generate, timestep_sequence, training_timesteps, unedited_trajectory
 from trainables.domains import load_domain
 from trainables.editing_interval import IntervalTask
+from trainables.references import ReferenceTask
 from trainables.trajectories import (
     load_cached,
     merged,
@@ -55,14 +56,18 @@ def test_a_lower_t_edit_is_computed_again(tiny_config: CellConfig, cache_dir: Pa
     assert sum(len(task.image_ids) for task in tasks) == tiny_config.training.num_images
 
 
+def image_tasks(config: CellConfig, cache_dir: Path) -> list[PreparationTask]:
+    return [task for task in preparation_tasks(config, cache_dir) if isinstance(task, PreparationTask)]
+
+
 def test_a_truncated_file_is_computed_again(tiny_config: CellConfig, cache_dir: Path, tmp_path: Path) -> None:
-    task, *_ = preparation_tasks(tiny_config, tmp_path)
+    task, *_ = image_tasks(tiny_config, tmp_path)
     run_preparation(task, tmp_path)
     damaged = next(tmp_path.rglob("avatar-0.safetensors"))
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[: len(whole) // 2])
 
-    left = [image_id for task in preparation_tasks(tiny_config, tmp_path) for image_id in task.image_ids]
+    left = [image_id for task in image_tasks(tiny_config, tmp_path) for image_id in task.image_ids]
     run_preparation(task, tmp_path)
 
     assert "avatar-0" in left
@@ -195,7 +200,7 @@ def test_tasks_for_one_file_are_joined(tiny_config: CellConfig, tmp_path: Path) 
 
     joined = merged(tasks)
 
-    training = [task for task in joined if task.split == "train"]
+    training = [task for task in joined if isinstance(task, PreparationTask) and task.split == "train"]
     assert sorted(len(task.image_ids) for task in training) == [1, 6]
     assert {(len(task.image_ids), task.lowest_t, task.embeds_p_t) for task in training} == {
         (6, 100, True),
@@ -213,7 +218,7 @@ def test_an_open_t_edit_is_found_before_training_images_are_prepared(
 
     tasks = preparation_tasks(open_config, tmp_path)
 
-    assert {type(task) for task in tasks} == {IntervalTask, PreparationTask}
+    assert {type(task) for task in tasks} == {IntervalTask, PreparationTask, ReferenceTask}
     assert {task.split for task in tasks if isinstance(task, PreparationTask)} == {"test"}
     with pytest.raises(FileNotFoundError, match=r"training\.t_edit auto"):
         Trial(open_config, 0, cache_dir=tmp_path)

@@ -5,11 +5,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from trainables.attributes import ATTRIBUTES, Attribute
 from trainables.backbones.unet import BottleneckShape, bottleneck_shape
+from trainables.digests import file_digest
 from trainables.domains.files import (
     ClipFile,
     DomainError,
@@ -48,6 +50,8 @@ class DomainSummary:
     """How many images each split holds; empty where that is not known."""
     source: DomainSource | None = None
     """The file that says all this, where there is one."""
+    texts_identity: str = ""
+    """Of the prompt templates and of CLIP weights, where `fingerprint` holds but their names."""
 
 
 @lru_cache(maxsize=16)
@@ -83,6 +87,7 @@ def domain_summary(name: str) -> DomainSummary:
         interval=domain.interval,
         num_images={split: images.count(split) for split in SPLITS},
         source=source,
+        texts_identity=_texts_identity(domain),
     )
 
 
@@ -135,9 +140,20 @@ def _evaluation_identity(domain: DomainFile, base: Path) -> dict[str, object]:
         identity["clip_eval"] = _clip_identity(domain, base, "clip_eval")
     for key in ("inception", "lpips"):
         if (path := weights_file(domain, base, key)) is not None:
-            stat = path.stat()
-            identity[key] = _file_digest(path, stat.st_size, stat.st_mtime_ns)
+            identity[key] = file_digest(path)
     return identity
+
+
+def _texts_identity(domain: DomainFile) -> str:
+    """What texts are embedded with: templates, and CLIP weights given as a file."""
+    if domain.templates == "avatars":
+        from trainables.domains.avatars.captions import PROMPT_TEMPLATES
+
+        templates = "|".join(PROMPT_TEMPLATES)
+    else:
+        templates = f"open_clip {version('open_clip_torch')}"  # whose import takes seconds
+    weights = [Path(clip.pretrained) for clip in (domain.clip, domain.clip_eval) if clip and clip.pretrained]
+    return json.dumps([templates, *(file_digest(path) for path in weights if path.is_file())])
 
 
 def _folder_digest(folder: Path) -> dict[str, str]:
@@ -145,16 +161,8 @@ def _folder_digest(folder: Path) -> dict[str, str]:
     digests = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".bin"}:
-            stat = path.stat()
-            digests[str(path.relative_to(folder))] = _file_digest(path, stat.st_size, stat.st_mtime_ns)
+            digests[str(path.relative_to(folder))] = file_digest(path)
     return digests
-
-
-@lru_cache(maxsize=64)
-def _file_digest(path: Path, size: int, modified_ns: int) -> str:
-    """sha256 of a file; size and time are in the key, so a changed file is read again."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unet_config(domain: DomainFile, folder: Path | None) -> dict[str, Any]:
