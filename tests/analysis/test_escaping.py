@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from PIL import Image
 
 from analysis import style
 from analysis.escaping import csv_text, for_csv, on_one_line, tex, tex_label
@@ -165,6 +166,22 @@ def test_any_text_can_be_drawn(text: str) -> None:
 def test_a_figure_too_large_to_open_is_refused() -> None:
     with pytest.raises(style.TooLarge, match="1,000 x 400,000 pixels is too large"):
         style.new_figure(5, 2000)
+
+
+def test_a_report_with_a_figure_too_large_keeps_its_numbers(
+    make_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_study(
+        num_seeds=2, epochs=1, batches=2, num_images=1, figures=[{"kind": "curves", "by": "encoder"}]
+    )
+    monkeypatch.setattr(style, "MAX_PIXELS", 200_000)
+
+    build_report(folder)
+
+    written = {path.name for path in (folder / "report").iterdir()}
+    assert {"curves_encoder.csv", "curves_encoder.png"} <= written
+    with Image.open(folder / "report" / "curves_encoder.png") as picture:
+        assert picture.height == 140  # of the figure that says why, 0.7 inches high
 
 
 def test_a_figure_gets_room_for_long_labels(tmp_path: Path) -> None:

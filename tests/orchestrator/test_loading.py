@@ -9,7 +9,7 @@ import pytest
 from orchestrator.config import ConfigError, Space, SpaceConfig
 from orchestrator.loading import load_space
 from orchestrator.resolving import Summarise, owners, with_absolute_domain
-from trainables.domains import domain_summary
+from trainables.domains import domain_summary, shipped_domains
 from trainables.editors import EDITORS
 from trainables.wording import one_of
 
@@ -410,6 +410,23 @@ def test_a_wrong_domain_default_names_the_domain(load: Load, space_text: str, su
     found = message_of(load, space_text, summarise=lambda name: summary)
 
     assert found.startswith("domain tiny, defaults  training.epochs: expected a whole number; found 'many'\n")
+
+
+def test_a_mistake_in_the_defaults_of_a_domain_is_told_with_its_line(
+    load: Load, space_text: str, tmp_path: Path
+) -> None:
+    shipped = shipped_domains()["avatars"]
+    text = shipped.read_text(encoding="utf-8").replace("    epochs: 2\n", "    epochs: many\n")
+    text = text.replace("weights", str(shipped.parent / "weights"))
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+
+    found = message_of(load, replaced(space_text, "tiny", "mine.yaml"), summarise=domain_summary)
+
+    line = text.splitlines().index("    epochs: many") + 1
+    assert found == (
+        f"{tmp_path}/mine.yaml:{line}  defaults.training.epochs: expected a whole number; found 'many'\n"
+        "1 problem. No trial was started."
+    )
 
 
 def test_more_images_than_a_domain_has_are_told_before_anything_runs(
