@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from trainables.yaml_tree import Loc
+from trainables.yaml_tree import Loc, write_yaml
 
 _NAMES_LISTED = 20
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -75,10 +74,7 @@ def shown_name(value: object) -> str:
 
 def flow(content: Mapping[str, object]) -> str:
     """A mapping as one line of YAML, shortened where it is long."""
-    text = yaml.safe_dump(
-        dict(content), default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6
-    )
-    return shortened(text.strip()[1:-1], 300)
+    return shortened(write_yaml(content, is_flow=True, width=10**6).strip()[1:-1], 300)
 
 
 def shortened(text: str, most: int) -> str:

@@ -9,6 +9,7 @@ with `x-` are left out: they only hold what anchors name.
 import codecs
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,14 @@ for _tag, _pattern in _FORMS.items():
     _CoreLoader.add_implicit_resolver(_tag, re.compile(f"^{_pattern.pattern}$"), None)
 
 
+class _CoreDumper(yaml.SafeDumper):
+    """SafeDumper that quotes what YAML 1.2 would read as another type too, such as the text `1e3`."""
+
+
+for _tag, _pattern in _FORMS.items():
+    _CoreDumper.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern.pattern})$"), None)
+
+
 @dataclass
 class YamlTree:
     """The content of a document, where each of its values stands, and what is wrong with it as YAML."""
@@ -124,6 +133,19 @@ def read_yaml(text: str) -> YamlTree:
     except _Refused as refused:
         tree.problems.append(refused.problem)
     return tree
+
+
+def write_yaml(content: Mapping[str, Any], *, is_flow: bool | None = None, width: int = 110) -> str:
+    """A mapping as YAML that `read_yaml` reads back; `is_flow` for all of it in braces, None for what is small."""
+    text: str = yaml.dump(
+        dict(content),
+        Dumper=_CoreDumper,
+        default_flow_style=is_flow,
+        width=width,
+        sort_keys=False,
+        allow_unicode=True,
+    )
+    return text
 
 
 def dotted(loc: Loc) -> str:

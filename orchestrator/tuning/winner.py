@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from orchestrator.config import Space, SpaceConfig, merge, nested
 from orchestrator.editor_files import editor_path
 from orchestrator.launch import Study
@@ -20,6 +18,7 @@ from orchestrator.resolving import Summarise, value_at
 from orchestrator.tuning.objectives import search_config
 from orchestrator.tuning.results import Found, Results
 from trainables.config import CellConfig
+from trainables.yaml_tree import write_yaml
 
 TUNED = "tuned"
 """Name of the winner's cell in its test; `default` is the other one."""
@@ -69,7 +68,7 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
         f"# {study.space.name} against the untuned default, on seeds that the search never used.",
     ]
     path = retest_file(study)
-    _write_text(path, "\n".join(head) + "\n" + _yaml(document))
+    _write_text(path, "\n".join(head) + "\n" + write_yaml(document))
     return path
 
 
@@ -92,7 +91,7 @@ def write_entry(study: Study, winner: Found, verdict: str, summarise: Summarise)
         "# Copy this block into a domain's YAML, or into a search space: both know `per_attribute`.",
     ]
     path = study.folder / f"{config.attribute}.yaml"
-    _write_text(path, "\n".join(head) + "\n" + _yaml({"per_attribute": {config.attribute: entry}}))
+    _write_text(path, "\n".join(head) + "\n" + write_yaml({"per_attribute": {config.attribute: entry}}))
     return path
 
 
@@ -175,13 +174,6 @@ def _settings(config: CellConfig) -> dict[str, Any]:
     content: dict[str, Any] = config.model_dump(mode="json", exclude_none=True)
     content.pop("schema_version")
     return content
-
-
-def _yaml(document: Mapping[str, Any]) -> str:
-    text: str = yaml.safe_dump(
-        dict(document), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
-    )
-    return text
 
 
 def _write_text(path: Path, text: str) -> None:
