@@ -97,6 +97,15 @@ class FakeTrial:
         return FakeResult(curves=curves, summary={"counterfactual_gain": float(self.seed)})
 
 
+class SlowTrial(FakeTrial):
+    """Takes a fifth of a second an epoch, so that there is something to kill."""
+
+    def step(self) -> dict[str, float]:
+        """Wait, and train one epoch."""
+        threading.Event().wait(0.2)
+        return super().step()
+
+
 class FailingTrial(FakeTrial):
     """Seed 1 diverges in its first epoch, seed 2 raises, seed 3 runs out of memory; the others are fine."""
 
