@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("schema", help="JSON Schema of a space, for editors that complete and check YAML")
 
     explain = commands.add_parser("explain", help="why a trial ran or did not; or where two trials part")
-    explain.add_argument("trial", metavar="TRIAL", help="a signature or its begin, or CELL:SEED")
+    explain.add_argument("trial", metavar="TRIAL", help="a trial signature or a unique prefix, or CELL:SEED")
     explain.add_argument(
         "other", nargs="?", metavar="OTHER", help="a second trial: show the first difference"
     )
@@ -156,7 +156,7 @@ def _add_edit(command: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="E",
-        help="id of a trained editor or its begin, a file, or best (of --study); several act together",
+        help="id of a trained editor or a unique prefix, a file, or best (of --study); several act together",
     )
     command.add_argument("--study", metavar="SPACE", help="look for editors in this study alone")
     command.add_argument("--attribute", metavar="A", help="best: among the editors of this attribute")
@@ -222,7 +222,15 @@ def _add_interval(command: argparse.ArgumentParser) -> None:
 
 def _add_import(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=path, metavar="FILE", help="a .pth checkpoint of either repository")
-    command.add_argument("--attribute", required=True, metavar="A", help="the edit it was trained for")
+    command.add_argument(
+        "--attribute",
+        metavar="A",
+        help="the edit it was trained for (default: by the name of a released file)",
+    )
+    command.add_argument("--source", metavar="TEXT", help="of an edit that is not known: what images show")
+    command.add_argument(
+        "--target", metavar="TEXT", help="of an edit that is not known: what edits should show"
+    )
     command.add_argument("--domain", default="celebahq", metavar="D", help="where (default: celebahq)")
     command.add_argument("--out", type=path, metavar="F", help="default: FILE with the ending .safetensors")
     command.add_argument("--kind", metavar="K", help="which editor, where the weights do not tell")

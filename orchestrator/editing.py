@@ -19,6 +19,7 @@ from trainables.editing_interval import IntervalError
 from trainables.editor_file import EditorFileError, LoadedEditor, load_editor
 from trainables.metrics import METRICS
 from trainables.paths import user_path
+from trainables.wording import one_of
 
 BEST = "best"
 MAX_LISTED = 8
@@ -71,11 +72,9 @@ def folder_names(sources: Sequence[Source]) -> Iterator[str]:
 
 
 def _editor_path(name: str, options: argparse.Namespace, study_folder: Path | None, say: Say) -> Path:
-    """The file of an editor: the best of a study, a file as named, or a trained one by the begin of its id."""
+    """The file of an editor: the best of a study, a file as named, or a trained one by its id or a unique prefix."""
     if name == BEST:
-        if study_folder is None:
-            raise EditError("--editor best: say of which study with --study SPACE")
-        path, sentence = _best(study_folder, options.attribute)
+        path, sentence = _best(study_folder or _only_study(options.results), options.attribute)
         say(sentence)
         return path
     if (path := user_path(name)).is_file():
@@ -85,6 +84,18 @@ def _editor_path(name: str, options: argparse.Namespace, study_folder: Path | No
     pattern = f"{FOLDER}/*.safetensors" if study_folder is not None else f"*/{FOLDER}/*.safetensors"
     known = sorted((study_folder or options.results).glob(pattern))
     return _by_id(name, known, study_folder or options.results)
+
+
+def _only_study(results: Path) -> Path:
+    """The one study of a results folder."""
+    studies = sorted(path.parent for path in results.glob("*/study.json"))
+    if len(studies) == 1:
+        return studies[0]
+    if not studies:
+        raise EditError(f"--editor best: there is no study in {results}; --results names another folder")
+    named = one_of(study.name for study in studies[:MAX_LISTED])
+    more = f" (of {len(studies)} studies)" if len(studies) > MAX_LISTED else ""
+    raise EditError(f"--editor best: say of which study: --study {named}{more}")
 
 
 def _by_id(name: str, known: Sequence[Path], searched: Path) -> Path:

@@ -31,7 +31,9 @@ from orchestrator.live import Display
 from orchestrator.observing import Outcome, StudyObserver
 from orchestrator.progress import Progress
 from orchestrator.provenance import git_commit
+from orchestrator.resolving import Summarise
 from orchestrator.trial_queue import TrialQueue
+from trainables.domains import domain_summary
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class RunOptions:
     """Python files that hold `trial_class`, for Ray's workers to import."""
 
 
-def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
+def run_missing(
+    study: Study, options: RunOptions, display: Display, summarise: Summarise = domain_summary
+) -> Outcome:
     """Train every trial of the plan that is not done, and commit each as it ends.
 
     Trials that failed in an earlier launch are tried again. A signal ends the launch after what has
@@ -65,7 +69,7 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         describe(study)
         ledger = Ledger(study.ledger_folder)
         ledger.clean_uncommitted(unfinished(study.folder))
-        expected = expected_rows(study.plan)
+        expected = expected_rows(study.plan, summarise)
         share_columns(study.ledger_folder, expected)
         now = standing(study, ledger)
         for name in now.damaged:

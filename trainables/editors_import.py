@@ -5,6 +5,7 @@ encoders) is given by the caller; what is assumed instead is listed.
 """
 
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,12 @@ from trainables.editor_file import EditorFileError, fill
 from trainables.editors import EDITORS, BlockSettings, EditorConfig
 
 State = Mapping[str, Tensor]
+
+_NO_CHECKPOINT = (
+    *(AssertionError, AttributeError, EOFError, LookupError, MemoryError, OverflowError, RuntimeError),
+    *(TypeError, ValueError, pickle.UnpicklingError, struct.error),
+)
+"""What torch's safe loader raises for a file that is cut, altered or something else."""
 
 # Prefixes of the repositories' names for weights, and ours.
 PRENORM_NAMES = {
@@ -61,8 +68,13 @@ def import_editor(path: Path, *, size: tuple[int, int] = (8, 8), **given: Any) -
     """
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise EditorFileError(f"{path} cannot be read as a checkpoint of weights: {error}") from error
+    except OSError as error:
+        raise EditorFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    except _NO_CHECKPOINT as error:
+        raise EditorFileError(
+            f"{path} cannot be read as a checkpoint of weights: {_first_line(error)}; expected a .pth file of one of "
+            "the public repositories, downloaded completely"
+        ) from error
     parts = loaded if isinstance(loaded, Mapping) else {}
     editors = [part for key, part in parts.items() if str(key).isdigit() and isinstance(part, Mapping)]
     if len(editors) != 1:
@@ -71,6 +83,11 @@ def import_editor(path: Path, *, size: tuple[int, int] = (8, 8), **given: Any) -
         return import_state(editors[0], size=size, **given)
     except EditorFileError as error:
         raise EditorFileError(f"{path}: {error}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of what torch says, which for a refused pickle is followed by advice to load it unsafely."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
 
 
 def import_state(state: State, *, size: tuple[int, int] = (8, 8), **given: Any) -> ImportedEditor:

@@ -180,7 +180,7 @@ def test_a_published_editor_is_imported(command: Command, tmp_path: Path) -> Non
 
     assert code == 0
     assert "conv, for a bottleneck of 512 x 8 x 8" in text
-    assert "assumed, for the weights do not tell: " in text
+    assert "assumed, not stored in the checkpoint: " in text
     config = load_editor(out).metadata.config
     assert (config.domain, config.attribute, config.training.t_edit) == ("celebahq", "smiling", 513)
 

@@ -152,7 +152,7 @@ def test_the_best_of_a_study_is_by_its_primary_metric(
 ) -> None:
     edit = ("edit", "avatar-7", "--editor", "best", "--study", "which")
 
-    _, best, problem = command(*edit)
+    _, best, problem = command("edit", "avatar-7", "--editor", "best")  # The only study needs no name.
     assert problem == ""
     _, of_goblins, _ = command(*edit, "--attribute", "goblin")
 
@@ -164,6 +164,21 @@ def test_the_best_of_a_study_is_by_its_primary_metric(
         f"0.100 (highest of 2 trials): attribute=goblin, seed 1, editor {signature('goblin', 1)}"
         in of_goblins
     )
+
+
+def test_the_best_of_several_studies_asks_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit = ["edit", "avatar-7", "--editor", "best", "--results", str(tmp_path)]
+
+    codes = [cli.main(edit)]
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "study.json").write_text("{}")
+        codes.append(cli.main([*edit, "--study", "absent"]) if name == "one" else cli.main(edit))
+
+    assert codes == [2, 2, 2]
+    problems = capsys.readouterr().err
+    assert "there is no study in" in problems
+    assert "say of which study: --study one or two" in problems
 
 
 def test_held_out_and_generated_faces(command: Command, signature: Callable[[str, int], str]) -> None:
@@ -207,7 +222,6 @@ def test_an_editor_of_other_models_is_applied_with_a_warning(command: Command, s
         (("avatar-7", "--editor", "nothing"), "no trained editor of that id"),
         (("avatar-7", "--editor", "nothing.safetensors"), "there is no such file"),
         (("avatar-7", "--editor", ""), "ids of several editors begin like that"),
-        (("avatar-7", "--editor", "best"), "say of which study with --study SPACE"),
         (("avatar-7", "--editor", "best", "--study", "wich"), "holds no study"),
         (
             ("avatar-7", "--editor", "best", "--study", "which", "--attribute", "sad"),

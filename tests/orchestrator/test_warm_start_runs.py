@@ -35,7 +35,7 @@ def launch(load: Load, summarise: Summarise, tmp_path: Path, display: Any) -> La
     def run(text: str, trial: str = "FakeTrial") -> tuple[Study, Outcome]:
         study = open_study(load(text), tmp_path / "results", summarise=summarise)
         options = RunOptions(inline=True, trial_class=f"fake_trials:{trial}")
-        return study, run_missing(study, options, display)
+        return study, run_missing(study, options, display, summarise)
 
     return run
 

@@ -1,6 +1,8 @@
 """Published checkpoints become our editors and answer as the published code does."""
 
 import json
+import random
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,24 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
         import_editor(empty)
     with pytest.raises(EditorFileError, match=r"absent.pth cannot be read"):
         import_editor(tmp_path / "absent.pth")
+
+
+def test_an_altered_checkpoint_is_named_whatever_torch_makes_of_it(tmp_path: Path) -> None:
+    path, moments = tmp_path / "altered.pth", random.Random(7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of a pickle's protocol, which is altered too.
+        for is_zip in (True, False):
+            torch.save(
+                {0: {"temb_proj.weight": torch.zeros(4, 4)}}, path, _use_new_zipfile_serialization=is_zip
+            )
+            content = path.read_bytes()
+            for _ in range(100):
+                altered = bytearray(content[: moments.randrange(len(content))])
+                altered += content[len(altered) :] if moments.random() < 0.8 else b""
+                altered[moments.randrange(len(altered) or 1) :][:1] = b"\xff"
+                path.write_bytes(altered)
+                with pytest.raises(EditorFileError, match=r"altered\.pth"):
+                    import_editor(path)
 
 
 class Payload:
