@@ -54,14 +54,13 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="plan, price, train what is missing, report")
     _add_space(run)
     _add_max_cost(run)
-    run.add_argument("--address", metavar="A", help="Ray cluster to use, or auto; without it, this machine")
-    run.add_argument("--cpus", type=_positive, metavar="N", help="CPUs to use on this machine (default: all)")
-    run.add_argument("--inline", action="store_true", help="one trial after another in this process, no Ray")
+    _add_where(run)
     run.add_argument("--yes", action="store_true", help="do not ask, however long it will take")
 
     plan = commands.add_parser("plan", help="cells, trials, what is done, price; runs nothing")
     _add_space(plan)
     _add_max_cost(plan)
+    _add_where(plan)
     plan.add_argument("--json", action="store_true", help="machine-readable")
 
     status = commands.add_parser("status", help="cell x seed matrix, running, failed with reasons, time left")
@@ -136,15 +135,7 @@ def _add_tune(command: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="A.B=V", help="override a setting; may be repeated"
     )
     _add_results(command)
-    command.add_argument(
-        "--address", metavar="A", help="Ray cluster to use, or auto; without it, this machine"
-    )
-    command.add_argument(
-        "--cpus", type=_positive, metavar="N", help="CPUs to use on this machine (default: all)"
-    )
-    command.add_argument(
-        "--inline", action="store_true", help="one trial after another in this process, no Ray"
-    )
+    _add_where(command)
 
 
 def _add_edit(command: argparse.ArgumentParser) -> None:
@@ -261,6 +252,22 @@ def _add_max_cost(command: argparse.ArgumentParser) -> None:
         type=cost,
         metavar="T",
         help="refuse what would take longer here, such as 40m or 4h, and say what would fit",
+    )
+    command.add_argument(
+        "--no-price", dest="price", action="store_false", help="time nothing for a price, and show none"
+    )
+
+
+def _add_where(command: argparse.ArgumentParser) -> None:
+    """Where trials run, and so what they cost."""
+    command.add_argument(
+        "--address", metavar="A", help="Ray cluster to use, or auto; without it, this machine"
+    )
+    command.add_argument(
+        "--cpus", type=_positive, metavar="N", help="CPUs to use on this machine (default: all)"
+    )
+    command.add_argument(
+        "--inline", action="store_true", help="one trial after another in this process, no Ray"
     )
 
 

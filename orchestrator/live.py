@@ -59,7 +59,7 @@ class PlainDisplay:
         """Say once that the preparation is over; all else waits for a trial's end."""
         progress = self._progress
         if progress is not None and 0 < progress.num_preparations == progress.num_prepared:
-            say(self._console, f"prepared {progress.num_preparations} chunks of unedited trajectories")
+            say(self._console, f"prepared {progress.num_preparations} parts of what all trials share")
             self._progress = None
 
     def ended(self, line: str) -> None:

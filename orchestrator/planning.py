@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich.console import Console
@@ -12,10 +12,11 @@ from rich.text import Text
 from orchestrator.launch import Standing, Study, longest_plan, standing
 from orchestrator.ledger import Ledger
 from orchestrator.live import say
-from orchestrator.plan import Cell
+from orchestrator.plan import Cell, Plan
 from orchestrator.points import Point
 from orchestrator.pricing import Price, price_lines
 from orchestrator.quoting import Quote
+from orchestrator.ranges import Range
 from orchestrator.reuse import Hit, counted, found_elsewhere
 from orchestrator.start_chains import chain_lines
 
@@ -26,12 +27,20 @@ class PlanView:
 
     study: Study
     now: Standing
-    price: Price | None
-    """Of what is missing; None where nothing is, or where nothing is known of its cost."""
-    hits: Mapping[str, Hit] = field(default_factory=dict)
-    """Missing trials that another study of the same results folder has done; a launch copies them."""
+    longest: Plan
+    """If no contrast is ever decided, where seeds are added while they are needed; else the study's own."""
+    found: Mapping[str, Hit] = field(default_factory=dict)
+    """Missing trials, of the longest plan too, that another study of the same results folder has done."""
+    price: Price | None = None
+    """Of what is missing; None where nothing is, or where nobody has asked for it."""
     most: Price | None = None
     """Price if no contrast is ever decided, where seeds are added while they are needed."""
+
+    @property
+    def hits(self) -> dict[str, Hit]:
+        """Those of `found` that belong to the present plan; a launch copies them."""
+        present = {trial.signature for trial in self.study.plan.trials}
+        return {signature: hit for signature, hit in self.found.items() if signature in present}
 
     @property
     def num_missing(self) -> int:
@@ -49,20 +58,21 @@ class PlanView:
 
 
 def view(study: Study) -> PlanView:
-    """Look at a study without changing it."""
+    """Look at a study without changing it; `priced` adds what takes longer to say."""
     now = standing(study, Ledger(study.ledger_folder))
     longest = longest_plan(study)
     trials = {trial.signature for plan in (study.plan, longest) for trial in plan.trials}
     hits = found_elsewhere(trials - now.done, study.folder)
-    done = now.done | hits.keys()
-    quote = Quote(study)
-    present = {trial.signature for trial in study.plan.trials}
-    return PlanView(
-        study,
-        now,
-        quote.of(study.plan, done),
-        {signature: hit for signature, hit in hits.items() if signature in present},
-        None if longest is study.plan else quote.of(longest, done),
+    return PlanView(study, now, longest, hits)
+
+
+def priced(plan: PlanView, quote: Quote) -> PlanView:
+    """The plan with its prices; a kind of trial that was never measured here is timed for seconds."""
+    study, done = plan.study, plan.now.done | plan.found.keys()
+    return replace(
+        plan,
+        price=quote.of(study.plan, done),
+        most=None if plan.longest is study.plan else quote.of(plan.longest, done),
     )
 
 
@@ -88,6 +98,10 @@ def show(plan: PlanView, console: Console) -> None:
             "note: primary metric, margin, axes or claims differ from those this study was begun with; "
             "its report says so",
         )
+
+
+def show_price(plan: PlanView, console: Console) -> None:
+    """Print what the plan costs."""
     for price, label in ((plan.price, "price"), (plan.most, "at most")):
         for line in price_lines(price, label) if price is not None else ():
             console.print(Text(line))  # prose, wrapped at words
@@ -133,8 +147,8 @@ def as_json(plan: PlanView) -> dict[str, Any]:
             {"cell": point.name, "axis_values": dict(point.axis_values), "because": point.because}
             for point in study.plan.excluded
         ],
-        "price": None if plan.price is None else _price_json(plan.price),
-        "price_at_most": None if plan.dearest is None else _price_json(plan.dearest),
+        "price": None if plan.price is None else price_json(plan.price),
+        "price_at_most": None if plan.dearest is None else price_json(plan.dearest),
     }
 
 
@@ -183,5 +197,16 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _price_json(price: Price) -> Mapping[str, Any]:
-    return dict(vars(price))
+def price_json(price: Price) -> dict[str, Any]:
+    """The documented form of a price: a range is three entries, the typical value under the name itself."""
+    plain = {name: value for name, value in vars(price).items() if not isinstance(value, Range)}
+    ranges = {
+        "seconds": price.seconds,
+        "preparation_seconds": price.preparation,
+        "start_seconds": price.start,
+    }
+    for name, found in ranges.items():
+        plain[name] = None if found is None else found.typical
+        plain[f"{name}_low"] = None if found is None else found.low
+        plain[f"{name}_high"] = None if found is None else found.high
+    return plain

@@ -1,20 +1,21 @@
 """What the missing trials of a plan will cost, and between which ends it lies."""
 
-import math
+import heapq
 import statistics
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.durations import duration
 from orchestrator.execution import ExecutionConfig
 from orchestrator.machine import usable_cores, usable_gpus
 from orchestrator.plan import Plan, TrialSpec
+from orchestrator.ranges import NOTHING, Range
 from orchestrator.throughput import (
     PILOT_ERROR,
     Kind,
     Measured,
+    PreparationRates,
     Throughput,
     error_of,
     kind_of,
@@ -23,41 +24,53 @@ from trainables.config import CellConfig
 from trainables.workload import image_steps, sample_steps
 
 if TYPE_CHECKING:
-    pass
-
-Choose = Callable[[Sequence[float]], float]
-"""Picks one of several measured rates: the median, or one of the ends."""
+    from trainables.trajectories import PreparationWork
 
 
 @dataclass(frozen=True)
 class Price:
-    """Cost of what is missing. Each cost is None where a cell of a kind never measured here is among it."""
+    """Cost of what is missing."""
 
     num_trials: int
     device: str
     num_parallel: int
-    """Trials that this machine runs at once."""
-    seconds: float | None
-    """Until the end, by the median of what was measured."""
-    seconds_low: float | None
-    """As `seconds`, had every trial the pace of the fastest one measured, one in ten left out; lower yet by
-    `throughput.error_of` where it rests on pilots or few trials."""
-    seconds_high: float | None
-    """As `seconds_low`, by the slowest."""
-    device_hours: float | None
+    """Trials that run at once."""
+    seconds: Range | None
+    """Until the end, start and preparation included; None where nobody knows.
+
+    typical: by the median of what was measured. low: had every trial the pace of the fastest one measured, one in ten
+    left out; lower yet by `throughput.error_of` where it rests on pilots or few trials. high: by the slowest."""
+    device_hours: float | None = None
     """CPU core hours, or GPU hours where trials use one."""
-    num_bytes: int | None
-    num_measured: int
+    num_bytes: int | None = None
+    num_measured: int = 0
     """Finished trials this rests on; pilots count too."""
-    unmeasured: tuple[str, ...] = ()
-    """Cells whose domain and editor kind no finished trial has had here."""
-    preparation_seconds: float = 0.0
-    """Of `seconds`, what the trajectory cache takes before the first trial."""
     num_pilots: int = 0
-    """How many of `num_measured` are pilots: a few steps each, timed for this price."""
-    preparation_low: float = 0.0
-    """Of `seconds_low`, as `preparation_seconds`."""
-    preparation_high: float = 0.0
+    """How many of `num_measured` are pilots: a few steps each, timed for a price."""
+    num_kept: int = 0
+    """How many of the pilots were timed for an earlier price."""
+    preparation: Range = NOTHING
+    """Of `seconds`, what all trials share: trajectories and texts."""
+    start: Range = NOTHING
+    """Of `seconds`, until processes run and have loaded the models."""
+    unknown: str = ""
+    """Why nobody knows."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a price depends on beside trials and their pace."""
+
+    num_parallel: int = 1
+    num_kept: int = 0
+    """Pilots from an earlier price."""
+    start: Range = NOTHING
+    work: "PreparationWork | None" = None
+    """What preparation lacks."""
+    preparing: Sequence[PreparationRates] = ()
+    """What a unit of it takes, as a pilot's rounds told."""
+    failures: Mapping[Kind, str] = field(default_factory=dict)
+    """Why a kind of trial could not be timed."""
 
 
 def price(
@@ -65,115 +78,127 @@ def price(
     done: Collection[str],
     throughput: Throughput,
     execution: ExecutionConfig,
-    num_passes: int = 0,
-    pass_seconds: Sequence[float] = (),
+    conditions: Conditions | None = None,
 ) -> Price:
-    """Price the trials of a plan whose signatures are not in `done`.
-
-    `num_passes` is the work that comes before them: U-Net passes of one image each that the trajectory cache lacks;
-    `pass_seconds` are what some took. Without any, a pass costs what a pilot measured, or a sampling step.
-    """
+    """Price the trials of a plan whose signatures are not in `done`."""
+    given = conditions or Conditions(parallel_trials(execution))
     missing = [trial for trial in plan.trials if trial.signature not in done]
-    unmeasured = dict.fromkeys(trial.cell for trial in missing if not throughput.get(kind_of(trial.config)))
-    rates = {kind: throughput.get(kind, ()) for kind in {kind_of(trial.config) for trial in missing}}
+    kinds = {kind_of(trial.config) for trial in missing}
+    rates = {kind: throughput.get(kind, ()) for kind in kinds}
     num_pilots = sum(any(rate.is_pilot for rate in of_kind) for of_kind in rates.values())
     num_measured = num_pilots + sum(not rate.is_pilot for of_kind in rates.values() for rate in of_kind)
-    device, num_parallel = device_of(execution), parallel_trials(execution)
-    if unmeasured:
-        unknown = (None, None, None, None, None)
+    device = device_of(execution)
+    if reason := _unknown(missing, rates, num_measured, given.failures):
         return Price(
-            len(missing),
-            device,
-            num_parallel,
-            *unknown,
-            num_measured,
-            tuple(unmeasured),
-            num_pilots=num_pilots,
-        )
-
-    rounds = math.ceil(len(missing) / num_parallel) / len(missing) if missing else 0.0
-    low, typical, high = _trial_seconds(missing, rates)
-    cache_low, cache, cache_high = _cache_seconds(num_passes, pass_seconds, rates)
+            len(missing), device, given.num_parallel, None,
+            num_measured=num_measured, num_pilots=num_pilots, unknown=reason,
+        )  # fmt: skip
+    costs = _costs(missing, rates, _sharing(execution))
+    alone = _preparation(given)
+    shared = Range.by(lambda end: end(alone) / given.num_parallel)
+    trials = Range.by(lambda end: makespan(map(end, costs), given.num_parallel))
+    in_all = sum(cost.typical for cost in costs) + alone.typical
     return Price(
         num_trials=len(missing),
         device=device,
-        num_parallel=num_parallel,
-        seconds=typical * rounds + cache / num_parallel,
-        seconds_low=low * rounds + cache_low / num_parallel,
-        seconds_high=high * rounds + cache_high / num_parallel,
-        device_hours=(typical + cache) * (execution.gpus_per_trial or execution.cpus_per_trial) / 3600,
+        num_parallel=given.num_parallel,
+        seconds=trials + shared + given.start if missing else NOTHING,
+        device_hours=in_all * (execution.gpus_per_trial or execution.cpus_per_trial) / 3600,
         num_bytes=_num_bytes_of(missing, rates),
         num_measured=num_measured,
-        preparation_seconds=cache / num_parallel,
         num_pilots=num_pilots,
-        preparation_low=cache_low / num_parallel,
-        preparation_high=cache_high / num_parallel,
+        num_kept=given.num_kept,
+        preparation=shared,
+        start=given.start,
     )
 
 
-def _trial_seconds(missing: Sequence[TrialSpec], rates: Throughput) -> tuple[float, float, float]:
-    """Low, typical and high sum over the trials, as if one ran after the other."""
+def unpriced(num_trials: int, execution: ExecutionConfig, num_parallel: int, why: str) -> Price:
+    """The price of trials that nobody can tell."""
+    return Price(num_trials, device_of(execution), num_parallel, None, unknown=why)
+
+
+def makespan(costs: Iterable[float], num_parallel: int) -> float:
+    """When the last of these ends, each started in turn as soon as one of so many places is free."""
+    free = [0.0] * num_parallel
+    for cost in costs:
+        heapq.heapreplace(free, free[0] + cost)
+    return max(free)
+
+
+def _unknown(
+    missing: Sequence[TrialSpec], rates: Throughput, num_measured: int, failures: Mapping[Kind, str]
+) -> str:
+    """Why these trials cannot be priced; empty where they can."""
+    cells = dict.fromkeys(trial.cell for trial in missing if not rates[kind_of(trial.config)])
+    if not cells:
+        return ""
+    reasons = dict.fromkeys(
+        failures[kind] for kind, of_kind in rates.items() if not of_kind and kind in failures
+    )
+    like = "" if num_measured == 0 else f" like {', '.join(cells)}"
+    why = f", and a pilot could not be timed: {'; '.join(reasons)}" if reasons else ""
+    return f"no trial{like} has been measured here yet{why}"
+
+
+def _costs(missing: Sequence[TrialSpec], rates: Throughput, sharing: float) -> list[Range]:
+    """Seconds of each trial, in their order."""
     # Seeds share a configuration, and kinds share rates: each is worked out once.
-    by_config = {id(trial.config): trial.config for trial in missing}
-    num_trials = Counter(id(trial.config) for trial in missing)
-    errors = {kind: error_of(of_kind) for kind, of_kind in rates.items()}
-
-    def total(choose: Choose, errors: dict[Kind, float]) -> float:
-        chosen = {kind: _chosen(of_kind, choose) for kind, of_kind in rates.items()}
-        costs = {
-            key: errors.get(kind_of(config), 1.0) * _seconds(config, *chosen[kind_of(config)])
-            for key, config in by_config.items()
-        }
-        return math.fsum(costs[key] * count for key, count in num_trials.items())
-
-    return (
-        total(_fast, {kind: low for kind, (low, _) in errors.items()}),
-        total(statistics.median, {}),
-        total(_slow, {kind: high for kind, (_, high) in errors.items()}),
-    )
+    paces = {kind: _pace(of_kind, sharing) for kind, of_kind in rates.items()}
+    configs = {id(trial.config): trial.config for trial in missing}
+    found = {key: _seconds(config, *paces[kind_of(config)]) for key, config in configs.items()}
+    return [found[id(trial.config)] for trial in missing]
 
 
-def _cache_seconds(
-    num_passes: int, pass_seconds: Sequence[float], rates: Throughput
-) -> tuple[float, float, float]:
-    """Low, typical and high time of the trajectory cache's passes, as if one ran after the other."""
-    all_rates = [rate for of_kind in rates.values() for rate in of_kind]
-    of_pilots = [rate.pass_rate for rate in all_rates if rate.pass_rate is not None]
-    passes = pass_seconds or of_pilots or [rate.other_rate for rate in all_rates]
-    if not passes:
-        return 0.0, 0.0, 0.0
-    low, high = PILOT_ERROR  # Whatever it is taken from, no cache has been timed.
-    return (
-        low * _fast(passes) * num_passes,
-        statistics.median(passes) * num_passes,
-        high * _slow(passes) * num_passes,
-    )
+def _pace(of_kind: Sequence[Measured], sharing: float) -> tuple[Range, Range]:
+    """(training, other) seconds per step; trials that share a GPU may take so many times what a pilot did alone."""
+    low, high = error_of(of_kind)
+    high *= sharing if any(rate.is_pilot for rate in of_kind) else 1.0
+    train, other = ([rate.train_rate for rate in of_kind], [rate.other_rate for rate in of_kind])
+    return _spread(train).times(low, 1.0, high), _spread(other).times(low, 1.0, high)
+
+
+def _sharing(execution: ExecutionConfig) -> float:
+    """How many trials one GPU is shared by."""
+    return max(1.0, 1 / execution.gpus_per_trial) if execution.gpus_per_trial > 0 else 1.0
+
+
+def _preparation(given: Conditions) -> Range:
+    """Seconds of what all trials share, as if one piece were done after the other."""
+    if given.work is None or not given.preparing:
+        return NOTHING
+    units = vars(given.work)
+    rounds = [sum(getattr(rates, unit) * count for unit, count in units.items()) for rates in given.preparing]
+    low, high = PILOT_ERROR  # No whole preparation has been timed.
+    return _spread(rounds).times(low, 1.0, high)
 
 
 def price_lines(price: Price, label: str = "price") -> list[str]:
     """The price in words, a line each."""
-    if price.seconds is None or price.seconds_low is None or price.seconds_high is None:
-        if price.num_measured == 0:
-            return [f"{label}: unknown: no trial has been measured here yet"]
-        return [f"{label}: unknown: no trial like {', '.join(price.unmeasured)} has been measured here yet"]
+    if price.seconds is None:
+        return [f"{label}: unknown: {price.unknown}"]
     hours = "GPU hours" if price.device == "cuda" else "CPU core hours"
-    shared = ""
-    if price.preparation_seconds >= 1:
-        cache = _with_ends(price.preparation_seconds, price.preparation_low, price.preparation_high)
-        shared = f"; {cache} of it for the trajectories that all trials share"
+    parts = []
+    if price.preparation.typical >= 1:
+        parts.append(
+            f"{_with_ends(price.preparation)} of it for the trajectories and texts that all trials share"
+        )
+    if price.start.typical >= 1:
+        parts.append(f"{_with_ends(price.start)} of it to start")
     return [
         f"{label}: {about(price)}, {price.num_parallel} at a time, {price.device_hours:.2g} {hours}, "
-        f"{(price.num_bytes or 0) / 1e6:.2g} MB; by {_basis(price)} here{shared}"
+        f"{(price.num_bytes or 0) / 1e6:.2g} MB; {'; '.join([f'by {_basis(price)} here', *parts])}"
     ]
 
 
 def about(price: Price) -> str:
     """`about 12 min (10 min to 20 min)`, of a price that is known."""
-    return f"about {_with_ends(price.seconds or 0.0, price.seconds_low or 0.0, price.seconds_high or 0.0)}"
+    assert price.seconds is not None
+    return f"about {_with_ends(price.seconds)}"
 
 
-def _with_ends(seconds: float, low: float, high: float) -> str:
-    return f"{duration(seconds)} ({duration(low)} to {duration(high)})"
+def _with_ends(seconds: Range) -> str:
+    return f"{duration(seconds.typical)} ({duration(seconds.low)} to {duration(seconds.high)})"
 
 
 def _basis(price: Price) -> str:
@@ -183,7 +208,10 @@ def _basis(price: Price) -> str:
         parts.append("1 finished trial" if num_finished == 1 else f"{num_finished} finished trials")
     if price.num_pilots:
         pilots = "a pilot" if price.num_pilots == 1 else f"{price.num_pilots} pilots"
-        parts.append(f"{pilots} of a few steps")
+        kept = {0: "", price.num_pilots: ", timed earlier,"}.get(
+            price.num_kept, f", {price.num_kept} of them timed earlier,"
+        )
+        parts.append(f"{pilots} of a few steps{kept}")
     return " and ".join(parts)
 
 
@@ -192,9 +220,14 @@ def device_of(execution: ExecutionConfig) -> str:
     return "cuda" if execution.gpus_per_trial > 0 else "cpu"
 
 
-def parallel_trials(execution: ExecutionConfig) -> int:
-    """How many trials this machine runs at once, by the CPUs and GPUs that may be used."""
-    at_once = usable_cores() // execution.cpus_per_trial
+def parallel_trials(execution: ExecutionConfig, num_cpus: int | None = None, inline: bool = False) -> int:
+    """How many trials this machine runs at once, by the CPUs and GPUs that may be used; inline one after another.
+
+    `num_cpus` are those the user asked for, in place of all.
+    """
+    if inline:
+        return 1
+    at_once = (num_cpus or usable_cores()) // execution.cpus_per_trial
     if execution.gpus_per_trial >= 1:
         at_once = min(at_once, int(usable_gpus() / execution.gpus_per_trial))
     elif execution.gpus_per_trial > 0:
@@ -202,32 +235,27 @@ def parallel_trials(execution: ExecutionConfig) -> int:
     return max(1, at_once)
 
 
-def _fast(rates: Sequence[float]) -> float:
-    """The lowest, one in ten left out: what has run on a sleeping laptop says nothing."""
-    return sorted(rates)[(len(rates) - 1) // 10]
+def _spread(rates: Sequence[float]) -> Range:
+    """From the lowest to the highest, one in ten left out at either end: what has run on a sleeping laptop says
+    nothing."""
+    ordered = sorted(rates)
+    left_out = (len(ordered) - 1) // 10
+    return Range(ordered[left_out], statistics.median(ordered), ordered[-1 - left_out])
 
 
-def _slow(rates: Sequence[float]) -> float:
-    return sorted(rates)[-1 - (len(rates) - 1) // 10]
-
-
-def _chosen(rates: Sequence[Measured], choose: Choose) -> tuple[float, float]:
-    """(training, other) seconds per step, chosen of what was measured."""
-    return choose([rate.train_rate for rate in rates]), choose([rate.other_rate for rate in rates])
-
-
-def _seconds(config: CellConfig, train_rate: float, other_rate: float) -> float:
+def _seconds(config: CellConfig, train: Range, other: Range) -> Range:
     """Seconds of one trial."""
-    return float(train_rate * image_steps(config) + other_rate * sample_steps(config))
+    num_trained, num_sampled = image_steps(config), sample_steps(config)
+    return Range.by(lambda end: end(train) * num_trained + end(other) * num_sampled)
 
 
 def median_seconds(config: CellConfig, rates: Sequence[Measured]) -> float:
     """Seconds of one trial by the median of what was measured of its kind."""
-    return _seconds(config, *_chosen(rates, statistics.median))
+    return _seconds(config, *_pace(rates, 1.0)).typical
 
 
 def _num_bytes_of(missing: Sequence[TrialSpec], rates: Throughput) -> int:
-    means = {kind: _mean_bytes(measured_rates) for kind, measured_rates in rates.items()}
+    means = {kind: _mean_bytes(of_kind) for kind, of_kind in rates.items()}
     return sum(means[kind_of(trial.config)] for trial in missing)
 
 

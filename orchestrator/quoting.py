@@ -1,70 +1,123 @@
 """Prices of a study's parts: finds what is known here, times what is not, and asks `orchestrator.pricing`."""
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from orchestrator.launch import Study, cache_configs
+from orchestrator.pilots import Announce, Pilots, silently
 from orchestrator.plan import Plan
-from orchestrator.pricing import Price, device_of, median_seconds, price
-from orchestrator.throughput import Kind, Measured, kind_of, measured, piloted, timed_passes
+from orchestrator.pricing import (
+    Conditions,
+    Price,
+    device_of,
+    median_seconds,
+    parallel_trials,
+    price,
+    unpriced,
+)
+from orchestrator.ranges import Range
+from orchestrator.runner import RunOptions
+from orchestrator.throughput import Kind, Measured, PreparationRates, kind_of, measured
 from trainables.config import CellConfig
+from trainables.domains import DomainError
+from trainables.trajectories import PreparationWork, preparation_work
 
-if TYPE_CHECKING:
-    from orchestrator.launch import Study
+START_SECONDS = Range(6.0, 10.0, 20.0)
+"""Until Ray has started on this machine and a worker has imported torch: `benchmarks/first_minute.py`, see
+docs/design/009."""
+LOADS = Range(0.7, 2.0, 4.0)
+"""Times that loading the models, as a pilot did it alone, is waited for: by preparation and by trials, side by side."""
 
 
 class Quote:
-    """Prices of parts of a study's plan, from what was measured once."""
+    """Prices of parts of a study's plan for a launch with these options, from what was measured once."""
 
-    def __init__(self, study: "Study") -> None:
+    def __init__(
+        self, study: Study, options: RunOptions | None = None, announce: Announce = silently
+    ) -> None:
         self._study = study
+        self._options = options or RunOptions()
         self._execution = study.space.config.execution
+        self._num_parallel = parallel_trials(self._execution, self._options.num_cpus, self._options.inline)
         self._throughput: dict[Kind, Sequence[Measured]] = dict(
             measured(study.folder.parent, device_of(self._execution))
         )
-        self._pass_seconds: list[float] | None = None
+        self._pilots = Pilots(study.cache_dir, self._execution, announce)
 
     def of(self, plan: Plan, done: Collection[str], prepared: Plan | None = None) -> Price | None:
         """Price of what a plan lacks; None where it lacks nothing.
 
         `prepared` has the trials that the trajectory cache is filled for, where they are others than the plan's own.
         """
-        from orchestrator.launch import cache_configs
-
-        missing = {trial.signature for trial in plan.trials} - set(done)
+        missing = {trial.signature: trial.config for trial in plan.trials if trial.signature not in done}
         if not missing:
             return None
-        self._throughput |= piloted(plan, done, self._throughput, device_of(self._execution))
+        if (cluster := _cluster(self._options)) is not None:
+            why = f"trials run on the cluster at {cluster}, whose machines have not been timed"
+            return unpriced(len(missing), self._execution, self._num_parallel, why)
+        unknown = {kind_of(config): config for config in missing.values()}
+        unknown = {kind: config for kind, config in unknown.items() if not self._throughput.get(kind)}
+        self._throughput |= piloted(unknown, self._pilots)
         if prepared is None:
-            configs = cache_configs(plan, missing)
+            configs = cache_configs(plan, missing.keys())
         else:
             configs = cache_configs(prepared, {trial.signature for trial in prepared.trials})
-        passes = _cache_work(configs, self._study.cache_dir)
-        pass_seconds = self._timed_passes(configs) if passes else ()
-        return price(plan, done, self._throughput, self._execution, passes, pass_seconds)
+        work = _work(configs, self._study.cache_dir)
+        kinds = {kind_of(config) for config in missing.values()}
+        conditions = Conditions(
+            num_parallel=self._num_parallel,
+            num_kept=len(kinds & self._pilots.kept),
+            work=work,
+            preparing=self._preparing(configs) if work else (),
+            start=self._start(),
+            failures=self._pilots.failures,
+        )
+        return price(plan, done, self._throughput, self._execution, conditions)
 
     def seconds_of(self, config: CellConfig) -> float:
         """Of one trial, by the median of what `of` has used; 0 where nothing is known of its kind."""
         rates = self._throughput.get(kind_of(config), ())
         return median_seconds(config, rates) if rates else 0.0
 
-    def _timed_passes(self, configs: Sequence[CellConfig]) -> Sequence[float]:
-        """What a pass takes here where only finished trials are known, which do not tell it."""
+    def _preparing(self, configs: Sequence[CellConfig]) -> list[PreparationRates]:
+        """What preparation takes; timed here where only finished trials are known, which do not tell it."""
         kinds = {kind_of(config) for config in configs}
-        rates = [rate for kind in kinds for rate in self._throughput.get(kind, ())]
-        if not rates or any(rate.pass_rate is not None for rate in rates):
-            return ()
-        if self._pass_seconds is None:
-            self._pass_seconds = timed_passes(configs[0].domain, device_of(self._execution))
-        return self._pass_seconds
+        known = [rate for kind in kinds for rate in self._throughput.get(kind, ())]
+        if not known:
+            return []
+        if not any(rate.preparing is not None for rate in known):
+            known = [*piloted({kind_of(configs[0]): configs[0]}, self._pilots).get(kind_of(configs[0]), ())]
+        return [rate.preparing for rate in known if rate.preparing is not None]
+
+    def _start(self) -> Range:
+        """Until processes run and have loaded the models."""
+        loading = Range(*[self._pilots.load_seconds] * 3)
+        if self._options.inline:
+            return loading.times(0.0, 1.0, 1.5)
+        return START_SECONDS + loading.times(LOADS.low, LOADS.typical, LOADS.high)
 
 
-def _cache_work(configs: Sequence[CellConfig], cache_dir: Path) -> int:
-    """U-Net passes that the trajectory cache lacks; 0 where the domain's files are not here to tell."""
-    from trainables.domains import DomainError
-    from trainables.trajectories import preparation_work
+def piloted(configs: Mapping[Kind, CellConfig], pilots: Pilots) -> dict[Kind, list[Measured]]:
+    """A pilot of each kind of trial: seconds of work where none is kept. Nothing for one that cannot be timed here."""
+    found = {
+        kind: pilots.of(config, f"{number} of {len(configs)}")
+        for number, (kind, config) in enumerate(configs.items(), start=1)
+    }
+    return {kind: rates for kind, rates in found.items() if rates}
 
+
+def _cluster(options: RunOptions) -> str | None:
+    """The address of the cluster that a launch would join; None where it runs on this machine."""
+    if options.inline:
+        return None
+    address = options.address or os.environ.get("RAY_ADDRESS")
+    return None if address in (None, "", "local") else address
+
+
+def _work(configs: Sequence[CellConfig], cache_dir: Path) -> PreparationWork:
+    """What preparation lacks; nothing where the domain's files are not here to tell."""
     try:
         return preparation_work(configs, cache_dir)
     except DomainError:
-        return 0
+        return PreparationWork()

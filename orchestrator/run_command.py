@@ -10,13 +10,16 @@ from rich.prompt import Confirm
 
 from orchestrator import planning
 from orchestrator.adaptive import run_until_decided
-from orchestrator.budget import check_cost
+from orchestrator.budget import check_cost, check_options
 from orchestrator.config import ConfigError, Problem, Space
 from orchestrator.figure_checks import check_figures
 from orchestrator.launch import Study, open_study
 from orchestrator.live import make_display, say
 from orchestrator.loading import load_space
 from orchestrator.observing import Outcome
+from orchestrator.pilots import announcing
+from orchestrator.quoting import Quote
+from orchestrator.ranges import Range
 from orchestrator.reporting import show_report
 from orchestrator.runner import RunOptions, run_missing
 from orchestrator.worker import log_path
@@ -27,6 +30,7 @@ LONG_SECONDS = 3600.0
 
 def run_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Plan, price, train what is missing, report."""
+    check_options(options.max_cost, options.price)
     space = _load(options)
     if space.config.design.kind == "optuna":
         message = f"it is a search: asyrp-sweep tune ATTRIBUTE --space {options.space} runs it"
@@ -34,7 +38,8 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     study = open_study(space, options.results)
     view = planning.view(study)
     planning.show(view, console)
-    _check_cost(view, options)
+    view = _priced(view, options, console)
+    planning.show_price(view, console)
     if view.num_missing and not _agreed(view, options, console):
         return 0
     # Also where the plan misses nothing: only a launch looks at every byte of what is done.
@@ -52,13 +57,14 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
 
 def plan_command(options: argparse.Namespace, console: Console) -> int:
     """Show what `run` would do."""
-    study = open_study(_load(options), options.results)
-    view = planning.view(study)
+    check_options(options.max_cost, options.price)
+    view = planning.view(open_study(_load(options), options.results))
     if options.json:
+        view = _priced(view, options, Console(stderr=True))
         print(json.dumps(planning.as_json(view), indent=2))
-    else:
-        planning.show(view, console)
-    _check_cost(view, options)
+        return 0
+    planning.show(view, console)
+    planning.show_price(_priced(view, options, console), console)
     return 0
 
 
@@ -72,14 +78,28 @@ def _load(options: argparse.Namespace) -> Space:
     )
 
 
-def _check_cost(view: planning.PlanView, options: argparse.Namespace) -> None:
+def _priced(view: planning.PlanView, options: argparse.Namespace, console: Console) -> planning.PlanView:
+    """The plan with its price, unless that is left out. Raises ConfigError where it is above --max-cost."""
+    if not options.price:
+        return view
+    quote = Quote(view.study, _run_options(options), announcing(console))
+    view = planning.priced(view, quote)
     if options.max_cost is not None:
-        check_cost(view, *options.max_cost)
+        try:
+            check_cost(view, quote, *options.max_cost)
+        except ConfigError:
+            planning.show_price(view, console)
+            raise
+    return view
+
+
+def _run_options(options: argparse.Namespace) -> RunOptions:
+    return RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
 
 
 def _trained(study: Study, options: argparse.Namespace, console: Console) -> Outcome:
     """Train what is missing; where seeds are added while they are needed, until every contrast is decided."""
-    chosen = RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
+    chosen = _run_options(options)
     display = make_display(console)
     if study.space.config.adaptive is None:
         return run_missing(study, chosen, display)
@@ -100,9 +120,12 @@ def _next_seeds(folder: Path) -> Mapping[str, int]:
 
 
 def _agreed(view: planning.PlanView, options: argparse.Namespace, console: Console) -> bool:
-    """Whether to go on: always when it is cheap, when told so, or when nobody is there to ask."""
-    seconds = view.dearest.seconds if view.dearest is not None else None
-    if options.yes or not console.is_terminal or seconds is None or seconds < LONG_SECONDS:
+    """Whether to go on: always when it is cheap, when told so, or when nobody is there to ask.
+
+    A price that nobody knows is asked about as a high one is; one that was left out is not.
+    """
+    seconds = view.dearest.seconds if view.dearest is not None else Range()
+    if options.yes or not console.is_terminal or (seconds is not None and seconds.typical < LONG_SECONDS):
         return True
     return Confirm.ask("Train now?", console=console, default=True)
 

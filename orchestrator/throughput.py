@@ -2,20 +2,17 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from orchestrator.editor_files import editor_path
 from orchestrator.ledger import Ledger, LedgerError
-from orchestrator.plan import Plan
 from orchestrator.provenance import host
 from orchestrator.reuse import COPIED_FROM
 from trainables.config import CellConfig
 from trainables.workload import image_steps, sample_steps
-
-BYTES_OF_A_WEIGHT = 4
 
 PILOT_ERROR = (0.8, 1.5)
 """A trial takes so many times what its pilot says: trials took 0.9 to 1.4 times it (`benchmarks/pilot_price.py`, and
@@ -27,10 +24,18 @@ MANY = 3
 FEW_ERROR = (0.8, 1.3)
 """Where there are fewer: how far six trials of one configuration, two at a time, lay from each other."""
 
-Result = TypeVar("Result")
-
 Kind = tuple[str, str]
 """Domain and editor kind: trials alike in both cost alike per image and timestep."""
+
+
+@dataclass(frozen=True)
+class PreparationRates:
+    """Seconds of each unit of `trainables.trajectories.PreparationWork`."""
+
+    passes: float
+    images: float = 0.0
+    texts: float = 0.0
+    prompts: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class Measured:
     """Of its parts in the ledger and its editor."""
     is_pilot: bool = False
     """A few steps timed for a price, no finished trial."""
-    pass_rate: float | None = None
-    """Seconds of a plain U-Net pass per image, as the trajectory cache takes them; only a pilot times it."""
+    preparing: PreparationRates | None = None
+    """What preparation takes; only a pilot times it."""
 
 
 Throughput = Mapping[Kind, Sequence[Measured]]
@@ -83,50 +88,6 @@ def _measured_in(ledger_folder: Path, device: str) -> Iterator[tuple[Kind, Measu
             editor = editor_path(ledger_folder.parent, record["signature"])
             kept = editor.stat().st_size if editor.is_file() else 0
             yield from _measured_by(record, num_bytes.get(record["signature"], 0) + kept)
-
-
-def piloted(
-    plan: Plan, done: Collection[str], throughput: Throughput, device: str
-) -> dict[Kind, Sequence[Measured]]:
-    """A pilot of every kind of trial that is missing and was never measured here: seconds of work each.
-
-    Nothing where this machine cannot tell: without the GPU that trials are to use, or the domain's files.
-    """
-    missing = {kind_of(trial.config): trial.config for trial in plan.trials if trial.signature not in done}
-    unknown = {kind: config for kind, config in missing.items() if not throughput.get(kind)}
-    found = {kind: _pilot(config, device) for kind, config in unknown.items()}
-    return {kind: rates for kind, rates in found.items() if rates}
-
-
-def _pilot(config: CellConfig, device: str) -> list[Measured]:
-    from trainables.pilot import pilot
-
-    found = _if_here(lambda: pilot(config, device), device)
-    if found is None:
-        return []
-    num_bytes = BYTES_OF_A_WEIGHT * found.num_parameters
-    return [
-        Measured(one.train, one.sample, num_bytes, is_pilot=True, pass_rate=one.unedited)
-        for one in found.rounds
-    ]
-
-
-def timed_passes(domain: str, device: str) -> list[float]:
-    """Seconds of a plain U-Net pass per image, a few times; nothing where this machine cannot tell."""
-    from trainables.pilot import unedited_passes
-
-    return _if_here(lambda: unedited_passes(domain, device), device) or []
-
-
-def _if_here(measure: Callable[[], Result], device: str) -> Result | None:
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        return None
-    try:
-        return measure()
-    except Exception:  # Whatever is wrong will be told by the trial itself; a price is only a courtesy.
-        return None
 
 
 def _is_of_this_host(record: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 """What the tests of several packages share: spaces on a domain that needs no weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,14 @@ def tiny_summary(name: str) -> DomainSummary:
         per_attribute={"goblin": {"training": {"t_edit": 400}}},
         per_editor={"conv": {"training": {"optimizer": {"learning_rate": 0.005}}}},
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep digests and pilots of the tests apart from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASYRP_SWEEP_CACHE", str(tmp_path_factory.mktemp("user-cache")))
+        yield
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ Legend: B images, C channels, H x W pixels in [-1, 1].
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +33,19 @@ Row = dict[str, Any]
 IMAGES_PER_BATCH = 32
 
 
+class EvaluatedImages(Protocol):
+    """Held-out images as an evaluation reads them; `trainables.trajectories.CachedImages` is one."""
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """In their order."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Sequence[int]) -> CachedBatch:
+        """The images at these positions."""
+
+
 class Evaluation:
     """The held-out images of a configuration and what is measured on them.
 
@@ -46,7 +59,7 @@ class Evaluation:
         self,
         config: CellConfig,
         domain: Domain,
-        images: CachedImages,
+        images: EvaluatedImages,
         texts: AttributeTexts,
         *,
         seed: int = 0,

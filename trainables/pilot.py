@@ -1,7 +1,7 @@
 """A few seconds of work that tell what a trial costs on this device, before any has run."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,15 +13,23 @@ from trainables.config import CellConfig
 from trainables.diffusion import generate, training_timesteps, unedited_trajectory
 from trainables.domains import Domain, load_domain
 from trainables.editors import num_parameters
+from trainables.evaluation import Evaluation
 from trainables.optimizers import build_optimizer
+from trainables.prompts import AttributeTexts
 from trainables.randomness import generator_for
+from trainables.references import Lookup, Reference
 from trainables.training import Objective, train_batches
 from trainables.trajectories import CachedBatch
 from trainables.trajectory_files import images_at_once
-from trainables.workload import sample_steps, sampling_passes, trained_timesteps
+from trainables.workload import measured_pictures, sample_steps, sampling_passes, trained_timesteps
 
 NUM_PIECES = 3
 """How often each piece of a trial is timed, after a first time that warms up."""
+
+NUM_EVALUATED = 4
+"""Images whose evaluation is timed."""
+NUM_PROMPTS = 8
+"""Prompts that are embedded together for a timing."""
 
 TIMESTEPS = training_timesteps(NUM_PIECES + 2, 0)
 """What is trained and sampled: what a timestep costs does not depend on which it is."""
@@ -30,54 +38,80 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class PilotRates:
-    """Seconds per image and step, as one timing of each piece tells them."""
+class Pieces:
+    """Seconds of the timed pieces of one round, each per image but for a prompt's."""
 
-    train: float
-    sample: float
+    between: float
+    """A trained timestep that has others before and after it."""
+    end: float
+    """The first and the last one of a training take one decoder pass less."""
+    plain: float
+    edited: float
+    """A step of generation without and with the editor."""
     unedited: float
-    """Of a plain pass of the U-Net, with as many images at once as the trajectory cache takes."""
+    """A plain pass of the U-Net, with as many images at once as the trajectory cache takes."""
+    measuring: float
+    """Of a generated picture, by all metrics."""
+    image: float
+    """Embedding an image in CLIP, one at a time."""
+    prompt: float
+    """Embedding a prompt in CLIP, several at a time."""
 
 
 @dataclass(frozen=True)
 class Pilot:
-    """What the timed pieces tell of a trial."""
+    """What the timed pieces tell of trials of one kind."""
 
-    rounds: tuple[PilotRates, ...]
+    rounds: tuple[Pieces, ...]
     """`NUM_PIECES` of them; how far they lie apart tells how steady this machine is."""
     num_parameters: int
     """Of the editor."""
+    num_templates: int
+    """Prompts of a text."""
+    load_seconds: float | None
+    """What reading the models took; None where they were loaded already."""
 
 
-def pilot(config: CellConfig, device: str = "cpu", clock: Clock = time.perf_counter) -> Pilot:
-    """Train and sample one batch of noise for a few timesteps, with one thread as a trial has by default.
+def train_rate(config: CellConfig, pieces: Pieces) -> float:
+    """Seconds per image and trained timestep."""
+    num_steps = len(trained_timesteps(config))
+    num_ends = min(2, num_steps)
+    return (pieces.between * (num_steps - num_ends) + pieces.end * num_ends) / num_steps
 
-    Raises DomainError when the domain's files are missing.
+
+def evaluation_rate(config: CellConfig, pieces: Pieces) -> float:
+    """Seconds per image, strength and sampling step of an evaluation: generating, then measuring."""
+    num_plain, num_edited = sampling_passes(config)
+    generating = pieces.plain * num_plain + pieces.edited * num_edited
+    return (generating + pieces.measuring * measured_pictures(config)) / sample_steps(config)
+
+
+def pilot(
+    config: CellConfig, device: str = "cpu", clock: Clock = time.perf_counter, num_threads: int = 1
+) -> Pilot:
+    """Train, sample and measure a batch of noise for a few timesteps, with as many threads as a trial has.
+
+    Raises DomainError or ValueError when the domain's files are missing or hold too little.
     """
-    with _one_thread():
-        return _measure(config, load_domain(config.domain, device), clock)
-
-
-def unedited_passes(domain: str, device: str = "cpu") -> list[float]:
-    """Seconds of a plain pass of the U-Net per image, as the trajectory cache takes them, `NUM_PIECES` times.
-
-    Raises DomainError when the domain's files are missing.
-    """
-    with _one_thread():
-        return _unedited_passes(load_domain(domain, device), time.perf_counter)
+    with _threads(num_threads):
+        num_loaded, began = load_domain.cache_info().misses, clock()
+        domain = load_domain(config.domain, device)
+        load_seconds = clock() - began
+        is_first = load_domain.cache_info().misses > num_loaded
+        return _measure(config, domain, clock, load_seconds if is_first else None)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(num_threads)
+        torch.set_num_threads(before)
 
 
-def _measure(config: CellConfig, domain: Domain, clock: Clock) -> Pilot:
+def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: float | None) -> Pilot:
     trained, shape = trained_timesteps(config), domain.diffusion.shape
     editor = config.editor.build(shape, generator_for(0, "pilot"), tuple(t for t, _ in TIMESTEPS))
     editor = editor.to(domain.device)
@@ -88,15 +122,84 @@ def _measure(config: CellConfig, domain: Domain, clock: Clock) -> Pilot:
     plain = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t]), clock)
     edited = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t], editor), clock)
     unedited = _unedited_passes(domain, clock)
+    evaluated = _evaluation(config, domain, editor, clock)
+    image = _seconds(lambda: domain.clip.image(batch.x_T[:1]), clock)
+    prompts = domain.prompts(config.edit.target)[:NUM_PROMPTS]
+    prompt = _seconds(lambda: domain.clip.text(prompts), clock)
 
-    num_plain, num_edited = sampling_passes(config)
-    rounds = []
-    for (between, end), of_plain, of_edited, of_one in zip(training, plain, edited, unedited, strict=True):
-        num_ends = min(2, len(trained))
-        train = (between * (len(trained) - num_ends) + end * num_ends) / len(trained)
-        sample = (of_plain * num_plain + of_edited * num_edited) / sample_steps(config)
-        rounds.append(PilotRates(train / size, sample / size, of_one))
-    return Pilot(tuple(rounds), num_parameters(config.editor, shape, trained))
+    rounds = tuple(
+        Pieces(
+            between=training[number][0] / size,
+            end=training[number][1] / size,
+            plain=plain[number] / size,
+            edited=edited[number] / size,
+            unedited=unedited[number],
+            # Two pictures are measured, one of them after two edited passes.
+            measuring=max(evaluated[number] / 2 - edited[number] / size, 0.0),
+            image=image[number],
+            prompt=prompt[number] / len(prompts),
+        )
+        for number in range(NUM_PIECES)
+    )
+    return Pilot(rounds, num_parameters(config.editor, shape, trained), len(domain.templates), load_seconds)
+
+
+def _evaluation(config: CellConfig, domain: Domain, editor: nn.Module, clock: Clock) -> list[float]:
+    """Seconds of evaluating an image at one strength and two steps, `NUM_PIECES` times: two measured pictures."""
+    count = min(NUM_EVALUATED, config.evaluation.num_images)
+    settings = {
+        "num_images": count,
+        "strengths": (1.0,),
+        "primary_strength": 1.0,
+        "num_sample_steps": 2,
+        "more_sample_steps": (),
+        "num_preview_images": 0,
+        "t_boost": 0,
+        "delta_h": "predicted",
+    }
+    short = config.model_copy(
+        update={
+            "training": config.training.model_copy(update={"t_edit": 0}),
+            "evaluation": config.evaluation.model_copy(update=settings),
+        }
+    )
+    images = _NoiseImages(tuple(domain.images.ids("test", count, config.edit)), _noise(domain, count))
+    look_up = _noise_look_up(domain, images.noise)
+    texts = AttributeTexts.of(domain, config.edit, look_up)
+    evaluation = Evaluation(short, domain, images, texts, look_up=look_up)
+    return [seconds / count for seconds in _seconds(lambda: evaluation.run(editor, 1), clock)]
+
+
+@dataclass(frozen=True)
+class _NoiseImages:
+    """In place of cached images."""
+
+    image_ids: tuple[str, ...]
+    noise: CachedBatch
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def batch(self, rows: Sequence[int]) -> CachedBatch:
+        """All of them: they fit into one batch."""
+        return self.noise
+
+
+def _noise_look_up(domain: Domain, noise: CachedBatch) -> Lookup:
+    """Noise in place of embedded texts: what they cost is timed apart."""
+    width = noise.embedding.shape[1]
+    second = 0 if domain.clip_eval is None else domain.clip_eval.image(noise.original[:1]).shape[1]
+
+    def look_up(one: Reference) -> Mapping[str, Tensor]:
+        generator = generator_for(0, f"pilot {one}")
+        rows = torch.randn(
+            (len(one.texts), second if one.kind == "second" else width), generator=generator
+        ).to(domain.device)
+        if one.kind == "probe":
+            return {"weights": rows[0], "offset": torch.zeros(())}
+        return {"embedding": rows / rows.norm(dim=1, keepdim=True)}
+
+    return look_up
 
 
 def _training(

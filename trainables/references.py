@@ -23,7 +23,7 @@ from trainables.atomic import save_tensors
 from trainables.attributes import ATTRIBUTES, Attribute
 from trainables.config import CellConfig
 from trainables.domains import Domain, DomainSummary, domain_summary, load_domain
-from trainables.probe import has_labels, label_probe
+from trainables.probe import NUM_DRAWN, NUM_LABELLED, has_labels, label_probe
 
 Kind = Literal["prompts", "bare", "second", "probe"]
 
@@ -114,6 +114,15 @@ def reference_tasks(config: CellConfig, cache_dir: Path) -> list[ReferenceTask]:
         for one in needed(config)
         if _read(_path(cache_dir, summary, one)) is None
     ]
+
+
+def num_embeddings(task: ReferenceTask) -> tuple[int, int, int]:
+    """(texts in every template, texts without any, images at most) that a task runs through CLIP."""
+    kind, num_texts = task.reference.kind, len(task.reference.texts)
+    if kind == "probe":
+        is_drawn = "counterfactual" in domain_summary(task.domain).offers
+        return 0, 0, 2 * NUM_DRAWN if is_drawn else NUM_LABELLED
+    return (num_texts, 0, 0) if kind == "prompts" else (0, num_texts, 0)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from trainables.diffusion import Step, training_timesteps
 from trainables.domains import domain_image_ids, domain_summary, load_domain
 from trainables.domains.images import Split
 from trainables.editing_interval import IntervalTask, interval_tasks, resolved, run_interval
-from trainables.references import ReferenceTask, reference_tasks, run_reference
+from trainables.references import ReferenceTask, num_embeddings, reference_tasks, run_reference
 from trainables.trajectory_files import (
     IMAGES_PER_TASK,
     PreparationTask,
@@ -166,8 +166,29 @@ def _joint(a: PreparationTask, b: PreparationTask) -> PreparationTask:
     return replace(a, lowest_t=min(lowest, default=None), embeds_p_t=a.embeds_p_t or b.embeds_p_t)
 
 
-def preparation_work(configs: Iterable[CellConfig], cache_dir: Path) -> int:
-    """U-Net passes of one image each that are missing before trials of these configurations can start.
+@dataclass(frozen=True)
+class PreparationWork:
+    """What is missing before trials can start, in the units that a pilot times."""
+
+    passes: int = 0
+    """Of the U-Net, one image each."""
+    images: int = 0
+    """Embedded in CLIP, one at a time."""
+    texts: int = 0
+    """Embedded in every prompt template."""
+    prompts: int = 0
+    """Texts embedded without a template."""
+
+    def __add__(self, other: "PreparationWork") -> "PreparationWork":
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return PreparationWork(*(one + another for one, another in pairs))
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+
+def preparation_work(configs: Iterable[CellConfig], cache_dir: Path) -> PreparationWork:
+    """The work that is missing before trials of these configurations can start.
 
     While `t_edit: auto` is open, training images count as if nothing were cached of them: the most it can be.
     """
@@ -179,15 +200,19 @@ def preparation_work(configs: Iterable[CellConfig], cache_dir: Path) -> int:
             tasks += _missing(
                 _split_task(config.model_copy(update={"training": deepest}), "train"), cache_dir
             )
-    return sum(_passes_of(task, cache_dir) for task in merged(tasks))
+    return sum((_work_of(task, cache_dir) for task in merged(tasks)), PreparationWork())
 
 
-def _passes_of(task: Preparation, cache_dir: Path) -> int:
+def _work_of(task: Preparation, cache_dir: Path) -> PreparationWork:
     if isinstance(task, IntervalTask):
-        return len(task.image_ids) * task.num_steps
+        points = len(task.image_ids) * task.num_steps  # each compared with its image, twice
+        return PreparationWork(points, 4 * points, prompts=len(task.prompts or ()))
     if isinstance(task, ReferenceTask):
-        return 0
-    return sum(num_passes(path_of(cache_dir, task, i), task) for i in task.image_ids)
+        texts, prompts, images = num_embeddings(task)
+        return PreparationWork(0, images, texts, prompts)
+    num_states = len(training_timesteps(task.num_sample_steps, task.lowest_t or 0)) if task.embeds_p_t else 0
+    passes = sum(num_passes(path_of(cache_dir, task, i), task) for i in task.image_ids)
+    return PreparationWork(passes, len(task.image_ids) * (1 + num_states))
 
 
 @torch.no_grad()

@@ -27,6 +27,12 @@ def sample_steps(config: CellConfig) -> int:
     return evaluation.num_images * len(evaluation.strengths) * sum(evaluation.all_sample_steps)
 
 
+def measured_pictures(config: CellConfig) -> int:
+    """Pictures that an evaluation measures: each image's edits, and once what they are compared with."""
+    evaluation = config.evaluation
+    return evaluation.num_images * (1 + len(evaluation.strengths)) * len(evaluation.all_sample_steps)
+
+
 def sampling_passes(config: CellConfig) -> tuple[int, int]:
     """(plain, edited) steps of one image each that generate what an evaluation shows, previews included.
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.axes import axis_text
+from orchestrator.budget import check_options
 from orchestrator.figure_checks import check_figures
 from orchestrator.launch import Study, open_study, standing
 from orchestrator.ledger import Ledger
 from orchestrator.live import make_display, say
 from orchestrator.loading import load_space
 from orchestrator.observing import Outcome
+from orchestrator.pilots import announcing
 from orchestrator.points import acting_values
 from orchestrator.pricing import price_lines
 from orchestrator.runner import RunOptions, run_missing
@@ -30,11 +32,13 @@ MAX_PARETO_SHOWN = 8
 
 def tune_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Search for an attribute's settings, as far as this launch may go, and test what was found."""
+    check_options(options.max_cost, options.price)
     space = load_tuning_space(_wish(options), extra_checks=[check_figures])
     study = open_study(space, options.results)
     chosen = RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
     _introduce(study, console)
-    _price(study, options, console)
+    if options.price:
+        _price(study, chosen, options, console)
     launch = run_search(study, chosen, make_display(console), domain_summary)
     for note in launch.notes:
         say(console, f"note: {note}")
@@ -80,9 +84,9 @@ def _introduce(study: Study, console: Console) -> None:
     )
 
 
-def _price(study: Study, options: argparse.Namespace, console: Console) -> None:
+def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, console: Console) -> None:
     """Say what the search will cost; raises ConfigError where that is more than it may."""
-    quote = SearchQuote(study, domain_summary)
+    quote = SearchQuote(study, domain_summary, chosen, announcing(console))
     price = quote.of(quote.num_left)
     for line in price_lines(price) if price is not None else ():
         say(console, line)

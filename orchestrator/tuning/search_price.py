@@ -10,16 +10,19 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from orchestrator.budget import refused
+from orchestrator.budget import known, refused
 from orchestrator.designs.random import Config as RandomConfig
 from orchestrator.durations import duration
 from orchestrator.launch import Study
 from orchestrator.ledger import Ledger
+from orchestrator.pilots import Announce, silently
 from orchestrator.plan import TrialSpec
 from orchestrator.points import is_allowed
-from orchestrator.pricing import Price, about, price_lines
+from orchestrator.pricing import Price, about
 from orchestrator.quoting import Quote
+from orchestrator.ranges import Range
 from orchestrator.resolving import Summarise
+from orchestrator.runner import RunOptions
 from orchestrator.tuning.candidates import Candidate, Candidates
 from orchestrator.tuning.objectives import search_config
 from orchestrator.tuning.results import RESULTS_FILE
@@ -34,11 +37,17 @@ NUM_DRAWS = 40
 class SearchQuote:
     """Prices of the trials that a search has left, the test of its winner included."""
 
-    def __init__(self, study: Study, summarise: Summarise) -> None:
+    def __init__(
+        self,
+        study: Study,
+        summarise: Summarise,
+        options: RunOptions | None = None,
+        announce: Announce = silently,
+    ) -> None:
         config = search_config(study.space.config)
         candidates = Candidates(study.space, summarise)
         self._study = study
-        self._quote = Quote(study)
+        self._quote = Quote(study, options, announce)
         self._prepared = reachable(study.space, summarise)
         self._default = candidates.default.config
         self._draws = [candidate.config for candidate in _drawn(candidates)]
@@ -62,7 +71,9 @@ class SearchQuote:
         tenth = len(by_cost) // 10
         choices = (by_cost, [by_cost[tenth]], [by_cost[-1 - tenth]])
         typical, cheap, dear = (self._priced(num_points, configs) or timed for configs in choices)
-        return replace(typical, seconds_low=cheap.seconds_low, seconds_high=dear.seconds_high)
+        if typical.seconds is None or cheap.seconds is None or dear.seconds is None:
+            return typical
+        return replace(typical, seconds=Range(cheap.seconds.low, typical.seconds.typical, dear.seconds.high))
 
     def _priced(self, num_points: int, configs: Sequence[CellConfig]) -> Price | None:
         """Price with these configurations in turn for the points that nobody knows yet."""
@@ -126,9 +137,7 @@ def check_search_cost(quote: SearchQuote, price: Price | None, text: str, second
     """
     if price is None:
         return
-    if price.seconds_high is None:
-        raise refused(text, f"{price_lines(price)[0].removeprefix('price: ')}; a limit cannot be kept")
-    if price.seconds_high > seconds:
+    if known(price, text).high > seconds:
         raise refused(text, f"the search costs {about(price)}; {_what_fits(quote, seconds)}")
 
 
@@ -137,7 +146,7 @@ def _what_fits(quote: SearchQuote, seconds: float) -> str:
 
     def seconds_high(num_points: int) -> float:
         found = quote.of(num_points)
-        return 0.0 if found is None or found.seconds_high is None else found.seconds_high
+        return 0.0 if found is None or found.seconds is None else found.seconds.high
 
     most = bisect_right(range(1, quote.num_left + 1), seconds, key=seconds_high)
     if most == 0:

@@ -111,7 +111,7 @@ def test_a_pipe_gets_one_line_for_each_trial() -> None:
         display.ended("[1/4] " + "long " * 30 + "[not markup]")
 
     assert printed(screen).splitlines() == [
-        "prepared 2 chunks of unedited trajectories",
+        "prepared 2 parts of what all trials share",
         "[1/4] " + "long " * 30 + "[not markup]",
     ]
 

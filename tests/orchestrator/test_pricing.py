@@ -8,9 +8,11 @@ import pytest
 from orchestrator.config import ExecutionConfig, Space
 from orchestrator.durations import duration
 from orchestrator.plan import Plan, build_plan
-from orchestrator.pricing import price, price_lines
+from orchestrator.pricing import Conditions, makespan, parallel_trials, price, price_lines
+from orchestrator.ranges import Range
 from orchestrator.resolving import Summarise
-from orchestrator.throughput import FEW_ERROR, PILOT_ERROR, Measured, measured
+from orchestrator.throughput import FEW_ERROR, PILOT_ERROR, Measured, PreparationRates, measured
+from trainables.trajectories import PreparationWork
 
 EXECUTION = ExecutionConfig()
 KINDS = (("tiny", "pixel_channel"), ("tiny", "conv"))
@@ -48,7 +50,8 @@ def test_measured_trials_price_the_missing_ones(
 
     assert of_two.num_trials == 2
     assert of_two.device_hours == pytest.approx(2 * 40 / 3600)
-    assert of_two.seconds == pytest.approx(40 if of_two.num_parallel >= 2 else 80)
+    assert of_two.seconds is not None
+    assert of_two.seconds.typical == pytest.approx(40 if of_two.num_parallel >= 2 else 80)
     assert of_two.num_bytes is not None
     assert of_two.num_bytes > 0
 
@@ -60,8 +63,8 @@ def test_the_spread_of_the_measurements_is_the_range(plan: Plan) -> None:
     ranged = price(plan, (), throughput, EXECUTION)
 
     assert ranged.seconds is not None
-    assert ranged.seconds_low == pytest.approx(ranged.seconds / 2)
-    assert ranged.seconds_high == pytest.approx(ranged.seconds * 2)
+    assert ranged.seconds.low == pytest.approx(ranged.seconds.typical / 2)
+    assert ranged.seconds.high == pytest.approx(ranged.seconds.typical * 2)
     assert "by 6 finished trials here" in price_lines(ranged)[0]
 
 
@@ -72,44 +75,99 @@ def test_a_trial_in_ten_beyond_the_others_is_left_out_of_the_range(plan: Plan) -
     ranged = price(plan, (), dict.fromkeys(KINDS, usual + asleep), EXECUTION)
 
     assert ranged.seconds is not None
-    assert ranged.seconds_high == pytest.approx(ranged.seconds * 1.5)
+    assert ranged.seconds.high == pytest.approx(ranged.seconds.typical * 1.5)
 
 
 def test_a_single_finished_trial_does_not_pass_for_certainty(plan: Plan) -> None:
     ranged = price(plan, (), {kind: [Measured(0.1, 0.1, 10)] for kind in KINDS}, EXECUTION)
 
     assert ranged.seconds is not None
-    assert ranged.seconds_low == pytest.approx(ranged.seconds * FEW_ERROR[0])
-    assert ranged.seconds_high == pytest.approx(ranged.seconds * FEW_ERROR[1])
+    assert ranged.seconds.low == pytest.approx(ranged.seconds.typical * FEW_ERROR[0])
+    assert ranged.seconds.high == pytest.approx(ranged.seconds.typical * FEW_ERROR[1])
 
 
-def test_a_pilot_shows_its_spread_and_its_error_also_for_the_cache(plan: Plan) -> None:
-    rates = [Measured(rate, rate, 10, is_pilot=True, pass_rate=rate / 10) for rate in (0.1, 0.2, 0.3)]
+def test_a_pilot_shows_its_spread_and_its_error_also_for_the_preparation(plan: Plan) -> None:
+    rates = [Measured(rate, rate, 10, is_pilot=True) for rate in (0.1, 0.2, 0.3)]
+    preparing = [PreparationRates(rate / 10, rate, 10 * rate, rate) for rate in (0.1, 0.2, 0.3)]
+    work = PreparationWork(passes=9_000, images=100, texts=10, prompts=100)
+    start = Range(1.0, 2.0, 9.0)
 
-    trials = price(plan, (), dict.fromkeys(KINDS, rates), EXECUTION)
-    both = price(plan, (), dict.fromkeys(KINDS, rates), EXECUTION, num_passes=10_000)
+    trials = price(plan, (), dict.fromkeys(KINDS, rates), EXECUTION, Conditions(2))
+    all_of_it = price(
+        plan, (), dict.fromkeys(KINDS, rates), EXECUTION,
+        Conditions(2, start=start, work=work, preparing=preparing),
+    )  # fmt: skip
 
     assert (trials.num_measured, trials.num_pilots) == (2, 2)
     assert trials.seconds is not None
-    assert both.seconds is not None
+    assert all_of_it.seconds is not None
     low, high = PILOT_ERROR
-    assert trials.seconds_low == pytest.approx(trials.seconds * low / 2)
-    assert trials.seconds_high == pytest.approx(trials.seconds * high * 1.5)
-    assert both.preparation_seconds == pytest.approx(200 / both.num_parallel)
-    assert both.preparation_high == pytest.approx(both.preparation_seconds * high * 1.5)
-    assert both.seconds_low == pytest.approx(both.seconds * low / 2)
-    (line,) = price_lines(both)
+    assert trials.seconds.low == pytest.approx(trials.seconds.typical * low / 2)
+    assert trials.seconds.high == pytest.approx(trials.seconds.typical * high * 1.5)
+    assert all_of_it.preparation.typical == pytest.approx((180 + 20 + 20 + 20) / 2)
+    assert all_of_it.preparation.high == pytest.approx(all_of_it.preparation.typical * high * 1.5)
+    for end in ("low", "typical", "high"):
+        parts = (getattr(one, end) for one in (trials.seconds, all_of_it.preparation, start))
+        assert getattr(all_of_it.seconds, end) == pytest.approx(sum(parts))
+    (line,) = price_lines(all_of_it)
     assert "by 2 pilots of a few steps here; " in line
-    assert line.endswith("of it for the trajectories that all trials share")
+    assert "of it for the trajectories and texts that all trials share; " in line
+    assert line.endswith("2 s (1 s to 9 s) of it to start")
 
 
-def test_passes_that_were_timed_price_the_cache_beside_finished_trials(plan: Plan) -> None:
-    throughput = {kind: [Measured(0.1, 0.1, 10)] * 3 for kind in KINDS}
+@pytest.mark.parametrize(
+    ("num_kept", "text"),
+    [
+        (0, "2 pilots of a few steps here"),
+        (1, "2 pilots of a few steps, 1 of them timed earlier, here"),
+        (2, "2 pilots of a few steps, timed earlier, here"),
+    ],
+)
+def test_a_price_from_kept_pilots_says_so(plan: Plan, num_kept: int, text: str) -> None:
+    rates = {kind: [Measured(0.1, 0.1, 10, is_pilot=True)] for kind in KINDS}
 
-    timed = price(plan, (), throughput, EXECUTION, num_passes=100, pass_seconds=[0.5])
+    kept = price(plan, (), rates, EXECUTION, Conditions(2, num_kept=num_kept))
 
-    assert timed.preparation_seconds == pytest.approx(50 / timed.num_parallel)
-    assert "by 6 finished trials here; " in price_lines(timed)[0]
+    assert text in price_lines(kept)[0]
+
+
+def test_a_pilot_that_failed_says_why_the_price_is_unknown(plan: Plan) -> None:
+    failures = dict.fromkeys(KINDS, "the split test holds only 2 images")
+
+    unknown = price(plan, (), {}, EXECUTION, Conditions(failures=failures))
+
+    assert price_lines(unknown) == [
+        "price: unknown: no trial has been measured here yet, and a pilot could not be timed: "
+        "the split test holds only 2 images"
+    ]
+
+
+def test_trials_of_unequal_length_wait_for_the_longest() -> None:
+    assert makespan([1.0, 1.0, 1.0, 10.0], 2) == 11.0  # not half of 13
+    assert makespan([10.0, 1.0, 1.0, 1.0], 2) == 10.0
+    assert makespan([], 2) == 0.0
+
+
+def test_the_number_at_once_follows_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.pricing.usable_cores", lambda: 8)
+
+    assert parallel_trials(ExecutionConfig(cpus_per_trial=2)) == 4
+    assert parallel_trials(ExecutionConfig(cpus_per_trial=2), num_cpus=6) == 3
+    assert parallel_trials(ExecutionConfig(cpus_per_trial=2), num_cpus=6, inline=True) == 1
+
+
+def test_trials_that_share_a_gpu_may_take_as_many_times_as_long_as_a_pilot_alone(plan: Plan) -> None:
+    rates = {kind: [Measured(0.1, 0.1, 10, is_pilot=True)] for kind in KINDS}
+
+    alone, shared = (
+        price(plan, (), rates, ExecutionConfig(gpus_per_trial=share), Conditions(1)).seconds
+        for share in (1.0, 0.25)
+    )
+
+    assert alone is not None
+    assert shared is not None
+    assert shared.typical == pytest.approx(alone.typical)
+    assert shared.high == pytest.approx(4 * alone.high)
 
 
 def test_trials_of_another_machine_or_device_tell_nothing(
@@ -124,7 +182,7 @@ def test_trials_of_another_machine_or_device_tell_nothing(
 def test_nothing_missing_costs_nothing(plan: Plan) -> None:
     free = price(plan, {trial.signature for trial in plan.trials}, {}, EXECUTION)
 
-    assert (free.num_trials, free.seconds, free.num_bytes) == (0, 0, 0)
+    assert (free.num_trials, free.seconds, free.num_bytes) == (0, Range(), 0)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (720, "12 min"), (12600, "3.5 h")])

@@ -16,6 +16,8 @@ from orchestrator.ledger import Ledger
 from orchestrator.loading import load_space
 from orchestrator.observing import Outcome
 from orchestrator.pricing import Price
+from orchestrator.quoting import Quote
+from orchestrator.ranges import Range
 from orchestrator.runner import RunOptions, run_missing
 
 Launch = Callable[..., tuple[Study, Outcome, list[str]]]
@@ -99,7 +101,7 @@ def test_the_plan_tells_the_hits_by_study(launch: Launch, tmp_path: Path) -> Non
 
 
 def price_of(seconds: float | None) -> Price:
-    return Price(4, "cpu", 1, seconds, seconds, seconds, seconds, 0, 1)
+    return Price(4, "cpu", 1, None if seconds is None else Range(seconds, seconds, seconds), 0, 1)
 
 
 def test_a_plan_beyond_its_limit_is_refused_with_what_would_fit(launch: Launch) -> None:
@@ -108,13 +110,18 @@ def test_a_plan_beyond_its_limit_is_refused_with_what_would_fit(launch: Launch) 
     dear = open_study(shorter, study.folder.parent)
     now = planning.standing(dear, Ledger(dear.ledger_folder))
 
+    quote = Quote(dear)
+
+    def checked(price: Price | None, text: str, seconds: float) -> None:
+        check_cost(planning.PlanView(dear, now, dear.plan, price=price), quote, text, seconds)
+
     with pytest.raises(
         ConfigError, match=r"--max-cost 1h: the plan costs about 2.0 h .*; --seeds .* would fit"
     ):
-        check_cost(planning.PlanView(dear, now, price_of(7200)), "1h", 3600)
-    with pytest.raises(ConfigError, match="a limit cannot be kept"):
-        check_cost(planning.PlanView(dear, now, price_of(None)), "1m", 60)
+        checked(price_of(7200), "1h", 3600)
+    with pytest.raises(ConfigError, match=r"A limit cannot be kept; leave --max-cost out"):
+        checked(price_of(None), "1m", 60)
     with pytest.raises(ConfigError, match="about 50 s"):  # The upper end counts.
-        check_cost(planning.PlanView(dear, now, replace(price_of(50), seconds_high=4000)), "1h", 3600)
-    check_cost(planning.PlanView(dear, now, price_of(50)), "1m", 60)
-    check_cost(planning.PlanView(dear, now, None), "1m", 60)
+        checked(replace(price_of(50), seconds=Range(50, 50, 4000)), "1h", 3600)
+    checked(price_of(50), "1m", 60)
+    checked(None, "1m", 60)

@@ -51,10 +51,8 @@ def test_a_search_is_priced_by_points_of_its_space_and_the_test_of_its_winner(
     assert price is not None
     assert price.num_trials == 8 + 2 * 3
     assert price.seconds is not None
-    assert price.seconds_low is not None
-    assert price.seconds_high is not None
     # From 1 to 10 epochs the cheapest and the dearest search lie far apart.
-    assert 2 * price.seconds_low < price.seconds < price.seconds_high
+    assert 2 * price.seconds.low < price.seconds.typical < price.seconds.high
 
 
 def test_every_seed_of_a_point_is_paid_for(opened: Callable[..., Study], summarise: Summarise) -> None:
@@ -73,11 +71,11 @@ def test_a_search_beyond_its_limit_is_refused_with_what_would_fit(
     price, fewer = quote.of(8), quote.of(4)
     assert price is not None
     assert fewer is not None
-    assert price.seconds_high is not None
-    assert fewer.seconds_high is not None
+    assert price.seconds is not None
+    assert fewer.seconds is not None
 
     with pytest.raises(ConfigError, match=r"--max-cost X: the search costs about .*; --trials 4 would fit"):
-        check_search_cost(quote, price, "X", fewer.seconds_high)
+        check_search_cost(quote, price, "X", fewer.seconds.high)
     with pytest.raises(ConfigError, match="not even one trial more"):
         check_search_cost(quote, price, "1s", 1)
-    check_search_cost(quote, price, "X", price.seconds_high)
+    check_search_cost(quote, price, "X", price.seconds.high)

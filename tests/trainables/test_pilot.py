@@ -3,7 +3,7 @@
 import torch
 
 from trainables.config import CellConfig
-from trainables.pilot import NUM_PIECES, pilot
+from trainables.pilot import NUM_PIECES, evaluation_rate, pilot, train_rate
 
 
 def test_a_pilot_tells_rates_and_leaves_the_threads_alone(tiny_config: CellConfig) -> None:
@@ -13,9 +13,12 @@ def test_a_pilot_tells_rates_and_leaves_the_threads_alone(tiny_config: CellConfi
 
     assert torch.get_num_threads() == before
     assert len(rates.rounds) == NUM_PIECES
+    assert rates.num_templates == 8
     for one in rates.rounds:
-        assert one.train > one.sample > 0
-        assert one.train > one.unedited > 0
+        assert all(seconds >= 0 for seconds in vars(one).values())
+        assert one.between >= one.end > one.unedited > 0
+        assert evaluation_rate(tiny_config, one) > one.plain / 2
+        assert one.end <= train_rate(tiny_config, one) <= one.between
     assert rates.num_parameters == 28_128
 
 

@@ -11,7 +11,7 @@ from trainables.config import CellConfig
 from trainables.diffusion import generate, timestep_sequence, training_timesteps, unedited_trajectory
 from trainables.domains import load_domain
 from trainables.editing_interval import IntervalTask
-from trainables.references import ReferenceTask
+from trainables.references import ReferenceTask, needed
 from trainables.trajectories import (
     load_cached,
     merged,
@@ -151,7 +151,7 @@ def test_embeddings_of_p_t_are_added_to_files_that_lack_them(
 ) -> None:
     before = load_cached(tiny_config, "train", own_cache).batch([0, 1])
     asking = with_training(tiny_config, clip_reference="unedited")
-    assert preparation_work([asking], own_cache) == 0  # CLIP only
+    assert preparation_work([asking], own_cache).passes == 0  # CLIP only
 
     prepare(asking, own_cache)
 
@@ -172,7 +172,7 @@ def test_a_lower_t_edit_keeps_the_inversion_and_the_embeddings(
     before = load_cached(asking, "train", own_cache).batch([0])
     lower = with_training(tiny_config, t_edit=100)
     num_images, num_steps = lower.training.num_images, lower.training.num_train_steps
-    assert preparation_work([lower], own_cache) == num_images * num_steps  # no inversion any more
+    assert preparation_work([lower], own_cache).passes == num_images * num_steps  # no inversion any more
 
     prepare(lower, own_cache)
 
@@ -182,15 +182,22 @@ def test_a_lower_t_edit_keeps_the_inversion_and_the_embeddings(
         assert torch.equal(whole[:, : part.shape[1]], part)
 
 
-def test_work_counts_every_image_once(tiny_config: CellConfig, cache_dir: Path, tmp_path: Path) -> None:
+def embedded_texts(config: CellConfig) -> list[str]:
+    return [one.texts[0] for one in needed(config) if one.kind == "prompts"]
+
+
+def test_work_counts_every_image_and_text_once(
+    tiny_config: CellConfig, cache_dir: Path, tmp_path: Path
+) -> None:
     lower = with_training(tiny_config, t_edit=100)
     other = with_training(tiny_config, clip_reference="unedited")
 
     work = preparation_work([tiny_config, lower, other], tmp_path)
 
     images = tiny_config.training.num_images + tiny_config.evaluation.num_images
-    assert work == images * (5 + 6)
-    assert preparation_work([tiny_config], cache_dir) == 0
+    assert work.passes == images * (5 + 6)
+    assert work.texts == len(set(embedded_texts(tiny_config)))
+    assert not preparation_work([tiny_config], cache_dir)
 
 
 def test_tasks_for_one_file_are_joined(tiny_config: CellConfig, tmp_path: Path) -> None:
@@ -224,4 +231,4 @@ def test_an_open_t_edit_is_found_before_training_images_are_prepared(
         Trial(open_config, 0, cache_dir=tmp_path)
     finding = sum(len(task.image_ids) * task.num_steps for task in tasks if isinstance(task, IntervalTask))
     known = preparation_work([with_training(tiny_config, t_edit=0)], tmp_path)
-    assert preparation_work([open_config], tmp_path) == finding + known
+    assert preparation_work([open_config], tmp_path).passes == finding + known.passes
