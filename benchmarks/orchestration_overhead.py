@@ -59,7 +59,11 @@ class NoopTrial:
         """Keep something, as every trial does."""
         (folder / "state").write_text(str(self.epoch))
 
-    def load_checkpoint(self, folder: Path) -> None:
+    def checkpoint_rows(self, after: int) -> list[dict[str, Any]]:
+        """It gathers none."""
+        return []
+
+    def load_checkpoint(self, folder: Path, rows: list[dict[str, Any]]) -> None:
         """Read it back."""
         self.epoch = int((folder / "state").read_text())
 

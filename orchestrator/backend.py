@@ -1,7 +1,8 @@
 """The contract both back ends keep: what they are given, what they report, how they are interrupted."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -77,7 +78,11 @@ class WorkerSettings:
 
 
 class Observer(Protocol):
-    """What a back end tells while it runs, always from the thread that called it."""
+    """What a back end tells while it runs, always from the thread that called it.
+
+    A trial has ended only once `on_finished`, `on_lost`, `on_skipped` or `on_pruned` has returned: where one of them
+    raises, whatever it raises, the back end stops the run and raises it, too.
+    """
 
     def on_prepared(self, num_done: int, num_tasks: int) -> None:
         """One more chunk of the trajectory cache is on disk."""
@@ -141,15 +146,21 @@ class Interrupted(BaseException):
         return 128 + self.signal_number
 
 
-class Guarded:
-    """Calls an observer so that its mistakes never stop the run.
+class LaunchStopped(LedgerError):
+    """A launch that had begun could not record what its trials did, so it ended; what was recorded before stays."""
 
-    Tune calls back inside its control loop, unguarded; an exception there ends the experiment. So each
-    one is kept, the run goes on, and `raise_first` brings the first up once the workers are idle.
+
+class Guarded:
+    """Keeps what is raised inside Tune's control loop, where an exception would end the experiment.
+
+    An observer that only shows something may fail, and the run goes on. What has to be on record must not: then the
+    run is over. `raise_first` brings the error up once the workers are idle.
     """
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
+        self.is_over = False
+        """Whether something could not be recorded: what trials do from here on would be lost."""
 
     def __call__(self, function: Callable[..., None], *arguments: object) -> None:
         """Call; keep what it raises."""
@@ -158,12 +169,16 @@ class Guarded:
         except Exception as error:
             self.errors.append(error)
 
-    @property
-    def is_useless_to_go_on(self) -> bool:
-        """Whether the ledger cannot be written: what trials do from here on would be lost."""
-        return any(isinstance(error, LedgerError) for error in self.errors)
+    @contextmanager
+    def or_stop(self) -> Iterator[None]:
+        """Keep what is raised inside, and stop the run."""
+        try:
+            yield
+        except Exception as error:
+            self.errors.insert(0, error)
+            self.is_over = True
 
     def raise_first(self) -> None:
-        """Raise the first error that was kept, if any: it is ours and keeps its traceback."""
+        """Raise the error that stopped the run, else the first one that was kept, if any."""
         if self.errors:
             raise self.errors[0]

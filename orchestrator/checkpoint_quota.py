@@ -9,13 +9,13 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.checkpoints import FOLDER, CheckpointStore
+from orchestrator.checkpoints import DAMAGED, FOLDER, CheckpointStore, remove_at_once
 from orchestrator.sizes import size_of
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """A checkpoint on disk."""
+    """What a trial could go on from, or what was set aside of one."""
 
     folder: Path
     epoch: int
@@ -42,7 +42,8 @@ class CheckpointQuota:
         self._kept: dict[Path, _Kept] = {}
         self._num_bytes = 0
         if max_bytes is not None:
-            for folder in study_folder.joinpath(FOLDER).glob("*/*"):
+            folders = set(study_folder.joinpath(FOLDER).glob("*")) - {self._damaged}
+            for folder in (*folders, *self._damaged.glob("*")):
                 self._add(folder)
             self._enforce()
 
@@ -50,47 +51,55 @@ class CheckpointQuota:
         """A trial has saved an epoch, in place of the one before."""
         if self._max_bytes is not None:
             self.forget(signature)
-            for folder in CheckpointStore(self._study_folder, signature).folder.glob("epoch-*"):
-                self._add(folder)
+            self._add(CheckpointStore(self._study_folder, signature).folder)
             self._enforce()
 
     def forget(self, signature: str) -> None:
         """A trial's checkpoints are gone."""
-        folder = CheckpointStore(self._study_folder, signature).folder
-        for path in [path for path in self._kept if path.parent == folder]:
-            self._num_bytes -= self._kept.pop(path).num_bytes
+        kept = self._kept.pop(CheckpointStore(self._study_folder, signature).folder, None)
+        self._num_bytes -= kept.num_bytes if kept else 0
+
+    @property
+    def _damaged(self) -> Path:
+        return self._study_folder / FOLDER / DAMAGED
 
     def _add(self, folder: Path) -> None:
-        number = folder.name.removeprefix("epoch-")
         try:
             files = [path.stat() for path in folder.rglob("*") if path.is_file()]
             written_at = folder.stat().st_mtime
         except FileNotFoundError:  # The next epoch has just taken its place, and will be told of.
             return
-        epoch = int(number) if number.isdecimal() else 0
-        self._kept[folder] = _Kept(folder, epoch, written_at, sum(file.st_size for file in files))
-        self._num_bytes += self._kept[folder].num_bytes
+        epochs = [int(path.name.split("-")[1]) for path in folder.glob("epoch-*")]
+        kept = _Kept(folder, max(epochs, default=0), written_at, sum(file.st_size for file in files))
+        if kept.num_bytes:
+            self._kept[folder] = kept
+            self._num_bytes += kept.num_bytes
 
     def _enforce(self) -> None:
         assert self._max_bytes is not None
         while self._num_bytes > self._max_bytes:
             least = min(self._kept.values(), key=self._worth)
             self._num_bytes -= self._kept.pop(least.folder).num_bytes
-            CheckpointStore.drop(least.folder)
+            if least.folder.parent == self._damaged:
+                remove_at_once(least.folder)
+            else:
+                CheckpointStore(self._study_folder, least.folder.name).drop()
             self._tell(least)
 
     def _worth(self, kept: _Kept) -> tuple[bool, int, float]:
-        return kept.folder.parent.name in self._wanted, kept.epoch, kept.written_at
+        return kept.folder.name in self._wanted, kept.epoch, kept.written_at
 
     def _tell(self, kept: _Kept) -> None:
         """Once for each trial: every further epoch of it may meet the same end."""
-        signature = kept.folder.parent.name
-        if signature in self._noted:
+        name = kept.folder.name
+        if name in self._noted:
             return
-        self._noted.add(signature)
-        what = f"{FOLDER}/{signature}/{kept.folder.name} ({size_of(kept.num_bytes)})"
+        self._noted.add(name)
+        what = (
+            f"{kept.folder.relative_to(self._study_folder)}, epoch {kept.epoch} ({size_of(kept.num_bytes)}),"
+        )
         then = "its trial starts afresh should it be interrupted"
-        if signature not in self._wanted:
+        if name not in self._wanted:
             then = "no trial of this launch needs it"
         quota = size_of(self._max_bytes or 0)
         self._note(f"{what} was dropped to keep execution.checkpoint_quota ({quota}); {then}")

@@ -1,6 +1,6 @@
 """The command `asyrp-sweep`: its options, and what its `--json` output holds.
 
-Exit codes: 0 done, 1 some trials failed (named), 2 bad input, 130 and 143 interrupted.
+Exit codes: 0 done, 1 some trials failed (named) or the launch had to stop, 2 bad input, 130 and 143 interrupted.
 
 `plan --json` prints one object:
     name, question, folder, plan_hash, num_done, num_missing (to run), num_reused (to copy from other studies),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from orchestrator import doctor, explaining, listing, status
-from orchestrator.backend import BackendError
+from orchestrator.backend import BackendError, LaunchStopped
 from orchestrator.config import ConfigError
 from orchestrator.ledger import LedgerError
 from orchestrator.live import say
@@ -20,7 +20,7 @@ from orchestrator.reporting import show_report, study_folder
 from trainables.errors import UserError
 from trainables.names import visible
 
-BAD_INPUT = 2
+SOME_FAILED, BAD_INPUT = 1, 2
 
 
 def run(options: argparse.Namespace, command_line: str) -> int:
@@ -31,6 +31,10 @@ def run(options: argparse.Namespace, command_line: str) -> int:
     console = Console(soft_wrap=False)
     try:
         return COMMANDS[options.command](options, console, command_line)
+    except LaunchStopped as error:
+        end = f"The launch was stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}"
+        print(f"{visible(str(error))}\n{end}", file=sys.stderr)
+        return SOME_FAILED
     except (ConfigError, LedgerError, BackendError, UserError) as error:
         print(visible(str(error)), file=sys.stderr)
         return BAD_INPUT

@@ -3,17 +3,20 @@
     editors/<signature>.safetensors              of a finished trial
     editors/<signature>-epoch-00003.safetensors  after an earlier epoch, where a child of the plan asks for it
     editors/from-<sha256>.safetensors            a file that a space names: a copy, for the other nodes
+    editors/replaced/                            editors of earlier attempts, where a later one gave other bytes
 
 The study's folder is the one place that every node sees, so editors travel through it.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.backend import TrialTask
 from orchestrator.ledger.durable import write_atomically
 
 FOLDER = "editors"
+REPLACED = "replaced"
 
 
 class MissingEditor(Exception):
@@ -45,6 +48,23 @@ def start_file(task: TrialTask, study_folder: Path) -> Path | None:
         expected = editor_path(study_folder, task.parent, task.parent_epoch)
         raise MissingEditor(f"the parent's editor {expected} is not there")
     return found
+
+
+def put_editor(path: Path, write: Callable[[Path], None], check: Callable[[], None]) -> None:
+    """Write a trial's editor. Another one that is there already, of an earlier attempt, is kept under `replaced/`.
+
+    `check` is called once the editor is written, just before it takes its place; what it raises leaves all as it was.
+    """
+
+    def fill(temporary: Path) -> None:
+        write(temporary)
+        check()
+        if path.is_file() and (earlier := path.read_bytes()) != temporary.read_bytes():
+            digest = hashlib.sha256(earlier).hexdigest()
+            aside = path.parent / REPLACED / f"{path.stem}-{digest[:16]}{path.suffix}"
+            write_atomically(aside, lambda target: _write(target, earlier))
+
+    write_atomically(path, fill)
 
 
 def collect_editor(study_folder: Path, path: Path, digest: str) -> None:

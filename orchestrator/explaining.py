@@ -143,7 +143,7 @@ def _why(found: Found) -> str:
     if record is None:
         kept = sorted((found.folder / "checkpoints" / found.signature).glob("epoch-*"))
         if kept:
-            return f"interrupted after {kept[-1].name.replace('-', ' ')}; the next launch goes on from there"
+            return f"interrupted after epoch {int(kept[-1].name.split('-')[1])}; the next launch goes on from there"
         return "not run yet: no launch has come to it"
     if record["status"] == "done":
         took = "" if record["wall_seconds"] is None else f" in {duration(record['wall_seconds'])}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.backend import Observer, PreparationFailed, WorkerSettings
 from orchestrator.interrupts import SignalWatch
+from orchestrator.ledger import LedgerError
 from orchestrator.trial_queue import TrialQueue
 from orchestrator.worker import TrialRun, prepare_torch, run_preparation_task
 
@@ -50,6 +51,8 @@ class InlineBackend:
                     step = run.advance()
                 if step.metrics:
                     observer.on_epoch(task.signature, step.metrics)
+                if step.unwritable is not None:
+                    raise LedgerError(step.unwritable)
                 record = step.record
                 reason = queue.stop_reason(task.signature, step.metrics) if record is None else None
             if record is not None:

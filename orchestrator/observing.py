@@ -10,6 +10,7 @@ from orchestrator.checkpoint_quota import CheckpointQuota
 from orchestrator.checkpoints import CheckpointStore
 from orchestrator.launch import Study
 from orchestrator.ledger import BackgroundCompaction, Ledger
+from orchestrator.ledger.files import writing
 from orchestrator.live import Display
 from orchestrator.progress import Progress, RunningFile, ended_line
 from orchestrator.worker import log_path
@@ -79,7 +80,8 @@ class StudyObserver:
         self._forget_checkpoint(record["signature"])
 
     def on_lost(self, task: TrialTask, reason: str) -> None:
-        """Commit as failed, and keep the checkpoint: the next launch goes on from it."""
+        """Commit as failed, and keep the checkpoint: the next launch goes on from it. Its worker may write no more."""
+        CheckpointStore(self._study.folder, task.signature).revoke()
         self._commit(_record_without_worker(task, "failed", reason))
 
     def on_skipped(self, task: TrialTask, reason: str) -> None:
@@ -100,7 +102,8 @@ class StudyObserver:
         self._quota.forget(signature)
 
     def _commit(self, record: Record) -> None:
-        self._ledger.commit(record)
+        with writing(self._study.ledger_folder):
+            self._ledger.commit(record)
         self.compaction.committed()
         signature = record["signature"]
         self.progress.ended(signature, record["status"])

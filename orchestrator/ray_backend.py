@@ -146,8 +146,8 @@ class RayBackend:
             TuneTrial,
             param_space=shared,
             tune_config=tune.TuneConfig(
-                search_alg=QueueSearcher(queue),
-                scheduler=QueueScheduler(queue, callback.stopped),
+                search_alg=QueueSearcher(queue, callback.guard),
+                scheduler=QueueScheduler(queue, callback.stopped, callback.guard),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=signature_of,

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.backend import Guarded, Observer, TrialTask
 from orchestrator.interrupts import SignalWatch
+from orchestrator.ledger import LedgerError
 from orchestrator.ray_ready import FIFOScheduler, Searcher, tune
 from orchestrator.trial_queue import TrialQueue
 from orchestrator.worker import Step, TrialRun
@@ -14,18 +15,23 @@ from orchestrator.worker import Step, TrialRun
 class QueueSearcher(Searcher):
     """Hands Tune the queue's ready trials; the trial's identity travels in its config."""
 
-    def __init__(self, queue: TrialQueue) -> None:
+    def __init__(self, queue: TrialQueue, guard: Guarded) -> None:
         super().__init__()
         self._queue = queue
+        self._guard = guard
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """The next ready trial; None only while a running one may make others ready."""
-        task = self._queue.take()
+        if self._guard.is_over:
+            return str(Searcher.FINISHED)
+        task = None
+        with self._guard.or_stop():
+            task = self._queue.take()
         if task is not None:
             return {"_signature": task.signature, "task": task.to_json()}
         # With nothing alive, None would make Tune sleep for up to ten minutes.
         is_over = self._queue.is_handed_out or self._queue.count("running") == 0
-        return str(Searcher.FINISHED) if is_over else None
+        return str(Searcher.FINISHED) if is_over or self._guard.is_over else None
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -42,15 +48,18 @@ class QueueSearcher(Searcher):
 class QueueScheduler(FIFOScheduler):
     """Stops a trial after an epoch where the queue says so; the callback, called next, records it."""
 
-    def __init__(self, queue: TrialQueue, stopped: dict[str, str]) -> None:
+    def __init__(self, queue: TrialQueue, stopped: dict[str, str], guard: Guarded) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
         self._queue = queue
+        self._guard = guard
         self._stopped = stopped
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE or STOP; a trial that has ended by itself is not asked about."""
         step: Step = result["step"]
-        reason = self._queue.stop_reason(signature_of(trial), step.metrics)
+        reason = None
+        with self._guard.or_stop():
+            reason = self._queue.stop_reason(signature_of(trial), step.metrics)
         if reason is None:
             return str(self.CONTINUE)
         self._stopped[signature_of(trial)] = reason
@@ -88,7 +97,7 @@ class ObserverCallback(tune.Callback):
     """Tells the queue and the observer what Tune reports.
 
     Tune calls it inside its control loop: errors are kept for afterwards, and all that may
-    leave the loop, between two of its steps, are Interrupted and LeaveTune.
+    leave the loop, between two of its steps, are Interrupted and LeaveTune. Running trials keep their last epoch.
     """
 
     def __init__(self, queue: TrialQueue, observer: Observer, signals: SignalWatch) -> None:
@@ -106,7 +115,7 @@ class ObserverCallback(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """The safe place to stop, for a signal or when nothing can be recorded any more."""
         self._signals.check()
-        if self.guard.is_useless_to_go_on:
+        if self.guard.is_over:
             raise LeaveTune
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -120,14 +129,16 @@ class ObserverCallback(tune.Callback):
         step: Step = result.pop("step")  # Tune would keep it, and dump it, for the whole launch.
         if step.metrics:
             self.guard(self._observer.on_epoch, signature_of(trial), step.metrics)
-        if step.record is not None:
-            # Committed first, for a child starts from what is committed.
-            self.guard(self._observer.on_finished, step.record)
-            self._queue.mark_ended(step.record)
-            self.report_skips()
-        elif (reason := self.stopped.pop(signature_of(trial), None)) is not None:
-            self.guard(self._observer.on_pruned, self._queue.tasks[signature_of(trial)], reason)
-            self._queue.mark_pruned(signature_of(trial), reason)
+        with self.guard.or_stop():
+            if step.unwritable is not None:
+                raise LedgerError(step.unwritable)
+            # Recorded first: a trial has ended only where that worked, and a child starts from what is committed.
+            if step.record is not None:
+                self._observer.on_finished(step.record)
+                self._queue.mark_ended(step.record)
+            elif (reason := self.stopped.pop(signature_of(trial), None)) is not None:
+                self._observer.on_pruned(self._queue.tasks[signature_of(trial)], reason)
+                self._queue.mark_pruned(signature_of(trial), reason)
             self.report_skips()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -141,22 +152,23 @@ class ObserverCallback(tune.Callback):
         self._lose(signature_of(trial), f"its worker died {trial.num_failures} times: {_last_words(trial)}")
 
     def report_skips(self) -> None:
-        """Tell of trials that can no longer run."""
+        """Tell of trials that can no longer run. Raises what the observer raises."""
         for task, reason in self._queue.new_skips():
-            self.guard(self._observer.on_skipped, task, reason)
+            self._observer.on_skipped(task, reason)
 
     def report_unaccounted(self) -> None:
         """Tell of trials that Tune dropped without a callback, so that none is lost in silence."""
         for signature in self._queue.running():
             self._lose(signature, "Ray Tune ended it without a result or an error")
-        self.guard.raise_first()
+            self.guard.raise_first()
 
     def _lose(self, signature: str, reason: str) -> None:
         if not self._queue.is_running(signature):  # Its record came first; only its worker is lost.
             return
-        self._queue.mark_failed(signature, reason)
-        self.guard(self._observer.on_lost, self._queue.tasks[signature], reason)
-        self.report_skips()
+        with self.guard.or_stop():
+            self._observer.on_lost(self._queue.tasks[signature], reason)
+            self._queue.mark_failed(signature, reason)
+            self.report_skips()
 
 
 def signature_of(trial: Any) -> str:

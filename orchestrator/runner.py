@@ -1,7 +1,7 @@
 """Runs what a study still misses: lock, clean up, prepare, train, commit."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from orchestrator.backend import (
     OWN_TRIAL_CLASSES,
     Backend,
     Interrupted,
+    LaunchStopped,
     PreparationFailed,
     TrialTask,
     WorkerSettings,
@@ -26,7 +27,7 @@ from orchestrator.launch import (
     standing,
     with_copies,
 )
-from orchestrator.ledger import Ledger, LedgerLock, share_columns
+from orchestrator.ledger import Ledger, LedgerError, LedgerLock, share_columns
 from orchestrator.live import Display
 from orchestrator.observing import Outcome, StudyObserver
 from orchestrator.progress import Progress
@@ -62,9 +63,6 @@ def run_missing(
     Ray cannot be started or joined or has no room for a trial.
     """
     with ExitStack() as stack:
-        if study.earlier_plan_hash is None:
-            # A folder that holds a lock but no study could not be told from a stranger's.
-            describe(study)
         stack.enter_context(LedgerLock(study.ledger_folder))
         describe(study)
         ledger = Ledger(study.ledger_folder)
@@ -111,7 +109,8 @@ def run_queue(
                 if options.trial_class in OWN_TRIAL_CLASSES:
                     backend.prepare(intervals_of(study, tasks), observer)
                     backend.prepare(preparation_of(study, tasks), observer)
-                backend.run(queue, observer)
+                with stopping_when_unwritable():
+                    backend.run(queue, observer)
         except PreparationFailed as error:
             observer.outcome.preparation_error = str(error)
         except Interrupted as signal:
@@ -122,6 +121,15 @@ def run_queue(
             compaction.stop()
     if compaction.problem is not None:
         display.note(f"the ledger was not compacted: {compaction.problem}; nothing in it is lost")
+
+
+@contextmanager
+def stopping_when_unwritable() -> Iterator[None]:
+    """Say of a LedgerError that it ended a launch which had begun."""
+    try:
+        yield
+    except LedgerError as error:
+        raise LaunchStopped(str(error)) from error
 
 
 def make_backend(study: Study, options: RunOptions) -> Backend:

@@ -3,8 +3,9 @@
     run = TrialRun(task, settings)
     while (step := run.advance()).record is None: ...
 
-Every way a trial can end by itself comes back as a record: done, or failed with its reason. Only the
-death of the process does not, and that is the back end's business.
+Every way a trial can end by itself comes back as a record: done, or failed with its reason. The death of the process
+does not, nor does a study's folder that cannot be written: both are the back end's business, and the trial goes on from
+its last checkpoint. A worker that another one has superseded raises Superseded and has written nothing since.
 """
 
 import importlib
@@ -22,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.backend import Record, TrialTask, WorkerSettings
-from orchestrator.checkpoints import CheckpointStore, DamagedCheckpoint
-from orchestrator.editor_files import editor_path, start_file
-from orchestrator.ledger import Ledger
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.checkpoints import CheckpointStore, DamagedCheckpoint, Superseded
+from orchestrator.editor_files import editor_path, put_editor, start_file
+from orchestrator.ledger import Ledger, LedgerError
+from orchestrator.ledger.files import writing
 from orchestrator.provenance import provenance
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Step:
 
     metrics: dict[str, float] = field(default_factory=dict)
     record: Record | None = None
+    unwritable: str | None = None
+    """Why what the trial has done could not be kept: the launch has to stop."""
 
 
 class TrialRun:
@@ -50,22 +53,30 @@ class TrialRun:
         self._task = task
         self._settings = settings
         self._ledger_folder = settings.study_folder / "ledger"
-        self._checkpoints = CheckpointStore(settings.study_folder, task.signature)
+        self._checkpoints = CheckpointStore(settings.study_folder, task.signature, task.attempt)
         self._trial: Any = None  # Any class with the signature of trainables.trial.Trial.
         self._started_at = datetime.now(UTC)
+        self._began = 0.0
+        """When the present piece of work began, on the clock that only goes on."""
         self._wall_seconds = 0.0
+        """Of the pieces before it."""
         self._train_seconds = 0.0
         self._notes: list[str] = []
 
     def advance(self) -> Step:
         """Train one epoch and keep its checkpoint; after the last one also evaluate and write the rows."""
-        began = time.monotonic()
+        self._began = time.monotonic()
         with logging_to(log_path(self._settings.study_folder, self._task.signature)):
             try:
                 step = self._advance()
+            except Superseded:
+                raise
+            except LedgerError as error:
+                log.error("stopped: %s", error)
+                step = Step(unwritable=str(error))
             except Exception as error:
                 step = Step(record=self._failed(error))
-        self._wall_seconds += time.monotonic() - began
+        self._wall_seconds = self._wall_until_now()
         if step.record is not None:
             step.record["wall_seconds"] = self._wall_seconds
             self._trial = None  # Lets go of the trial's memory before the next one starts.
@@ -81,12 +92,22 @@ class TrialRun:
             metrics = self._trial.step()
             self._train_seconds += time.monotonic() - began
             log.info("epoch %d: %s", self._trial.epoch, _readable(metrics))
-            if (
-                self._trial.epoch in self._task.keep_epochs
-            ):  # Before the checkpoint: a resumed trial is past it.
-                write_atomically(self._kept(self._trial.epoch), self._trial.save_editor)
-            self._checkpoints.save(self._trial.epoch, self._trial.save_checkpoint, self._clock())
+            with writing(self._settings.study_folder):
+                self._keep()
         return Step(metrics, self._finish() if self._trial.is_done else None)
+
+    def _keep(self) -> None:
+        """Write what the trial can be taken up from, and the editor where a child asks for this epoch's."""
+        trial = self._trial
+        if trial.epoch in self._task.keep_epochs:  # Before the checkpoint: a resumed trial is past it.
+            put_editor(self._editor(trial.epoch), trial.save_editor, self._checkpoints.check)
+        account = {
+            "started_at": self._started_at.isoformat(),
+            "wall_seconds": self._wall_until_now(),
+            "train_seconds": self._train_seconds,
+            "notes": self._notes,
+        }
+        self._checkpoints.save(trial.epoch, trial.save_checkpoint, account, trial.checkpoint_rows)
 
     def _start(self) -> Any:
         task, settings = self._task, self._settings
@@ -96,6 +117,8 @@ class TrialRun:
                 "that every node of the cluster sees under the same path"
             )
         log.info("%s, seed %d, attempt %d, on %s", task.cell, task.seed, task.attempt, settings.device)
+        with writing(settings.study_folder):
+            self._checkpoints.claim()
         prepare_torch(settings)
         try:
             checkpoint = self._checkpoints.newest()
@@ -109,12 +132,12 @@ class TrialRun:
             self._note(f"started afresh: a child needs the editor of epoch {missing[0]}, which was not kept")
             return trial
         try:
-            trial.load_checkpoint(checkpoint.folder)
+            trial.load_checkpoint(checkpoint.folder, checkpoint.rows)
         except Exception as error:
             aside = self._checkpoints.set_aside(checkpoint.folder, f"{type(error).__name__}: {error}")
             self._note(f"{aside}; the trial started afresh")
             return self._new_trial()
-        self._set_clock(checkpoint.extra)
+        self._take_over(checkpoint.extra)
         self._note(f"resumed after epoch {trial.epoch}")
         return trial
 
@@ -128,19 +151,22 @@ class TrialRun:
             given["start_from"] = start
         return trial_class(config, self._task.seed, **given)
 
-    def _kept(self, epoch: int) -> Path:
+    def _editor(self, epoch: int | None = None) -> Path:
         return editor_path(self._settings.study_folder, self._task.signature, epoch)
 
     def _missing_editors(self, epoch: int) -> list[int]:
         """Epochs up to this one whose editors should have been kept and are not there."""
-        return [kept for kept in self._task.keep_epochs if kept <= epoch and not self._kept(kept).is_file()]
+        return [kept for kept in self._task.keep_epochs if kept <= epoch and not self._editor(kept).is_file()]
 
     def _finish(self) -> Record:
         result = self._trial.finish()
         task = self._task
         rows = {name: getattr(result, name) for name in ("curves", "evaluations", "samples")}
-        write_atomically(editor_path(self._settings.study_folder, task.signature), self._trial.save_editor)
-        Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, **rows)
+        with writing(self._settings.study_folder):
+            put_editor(self._editor(), self._trial.save_editor, self._checkpoints.check)
+            self._checkpoints.check()
+            Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, **rows)
+            self._checkpoints.check()
         self._notes.extend(result.notes)
         log.info("done: %s", _readable(result.summary))
         metrics = {f"metric_{name}": float(value) for name, value in result.summary.items()}
@@ -175,17 +201,15 @@ class TrialRun:
         log.warning("%s", text)
         self._notes.append(text)
 
-    def _clock(self) -> dict[str, Any]:
-        return {
-            "started_at": self._started_at.isoformat(),
-            "wall_seconds": self._wall_seconds,
-            "train_seconds": self._train_seconds,
-        }
+    def _wall_until_now(self) -> float:
+        return self._wall_seconds + time.monotonic() - self._began
 
-    def _set_clock(self, kept: dict[str, Any]) -> None:
-        self._started_at = datetime.fromisoformat(kept["started_at"])
-        self._wall_seconds += kept["wall_seconds"]
-        self._train_seconds += kept["train_seconds"]
+    def _take_over(self, account: dict[str, Any]) -> None:
+        """Go on counting where the checkpoint's worker was, as if it had never ended: loading counts once."""
+        self._started_at = datetime.fromisoformat(account["started_at"])
+        self._wall_seconds, self._train_seconds = account["wall_seconds"], account["train_seconds"]
+        self._began = time.monotonic()
+        self._notes = [*account.get("notes", ()), *self._notes]
 
 
 def prepare_torch(settings: WorkerSettings) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from trainables.backbones.shapes import BottleneckShape
@@ -53,7 +53,10 @@ def save_editor(
     timesteps: tuple[int, ...],
     extra: Mapping[str, str],
 ) -> None:
-    """Write the weights and all that is needed to build and apply them again; the file appears whole."""
+    """Write the weights and all that is needed to build and apply them again; the file appears whole.
+
+    Raises OSError when it cannot be written.
+    """
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -67,8 +70,12 @@ def save_editor(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     weights = {name: value.detach().cpu().contiguous() for name, value in editor.state_dict().items()}
-    save_file(weights, temporary, metadata=metadata)
-    temporary.replace(path)
+    try:
+        # As bytes first: safetensors' own writer reports a full disk by an exception of its own.
+        temporary.write_bytes(save(weights, metadata=metadata))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_editor(path: Path) -> LoadedEditor:

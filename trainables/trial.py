@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from trainables.randomness import generator_for
 from trainables.references import kept_references
 from trainables.training import Losses, Objective, train_batches
 from trainables.trajectories import load_cached
-from trainables.trial_state import load_state, save_state
+from trainables.trial_state import decoded, encoded, load_state, rows_after, save_state
 from trainables.warm_start import WarmStartError, take_weights
 
 Row = dict[str, Any]
@@ -158,13 +158,24 @@ class Trial:
         save_editor(path, self.editor, self.config, self._domain.diffusion.shape, self._trained, extra)
 
     def save_checkpoint(self, folder: Path) -> None:
-        """Write everything needed to go on as if never interrupted."""
-        save_state(folder, self.editor, self._optimizer, self._streams, vars(self._progress), self._samples)
+        """Write what is needed, beside the rows of `checkpoint_rows`, to go on as if never interrupted."""
+        counts = {name: value for name, value in vars(self._progress).items() if name != "curves"}
+        save_state(folder, self.editor, self._optimizer, self._streams, counts)
 
-    def load_checkpoint(self, folder: Path) -> None:
-        """Go on from a checkpoint of the same configuration and seed."""
+    def checkpoint_rows(self, after: int) -> Iterator[Row]:
+        """What a checkpoint keeps of the epochs after one, a JSON-able row each: curves, and pictures."""
+        yield from ({"curve": row} for row in rows_after(after, self._progress.curves))
+        yield from ({"sample": encoded(row)} for row in rows_after(after, self._samples))
+
+    def load_checkpoint(self, folder: Path, rows: Iterable[Row]) -> None:
+        """Go on from a checkpoint of the same configuration and seed, and its `checkpoint_rows` of all epochs."""
         progress, self._samples = load_state(folder, self.editor, self._optimizer, self._streams)
         self._progress = Progress(**progress)
+        for row in rows:
+            if "curve" in row:
+                self._progress.curves.append(row["curve"])
+            else:
+                self._samples.append(decoded(row["sample"]))
 
     def _start_from(self, path: Path, editor: nn.Module) -> str:
         """Put the weights of an editor file into the new editor; returns the note on it."""

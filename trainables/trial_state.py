@@ -1,13 +1,14 @@
 """A trial's checkpoint: tensors as safetensors, the rest as JSON and PNG. No pickle."""
 
 import base64
+import bisect
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 Row = dict[str, Any]
@@ -21,11 +22,10 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     streams: Mapping[str, torch.Generator],
     progress: Row,
-    samples: list[Row],
 ) -> None:
-    """Write the whole state of a training into a folder (which the caller makes appear atomically).
+    """Write the state of a training into a folder (which the caller makes appear atomically); its rows go elsewhere.
 
-    `streams` are its random streams by purpose.
+    `streams` are its random streams by purpose. Raises OSError when it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {f"editor.{name}": value for name, value in editor.state_dict().items()}
@@ -36,12 +36,10 @@ def save_state(
             if value is not None
         }
     tensors |= {f"stream.{purpose}": generator.get_state() for purpose, generator in streams.items()}
-    save_file(
-        {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()},
-        folder / _TENSORS,
-    )
-    text = json.dumps({"progress": progress, "samples": [_encoded(row) for row in samples]})
-    (folder / _PROGRESS).write_text(text, encoding="utf-8")
+    # As bytes first: safetensors' own writer reports a full disk by an exception of its own.
+    content = save({name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()})
+    (folder / _TENSORS).write_bytes(content)
+    (folder / _PROGRESS).write_text(json.dumps({"progress": progress}), encoding="utf-8")
 
 
 def load_state(
@@ -50,7 +48,7 @@ def load_state(
     optimizer: torch.optim.Optimizer,
     streams: Mapping[str, torch.Generator],
 ) -> tuple[Row, list[Row]]:
-    """Put a saved state back; returns the progress and the sample rows gathered so far."""
+    """Put a saved state back; returns the progress, and the sample rows that checkpoints of earlier versions held."""
     tensors = load_file(folder / _TENSORS)
     editor.load_state_dict(_under("editor.", tensors))
     moments: dict[int, dict[str, Tensor]] = {}
@@ -61,19 +59,25 @@ def load_state(
     for purpose, generator in streams.items():
         generator.set_state(tensors[f"stream.{purpose}"])
     saved = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
-    return saved["progress"], [_decoded(row) for row in saved["samples"]]
+    return saved["progress"], [decoded(row) for row in saved.get("samples", [])]
+
+
+def rows_after(epoch: int, rows: list[Row]) -> list[Row]:
+    """Those of later epochs; `rows` are in the order of epochs."""
+    return rows[bisect.bisect_right(rows, epoch, key=lambda row: int(row["epoch"])) :]
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _encoded(row: Row) -> Row:
-    """A sample row with its PNG bytes as text."""
+def encoded(row: Row) -> Row:
+    """A sample row as JSON can hold it: its PNG bytes as text."""
     image = row["image"]
     return {**row, "image": {**image, "bytes": base64.b64encode(image["bytes"]).decode()}}
 
 
-def _decoded(row: Row) -> Row:
+def decoded(row: Row) -> Row:
+    """The row that `encoded` was given."""
     image = row["image"]
     return {**row, "image": {**image, "bytes": base64.b64decode(image["bytes"])}}

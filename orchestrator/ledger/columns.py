@@ -15,8 +15,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from orchestrator.ledger.durable import write_atomically
-from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.files import DamagedPart, opened, write_sealed
+from orchestrator.ledger.files import DamagedPart, opened, write_sealed, writing
 from orchestrator.ledger.index import ATTEMPTS_KEY, MERGED_NAME, files_in, part_keys
 from orchestrator.ledger.schemas import (
     TABLES,
@@ -98,11 +97,9 @@ def _rewrite(root: Path, table: str, name: str, schema: pa.Schema) -> None:
 
 def _write(root: Path, text: str) -> None:
     path = root / FILE_NAME
-    try:
+    with writing(root):
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_atomically(path, lambda temporary: _put(temporary, text))
-    except OSError as error:
-        raise LedgerError(f"{root} cannot be written: {error.strerror or error}") from error
 
 
 def _put(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.errors import LedgerError
+from orchestrator.ledger.files import writing
 
 STUDY_FILE = "study.json"
 _OWN_FOLDERS = {"ledger", "checkpoints", "editors", "logs", "report"}
@@ -110,10 +111,8 @@ def write_study(folder: Path, document: Mapping[str, Any]) -> None:
         content = json.dumps(_with_history(folder, document), indent=1, ensure_ascii=False)
         temporary.write_text(content, encoding="utf-8")
 
-    try:
+    with writing(folder):
         write_atomically(folder / STUDY_FILE, write)
-    except OSError as error:
-        raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 def _with_history(folder: Path, document: Mapping[str, Any]) -> Mapping[str, Any]:

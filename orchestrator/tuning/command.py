@@ -10,7 +10,7 @@ from orchestrator.axes import axis_text
 from orchestrator.budget import check_options
 from orchestrator.figure_checks import check_figures
 from orchestrator.launch import Study, open_study, standing
-from orchestrator.ledger import Ledger
+from orchestrator.ledger import Ledger, LedgerLock
 from orchestrator.live import make_display, say
 from orchestrator.loading import load_space
 from orchestrator.observing import Outcome
@@ -136,7 +136,8 @@ def _conclude(
     if winner.candidate.config == results.default.config:
         say(console, "Nothing did better than the untuned default.")
         return _leave(study, winner, "The untuned default did best.", None, console)
-    path = write_retest(study, results, winner)
+    with LedgerLock(study.ledger_folder):
+        path = write_retest(study, results, winner)
     retest = open_study(load_space(path), study.folder.parent)
     done = len(standing(retest, Ledger(retest.ledger_folder)).done)
     seeds = ", ".join(map(str, retest.space.config.first_seeds))
@@ -155,10 +156,12 @@ def _conclude(
 
 def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, console: Console) -> int:
     """Settings, an editor and figures, each with its place."""
-    say(console, f"Settings: {write_entry(study, winner, verdict, domain_summary)}")
+    with LedgerLock(study.ledger_folder):
+        entry = write_entry(study, winner, verdict, domain_summary)
+        editor = keep_editor(study, winner, retest)
+    say(console, f"Settings: {entry}")
     for name, value in acting_values(study.space.config, winner.candidate.values).items():
         say(console, f"  {name} {axis_text(value)}")
-    editor = keep_editor(study, winner, retest)
     if editor is not None:
         say(console, f"Editor: {editor}")
         say(console, f"  asyrp-sweep edit PHOTO --editor {editor}")

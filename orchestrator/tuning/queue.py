@@ -3,12 +3,16 @@
 from collections.abc import Callable, Mapping
 
 from orchestrator.backend import Record, TrialTask
+from orchestrator.ledger.files import writing
 from orchestrator.trial_queue import TrialQueue
 from orchestrator.tuning.search import Search
 
 
 class SearchQueue(TrialQueue):
-    """What back ends take trials from, and report ends to, while a search goes on."""
+    """What back ends take trials from, and report ends to, while a search goes on.
+
+    Where the search cannot write its journal any more, every method raises LedgerError.
+    """
 
     def __init__(self, search: Search, on_new: Callable[[TrialTask], None]) -> None:
         """`on_new` hears of every trial before it starts."""
@@ -18,7 +22,8 @@ class SearchQueue(TrialQueue):
 
     def take(self) -> TrialTask | None:
         """The next trial that the search asks for; None when there is none now, or none any more."""
-        task = self._search.next_task()
+        with writing(self._search.folder):
+            task = self._search.next_task()
         if task is None:
             return None
         self.tasks[task.signature] = task
@@ -28,23 +33,24 @@ class SearchQueue(TrialQueue):
 
     def mark_ended(self, record: Record) -> None:
         """Tell the search, which may follow another path from here."""
-        self._search.ended(record)
+        self._tell(record)
         super().mark_ended(record)
 
     def mark_failed(self, signature: str, reason: str) -> None:
         """Also where there is no record from the trial itself, because its worker was lost."""
         if not self._search.knows(signature):
-            self._search.ended(self._record(signature, "failed", reason))
+            self._tell(self._record(signature, "failed", reason))
         super().mark_failed(signature, reason)
 
     def mark_pruned(self, signature: str, reason: str) -> None:
         """The trial was stopped as `stop_reason` asked."""
-        self._search.ended(self._record(signature, "pruned", reason))
+        self._tell(self._record(signature, "pruned", reason))
         super().mark_pruned(signature, reason)
 
     def stop_reason(self, signature: str, metrics: Mapping[str, float]) -> str | None:
         """What the search's pruner says."""
-        return self._search.stop_reason(signature, metrics)
+        with writing(self._search.folder):
+            return self._search.stop_reason(signature, metrics)
 
     @property
     def num_expected(self) -> int:
@@ -60,6 +66,10 @@ class SearchQueue(TrialQueue):
     def is_finished(self) -> bool:
         """Whether nothing is running and nothing will."""
         return self._search.is_over and self.count("running") == 0
+
+    def _tell(self, record: Record) -> None:
+        with writing(self._search.folder):
+            self._search.ended(record)
 
     def _record(self, signature: str, status: str, reason: str) -> Record:
         task = self.tasks[signature]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.ledger import LedgerError
 from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.files import writing
 from orchestrator.tuning.candidates import Candidate
 from orchestrator.tuning.objectives import Objective
 from orchestrator.tuning.search import Search
@@ -85,10 +85,8 @@ def pareto_set(found: Sequence[Found], objectives: Sequence[Objective]) -> list[
 def write_results(folder: Path, results: Results) -> None:
     """Write `tuning.json`, for figures that must not need Optuna. Raises LedgerError when it cannot be written."""
     text = json.dumps(document(results), indent=1)
-    try:
+    with writing(folder):
         write_atomically(folder / RESULTS_FILE, lambda path: _write(path, text))
-    except OSError as error:
-        raise LedgerError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 def document(results: Results) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from orchestrator.designs.explicit import Config as ExplicitConfig
 from orchestrator.expected_columns import expected_rows
 from orchestrator.identity import plan_hash
 from orchestrator.launch import Study
-from orchestrator.ledger import Ledger, LedgerError, LedgerLock, share_columns, write_study
+from orchestrator.ledger import Ledger, LedgerLock, share_columns, write_study
+from orchestrator.ledger.files import writing
 from orchestrator.live import Display
 from orchestrator.observing import Outcome, StudyObserver
 from orchestrator.plan import Plan, build_plan
@@ -48,10 +49,9 @@ def run_search(study: Study, options: RunOptions, display: Display, summarise: S
     the folder cannot be written, BackendError as `run_missing` does.
     """
     with ExitStack() as stack:
-        if study.earlier_plan_hash is None:
-            # A folder that holds a lock but no study could not be told from a stranger's.
-            write_study(study.folder, search_document(study, [], summarise))
         stack.enter_context(LedgerLock(study.ledger_folder))
+        if study.earlier_plan_hash is None:
+            write_study(study.folder, search_document(study, [], summarise))
         ledger = Ledger(study.ledger_folder)
         ledger.clean_uncommitted(unfinished(study.folder))
         expected = expected_rows(reachable(study.space, summarise), summarise)
@@ -77,7 +77,7 @@ def run_search(study: Study, options: RunOptions, display: Display, summarise: S
 
 def open_search(study: Study, ledger: Ledger, summarise: Summarise) -> Search:
     """Take up a search where it was left. Raises LedgerError when its journal cannot be written."""
-    try:
+    with writing(study.folder):
         search = Search(study, ledger, summarise)
         points = earlier_points(study, search.config.earlier)
         if taken := search.enqueue_earlier(points):
@@ -85,9 +85,7 @@ def open_search(study: Study, ledger: Ledger, summarise: Summarise) -> Search:
             search.notes.append(
                 f"{taken} points that did well for other attributes are tried first ({names})"
             )
-        return search
-    except OSError as error:
-        raise LedgerError(f"{study.folder} cannot be written: {error.strerror or error}") from error
+    return search
 
 
 def _run(

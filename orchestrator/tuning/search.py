@@ -37,6 +37,7 @@ class Search:
     def __init__(self, study: Study, ledger: Ledger, summarise: Summarise) -> None:
         """Take up a search where it was left. Only for the holder of the ledger's lock, while no trial runs."""
         self.space = study.space
+        self.folder = study.folder
         self.config = search_config(study.space.config)
         self.objectives = objectives(study.space.config)
         self.candidates = Candidates(study.space, summarise)

@@ -11,8 +11,9 @@ from typing import Any
 from orchestrator.config import Space, SpaceConfig, merge, nested
 from orchestrator.editor_files import editor_path
 from orchestrator.launch import Study
-from orchestrator.ledger import Ledger, LedgerError
+from orchestrator.ledger import Ledger
 from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.files import writing
 from orchestrator.plan import resolve_cell
 from orchestrator.resolving import Summarise, value_at
 from orchestrator.tuning.objectives import search_config
@@ -120,7 +121,8 @@ def keep_editor(study: Study, winner: Found, retest: Study | None) -> Path | Non
     if not source.is_file():
         return None
     path = study.folder / f"{winner.candidate.config.attribute}.safetensors"
-    write_atomically(path, lambda temporary: _copy(source, temporary))
+    with writing(study.folder):
+        write_atomically(path, lambda temporary: _copy(source, temporary))
     return path
 
 
@@ -177,10 +179,8 @@ def _settings(config: CellConfig) -> dict[str, Any]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    try:
+    with writing(path):
         write_atomically(path, lambda temporary: _put(temporary, text))
-    except OSError as error:
-        raise LedgerError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _put(path: Path, text: str) -> None:

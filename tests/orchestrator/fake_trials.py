@@ -69,8 +69,13 @@ class FakeTrial:
         """Write the weights."""
         (folder / "weights.json").write_text(json.dumps(self.weights))
 
-    def load_checkpoint(self, folder: Path) -> None:
+    def checkpoint_rows(self, after: int) -> list[dict[str, Any]]:
+        """A row for every epoch after one."""
+        return [{"epoch": epoch + 1} for epoch in range(after, self.epoch)]
+
+    def load_checkpoint(self, folder: Path, rows: list[dict[str, Any]]) -> None:
         """Read them back."""
+        assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
         self.weights = json.loads((folder / "weights.json").read_text())
 
     def save_editor(self, path: Path) -> None:
@@ -133,7 +138,7 @@ class ReadingTrial(FakeTrial):
 class RefusingTrial(FakeTrial):
     """Loads no checkpoint."""
 
-    def load_checkpoint(self, folder: Path) -> None:
+    def load_checkpoint(self, folder: Path, rows: list[dict[str, Any]]) -> None:
         """Refuse."""
         raise ValueError("written by another version")
 

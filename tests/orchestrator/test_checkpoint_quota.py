@@ -20,12 +20,13 @@ SIZE = 1000
 
 def save(study_folder: Path, signature: str, epoch: int) -> None:
     store = CheckpointStore(study_folder, signature)
+    store.claim()
     store.save(epoch, lambda folder: (folder / "weights").write_bytes(bytes(SIZE)) and None, {})
 
 
 def kept(study_folder: Path) -> set[str]:
     return {
-        f"{path.parent.name} {int(path.name[-5:])}" for path in study_folder.glob("checkpoints/*/epoch-*")
+        f"{path.parent.name} {int(path.name[6:11])}" for path in study_folder.glob("checkpoints/*/epoch-*")
     }
 
 
@@ -49,8 +50,8 @@ def test_the_least_advanced_checkpoint_goes_first_and_is_named_once(
 
     assert kept(tmp_path) == {"a 4", "b 2"}
     assert [note.split(" (")[0] for note in notes] == [
-        "checkpoints/b/epoch-00001",
-        "checkpoints/c/epoch-00002",
+        "checkpoints/b, epoch 1",
+        "checkpoints/c, epoch 2",
     ]
     assert "was dropped to keep execution.checkpoint_quota (3 kB); its trial starts afresh" in notes[0]
 
@@ -60,7 +61,8 @@ def test_what_no_trial_of_the_launch_needs_goes_before_anything_else(
 ) -> None:
     for signature, epoch in (("a", 1), ("removed", 9), ("b", 2)):
         save(tmp_path, signature, epoch)
-    (tmp_path / "checkpoints" / "b" / "epoch-00002" / "weights").write_bytes(b"x" * SIZE)
+    (weights,) = (tmp_path / "checkpoints" / "b").glob("epoch-00002-*/weights")
+    weights.write_bytes(b"x" * SIZE)
     with pytest.raises(DamagedCheckpoint):
         CheckpointStore(tmp_path, "b").newest()
 
@@ -98,7 +100,7 @@ def test_a_dropped_checkpoint_is_none_to_the_trial_that_asks_for_it(tmp_path: Pa
     found = store.newest()
     assert found is not None
 
-    CheckpointStore.drop(found.folder)
+    store.drop()
 
     assert store.newest() is None
     assert "was dropped while it was read" in str(store.set_aside(found.folder, "gone"))
@@ -116,7 +118,7 @@ def test_checkpoints_of_committed_trials_go_and_unfinished_ones_with_them(tmp_pa
     drop_committed(tmp_path, {"done"})
 
     (left,) = (tmp_path / "checkpoints").iterdir()
-    assert [path.name for path in left.iterdir()] == ["epoch-00001"]
+    assert {path.name.split("-")[0] for path in left.iterdir()} == {"epoch", "rows"}
     assert (tmp_path / "editors" / "done.safetensors").exists()
 
 

@@ -62,7 +62,7 @@ def test_an_interrupted_trial_is_told_where_it_goes_on(study: Study) -> None:
     [signature] = [t.signature for t in study.plan.trials if (t.cell, t.seed) == ("baseline", 2)]
     (study.folder / "checkpoints" / signature / "epoch-00001").mkdir(parents=True)
 
-    assert "interrupted after epoch 00001; the next launch goes on from there" in told(study, signature[:6])
+    assert "interrupted after epoch 1; the next launch goes on from there" in told(study, signature[:6])
 
 
 def test_two_trials_are_told_apart_by_what_they_were_told_and_their_first_other_number(study: Study) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backend import BackendError, PreparationFailed, TrialTask, WorkerSettings
+from orchestrator.backend import BackendError, Guarded, PreparationFailed, TrialTask, WorkerSettings
 from orchestrator.interrupts import SignalWatch
-from orchestrator.ledger import LedgerError
 from orchestrator.ray_backend import RayBackend, RayOptions
 from orchestrator.ray_tune import ObserverCallback, QueueSearcher
 from orchestrator.trial_queue import TrialQueue
@@ -113,38 +112,19 @@ def test_nothing_of_tune_is_kept(mixed: Launch) -> None:
     assert {path.name for path in mixed.study.iterdir()} == {"ledger", "logs", "editors", "checkpoints"}
 
 
-def test_an_observer_that_fails_stops_no_trial_and_is_heard_afterwards(
+def test_an_observer_that_only_shows_and_fails_stops_no_trial_and_is_heard_afterwards(
     ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording
 ) -> None:
-    def fail(record: Any) -> None:
-        if record["signature"] == "a":
-            raise OSError("disk full")
-        observer.records.append(record)
+    def fail(signature: str, metrics: Any) -> None:
+        raise OSError("no terminal")
 
-    observer.on_finished = fail
+    observer.on_epoch = fail
     options = RayOptions(ray_cluster, extra_modules=(FAKE_TRIALS,))
 
-    with RayBackend(make_settings(), options) as backend, pytest.raises(OSError, match="disk full"):
+    with RayBackend(make_settings(), options) as backend, pytest.raises(OSError, match="no terminal"):
         backend.run(TrialQueue([make_task("a"), make_task("b")]), observer)
 
-    assert list(observer.statuses) == ["b"]
-
-
-def test_a_ledger_that_cannot_be_written_ends_the_launch_soon(
-    ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording
-) -> None:
-    def fail(record: Any) -> None:
-        observer.records.append(record)
-        raise LedgerError("no space left on the disk")
-
-    observer.on_finished = fail
-    tasks = [make_task(f"t{seed}", seed) for seed in range(40)]
-    options = RayOptions(ray_cluster, extra_modules=(FAKE_TRIALS,))
-
-    with RayBackend(make_settings(), options) as backend, pytest.raises(LedgerError, match="no space left"):
-        backend.run(TrialQueue(tasks), observer)
-
-    assert len(observer.records) < len(tasks)
+    assert observer.statuses == {"a": "done", "b": "done"}
 
 
 def test_a_preparation_that_fails_says_why(
@@ -179,7 +159,7 @@ def test_a_trial_larger_than_any_machine_is_refused(
 
 def test_the_searcher_never_waits_for_nothing(make_task: Make) -> None:
     queue = TrialQueue([make_task("a"), make_task("child", parent="a")])
-    searcher = QueueSearcher(queue)
+    searcher = QueueSearcher(queue, Guarded())
 
     first = searcher.suggest("1")
     assert isinstance(first, dict)

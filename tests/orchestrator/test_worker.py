@@ -1,12 +1,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator import worker
 from orchestrator.backend import Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger
-from orchestrator.worker import TrialRun, end_of_log, failure_reason, log_path
+from orchestrator.worker import TrialRun, end_of_log, failure_reason, import_class, log_path
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]
@@ -182,3 +184,75 @@ def test_the_log_tells_the_epochs(make_task: Make, make_settings: Settings) -> N
     text = log_of(settings, task)
     assert "cell-a, seed 0, attempt 1, on cpu" in text
     assert "epoch 2: epoch 2, loss_total 0.5" in text
+
+
+# What is counted
+
+
+@pytest.fixture
+def hand_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that only trials move: 50 s to load, 1000 s an epoch, 10 s to evaluate."""
+    now = [0.0]
+
+    def taking(seconds: float, method: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **named: Any) -> Any:
+            now[0] += seconds
+            return method(*arguments, **named)
+
+        return timed
+
+    trial = import_class("fake_trials:FakeTrial")
+    for name, seconds in (("__init__", 50.0), ("step", 1000.0), ("finish", 10.0)):
+        monkeypatch.setattr(trial, name, taking(seconds, getattr(trial, name)))
+    monkeypatch.setattr(worker.time, "monotonic", lambda: now[0])
+
+
+@pytest.mark.parametrize("kills", [(), (1,), (1, 1), (2,), (1, 2), (3,)])
+def test_kills_neither_lose_nor_double_what_a_trial_took(
+    make_task: Make, make_settings: Settings, hand_clock: None, kills: tuple[int, ...]
+) -> None:
+    task, settings = make_task("a", epochs=3), make_settings()
+    for steps in kills:
+        killed = TrialRun(task, settings)
+        for _ in range(min(steps, 3)):
+            killed.advance()
+
+    _, record = to_the_end(TrialRun(task, settings))
+
+    assert (record["wall_seconds"], record["train_seconds"]) == (3060.0, 3000.0)
+
+
+def test_what_was_noted_before_a_kill_is_on_record(make_task: Make, make_settings: Settings) -> None:
+    task, settings = make_task("a", epochs=3), make_settings()
+    TrialRun(task, settings).advance()
+    [file] = (settings.study_folder / "checkpoints" / "a").rglob("weights.json")
+    file.write_text("[")
+    TrialRun(task, settings).advance()
+
+    _, record = to_the_end(TrialRun(task, settings))
+
+    assert "the trial started afresh" in record["notes"][0]
+    assert record["notes"][1:] == ["resumed after epoch 1"]
+
+
+# A folder that cannot be written
+
+
+@pytest.mark.parametrize("folder", ["checkpoints", "editors", "ledger"])
+def test_a_trial_whose_work_cannot_be_kept_has_not_failed_and_goes_on_later(
+    make_task: Make, make_settings: Settings, folder: str
+) -> None:
+    task, settings = make_task("a", epochs=2), make_settings()
+    (settings.study_folder / folder).write_text("in the way")
+    run = TrialRun(task, settings)
+
+    while not (step := run.advance()).unwritable:
+        assert step.record is None
+
+    assert step.record is None
+    assert str(settings.study_folder) in step.unwritable
+    (settings.study_folder / folder).unlink()
+    _, record = to_the_end(TrialRun(task, settings))
+    assert record["status"] == "done"
+    if folder != "checkpoints":
+        assert record["notes"] == ["resumed after epoch 2"]

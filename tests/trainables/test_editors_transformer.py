@@ -107,7 +107,7 @@ def test_a_resumed_trial_drops_what_an_uninterrupted_one_drops(
 
     interrupted.step()
     interrupted.save_checkpoint(tmp_path)
-    resumed.load_checkpoint(tmp_path)
+    resumed.load_checkpoint(tmp_path, interrupted.checkpoint_rows(0))
     resumed.step()
     for _ in range(2):
         undisturbed.step()

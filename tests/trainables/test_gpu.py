@@ -72,7 +72,7 @@ def test_a_resumed_trial_equals_an_uninterrupted_one_on_a_gpu(
     interrupted.step()
     interrupted.save_checkpoint(tmp_path)
     resumed = Trial(config, 0, cache_dir=gpu_cache, device="cuda")
-    resumed.load_checkpoint(tmp_path)
+    resumed.load_checkpoint(tmp_path, interrupted.checkpoint_rows(0))
     resumed.step()
 
     undisturbed = trained(config, gpu_cache, "cuda")

@@ -78,8 +78,9 @@ def test_it_trains_and_resumes_to_the_bit(
 
     first = trial.step()
     trial.save_checkpoint(tmp_path)
+    rows = list(trial.checkpoint_rows(0))
     last = trial.step()
-    resumed.load_checkpoint(tmp_path)
+    resumed.load_checkpoint(tmp_path, rows)
     resumed.step()
 
     assert last["loss_total"] < first["loss_total"]

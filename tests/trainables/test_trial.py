@@ -1,5 +1,6 @@
 """One trial on the real built-in domain, made small."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_a_resumed_trial_equals_an_uninterrupted_one(
     interrupted.step()
     interrupted.save_checkpoint(tmp_path)
     resumed = Trial(tiny_config, 0, cache_dir=cache_dir)
-    resumed.load_checkpoint(tmp_path)
+    resumed.load_checkpoint(tmp_path, json.loads(json.dumps(list(interrupted.checkpoint_rows(0)))))
     resumed.step()
 
     undisturbed = trained(tiny_config, cache_dir)

@@ -45,7 +45,7 @@ def test_it_resumes_to_the_bit(
     whole.step()
     interrupted.step()
     interrupted.save_checkpoint(tmp_path)
-    resumed.load_checkpoint(tmp_path)
+    resumed.load_checkpoint(tmp_path, interrupted.checkpoint_rows(0))
     resumed.step()
 
     expected = whole.editor.state_dict()
