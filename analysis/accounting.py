@@ -201,7 +201,11 @@ def _flat(content: Json, prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, value in content.items():
         nested = isinstance(value, Mapping)
-        rows += _flat(value, f"{prefix}{name}.") if nested else [(prefix + name, str(value))]
+        rows += (
+            _flat(value, f"{prefix}{name}.")
+            if nested
+            else [(prefix + name, "unknown" if value is None else str(value))]
+        )
     return rows
 
 

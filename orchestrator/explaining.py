@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.durations import duration
 from orchestrator.ledger import Ledger, LedgerError, StudyCell, StudyPlan, read_study
-from orchestrator.progress import RunningFile
+from orchestrator.running_file import RunningFile
 from orchestrator.worker import end_of_log, log_path
 
 SHORTEST = 4
@@ -135,7 +135,8 @@ def _is_meant(found: Found, trial: str) -> bool:
 
 def _why(found: Found) -> str:
     """Why it ran or did not, in one sentence."""
-    running = RunningFile(found.folder).read().get("running", [])
+    launch = RunningFile(found.folder).read()
+    running = launch.running if launch is not None else ()
     mine = next((trial for trial in running if trial["signature"] == found.signature), None)
     if mine is not None:
         return f"running now, epoch {mine['epoch']} of {mine['num_epochs']}"

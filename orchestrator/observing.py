@@ -12,7 +12,8 @@ from orchestrator.launch import Study
 from orchestrator.ledger import BackgroundCompaction, Ledger
 from orchestrator.ledger.files import writing
 from orchestrator.live import Display
-from orchestrator.progress import Progress, RunningFile, ended_line
+from orchestrator.progress import Progress, ended_line
+from orchestrator.running_file import RunningFile
 from orchestrator.worker import log_path
 
 

@@ -1,22 +1,17 @@
 """How a launch is getting on: the numbers behind the live table, the plain lines and `status`. No output."""
 
-import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from orchestrator.backend import Record
 from orchestrator.durations import duration
-from orchestrator.provenance import host
 
 TrialState = Literal["done", "pruned", "failed", "skipped", "running", "waiting"]
 _UNFINISHED: tuple[TrialState, ...] = ("running", "waiting")
-FILE_NAME = "running.json"
-STALE_SECONDS = 900.0
 
 
 @dataclass
@@ -139,56 +134,6 @@ class Progress:
             self._running[signature] = row
         else:
             self._running.pop(signature, None)
-
-
-class RunningFile:
-    """What a launch is working on, for `asyrp-sweep status` in another terminal; gone when it ends."""
-
-    def __init__(self, study_folder: Path) -> None:
-        self._path = study_folder / FILE_NAME
-
-    def write(self, progress: Progress) -> None:
-        """Replace the file. Nothing depends on it, so a full disk is no reason to stop."""
-        content = {
-            "host": host(),
-            "process": os.getpid(),
-            "written_at": time.time(),
-            "seconds_left": progress.seconds_left(),
-            "running": [
-                {"signature": signature, "epoch": row.epoch, "num_epochs": row.num_epochs, "loss": row.loss}
-                for signature, row in progress.running().items()
-            ],
-        }
-        temporary = self._path.with_name(f".{FILE_NAME}.tmp")
-        try:
-            temporary.write_text(json.dumps(content))
-            temporary.replace(self._path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-
-    def read(self) -> dict[str, Any]:
-        """What a launch that is still alive wrote; empty when none is."""
-        try:
-            content: dict[str, Any] = json.loads(self._path.read_text())
-            return content if _is_alive(content) else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-
-    def remove(self) -> None:
-        """The launch is over."""
-        self._path.unlink(missing_ok=True)
-
-
-def _is_alive(content: Mapping[str, Any]) -> bool:
-    if content["host"] != host():
-        return bool(time.time() - content["written_at"] < STALE_SECONDS)
-    try:
-        os.kill(content["process"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def ended_line(record: Record, progress: Progress, metric: str | None, log: Path) -> str:

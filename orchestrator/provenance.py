@@ -8,6 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+CODE = ("orchestrator", "trainables", "search_spaces", "analysis")
+"""Folders beside each other that decide what a trial does and what is made of it."""
+GIT_SECONDS = 10.0
 PACKAGES = ("asyrp-sweep", "torch", "diffusers", "open_clip_torch", "numpy", "safetensors", "ray", "optuna")
 
 
@@ -29,13 +32,23 @@ def host() -> str:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout this package is in, with `-dirty` when it differs; None outside one."""
-    here = Path(__file__).resolve().parent
+    """The commit that holds the code which is running, with `-dirty` where any of our packages differs from it.
+
+    None where that is unknown: no git, a repository that only surrounds an installed copy, or one that git refuses.
+    """
+    here = Path(__file__).resolve()
+    top = here.parent.parent
     try:
-        commit = _git(here, "rev-parse", "HEAD")
-        return commit + ("-dirty" if _git(here, "status", "--porcelain", "--", ".") else "")
+        _git(
+            top, "ls-files", "--error-unmatch", "--", str(here)
+        )  # fails where it is not this code's repository
+        status = _git(top, "status", "--porcelain=v2", "--branch", "--", *CODE).splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
+    commit = next((line.split()[-1] for line in status if line.startswith("# branch.oid ")), "(initial)")
+    if commit == "(initial)":
+        return None
+    return commit + ("-dirty" if any(not line.startswith("#") for line in status) else "")
 
 
 def provenance(commit: str | None, device: str, threads: int) -> dict[str, Any]:
@@ -52,5 +65,10 @@ def provenance(commit: str | None, device: str, threads: int) -> dict[str, Any]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    # Where git itself runs us, as in a hook, GIT_DIR and others name the repository of that command.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=GIT_SECONDS, env=environment
+    )
+    return done.stdout

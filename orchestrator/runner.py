@@ -87,7 +87,7 @@ def run_missing(
                 collect_editor(study.folder, Path(trial.start_from), trial.start_digest)
         progress = _progress(study, done)
         observer = StudyObserver(study, ledger, tasks, progress, display, outcome)
-        stack.callback(observer.running_file.remove)
+        stack.enter_context(observer.running_file.beating(progress))
         run_queue(study, options, TrialQueue(tasks, done=done), observer, display, tasks)
         if outcome.interrupted_by is None:
             share_columns(study.ledger_folder, expected)

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-PACKAGES = ("orchestrator", "trainables", "search_spaces", "analysis")
+from orchestrator.provenance import CODE
+
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
 def copy_packages(folder: Path, extra_modules: Iterable[Path] = ()) -> None:
     """Fill `folder` with the four packages as this process imports them, and with single extra modules."""
-    for package in PACKAGES:
+    for package in CODE:
         shutil.copytree(package_folder(package), folder / package, ignore=LEFT_OUT)
     for module in extra_modules:
         shutil.copy2(module, folder / module.name)

@@ -14,7 +14,8 @@ from rich.text import Text
 from orchestrator.durations import duration
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, read_study, status_matrix
 from orchestrator.live import matrix
-from orchestrator.progress import Progress, Row, RunningFile
+from orchestrator.progress import Progress, Row
+from orchestrator.running_file import Launch, RunningFile
 
 WATCH_SECONDS = 2.0
 STATES = ("done", "pruned", "failed", "skipped", "interrupted", "running", "waiting")
@@ -32,13 +33,19 @@ class StatusView:
     """Signature -> state, as the ledger names it."""
     reasons: dict[str, str]
     """Signature -> why a trial failed or was skipped."""
-    seconds_left: float | None
+    launch: Launch | None
+    """The one at work, or one that died at work."""
     damaged: tuple[str, ...]
 
     @property
     def is_running(self) -> bool:
         """Whether a launch is at work."""
-        return "running" in self.states.values()
+        return self.launch is not None and self.launch.is_alive
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the launch at work expects."""
+        return self.launch.seconds_left if self.launch is not None else None
 
 
 def study_folders(results: Path) -> list[Path]:
@@ -58,7 +65,7 @@ def view(folder: Path, ledger: Ledger | None = None) -> StatusView:
     ledger = ledger or Ledger(folder / "ledger")
     records = ledger.records()
     launch = RunningFile(folder).read()
-    at_work = {trial["signature"]: trial for trial in launch.get("running", [])}
+    at_work = {trial["signature"]: trial for trial in (launch.running if launch is not None else ())}
     found = status_matrix(study, records, at_work)
     states, rows = {}, {}
     for cell in study.cells:
@@ -75,7 +82,7 @@ def view(folder: Path, ledger: Ledger | None = None) -> StatusView:
         for record in records
         if record["reason"] and states.get(record["signature"]) in ("failed", "skipped")
     }
-    return StatusView(folder, study, rows, states, reasons, launch.get("seconds_left"), tuple(ledger.damaged))
+    return StatusView(folder, study, rows, states, reasons, launch, tuple(ledger.damaged))
 
 
 def as_json(status: StatusView) -> dict[str, Any]:
@@ -129,6 +136,8 @@ def drawing(status: StatusView, console: Console) -> RenderableType:
         matrix(Progress(status.rows), console.width, len(status.rows) + 1, console.encoding),
         Text(summary),
     ]
+    if status.launch is not None and status.launch.silence is not None:
+        lines.append(Text(status.launch.silence, style="yellow"))
     for signature, reason in status.reasons.items():
         row = status.rows[signature]
         lines.append(Text(f"{row.cell} seed {row.seed} {row.state}: {reason}", style="red"))

@@ -281,7 +281,9 @@ def logging_to(path: Path) -> Iterator[None]:
         handler: logging.Handler = logging.FileHandler(path)
     except OSError:
         handler = logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime  # UTC as in the ledger: trials go from machine to machine.
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -100,7 +100,7 @@ def _run(
 ) -> None:
     progress = Progress({}, num_expected=search.num_left())
     observer = StudyObserver(study, ledger, [], progress, display, outcome)
-    stack.callback(observer.running_file.remove)
+    stack.enter_context(observer.running_file.beating(progress))
     written_at = 0.0
 
     def on_new(task: TrialTask) -> None:
