@@ -5,7 +5,8 @@ from typing import Any
 
 from trainables.config import CellConfig, EvaluationConfig
 from trainables.domains import DomainSummary
-from trainables.domains.label_file import label_columns
+from trainables.domains.images import Split
+from trainables.domains.label_file import read_labels
 from trainables.errors import UserError
 from trainables.metrics import METRICS, NEEDS, Metric, Need, SetMetric
 from trainables.paths import user_path
@@ -15,6 +16,7 @@ from trainables.yaml_tree import Loc
 NamedMetric = tuple[Loc, str]
 """Where the space's file names a metric, and its name."""
 
+DOMAIN_PLACE: Loc = ("domain",)
 METRICS_PLACE: Loc = ("evaluation", "metrics")
 FEATURES_PLACE: Loc = ("evaluation", "fid_features")
 SUBGROUPS_PLACE: Loc = ("evaluation", "subgroups")
@@ -32,18 +34,25 @@ def check_named(
             yield place, f"{name} {reason}{others}"
 
 
-def check_asked(config: CellConfig, summary: DomainSummary) -> Iterator[tuple[Loc, str]]:
-    """What a cell's own `evaluation` asks for and its domain does not have, at the places in the cell."""
-    for place, asked, split in (
+def images_asked(config: CellConfig) -> tuple[tuple[Loc, int, Split], ...]:
+    """(place of the setting, how many images, of which split) for each split."""
+    return (
         (("training", "num_images"), config.training.num_images, "train"),
         (("evaluation", "num_images"), config.evaluation.num_images, "test"),
-    ):
+    )
+
+
+def check_asked(config: CellConfig, summary: DomainSummary) -> Iterator[tuple[Loc, str]]:
+    """What a cell's own `evaluation` asks for and its domain does not have, at the places in the cell."""
+    for place, asked, split in images_asked(config):
         if asked > summary.num_images.get(split, asked):
             held = summary.num_images[split]
             yield (
                 place,
                 f"expected at most {held}, all {split} images of domain {summary.name}; found {asked}",
             )
+        elif summary.pictures and (problem := summary.pictures.looked_at(split, asked).problem):
+            yield DOMAIN_PLACE, f"{summary.name}: {problem}"
     for name in config.evaluation.metrics:
         if name not in METRICS:
             yield METRICS_PLACE, f"{expected('a metric', name, METRICS)} (all: asyrp-sweep list metrics)"
@@ -62,8 +71,8 @@ def _check_subgroups(evaluation: EvaluationConfig, summary: DomainSummary) -> It
     columns: tuple[str, ...] = ()
     if evaluation.subgroup_file is not None:
         try:
-            columns = label_columns(user_path(evaluation.subgroup_file))
-        except (OSError, ValueError, UserError) as error:
+            columns = read_labels(user_path(evaluation.subgroup_file)).columns
+        except UserError as error:
             yield SUBGROUP_FILE_PLACE, f"expected a CSV of image ids and their groups; {error}"
             return
     if not columns and "labels" in summary.offers and not summary.label_names:

@@ -12,6 +12,7 @@ from rich.text import Text
 from orchestrator.launch import Standing, Study, longest_plan, standing
 from orchestrator.ledger import Ledger
 from orchestrator.live import say
+from orchestrator.metric_checks import images_asked
 from orchestrator.plan import Cell, Plan
 from orchestrator.points import Point
 from orchestrator.pricing import Price, price_lines
@@ -19,6 +20,7 @@ from orchestrator.quoting import Quote
 from orchestrator.ranges import Range
 from orchestrator.reuse import Hit, counted, found_elsewhere
 from orchestrator.start_chains import chain_lines
+from trainables.domains import domain_summary
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,30 @@ def show(plan: PlanView, console: Console) -> None:
         say(console, line)
     for name in plan.now.damaged:
         say(console, f"  damaged: {name}; its trials count as not run, and a launch runs them again")
+    for line in _picture_remarks(study.plan):
+        say(console, f"  {line}")
     if study.earlier_plan_hash not in (None, study.plan.plan_hash):
         say(
             console,
             "note: primary metric, margin, axes or claims differ from those this study was begun with; "
             "its report says so",
         )
+
+
+def _picture_remarks(plan: Plan) -> list[str]:
+    """What of the pictures that the plan's domains read from folders is left out or changed, each once."""
+    lines = []
+    for cell in plan.cells:
+        summary = domain_summary(cell.config.domain)
+        if summary.pictures is None:
+            continue
+        lines += summary.pictures.remarks
+        for _, count, split in images_asked(cell.config):
+            looked = summary.pictures.looked_at(split, count)
+            lines += [
+                f"{split} images of {summary.name}: {line}" for line in looked.remarks(*summary.image_size)
+            ]
+    return list(dict.fromkeys(lines))
 
 
 def show_price(plan: PlanView, console: Console) -> None:

@@ -10,14 +10,16 @@ import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from trainables.digests import file_digest, remembered
+from trainables.errors import UserError
 from trainables.word_tokenizer import WordTokenizer
 
 if TYPE_CHECKING:  # Imported by what loads a model: it takes seconds, and plans need none.
@@ -30,8 +32,36 @@ VOCABULARY_FILE = "vocab.txt"
 Tokenizer = Callable[[list[str]], Tensor]
 
 
-class ClipNotFoundError(FileNotFoundError):
-    """The CLIP files are not where they should be, or cannot be downloaded from here."""
+class ClipNotFoundError(UserError):
+    """The CLIP files are not where they should be, cannot be read, or cannot be downloaded from here."""
+
+
+def check_clip_folder(folder: Path) -> dict[str, Any]:
+    """The configuration of a folder in open_clip's layout.
+
+    Raises ClipNotFoundError where a file is missing or cannot be used, as far as that shows without loading weights.
+    """
+    config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    missing = [path.name for path in (config_path, weights_path) if not path.is_file()]
+    if missing:
+        raise ClipNotFoundError(
+            f"{folder}: no {' and no '.join(missing)}; expected a folder in open_clip's layout"
+        )
+    try:
+        with safe_open(weights_path, framework="np"):
+            pass
+        config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
+        _ = dict(config["model_cfg"]), config["preprocess_cfg"]["mean"], config["preprocess_cfg"]["std"]
+    except (OSError, SafetensorError) as error:
+        raise ClipNotFoundError(
+            f"{weights_path} cannot be read as safetensors ({error}); it may be cut off: copy or download it again"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ClipNotFoundError(
+            f"{config_path} is no configuration of open_clip: expected JSON with model_cfg and preprocess_cfg "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return config
 
 
 class ClipModel:
@@ -57,15 +87,13 @@ class ClipModel:
         """Load a folder in open_clip's own layout; our word tokenizer where it has a `vocab.txt`."""
         import open_clip
 
+        config = check_clip_folder(folder)
         config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-        missing = [path.name for path in (config_path, weights_path) if not path.is_file()]
-        if missing:
-            raise ClipNotFoundError(
-                f"{folder}: no {' and no '.join(missing)}; expected a folder in open_clip's layout"
-            )
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-        model = open_clip.CLIP(**config["model_cfg"])
-        model.load_state_dict({name: value.float() for name, value in load_file(weights_path).items()})
+        try:
+            model = open_clip.CLIP(**config["model_cfg"])
+            model.load_state_dict({name: value.float() for name, value in load_file(weights_path).items()})
+        except (RuntimeError, TypeError) as error:
+            raise ClipNotFoundError(f"{weights_path} does not fit {config_path.name}: {error}") from error
         vocabulary_path = folder / VOCABULARY_FILE
         files = [config_path, weights_path]
         if vocabulary_path.is_file():
@@ -169,10 +197,16 @@ class ClipModel:
         return self._mean.device
 
     def _prepare(self, x: Tensor) -> Tensor:
-        """Pixels in [-1, 1] at any size -> what the image tower reads."""
+        """Pixels in [-1, 1] at any size, in colour or grey -> what the image tower reads."""
+        x = in_colour(x)
         if tuple(x.shape[-2:]) != self.image_size:
             x = _resized(x, self.image_size)
         return ((x + 1) / 2 - self._mean) / self._std
+
+
+def in_colour(x: Tensor) -> Tensor:
+    """Grey pictures (B, 1, H, W) as (B, 3, H, W); coloured ones untouched."""
+    return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
 
 
 def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:

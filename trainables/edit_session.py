@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from trainables.diffusion import invert, timestep_sequence
 from trainables.domains import Domain
-from trainables.domains.images import fitted, to_signed
+from trainables.domains.decoding import PictureFacts, kept_part, read_pixels
+from trainables.domains.images import to_signed
+from trainables.domains.scanning import printable
 from trainables.editing import Part, Window, apply_editors, equal_coefficients
 from trainables.editor_file import LoadedEditor
 from trainables.errors import UserError
@@ -214,21 +214,21 @@ def _part(domain: Domain, loaded: LoadedEditor, coefficient: float) -> Part:
 
 
 def _read_picture(path: Path, image_shape: tuple[int, int, int]) -> tuple[Tensor, str | None]:
-    """A picture file as (1, C, H, W), and what was done to its size; None where it has the right one."""
-    channels, height, width = image_shape
-    try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file).convert("L" if channels == 1 else "RGB")
-    except OSError as error:
-        raise EditError(f"{path} cannot be read as a picture") from error
-    size = picture.size
-    picture = fitted(picture, (height, width))
-    owned = np.array(picture, dtype=np.uint8)  # a copy: torch may not share what PIL keeps
-    pixels = owned.reshape(1, height, width, channels)
-    if size == (width, height):
-        return to_signed(pixels), None
-    cut = "" if size[0] == size[1] else "cut to its square centre and "
-    return to_signed(pixels), f"{path.name}: {size[0]} x {size[1]}, {cut}resized to {width} x {height}"
+    """A picture file as (1, C, H, W), and what was done to it; None where nothing was. Raises PictureError."""
+    pixels, facts = read_pixels(path, image_shape)
+    done = [*_fitting(facts, image_shape[1:]), *facts.remarks]
+    found = f"{facts.width} x {facts.height}"
+    return to_signed(pixels[None]), f"{printable(path.name)}: {found}, {', '.join(done)}" if done else None
+
+
+def _fitting(facts: PictureFacts, size: tuple[int, int]) -> list[str]:
+    """What was done to a picture's size."""
+    height, width = size
+    if (facts.height, facts.width) == size:
+        return []
+    shape = "square centre" if height == width else f"centre of {width} : {height}"
+    is_whole = kept_part(facts.height, facts.width, size) == (facts.height, facts.width)
+    return [f"{'' if is_whole else f'cut to its {shape} and '}resized to {width} x {height}"]
 
 
 def _strength_label(strength: float) -> str:

@@ -1,33 +1,32 @@
 """Subgroups of the held-out images: by a label of the domain, or by a CSV of image ids where it has none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from trainables.config import EvaluationConfig
 from trainables.domains import Domain
-from trainables.domains.label_file import read_labels
-
-Labels = Mapping[str, str]
+from trainables.domains.label_file import Labels, LabelTable, read_labels
 
 
 class Subgroups:
     """Who belongs to which group of each label that `evaluation.subgroups` names.
 
-    Raises OSError or ValueError for a `subgroup_file` that cannot be read.
+    Raises LabelFileError for a `subgroup_file` that cannot be read.
     """
 
     def __init__(self, domain: Domain, settings: EvaluationConfig) -> None:
         self._images = domain.images
         self._names = settings.subgroups
-        self._file: Mapping[str, Labels] = {}
+        self._table: LabelTable | None = None
         if settings.subgroup_file is not None:
             path = Path(settings.subgroup_file)
-            self._file = _labels_of(path, path.stat().st_mtime_ns)
+            self._table = _table_of(path, path.stat().st_mtime_ns)
 
     def labels(self, image_id: str) -> Labels:
         """What is known of an image: the domain's labels, and those of the file over them."""
-        return {**self._images.labels(image_id), **self._file.get(image_id, {})}
+        own = self._images.labels(image_id)
+        return own if self._table is None else {**own, **self._table.of(image_id)}
 
     def positions(self, ids: Sequence[str]) -> dict[str, list[int]]:
         """`skin=dark` -> where in `ids` its images are; images without the label are in none of its groups."""
@@ -40,6 +39,6 @@ class Subgroups:
 
 
 @lru_cache(maxsize=4)
-def _labels_of(path: Path, modified_ns: int) -> Mapping[str, Labels]:
+def _table_of(path: Path, modified_ns: int) -> LabelTable:
     """A file's labels, read once by a process; the time is in the key, so a changed file is read again."""
     return read_labels(path)

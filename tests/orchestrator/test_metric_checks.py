@@ -105,7 +105,7 @@ def test_subgroups_need_a_label_of_the_domain_or_a_file_of_groups(
     assert "evaluation.subgroups: expected a label of domain tiny or column of" in mistyped
     assert "found 'teem'; did you mean team?" in mistyped
     assert "evaluation.subgroup_file: expected a CSV of image ids and their groups; " in without_ids
-    assert "names.csv has no column image_id; found name, team" in without_ids
+    assert "names.csv:1  expected a column image_id; found name, team" in without_ids
     assert "No such file or directory" in absent
     assert message("s_dir", evaluation="{subgroups: [team], subgroup_file: teams.csv}") == ""
 

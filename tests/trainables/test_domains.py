@@ -11,7 +11,7 @@ from PIL import Image
 
 from trainables.attributes import ATTRIBUTES
 from trainables.domains import DomainError, domain_summary, load_domain, read_domain_file, shipped_domains
-from trainables.domains.images import FolderImages
+from trainables.domains.folder import FolderImages
 
 AVATARS = Path(str(files("trainables.domains"))) / "avatars"
 
@@ -66,7 +66,7 @@ def test_a_missing_unet_is_named(tmp_path: Path) -> None:
     path = copy_of_avatars(tmp_path)
     shutil.rmtree(tmp_path / "weights" / "unet")
 
-    with pytest.raises(DomainError, match=r"holds no unet/config\.json"):
+    with pytest.raises(DomainError, match=r"unet/config\.json is missing"):
         domain_summary(str(path))
 
 

@@ -1,6 +1,7 @@
 """A U-Net cut in two is the U-Net; a frozen one answers with epsilon and cannot be trained."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from diffusers.models.unets.unet_2d import UNet2DModel
 from safetensors.torch import load_file, save_file
 
+from trainables.backbones._folder import check_folder
 from trainables.backbones.unet import BackboneError, FrozenDiffusion, SplitUNet, bottleneck_shape
 from trainables.diffusion import alpha_bars, predicted_x0
 
@@ -56,12 +58,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "own_time_width": {"time_embedding_dim": 24},
     "published_sampling_oblong": {"downsample_padding": 0, "sample_size": (8, 16), "flip_sin_to_cos": False},
 }
-ENCODERS: dict[str, dict[str, Any]] = {
-    **VARIANTS,
-    "odd_size": {"sample_size": 9},
-    "odd_size_published_sampling": {"sample_size": 9, "downsample_padding": 0},
-}
-"""Odd sizes only go down, to what the padding says: what comes up again does not fit."""
 
 
 def make_unet(**settings: Any) -> UNet2DModel:
@@ -98,10 +94,10 @@ def test_both_halves_together_are_the_model_bit_for_bit(variant: str) -> None:
     assert torch.equal(split(x_t, 7), unet(x_t, 7).sample)
 
 
-@pytest.mark.parametrize("variant", ENCODERS)
+@pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
 def test_bottleneck_shape_is_told_by_the_configuration(variant: str) -> None:
-    unet = make_unet(**ENCODERS[variant])
+    unet = make_unet(**VARIANTS[variant])
     encoded = SplitUNet(unet).encode(images_for(unet), 7)
 
     shape = bottleneck_shape(unet.config)
@@ -111,12 +107,8 @@ def test_bottleneck_shape_is_told_by_the_configuration(variant: str) -> None:
 
 
 def test_class_conditional_models_are_refused() -> None:
-    unet = make_unet(num_class_embeds=10)
-
     with pytest.raises(BackboneError, match="conditioned on class labels"):
-        SplitUNet(unet)
-    with pytest.raises(BackboneError, match="conditioned on class labels"):
-        bottleneck_shape(unet.config)
+        SplitUNet(make_unet(num_class_embeds=10))
 
 
 def test_a_model_without_image_size_is_refused() -> None:
@@ -212,6 +204,82 @@ def test_older_pipelines_with_everything_in_one_folder_load(tmp_path: Path) -> N
     model = FrozenDiffusion.from_folder(tmp_path)
 
     torch.testing.assert_close(model.alpha_bar, torch.tensor([0.9, 0.72]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"sample_size": 9},
+            "sample_size: expected multiples of 2, which 2 levels halve evenly; found 9 x 9",
+        ),
+        ({"sample_size": [8, 8, 8]}, "sample_size: expected pixels, or"),
+        ({"sample_size": "8"}, "sample_size: expected pixels, or"),
+        (
+            {"in_channels": 4, "out_channels": 4},
+            "in_channels: expected 3 .* or 1 .*; found 4: models of latents",
+        ),
+        ({"_class_name": "UNet2DConditionModel"}, "expected a UNet2DModel.*; found UNet2DConditionModel"),
+        ({"num_class_embeds": 10}, "conditioned on class labels"),
+    ],
+)
+def test_a_configuration_that_cannot_be_edited_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BackboneError, match=message):
+        bottleneck_shape({**make_unet().config, **settings})
+
+
+def cut_weights(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def other_weights(folder: Path) -> None:
+    save_file({"layer": torch.zeros(2)}, folder / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def renamed_weights(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    path.rename(path.with_name("model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut_weights, "cannot be read as safetensors .* copy or download it again"),
+        (other_weights, "has no weights conv_in.weight and conv_out.weight: .* found layer"),
+        (renamed_weights, "is missing: .* found model.safetensors: save the model whole"),
+        (lambda folder: (folder / "unet" / "config.json").write_text("{"), "config.json is not JSON"),
+        (
+            lambda folder: (folder / "unet" / "config.json").write_text("[]"),
+            "config.json is not a JSON object",
+        ),
+        (
+            lambda folder: DDPMScheduler(num_train_timesteps=4000).save_pretrained(folder / "scheduler"),
+            "expected a model of 1000 timesteps .*; found 4000",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_told_before_it_is_loaded(
+    damage: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
+    save_pipeline(tmp_path, make_unet(), DDPMScheduler())
+    check_folder(tmp_path)
+    damage(tmp_path)
+
+    with pytest.raises(BackboneError, match=message):
+        check_folder(tmp_path)
+
+
+def test_weights_of_older_models_are_read_without_running_code(tmp_path: Path) -> None:
+    save_pipeline(tmp_path, make_unet(), DDPMScheduler())
+    path = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    path.unlink()
+    torch.save(weights, path.with_suffix(".bin"))
+
+    model = FrozenDiffusion.from_folder(tmp_path)
+
+    torch.testing.assert_close(model.split.unet.conv_in.weight, weights["conv_in.weight"])
 
 
 def test_missing_weights_are_an_error_not_random_numbers(tmp_path: Path) -> None:

@@ -1,7 +1,24 @@
-"""The size of a bottleneck, apart from any model, so that planning can use it without loading one."""
+"""What a U-Net's configuration tells, apart from any model, so that planning can use it without loading one."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from trainables.errors import UserError
+
+MODEL_CLASS = "UNet2DModel"
+_DEFAULTS: Mapping[str, Any] = {
+    "sample_size": None,
+    "in_channels": 3,
+    "out_channels": 3,
+    "block_out_channels": (224, 448, 672, 896),
+    "class_embed_type": None,
+    "num_class_embeds": None,
+}
+"""diffusers' own, for configurations that leave them out."""
+
+
+class BackboneError(UserError):
+    """A diffusion model that cannot be loaded or cannot be used; says which file or setting."""
 
 
 class BottleneckShape(NamedTuple):
@@ -32,3 +49,52 @@ def halved_shape(config: Mapping[str, Any]) -> BottleneckShape | None:
     if height % factor or width % factor:
         return None
     return BottleneckShape(channels[-1], height // factor, width // factor, temb_width)
+
+
+def image_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    """(channels, height, width) of the images of a U-Net. Raises BackboneError where its config does not tell."""
+    size = config.get("sample_size")
+    if size is None:
+        raise BackboneError(
+            "the U-Net's config has no sample_size, so the size of its images is unknown: add it to config.json"
+        )
+    sides = [size, size] if isinstance(size, int) else size
+    if not isinstance(sides, list | tuple) or len(sides) != 2 or not all(_is_length(side) for side in sides):
+        raise BackboneError(f"sample_size: expected pixels, or [height, width]; found {size!r}")
+    return config.get("in_channels", 3), sides[0], sides[1]
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raises BackboneError for a U-Net that cannot be edited, by its diffusers configuration."""
+    known = {**_DEFAULTS, **config}
+    kind = config.get("_class_name", MODEL_CLASS)
+    if kind != MODEL_CLASS:
+        raise BackboneError(
+            f"expected a {MODEL_CLASS}, a diffusion model of images without conditions; found {kind}"
+        )
+    if known["class_embed_type"] is not None or known["num_class_embeds"] is not None:
+        raise BackboneError(
+            "the U-Net is conditioned on class labels (its config sets class_embed_type or num_class_embeds); only "
+            "unconditional models can be edited"
+        )
+    inputs, outputs = known["in_channels"], known["out_channels"]
+    if inputs not in (1, 3):
+        raise BackboneError(
+            f"in_channels: expected 3 (colours) or 1 (grey); found {inputs}: models of latents are not supported"
+        )
+    if outputs not in (inputs, 2 * inputs):
+        raise BackboneError(
+            f"a U-Net with {inputs} input channels must answer with {inputs} or (learned variance) {2 * inputs}; "
+            f"found {outputs}"
+        )
+    _, height, width = image_shape(known)
+    factor = 2 ** (len(known["block_out_channels"]) - 1)
+    if height % factor or width % factor:
+        raise BackboneError(
+            f"sample_size: expected multiples of {factor}, which {len(known['block_out_channels'])} levels halve "
+            f"evenly; found {height} x {width}"
+        )

@@ -12,8 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from trainables import diffusion
-from trainables.backbones._folder import BackboneError, load_unet, local_folder, read_schedule
-from trainables.backbones.shapes import BottleneckShape, halved_shape
+from trainables.backbones._folder import load_unet, local_folder, read_schedule
+from trainables.backbones.shapes import (
+    BackboneError,
+    BottleneckShape,
+    check_config,
+    halved_shape,
+    image_shape,
+)
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
@@ -52,12 +58,9 @@ class SplitUNet(nn.Module):
     unet: "UNet2DModel"
 
     def __init__(self, unet: "UNet2DModel") -> None:
+        """Raises BackboneError for a model that is conditioned, or otherwise cannot be edited."""
         super().__init__()
-        if unet.class_embedding is not None:
-            raise BackboneError(
-                "the U-Net is conditioned on class labels (its config sets class_embed_type or "
-                "num_class_embeds); only unconditional models can be edited"
-            )
+        check_config(unet.config)
         self.unet = unet
 
     def encode(self, x_t: Tensor, t: int | Tensor) -> Encoded:
@@ -101,27 +104,22 @@ class SplitUNet(nn.Module):
         return self.decode(self.encode(x_t, t))
 
 
-def image_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
-    """(channels, height, width) of the images of a U-Net with this complete diffusers configuration."""
-    size = config["sample_size"]
-    if size is None:
-        raise BackboneError("the U-Net's config has no sample_size, so the size of its images is unknown")
-    height, width = (size, size) if isinstance(size, int) else size
-    return config["in_channels"], height, width
-
-
 def bottleneck_shape(config: Mapping[str, Any]) -> BottleneckShape:
     """The bottleneck of a U-Net with this diffusers configuration, found without weights.
 
     By arithmetic for the usual ones, so that plans need not import diffusers, which takes seconds; any other model
     is built and run, without numbers. Raises BackboneError for a model that cannot be edited.
     """
+    check_config(config)
     if (shape := halved_shape(config)) is not None:
         return shape
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     with torch.device("meta"):
-        unet = UNet2DModel.from_config(dict(config))
+        try:
+            unet = UNet2DModel.from_config(dict(config))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise BackboneError(f"diffusers cannot build a U-Net of this config: {error}") from error
         x_t = torch.empty(1, *image_shape(unet.config))
         encoded = SplitUNet(unet).encode(x_t, torch.zeros(1, dtype=torch.long))
     _, channels, height, width = encoded.h.shape
@@ -144,12 +142,6 @@ class FrozenDiffusion(nn.Module):
         if prediction_type not in get_args(PredictionType):
             expected = ", ".join(get_args(PredictionType))
             raise BackboneError(f"prediction_type: expected one of {expected}; found {prediction_type}")
-        inputs, outputs = unet.config["in_channels"], unet.config["out_channels"]
-        if outputs not in (inputs, 2 * inputs):
-            raise BackboneError(
-                f"a U-Net with {inputs} input channels must answer with {inputs} or (learned variance) "
-                f"{2 * inputs}; found {outputs}"
-            )
         self.split = SplitUNet(unet)
         self.prediction_type = prediction_type
         self.register_buffer("alpha_bar", alpha_bar, persistent=False)

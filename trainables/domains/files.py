@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from trainables.attributes import ATTRIBUTES
-from trainables.domains.images import AvatarImages, FolderImages, ImageSource
+from trainables.domains.folder import FolderImages
+from trainables.domains.images import AvatarImages, ImageSource
 from trainables.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
 from trainables.errors import Problem, UserError, without_echoes
 from trainables.names import wrong_name
@@ -48,6 +49,8 @@ class ImagesFile(Settings):
 
     kind: Literal["avatars", "folder"]
     folder: str | None = None
+    recursive: bool = False
+    """Whether the pictures in folders inside `train/` and `test/` are read too."""
 
     @model_validator(mode="after")
     def _has_a_folder(self) -> "ImagesFile":
@@ -200,11 +203,8 @@ def weights_file(domain: DomainFile, base: Path, key: Literal["inception", "lpip
 
 
 def image_source(domain: DomainFile, base: Path) -> ImageSource:
-    """Where the domain's images come from. Raises DomainError where that is no folder of two splits."""
+    """Where the domain's images come from. Raises DomainError without a folder, FolderError for one without splits."""
     if domain.images.kind == "avatars":
         return AvatarImages()
     folder = resolved_path(str(domain.images.folder), base, f"images.folder of domain {domain.name}")
-    for split in ("train", "test"):
-        if not (folder / split).is_dir():
-            raise DomainError(f"domain {domain.name}: {folder} has no {split}/ folder of images")
-    return FolderImages(folder)
+    return FolderImages(folder, recursive=domain.images.recursive)

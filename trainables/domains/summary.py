@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from trainables.attributes import ATTRIBUTES, Attribute
+from trainables.backbones._folder import check_folder, read_unet_config
+from trainables.backbones.shapes import check_config, image_shape
 from trainables.backbones.unet import BottleneckShape, bottleneck_shape
+from trainables.clip import check_clip_folder
 from trainables.digests import file_digest
 from trainables.domains.files import (
     ClipFile,
@@ -24,8 +27,11 @@ from trainables.domains.files import (
     resolved_path,
     weights_file,
 )
+from trainables.domains.folder import FolderImages
 from trainables.domains.images import SPLITS, ImageSource, Split
+from trainables.domains.scanning import FolderError
 from trainables.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
+from trainables.errors import UserError
 from trainables.metrics import NEEDS, Need
 
 
@@ -52,15 +58,28 @@ class DomainSummary:
     """The file that says all this, where there is one."""
     texts_identity: str = ""
     """Of the prompt templates and of CLIP weights, where `fingerprint` holds but their names."""
+    pictures: FolderImages | None = None
+    """The folder that the images come from; None for drawn ones."""
+    image_size: tuple[int, int] = (0, 0)
+    """Height and width that the diffusion model reads."""
 
 
 @lru_cache(maxsize=16)
 def domain_summary(name: str) -> DomainSummary:
     """Fingerprint, shapes and defaults of a domain, without loading its models.
 
-    Raises DomainError when the domain is unknown or one of its files is missing.
+    Raises DomainError when the domain is unknown, or one of its files is missing or cannot be used.
     """
     source = read_domain_source(name)
+    try:
+        return _summary(source)
+    except DomainError:
+        raise
+    except UserError as error:
+        raise DomainError(f"domain {source.domain.name}: {error}") from error
+
+
+def _summary(source: DomainSource) -> DomainSummary:
     domain, base = source.domain, source.path.parent
     folder = diffusion_folder(domain, base)
     unet_config = _unet_config(domain, folder)
@@ -88,6 +107,8 @@ def domain_summary(name: str) -> DomainSummary:
         num_images={split: images.count(split) for split in SPLITS},
         source=source,
         texts_identity=_texts_identity(domain),
+        pictures=images if isinstance(images, FolderImages) else None,
+        image_size=image_shape(unet_config)[1:],
     )
 
 
@@ -96,11 +117,16 @@ def domain_image_ids(name: str, split: Split, count: int, attribute: Attribute) 
 
     Raises DomainError when the split holds fewer.
     """
-    domain, base = read_domain_file(name)
     try:
-        return image_source(domain, base).ids(split, count, attribute)
-    except ValueError as error:
-        raise DomainError(f"domain {domain.name}: {error}") from error
+        return _images(name).ids(split, count, attribute)
+    except (ValueError, FolderError) as error:
+        raise DomainError(f"domain {domain_summary(name).name}: {error}") from error
+
+
+@lru_cache(maxsize=4)
+def _images(name: str) -> ImageSource:
+    """The images of a domain, their folder looked through once a process."""
+    return image_source(*read_domain_file(name))
 
 
 def _declared(domain: DomainFile) -> list[str]:
@@ -130,6 +156,7 @@ def _clip_identity(domain: DomainFile, base: Path, key: str = "clip") -> dict[st
     digests = _folder_digest(folder) if folder.is_dir() else {}
     if not any(name.endswith(".safetensors") for name in digests):
         raise DomainError(f"domain {domain.name}: no CLIP weights in {folder}; expected *.safetensors there")
+    check_clip_folder(folder)
     return digests
 
 
@@ -166,21 +193,23 @@ def _folder_digest(folder: Path) -> dict[str, str]:
 
 
 def _unet_config(domain: DomainFile, folder: Path | None) -> dict[str, Any]:
-    """The U-Net's config.json, from the folder or (downloading only that file) from the hub."""
+    """The U-Net's config.json, from the folder or (downloading only that file) from the hub.
+
+    Raises DomainError or BackboneError for a model that is not there or cannot be edited.
+    """
     if folder is not None:
-        path = folder / "unet" / "config.json"
-        path = path if path.is_file() else folder / "config.json"
-        if not path.is_file():
-            raise DomainError(f"domain {domain.name}: {folder} holds no unet/config.json")
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        check_folder(folder)
+        return read_unet_config(folder)
     try:
-        return dict(json.loads(_file_of_hub(domain.diffusion, "config.json").read_text(encoding="utf-8")))
+        config = dict(json.loads(_file_of_hub(domain.diffusion, "config.json").read_text(encoding="utf-8")))
     except Exception as error:
         raise DomainError(
             f"domain {domain.name}: the diffusion model {domain.diffusion!r} is neither a folder nor can it be fetched "
             f"from the hub ({type(error).__name__}). Download it where there is a network and name its folder under "
             f"`diffusion:` in a copy of the domain's YAML."
         ) from error
+    check_config(config)
+    return config
 
 
 def _file_of_hub(repository: str, name: str) -> Path:
