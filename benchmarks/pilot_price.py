@@ -20,7 +20,7 @@ import torch
 from orchestrator.loading import load_space
 from orchestrator.plan import build_plan
 from trainables.config import CellConfig
-from trainables.pilot import PilotRates, pilot
+from trainables.pilot import evaluation_rate, pilot, train_rate
 from trainables.trajectories import preparation_tasks, preparation_work, run_preparation
 from trainables.trial import Trial
 from trainables.workload import image_steps, sample_steps
@@ -46,22 +46,27 @@ def trained(config: CellConfig, cache_dir: Path) -> tuple[float, float]:
 
 def compared(config: CellConfig, cache_dir: Path) -> dict[str, float]:
     """Taken over said, by part of a trial."""
-    rates = pilot(config, clock=time.process_time).rounds
-    said = PilotRates(
-        *(median(getattr(one, name) for one in rates) for name in ("train", "sample", "unedited"))
+    found = pilot(config, clock=time.process_time)
+    train = median(train_rate(config, one) for one in found.rounds)
+    other = median(evaluation_rate(config, one) for one in found.rounds)
+    work = preparation_work([config], cache_dir)
+    preparing = median(
+        one.unedited * work.passes
+        + one.image * work.images
+        + one.prompt * (work.texts * found.num_templates + work.prompts)
+        for one in found.rounds
     )
-    num_passes = preparation_work([config], cache_dir)
     ratios: dict[str, float] = {}
     tasks = preparation_tasks(config, cache_dir)
     took = seconds(lambda: [run_preparation(task, cache_dir) for task in tasks])
-    if num_passes:
-        ratios["cache"] = took / (num_passes * said.unedited)
+    if work:
+        ratios["cache"] = took / preparing
     for name in ("first", ""):
-        train, other = trained(config, cache_dir)
-        said_train, said_other = said.train * image_steps(config), said.sample * sample_steps(config)
-        ratios[f"{name} train".strip()] = train / said_train
-        ratios[f"{name} other".strip()] = other / said_other
-        ratios[f"{name} trial".strip()] = (train + other) / (said_train + said_other)
+        took_train, took_other = trained(config, cache_dir)
+        said_train, said_other = train * image_steps(config), other * sample_steps(config)
+        ratios[f"{name} train".strip()] = took_train / said_train
+        ratios[f"{name} other".strip()] = took_other / said_other
+        ratios[f"{name} trial".strip()] = (took_train + took_other) / (said_train + said_other)
     return ratios
 
 

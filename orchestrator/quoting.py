@@ -23,11 +23,11 @@ from trainables.config import CellConfig
 from trainables.domains import DomainError
 from trainables.trajectories import PreparationWork, preparation_work
 
-START_SECONDS = Range(6.0, 10.0, 20.0)
-"""Until Ray has started on this machine and a worker has imported torch: `benchmarks/first_minute.py`, see
-docs/design/009."""
-LOADS = Range(0.7, 2.0, 4.0)
-"""Times that loading the models, as a pilot did it alone, is waited for: by preparation and by trials, side by side."""
+START_SECONDS = Range(7.0, 11.0, 25.0)
+"""Until Ray has started here, and workers have imported torch, once for preparation and once for trials: measured in
+docs/design/009-prices.md."""
+LOADS = Range(1.5, 3.0, 5.0)
+"""So many times what a pilot took to load the models alone: by preparation, then by trials, two processes at once."""
 
 
 class Quote:
