@@ -1,5 +1,6 @@
 """What a search space says: `SpaceConfig` and its parts, and the one exception a bad one raises."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,9 +203,9 @@ class SpaceConfig(Settings):
     @classmethod
     def _each_seed_once(cls, seeds: tuple[int, ...] | AdaptiveSeeds) -> tuple[int, ...] | AdaptiveSeeds:
         listed = () if isinstance(seeds, AdaptiveSeeds) else seeds
-        twice = [seed for index, seed in enumerate(listed) if seed in listed[:index]]
-        if twice:
-            raise ValueError(f"expected each seed once; found {twice[0]} twice")
+        twice = next((seed for seed, count in Counter(listed).items() if count > 1), None)
+        if twice is not None:
+            raise ValueError(f"expected each seed once; found {twice} twice")
         return seeds
 
     @property

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -273,12 +273,24 @@ def end_of_log(path: Path, num_lines: int = TRACEBACK_LINES) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-num_lines:])
 
 
+class _TrialLog(logging.FileHandler):
+    """A log that ends where nothing can be written any more: neither the trial nor the terminal hears of it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's own spelling
+        """Go on without the line."""
+
+    def close(self) -> None:
+        """Close, perhaps without the last lines."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Send the log, and Python's warnings, to a file; nothing at all when the folder cannot be written."""
     try:
         path.parent.mkdir(exist_ok=True)  # Never the study's own folder: its absence must be noticed.
-        handler: logging.Handler = logging.FileHandler(path)
+        handler: logging.Handler = _TrialLog(path)
     except OSError:
         handler = logging.NullHandler()
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")

@@ -1,5 +1,6 @@
 """One launch at a time on a study."""
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -37,21 +38,26 @@ class LedgerLock:
                 f"another launch is running this study ({holder}); wait until it ends, or stop it and "
                 "start again: nothing that is done will be lost"
             ) from error
-        self._write_holder()
+        try:
+            self._write_holder()
+        except OSError as error:
+            self._file.close()
+            raise LedgerError(f"{self._root} cannot be written: {error.strerror or error}") from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._file is not None
-        self._file.truncate(0)
+        with contextlib.suppress(OSError):  # What is left names a launch that holds nothing any more.
+            self._file.truncate(0)
         self._file.close()
 
     def _write_holder(self) -> None:
         assert self._file is not None
         self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
+        # Past Python's buffer: closing the file would otherwise try, and fail, once more.
+        os.write(self._file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
 
     def _read_holder(self) -> str:
         assert self._file is not None

@@ -1,8 +1,7 @@
 """Points of a search's axes: which axes act, all points of a grid, drawn numbers made short. Knows no Optuna."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
 
 from orchestrator.axes import SIGNIFICANT_DIGITS, AxisConfig, AxisValue, AxisValues, matches
 
@@ -20,16 +19,25 @@ def in_order(axes: Axes) -> list[str]:
     return ordered
 
 
-def grid_points(axes: Axes, baseline: AxisValues) -> Iterator[dict[str, AxisValue]]:
-    """Every combination, each without the axes that do not act there; some come more than once."""
+def grid_size(axes: Axes) -> int:
+    """How many combinations there are; some of them may be the same point."""
+    return math.prod(len(grid_values(axis)) for axis in axes.values())
+
+
+def grid_point(axes: Axes, baseline: AxisValues, index: int) -> dict[str, AxisValue]:
+    """The combination of this number, without the axes that do not act there; the last axis changes first."""
     names = in_order(axes)
-    for point in product(*(grid_values(axes[name]) for name in names)):
-        values = dict(baseline)
-        acting: dict[str, AxisValue] = {}
-        for name, value in zip(names, point, strict=True):
-            if matches(axes[name].when, values):
-                values[name] = acting[name] = value
-        yield acting
+    chosen: dict[str, AxisValue] = {}
+    for name in reversed(names):
+        values = grid_values(axes[name])
+        index, at = divmod(index, len(values))
+        chosen[name] = values[at]
+    point = dict(baseline)
+    acting: dict[str, AxisValue] = {}
+    for name in names:
+        if matches(axes[name].when, point):
+            point[name] = acting[name] = chosen[name]
+    return acting
 
 
 def grid_values(axis: AxisConfig) -> Sequence[AxisValue]:

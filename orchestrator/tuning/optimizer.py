@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.axes import AxisConfig, AxisValue, AxisValues, matches
 from orchestrator.designs.optuna import Config as SearchConfig
-from orchestrator.tuning.axis_points import grid_points, in_order, shortened
+from orchestrator.tuning.axis_points import grid_point, grid_size, in_order, shortened
 from orchestrator.tuning.distributions import contains, distribution_of, suggested
 from orchestrator.tuning.journal import JOURNAL, open_journal
 from orchestrator.tuning.samplers import pruner_of, sampler_of
@@ -84,6 +84,10 @@ class Optimizer:
                 load_if_exists=True,
             )
         self._abandon_others(storage)
+        self._tried = {frozenset(trial.params.items()) for trial in self._trials()}
+        """Points that have been asked for, or were taken over."""
+        self._grid_at = 0
+        """How many points of the grid have been looked at. A number: Ray pickles whoever asks."""
 
     # Asking
 
@@ -101,10 +105,7 @@ class Optimizer:
         """The next point; None when a grid is through."""
         trials = self._trials()
         if self._search.sampler == "grid" and not any(t.state == TrialState.WAITING for t in trials):
-            # From the start each time: Ray pickles whoever asks, and an iterator half-way cannot be.
-            tried = {frozenset(trial.params.items()) for trial in trials}
-            grid = grid_points(self._axes, self._baseline)
-            fresh = next((point for point in grid if frozenset(point.items()) not in tried), None)
+            fresh = self._next_of_grid()
             if fresh is None:
                 return None
             self._study.enqueue_trial(fresh)
@@ -116,7 +117,17 @@ class Optimizer:
                 axis = self._axes[name]
                 if matches(axis.when, values):
                     values[name] = shortened(axis, suggested(trial, name, self._distributions[name]))
+        self._tried.add(frozenset(trial.params.items()))
         return Proposal(trial.number, values)
+
+    def _next_of_grid(self) -> dict[str, AxisValue] | None:
+        """The next point of the grid that was not tried; each is looked at once, and none comes again."""
+        while self._grid_at < grid_size(self._axes):
+            point = grid_point(self._axes, self._baseline, self._grid_at)
+            self._grid_at += 1
+            if frozenset(point.items()) not in self._tried:
+                return point
+        return None
 
     def claim(self, number: int, signature: str) -> None:
         """Write down which trial of the ledger stands for a proposal, before it runs."""
@@ -168,6 +179,7 @@ class Optimizer:
             return False
         if outcome == "done" and not all(map(math.isfinite, objectives)):
             outcome, reason = "failed", "an objective is not finite"
+        self._tried.add(frozenset(params.items()))
         attributes = {SIGNATURE: signature, ORIGIN: "ledger"} | ({REASON: reason} if reason else {})
         self._study.add_trial(
             optuna.trial.create_trial(

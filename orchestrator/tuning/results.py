@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,15 +72,12 @@ def results_of(search: Search) -> Results:
 
 def pareto_set(found: Sequence[Found], objectives: Sequence[Objective]) -> list[Found]:
     """The trials that no other one is at least as good as in every objective and better than in one."""
-    costs = [_badness(one, objectives) for one in found]
-    return [
-        one
-        for one, cost in zip(found, costs, strict=True)
-        if not any(
-            other != cost and all(theirs <= mine for theirs, mine in zip(other, cost, strict=True))
-            for other in costs
-        )
-    ]
+    front: dict[tuple[float, ...], None] = {}
+    # In this order whatever beats a point comes before it, and is beaten by none or by one that beats both.
+    for cost in sorted({_badness(one, objectives) for one in found}):
+        if not any(all(map(operator.le, other, cost)) for other in front):
+            front[cost] = None
+    return [one for one in found if _badness(one, objectives) in front]
 
 
 def write_results(folder: Path, results: Results) -> None:

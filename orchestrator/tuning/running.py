@@ -31,6 +31,8 @@ from orchestrator.tuning.search import Search
 
 SECONDS_BETWEEN_DOCUMENTS = 5.0
 """How often, at most, `study.json` is written while a search goes on."""
+REST_AFTER_A_DOCUMENT = 20
+"""So many times as long as writing it took; it holds every trial, so it takes longer the more there are."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,16 @@ def _run(
     progress = Progress({}, num_expected=search.num_left())
     observer = StudyObserver(study, ledger, [], progress, display, outcome)
     stack.enter_context(observer.running_file.beating(progress))
-    written_at = 0.0
+    due = 0.0
 
     def on_new(task: TrialTask) -> None:
-        nonlocal written_at
+        nonlocal due
         progress.add(task.signature, Row(task.cell, task.seed, num_epochs=task.num_epochs))
-        if time.monotonic() - written_at > SECONDS_BETWEEN_DOCUMENTS:  # `status` reads it.
+        if (began := time.monotonic()) >= due:  # `status` reads it.
             points = [candidate.values for candidate in search.asked()]
             write_study(study.folder, search_document(study, [*points, task.axis_values], summarise))
-            written_at = time.monotonic()
+            took = time.monotonic() - began
+            due = time.monotonic() + max(SECONDS_BETWEEN_DOCUMENTS, REST_AFTER_A_DOCUMENT * took)
 
     reach = replace(study, plan=reachable(study.space, summarise))
     if options.trial_class == DEFAULT_TRIAL_CLASS:

@@ -1,5 +1,6 @@
 """What becomes of a search's winner: a test on fresh seeds, an entry for the attribute, an editor to use."""
 
+import itertools
 import shutil
 import statistics
 import textwrap
@@ -39,7 +40,8 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
     """Write the space that compares the winner with the untuned default on seeds the search never used."""
     config = study.space.config
     used = {int(record["seed"]) for record in Ledger(study.ledger_folder).records()}
-    fresh = [seed for seed in range(max(used) + 1 + search_config(config).retest.seeds) if seed not in used]
+    unused = (seed for seed in itertools.count() if seed not in used)
+    fresh = list(itertools.islice(unused, search_config(config).retest.seeds))
     default, tuned = _settings(results.default.config), _settings(winner.candidate.config)
     # Both at the strengths of both, so that there are pictures to put beside each other.
     strengths = sorted({*default["evaluation"]["strengths"], *tuned["evaluation"]["strengths"]})
@@ -51,7 +53,7 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
         "baseline": default,
         "axes": {"settings": {"values": {"default": {}, TUNED: difference(tuned, default)}}},
         "design": "one_factor",
-        "seeds": fresh[: search_config(config).retest.seeds],
+        "seeds": fresh,
         "primary": config.primary.model_dump(mode="json"),
         "figures": [
             {"kind": "effects"},

@@ -258,6 +258,34 @@ def test_a_full_disk_ends_the_launch_and_room_lets_it_go_on(
     assert_whole(study, undisturbed)
 
 
+def test_a_disk_that_fills_at_any_moment_and_is_enlarged_loses_nothing(
+    small_disk: Path, display: Any, undisturbed: dict[str, Any]
+) -> None:
+    study = study_in(small_disk / "results")
+    study.cache_dir.mkdir(parents=True)
+    told = []
+    for num_free in range(0, 90, 3):  # pages: a file takes one or more
+        fill(small_disk / "filler", num_free * 4096)
+        try:
+            launch(study, display)
+        except LedgerError as error:
+            told.append(str(error))
+        (small_disk / "filler").unlink()
+        assert "failed" not in statuses_if_any(study)
+    launch(study, display)
+
+    assert_whole(study, undisturbed)
+    assert len(told) > 5
+    assert all("cannot be written: No space left on device" in line for line in told)
+
+
+def fill(path: Path, num_free: int) -> None:
+    """Fill the disk but for so many bytes."""
+    with path.open("wb", buffering=0) as filler:
+        while (left := os.statvfs(path).f_bavail * os.statvfs(path).f_frsize) > num_free:
+            filler.write(bytes(min(left - num_free, 1 << 20)))
+
+
 def test_a_results_folder_that_turns_read_only_loses_nothing(
     small_disk: Path, display: Any, undisturbed: dict[str, Any]
 ) -> None:

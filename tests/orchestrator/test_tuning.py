@@ -18,6 +18,7 @@ from orchestrator.ledger import read_study
 from orchestrator.loading import load_space
 from orchestrator.resolving import Summarise
 from orchestrator.runner import RunOptions
+from orchestrator.tuning import optimizer
 from orchestrator.tuning.journal import JOURNAL
 from orchestrator.tuning.optimizer import Optimizer
 from orchestrator.tuning.results import pareto_set
@@ -121,6 +122,23 @@ def test_what_is_stopped_early_is_recorded_as_pruned(launch: Launch, pruner: str
     assert launched.outcome.exit_code == 0
     _, again = launch(SPACE.replace("epochs: 2", "epochs: 4"), trials=10, pruner=pruner)
     assert again.outcome.num_run == 0
+
+
+def test_a_grid_looks_at_each_of_its_points_once(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    point_at = optimizer.grid_point
+
+    def counted(axes: Any, baseline: Any, index: int) -> dict[str, Any]:
+        looked.append(index)
+        return point_at(axes, baseline, index)
+
+    monkeypatch.setattr(optimizer, "grid_point", counted)
+
+    _, launched = launch(FEW, trials=20, sampler="grid")
+
+    assert looked == list(range(8))  # two rates, two encoders and two numbers of heads
+    points = {tuple(point.items()) for point in points_of(launched)}
+    assert len(points) == len(launched.results.found) == 6
 
 
 @pytest.mark.parametrize("sampler", ["random", "grid"])
