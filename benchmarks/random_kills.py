@@ -29,7 +29,7 @@ LAUNCH = REPOSITORY / "tests" / "orchestrator" / "launch.py"
 PATIENCE_SECONDS = 300.0
 MOMENTS = (0.2, 3.0)
 """Between two kills pass so many seconds, evenly distributed; a launch takes about 4 until its first trial."""
-CAUSES = ("worker",)
+CAUSES = ("driver", "worker", "node", "driver and node")
 
 SPACE = """
 question: Does a head start help?

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.config import ExecutionConfig
 from orchestrator.ledger import LedgerError
+from trainables.errors import UserError
 
 if TYPE_CHECKING:
     from orchestrator.trial_queue import TrialQueue
@@ -130,7 +131,12 @@ class BackendError(Exception):
 
 
 class PreparationFailed(Exception):
-    """The trajectory cache could not be built, so no trial can run."""
+    """What all trials share could not be computed, so no trial can run."""
+
+    @classmethod
+    def by(cls, cause: BaseException, told: object) -> "PreparationFailed":
+        """By an error of a worker: what a user can put right in its own words, anything else as `told`."""
+        return cls(str(cause if isinstance(cause, UserError) else told))
 
 
 class Interrupted(BaseException):

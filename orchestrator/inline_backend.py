@@ -36,7 +36,7 @@ class InlineBackend:
                 with self._signals.interruptible():
                     run_preparation_task(task, self._settings)
             except Exception as error:
-                raise PreparationFailed(f"{type(error).__name__}: {error}") from error
+                raise PreparationFailed.by(error, f"{type(error).__name__}: {error}") from error
             observer.on_prepared(number, len(tasks))
 
     def run(self, queue: TrialQueue, observer: Observer) -> None:

@@ -116,7 +116,7 @@ class RayBackend:
                 try:
                     ray.get(reference)
                 except ray.exceptions.RayError as error:
-                    raise PreparationFailed(str(error)) from error
+                    raise PreparationFailed.by(getattr(error, "cause", error), error) from error
                 observer.on_prepared(len(tasks) - len(pending), len(tasks))
 
     def run(self, queue: TrialQueue, observer: Observer) -> None:

@@ -132,7 +132,10 @@ def _agreed(view: planning.PlanView, options: argparse.Namespace, console: Conso
 
 def _name_failures(study: Study, outcome: Outcome, console: Console) -> None:
     if outcome.preparation_error is not None:
-        say(console, f"The trajectories could not be prepared, so no trial ran:\n{outcome.preparation_error}")
+        say(
+            console,
+            f"What all trials share could not be prepared, so no trial ran:\n{outcome.preparation_error}",
+        )
     for record in outcome.failed:
         log = log_path(study.folder, record["signature"])
         where = f"\n    log: {log}" if log.is_file() else ""

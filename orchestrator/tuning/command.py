@@ -43,7 +43,7 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
     for note in launch.notes:
         say(console, f"note: {note}")
     if launch.outcome.preparation_error is not None:
-        say(console, f"The trajectories could not be prepared:\n{launch.outcome.preparation_error}")
+        say(console, f"What all trials share could not be prepared:\n{launch.outcome.preparation_error}")
         return 1
     if launch.outcome.interrupted_by is not None:
         say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")

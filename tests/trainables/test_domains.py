@@ -11,6 +11,7 @@ from PIL import Image
 
 from trainables.attributes import ATTRIBUTES
 from trainables.domains import DomainError, domain_summary, load_domain, read_domain_file, shipped_domains
+from trainables.domains.files import clip_weights
 from trainables.domains.folder import FolderImages
 
 AVATARS = Path(str(files("trainables.domains"))) / "avatars"
@@ -60,6 +61,24 @@ def test_missing_clip_weights_say_what_is_expected_where(tmp_path: Path) -> None
 
     with pytest.raises(DomainError, match=r"no CLIP weights in .*clip; expected \*\.safetensors there"):
         domain_summary(str(path))
+
+
+def test_weights_of_a_clip_are_found_beside_the_domains_file(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    text = path.read_text()
+    (tmp_path / "mine.pt").touch()
+
+    def named(pretrained: str) -> str:
+        path.write_text(
+            re.sub("clip: .*", f"clip: {{model: ViT-B-32, pretrained: {pretrained}}}", text, count=1)
+        )
+        return clip_weights(*read_domain_file(str(path)))
+
+    assert named("./mine.pt") == named("mine.pt") == str(tmp_path / "mine.pt")
+    assert named("openai") == "openai"
+    for missing in ("./away", "away.pt", "/nowhere/weights"):
+        with pytest.raises(DomainError, match=r"clip.pretrained names .*, which does not exist"):
+            named(missing)
 
 
 def test_a_missing_unet_is_named(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from trainables.settings import Settings
 from trainables.wording import expected, validation_problems
 from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
 
+_WEIGHT_ENDINGS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
+
 
 class DomainError(UserError):
     """A domain that does not exist or whose files are missing; the message says what to put where."""
@@ -200,6 +202,23 @@ def weights_file(domain: DomainFile, base: Path, key: Literal["inception", "lpip
             f"leave `{key}` out of a copy of the domain's YAML."
         )
     return path
+
+
+def clip_weights(domain: DomainFile, base: Path, key: str = "clip") -> str:
+    """What `pretrained` of a CLIP without a folder names: the path of a weights file, or a tag of open_clip.
+
+    Raises DomainError for a path where no file is.
+    """
+    named = str(getattr(domain, key).pretrained)
+    path = resolved_path(named, base, f"{key}.pretrained of domain {domain.name}")
+    if path.is_file():
+        return str(path)
+    if named.startswith((".", "/", "~", "$")) or path.suffix in _WEIGHT_ENDINGS:
+        raise DomainError(
+            f"domain {domain.name}: {key}.pretrained names {path}, which does not exist; expected a file of "
+            "weights, or a tag of open_clip such as openai"
+        )
+    return named
 
 
 def image_source(domain: DomainFile, base: Path) -> ImageSource:

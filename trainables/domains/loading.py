@@ -17,6 +17,7 @@ from trainables.domains.files import (
     ClipFile,
     DomainError,
     DomainFile,
+    clip_weights,
     diffusion_folder,
     image_source,
     read_domain_file,
@@ -90,7 +91,7 @@ def _load_clip(domain: DomainFile, base: Path, key: str = "clip") -> ClipModel:
     clip: ClipFile = getattr(domain, key)
     if clip.folder is not None:
         return ClipModel.from_folder(resolved_path(clip.folder, base, f"{key}.folder"))
-    return ClipModel.from_pretrained(str(clip.model), str(clip.pretrained))
+    return ClipModel.from_pretrained(str(clip.model), clip_weights(domain, base, key))
 
 
 def _segmenter(domain: DomainFile, device: torch.device) -> Callable[[Tensor], Tensor] | None:

@@ -20,6 +20,7 @@ from trainables.domains.files import (
     DomainError,
     DomainFile,
     DomainSource,
+    clip_weights,
     diffusion_folder,
     image_source,
     read_domain_file,
@@ -106,7 +107,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         interval=domain.interval,
         num_images={split: images.count(split) for split in SPLITS},
         source=source,
-        texts_identity=_texts_identity(domain),
+        texts_identity=_texts_identity(domain, base),
         pictures=images if isinstance(images, FolderImages) else None,
         image_size=image_shape(unet_config)[1:],
     )
@@ -151,6 +152,7 @@ def _offers(domain: DomainFile, images: ImageSource) -> frozenset[Need]:
 def _clip_identity(domain: DomainFile, base: Path, key: str = "clip") -> dict[str, str] | str:
     clip: ClipFile = getattr(domain, key)
     if clip.folder is None:
+        clip_weights(domain, base, key)  # Whether they are there.
         return f"{clip.model}/{clip.pretrained}"
     folder = resolved_path(clip.folder, base, f"{key}.folder of domain {domain.name}")
     digests = _folder_digest(folder) if folder.is_dir() else {}
@@ -171,7 +173,7 @@ def _evaluation_identity(domain: DomainFile, base: Path) -> dict[str, object]:
     return identity
 
 
-def _texts_identity(domain: DomainFile) -> str:
+def _texts_identity(domain: DomainFile, base: Path) -> str:
     """What texts are embedded with: templates, and CLIP weights given as a file."""
     if domain.templates == "avatars":
         from trainables.domains.avatars.captions import PROMPT_TEMPLATES
@@ -179,7 +181,8 @@ def _texts_identity(domain: DomainFile) -> str:
         templates = "|".join(PROMPT_TEMPLATES)
     else:
         templates = f"open_clip {version('open_clip_torch')}"  # whose import takes seconds
-    weights = [Path(clip.pretrained) for clip in (domain.clip, domain.clip_eval) if clip and clip.pretrained]
+    keys = [key for key in ("clip", "clip_eval") if (clip := getattr(domain, key)) and clip.folder is None]
+    weights = [Path(clip_weights(domain, base, key)) for key in keys]
     return json.dumps([templates, *(file_digest(path) for path in weights if path.is_file())])
 
 
