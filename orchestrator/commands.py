@@ -15,6 +15,7 @@ from orchestrator import doctor, explaining, listing, status
 from orchestrator.backend import BackendError, LaunchStopped
 from orchestrator.config import ConfigError
 from orchestrator.ledger import LedgerError
+from orchestrator.ledger.errors import advice_on
 from orchestrator.live import say
 from orchestrator.reporting import show_report, study_folder
 from trainables.errors import UserError
@@ -43,6 +44,11 @@ def run(options: argparse.Namespace, command_line: str) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if (advice := advice_on(error)) is None:
+            raise
+        print(f"{visible(f'{error.filename}: {error.strerror}')}; {advice}", file=sys.stderr)
+        return BAD_INPUT
 
 
 def run_command(options: argparse.Namespace, console: Console, command_line: str) -> int:

@@ -11,7 +11,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from orchestrator.ledger.durable import write_atomically
-from orchestrator.ledger.errors import LedgerError
+from orchestrator.ledger.errors import LedgerError, cannot_be_written
 from orchestrator.ledger.schemas import check_version
 
 _DIGEST_KEY = "asyrp_sweep.digest"
@@ -49,8 +49,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, MemoryError, pa.ArrowException) as error:
-        cause = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-        raise LedgerError(f"{folder} cannot be written: {cause}") from error
+        raise cannot_be_written(folder, error) from error
 
 
 @contextmanager

@@ -1,65 +1,94 @@
 """One launch at a time on a study."""
 
-import contextlib
+import errno
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
-from orchestrator.ledger.errors import LedgerError
+from orchestrator.ledger.errors import LedgerError, cannot_be_written
 
 _FILE_NAME = ".lock"
+_CLAIM_NAME = ".lock-claimed"
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+"""What `flock` says on file systems without locks, such as Lustre mounted without `-o flock`."""
 
 
 class LedgerLock:
     """Held by the driver of a launch; readers need none. The system releases it when the process dies.
 
+    On a file system without locks a file that only one launch can create takes its place, which a killed launch
+    leaves behind: then the message names the file to delete.
     Entering raises LedgerError when another launch holds it or the folder cannot be written.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = Path(root)
-        self._file: IO[str] | None = None
+        self._claim: Path | None = None
+        self._descriptor = -1
 
     def __enter__(self) -> "LedgerLock":
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            self._file = (self._root / _FILE_NAME).open("a+", encoding="utf-8")
+            self._descriptor = os.open(self._root / _FILE_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                self._take()
+                self._write_holder()
+            except BaseException:
+                os.close(self._descriptor)
+                raise
         except OSError as error:
-            raise LedgerError(f"{self._root} cannot be written: {error.strerror or error}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = self._read_holder()
-            self._file.close()
-            raise LedgerError(
-                f"another launch is running this study ({holder}); wait until it ends, or stop it and "
-                "start again: nothing that is done will be lost"
-            ) from error
-        try:
-            self._write_holder()
-        except OSError as error:
-            self._file.close()
-            raise LedgerError(f"{self._root} cannot be written: {error.strerror or error}") from error
+            raise cannot_be_written(self._root, error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._file is not None
-        with contextlib.suppress(OSError):  # What is left names a launch that holds nothing any more.
-            self._file.truncate(0)
-        self._file.close()
+        with suppress(OSError):  # a network drive that has gone
+            os.ftruncate(self._descriptor, 0)
+        with suppress(OSError):
+            os.close(self._descriptor)
+        if self._claim is not None:
+            self._claim.unlink(missing_ok=True)
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LedgerError(self._refusal()) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            self._take_without_locks()
+
+    def _take_without_locks(self) -> None:
+        claim = self._root / _CLAIM_NAME
+        try:
+            os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except FileExistsError as error:
+            raise LedgerError(
+                f"{self._refusal()}\nThis file system has no locks, so a launch that was killed stays in the "
+                f"way: if that one is over, delete {claim}"
+            ) from error
+        self._claim = claim
+
+    def _refusal(self) -> str:
+        holder = os.pread(self._descriptor, 1000, 0).decode("utf-8", "replace")
+        _, _, machine = holder.rpartition(" on ")
+        elsewhere = ""
+        if machine and machine != socket.gethostname():
+            elsewhere = (
+                f"\nIf {machine} is down, its lock ends with its lease on the file server, often 90 s later"
+            )
+        return (
+            f"another launch is running this study ({holder or 'it is just starting'}); wait until it ends, or "
+            f"stop it and start again: nothing that is done will be lost{elsewhere}"
+        )
 
     def _write_holder(self) -> None:
-        assert self._file is not None
-        self._file.truncate(0)
-        # Past Python's buffer: closing the file would otherwise try, and fail, once more.
-        os.write(self._file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
-
-    def _read_holder(self) -> str:
-        assert self._file is not None
-        self._file.seek(0)
-        return self._file.read() or "it is just starting"
+        """For the messages of others only: a full disk is no reason to stop here."""
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
