@@ -20,6 +20,11 @@ def check_address(address: str, ray_version: str) -> None:
             f"{address} is a Ray Client address; run this on a machine of the cluster with --address auto, "
             "or give the address of the head node itself, such as 10.0.0.1:6379"
         )
+    if address.startswith(("http://", "https://")):
+        raise BackendError(
+            f"{address} (--address or RAY_ADDRESS) is where jobs are submitted, not the cluster itself; give the "
+            "address of its head node, such as 10.0.0.1:6379, or unset RAY_ADDRESS to use this machine alone"
+        )
     host, colon, port = address.rpartition(":")
     if not colon:
         return
@@ -36,20 +41,29 @@ def why_not_connected(address: str, error: Exception, ray_version: str) -> str:
     return (
         f"no Ray cluster could be joined at address {address!r}: {error}\n"
         f"This is Ray {ray_version}; the cluster must run the same version of Ray and Python. "
-        "Leave --address out to use this machine alone."
+        "Leave --address out, and RAY_ADDRESS unset, to use this machine alone."
     )
 
 
-def check_fits(execution: ExecutionConfig, nodes: Sequence[Node]) -> None:
-    """Refuse what would wait for ever. A trial lives on one node, so the largest node decides."""
+def has_room(execution: ExecutionConfig, nodes: Sequence[Node]) -> bool:
+    """Whether a trial fits on a machine of the cluster: it lives on one."""
+    wanted = wanted_of(execution)
+    return any(all(node.get(kind, 0) >= amount for kind, amount in wanted.items()) for node in nodes)
+
+
+def wanted_of(execution: ExecutionConfig) -> dict[str, float]:
+    """What a trial asks of a machine."""
     wanted = {"CPU": float(execution.cpus_per_trial), "GPU": execution.gpus_per_trial}
-    if any(all(node.get(kind, 0) >= amount for kind, amount in wanted.items()) for node in nodes):
-        return
-    largest = {kind: max((node.get(kind, 0) for node in nodes), default=0) for kind in wanted}
-    raise BackendError(
-        f"a trial asks for {wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs (execution.cpus_per_trial, "
-        f"execution.gpus_per_trial), but no machine here has that: at most {largest['CPU']:g} CPUs and "
-        f"{largest['GPU']:g} GPUs. No trial was started."
+    return {kind: amount for kind, amount in wanted.items() if amount > 0}
+
+
+def room_asked_for(execution: ExecutionConfig, nodes: Sequence[Node]) -> str:
+    """What a trial asks for, and what there is."""
+    cpus, gpus = (max((node.get(kind, 0) for node in nodes), default=0) for kind in ("CPU", "GPU"))
+    return (
+        f"a trial asks for {execution.cpus_per_trial:g} CPUs and {execution.gpus_per_trial:g} GPUs "
+        "(execution.cpus_per_trial, execution.gpus_per_trial), but no machine here has that: at most "
+        f"{cpus:g} CPUs and {gpus:g} GPUs"
     )
 
 

@@ -17,6 +17,8 @@ class ExecutionConfig(Settings):
     """Whether a GPU may use only algorithms that give the same bits every time; a CPU gives them anyway."""
     max_retries: int = Field(default=2, ge=0)
     """How often a trial whose worker was lost starts again, from its last checkpoint."""
+    wait_minutes: float = Field(default=15, ge=0)
+    """How long to wait until a cluster that was joined has a machine with room for a trial; 0 refuses at once."""
     checkpoint_quota: str | int | None = None
     """What the checkpoints of the study's unfinished trials may take on disk, such as `500MB`, `2GiB` or a number of
     bytes; beyond it the least advanced are dropped, and their trials start afresh should they be interrupted."""

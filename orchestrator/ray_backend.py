@@ -9,8 +9,9 @@ import logging
 import os
 import secrets
 import shutil
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,19 @@ from orchestrator.backend import (
     PreparationFailed,
     WorkerSettings,
 )
-from orchestrator.cluster import Node, check_address, check_fits, num_slots, why_not_connected
+from orchestrator.cluster import (
+    Node,
+    check_address,
+    has_room,
+    num_slots,
+    room_asked_for,
+    wanted_of,
+    why_not_connected,
+)
+from orchestrator.durations import duration
 from orchestrator.interrupts import SignalWatch
 from orchestrator.machine import usable_cores
-from orchestrator.ray_ready import ray, tune
+from orchestrator.ray_ready import ray, request_resources, tune
 from orchestrator.ray_tune import (
     LeaveTune,
     ObserverCallback,
@@ -62,6 +72,8 @@ class RayOptions:
     """How many CPUs a Ray started here may use; when left out, as many as this process may."""
     extra_modules: tuple[Path, ...] = ()
     """Single Python files that workers must be able to import beside our packages."""
+    note: Callable[[str], None] = lambda line: None
+    """Told what the user should know before the first trial starts."""
 
 
 class RayBackend:
@@ -84,17 +96,37 @@ class RayBackend:
         self._folder = self._stack.enter_context(launch_folder(MAX_LENGTH if address == LOCAL else None))
         try:
             self._connect(self._folder, address)
-            check_fits(self._settings.execution, _nodes())
+            self._signals.__enter__()
+            self._find_room(0.0 if address == LOCAL else self._settings.execution.wait_minutes * 60)
         except BaseException:
             self.__exit__()
             raise
-        self._signals.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._signals.__exit__()
         ray.shutdown()
         self._stack.close()
+
+    def _find_room(self, patience: float) -> None:
+        """Wait until a machine has room for a trial, at most so many seconds: those of a cluster may come later."""
+        execution = self._settings.execution
+        if has_room(execution, _nodes()):
+            return
+        began = time.monotonic()
+        if patience > 0:
+            asked_for = room_asked_for(execution, _nodes())
+            self._options.note(f"{asked_for} yet; waiting for one, {duration(patience)} at most")
+            request_resources(bundles=[wanted_of(execution)])  # An autoscaler starts machines for it.
+        try:
+            while not has_room(execution, _nodes()):
+                self._signals.check()
+                if time.monotonic() - began >= patience:
+                    raise BackendError(f"{room_asked_for(execution, _nodes())}. No trial was started.")
+                time.sleep(POLL_SECONDS)
+        finally:
+            if patience > 0:
+                request_resources(bundles=[])  # It would ask for it for ever.
 
     def describe(self) -> str:
         """What was joined: version, nodes, CPUs, GPUs."""

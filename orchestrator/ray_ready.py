@@ -24,7 +24,8 @@ os.environ.update(
 
 import ray
 from ray import tune
+from ray.autoscaler.sdk import request_resources
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-__all__ = ["FIFOScheduler", "Searcher", "ray", "tune"]
+__all__ = ["FIFOScheduler", "Searcher", "ray", "request_resources", "tune"]

@@ -1,6 +1,6 @@
 """Runs what a study still misses: lock, clean up, prepare, train, commit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +105,7 @@ def run_queue(
     """Prepare what these tasks of the study's plan need, then run the queue; how it ended is the observer's."""
     with observer.compaction as compaction:
         try:
-            with make_backend(study, options) as backend, display.showing(observer.progress):
+            with make_backend(study, options, display.note) as backend, display.showing(observer.progress):
                 if options.trial_class in OWN_TRIAL_CLASSES:
                     backend.prepare(intervals_of(study, tasks), observer)
                     backend.prepare(preparation_of(study, tasks), observer)
@@ -132,7 +132,7 @@ def stopping_when_unwritable() -> Iterator[None]:
         raise LaunchStopped(str(error)) from error
 
 
-def make_backend(study: Study, options: RunOptions) -> Backend:
+def make_backend(study: Study, options: RunOptions, note: Callable[[str], None]) -> Backend:
     """The back end the options ask for. Ray is imported only when it is."""
     settings = WorkerSettings(
         study_folder=study.folder,
@@ -147,7 +147,7 @@ def make_backend(study: Study, options: RunOptions) -> Backend:
         return InlineBackend(settings)
     from orchestrator.ray_backend import RayBackend, RayOptions
 
-    return RayBackend(settings, RayOptions(options.address, options.num_cpus, options.extra_modules))
+    return RayBackend(settings, RayOptions(options.address, options.num_cpus, options.extra_modules, note))
 
 
 def _progress(study: Study, done: set[str]) -> Progress:

@@ -90,3 +90,41 @@ def test_a_cluster_of_another_version_is_bad_input(
         RayBackend(make_settings(), RayOptions(ray_cluster)).__enter__()
 
     assert not ray.is_initialized()
+
+
+def test_a_launch_waits_for_a_machine_that_comes_later(ray_nodes: Any, make_settings: Settings) -> None:
+    notes: list[str] = []
+    added: list[Any] = []
+
+    def add_a_node(line: str) -> None:
+        notes.append(line)
+        added.append(ray_nodes.add_node(num_cpus=3))
+
+    options = RayOptions(ray_nodes.address, note=add_a_node)
+    with RayBackend(make_settings(cpus_per_trial=3, wait_minutes=4), options):
+        pass
+    ray_nodes.remove_node(added[0])
+
+    assert len(notes) == 1
+    assert notes[0].startswith("a trial asks for 3 CPUs and 0 GPUs")
+    assert notes[0].endswith("at most 2 CPUs and 0 GPUs yet; waiting for one, 4 min at most")
+
+
+def test_a_launch_that_waits_in_vain_says_what_it_asked_for(
+    ray_cluster: str, make_settings: Settings
+) -> None:
+    settings = make_settings(cpus_per_trial=64, wait_minutes=0.001)
+
+    with pytest.raises(BackendError, match=r"asks for 64 CPUs.*at most 2 CPUs.*No trial was started"):
+        RayBackend(settings, RayOptions(ray_cluster)).__enter__()
+
+    assert not ray.is_initialized()
+
+
+def test_the_address_for_jobs_is_told_from_the_clusters(
+    make_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
+
+    with pytest.raises(BackendError, match=r"RAY_ADDRESS.* is where jobs are submitted"):
+        RayBackend(make_settings()).__enter__()

@@ -151,7 +151,7 @@ def test_a_preparation_that_fails_says_why(
 def test_a_trial_larger_than_any_machine_is_refused(
     ray_cluster: str, make_settings: Settings, execution: dict[str, float], message: str
 ) -> None:
-    backend = RayBackend(make_settings(**execution), RayOptions(ray_cluster))
+    backend = RayBackend(make_settings(**execution, wait_minutes=0), RayOptions(ray_cluster))
 
     with pytest.raises(BackendError, match=message), backend:
         pass
