@@ -8,6 +8,11 @@ from orchestrator.backend import BackendError
 from orchestrator.config import ExecutionConfig
 
 CONNECT_SECONDS = 10.0
+LOCAL = "local"
+"""The address of a Ray that is started on this machine for one launch."""
+OBJECT_STORE_BYTES = 100_000_000
+"""Trials travel through files: by default Ray would set aside 30 % of the memory, which Docker's /dev/shm has not."""
+SHARED_MEMORY = "/dev/shm"
 
 Node = Mapping[str, float]
 """What a machine offers, such as {"CPU": 2.0}."""
@@ -36,7 +41,7 @@ def check_address(address: str, ray_version: str) -> None:
 
 def why_not_connected(address: str, error: Exception, ray_version: str) -> str:
     """What to tell somebody whose cluster could not be joined."""
-    if address == "local":
+    if address == LOCAL:
         return f"Ray could not be started on this machine: {error}"
     return (
         f"no Ray cluster could be joined at address {address!r}: {error}\n"

@@ -24,6 +24,9 @@ from orchestrator.backend import (
     WorkerSettings,
 )
 from orchestrator.cluster import (
+    LOCAL,
+    OBJECT_STORE_BYTES,
+    SHARED_MEMORY,
     Node,
     check_address,
     has_room,
@@ -53,11 +56,6 @@ if TYPE_CHECKING:
     from orchestrator.backend import Preparation
 
 POLL_SECONDS = 0.1
-LOCAL = "local"
-"""The address of a Ray that is started on this machine for this launch."""
-OBJECT_STORE_BYTES = 100_000_000
-"""Trials travel through files: by default Ray would set aside 30 % of the memory, which Docker's /dev/shm has not."""
-SHARED_MEMORY = "/dev/shm"
 WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")
 """What workers need, too; those of a running cluster were not started by this process."""
 

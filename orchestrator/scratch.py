@@ -54,13 +54,18 @@ def own_folder(max_length: int | None = None) -> Path:
     `max_length` bounds the paths of the folders in it. Raises BackendError with what is wrong with each of them.
     """
     problems = []
-    for parent in parents():
-        folder = parent / f"asyrp-sweep-{os.geteuid()}"
-        problem = _too_long(folder, max_length) or _not_ours(folder)
+    for folder, problem in candidates(max_length):
         if problem is None:
             return folder
-        problems.append(f"\n  {parent}: {problem}")
+        problems.append(f"\n  {folder.parent}: {problem}")
     raise BackendError(f"no folder for temporary files can be used; {ADVICE}{''.join(problems)}")
+
+
+def candidates(max_length: int | None = None) -> Iterator[tuple[Path, str | None]]:
+    """Where our folder may be, and what is wrong with it there; it is made when it is its turn."""
+    for parent in parents():
+        folder = parent / f"asyrp-sweep-{os.geteuid()}"
+        yield folder, _too_long(folder, max_length) or _not_ours(folder)
 
 
 def parents() -> list[Path]:
