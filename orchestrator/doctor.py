@@ -115,7 +115,7 @@ def _gpu() -> Finding:
 
 
 def _temporary_files() -> Finding:
-    problems = []
+    problems: list[str] = []
     for folder, problem in candidates(MAX_LENGTH):
         if problem is None:
             found = f"in {folder}"

@@ -276,7 +276,7 @@ def end_of_log(path: Path, num_lines: int = TRACEBACK_LINES) -> str:
 class _TrialLog(logging.FileHandler):
     """A log that ends where nothing can be written any more: neither the trial nor the terminal hears of it."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's own spelling
+    def handleError(self, record: logging.LogRecord) -> None:  # logging's own spelling
         """Go on without the line."""
 
     def close(self) -> None:
