@@ -221,7 +221,7 @@ def unfinished(study_folder: Path) -> set[str]:
 
 
 def drop_committed(study_folder: Path, committed: Container[str]) -> None:
-    """Remove what killed launches left: checkpoints of trials that are committed, unfinished ones, and claims.
+    """Remove what killed launches left: checkpoints of trials that are committed, claims, and half-written files.
 
     Workers of theirs that are still alive have been superseded from here on. Only for the holder of the study's lock,
     while no trial runs.
@@ -237,6 +237,9 @@ def drop_committed(study_folder: Path, committed: Container[str]) -> None:
             remove_at_once(left)
         with contextlib.suppress(OSError):  # It holds something.
             folder.rmdir()
+    for half_written in (".*.tmp", "ledger/.*.tmp", "editors/.*"):
+        for left in study_folder.glob(half_written):
+            remove_at_once(left)
 
 
 def remove_at_once(path: Path) -> None:

@@ -112,10 +112,16 @@ def test_checkpoints_of_committed_trials_go_and_unfinished_ones_with_them(tmp_pa
     for signature in ("done", "interrupted"):
         save(tmp_path, signature, 1)
     (tmp_path / "checkpoints" / "interrupted" / ".writing-0").mkdir()
-    (tmp_path / "editors").mkdir()
+    for folder in ("editors", "ledger"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "editors" / "done.safetensors").touch()
+    half_written = (".study.json.0a.tmp", "ledger/.columns.json.0b.tmp", "editors/..a.safetensors.0c.tmp.0d")
+    for name in half_written:
+        (tmp_path / name).touch()
 
     drop_committed(tmp_path, {"done"})
+
+    assert not any((tmp_path / name).exists() for name in half_written)
 
     (left,) = (tmp_path / "checkpoints").iterdir()
     assert {path.name.split("-")[0] for path in left.iterdir()} == {"epoch", "rows"}
