@@ -128,7 +128,7 @@ def drawing(progress: Progress, console: Console) -> RenderableType:
 def matrix(progress: Progress, width: int, max_rows: int, encoding: str) -> Table:
     """Cells by seeds, a glyph for each trial; numbers instead where the seeds do not fit."""
     cells = progress.cells()
-    seeds = sorted({row.seed for row in progress.rows.values()})
+    seeds = progress.seeds
     # A search begins without any trial.
     name_width = min(max((len(name) for name in cells), default=4), max(12, width // 2 - 10))
     column_width = max((len(str(seed)) for seed in seeds), default=1)

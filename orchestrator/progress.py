@@ -30,11 +30,13 @@ class Row:
 class Progress:
     """The state of a launch, told by events.
 
-    Counts and epochs are kept as events come, so that none of them costs more in a launch of many trials.
+    Counts and epochs are kept as events come, so that none of them costs more in a launch of many trials. A live table
+    is drawn in another thread: it looks at copies, numbers and lists that only grow, never at a dict that a search adds
+    to.
     """
 
     rows: dict[str, Row]
-    """Signature -> trial, in plan order; changed by `add` and the events only."""
+    """Signature -> trial, in plan order; changed by `add` and the events only, and not for another thread to go through."""
     clock: Callable[[], float] = time.monotonic
     num_prepared: int = 0
     num_preparations: int = 0
@@ -48,6 +50,8 @@ class Progress:
     """Of the trials that are running or waiting."""
     _epochs_planned: int = field(default=0, init=False)
     _cells: dict[str, list[Row]] = field(default_factory=dict, init=False)
+    seeds: tuple[int, ...] = field(default=(), init=False)
+    """Of all trials, in ascending order."""
 
     def __post_init__(self) -> None:
         rows, self.rows = self.rows, {}
@@ -66,6 +70,8 @@ class Progress:
         """One more trial, as a search asks for it."""
         self.rows[signature] = row
         self._cells.setdefault(row.cell, []).append(row)
+        if row.seed not in self.seeds:
+            self.seeds = tuple(sorted((*self.seeds, row.seed)))
         self._epochs_planned += row.num_epochs
         self._count(signature, row, 1)
 
@@ -103,7 +109,7 @@ class Progress:
 
     def running(self) -> dict[str, Row]:
         """Signature -> trial being worked on, in the order they began."""
-        return self._running.copy()  # A live table is drawn in another thread.
+        return self._running.copy()
 
     def seconds_left(self) -> float | None:
         """At the pace of this launch so far; None before its first epoch."""

@@ -97,6 +97,32 @@ def test_the_time_left_follows_the_pace() -> None:
     assert "about 70 s left" in picture(shown)[-1]
 
 
+class Watched(Row):
+    """Lets a search add a trial each time that this one is looked at, as if it came in just then."""
+
+    search: Progress
+    num_added = 0
+
+    def __getattribute__(self, name: str) -> object:
+        if name in ("cell", "seed", "state", "loss") and Watched.num_added < 50:
+            Watched.num_added += 1
+            number = Watched.num_added
+            Watched.search.add(f"new-{number}", Row(f"cell-{number % 7}", number % 5))
+        return super().__getattribute__(name)
+
+
+def test_a_search_may_add_trials_at_any_moment_while_the_table_is_drawn() -> None:
+    search = Watched.search = progress(2, 2, "cell-")
+    search.add("watched", Watched("cell-0", 9))
+    search.started("watched")
+    before = len(search.rows)
+
+    lines = picture(search)
+
+    assert len(search.rows) > before + 5
+    assert lines[0].split()[0] == "cell"
+
+
 def test_a_pipe_gets_one_line_for_each_trial() -> None:
     screen = console(terminal=False)
     display = make_display(screen)
