@@ -126,11 +126,11 @@ class Backend(Protocol):
         """Run trials until the queue is empty. Raises Interrupted soon after the first signal."""
 
 
-class BackendError(Exception):
+class BackendError(UserError):
     """The back end cannot start as it was asked to: the user's settings and the machine disagree."""
 
 
-class PreparationFailed(Exception):
+class PreparationFailed(UserError):
     """What all trials share could not be computed, so no trial can run."""
 
     @classmethod

@@ -1,6 +1,8 @@
 """The command `asyrp-sweep`: its options, and what its `--json` output holds.
 
-Exit codes: 0 done, 1 some trials failed (named) or the launch had to stop, 2 bad input, 130 and 143 interrupted.
+Exit codes: 0 done, 1 some trials failed (named), the launch had to stop, or `doctor` found something to fix, 2 bad
+input or a file that cannot be read or written, 130 and 143 interrupted. Errors go to standard error: with `--json`,
+standard output holds JSON or nothing.
 
 `plan --json` prints one object:
     name, question, folder, plan_hash, num_done, num_missing (to run), num_reused (to copy from other studies),
@@ -15,7 +17,7 @@ Exit codes: 0 done, 1 some trials failed (named) or the launch had to stop, 2 ba
         device_hours, num_bytes, num_measured, num_pilots, preparation_seconds, preparation_low, preparation_high,
         unmeasured: [cells]}; costs are null where a cell of a kind never measured here is among them,
     price_at_most: as price, if no contrast is ever decided (the same where the number of seeds is fixed)
-`status --json` prints one object, or with no SPACE a list of them:
+`status --json` prints one object, or with no SPACE a list of them, without the studies that cannot be read:
     name, folder, counts: {done, pruned, failed, skipped, interrupted, running, waiting}, seconds_left,
     trials: [{cell, seed, signature, state, reason, epoch}]
 Keys may be added; none is removed or changes its meaning without a new major version.
@@ -38,9 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. A user's mistake is printed without a traceback; ours keep theirs."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(joined(arguments))
-    from orchestrator import commands  # Only now: --help needs none of it.
+    try:
+        from orchestrator import commands  # Only now: --help needs none of it.
 
-    return commands.run(options, shlex.join([PROGRAM, *arguments]))
+        return commands.run(options, shlex.join([PROGRAM, *arguments]))
+    except KeyboardInterrupt:
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,20 +4,19 @@ Those that plan, train or edit have modules of their own: these import torch, an
 """
 
 import argparse
-import io
+import errno
 import json
-import sys
 from collections.abc import Callable
 
 from rich.console import Console
 
 from orchestrator import doctor, explaining, listing, status
-from orchestrator.backend import BackendError, LaunchStopped
-from orchestrator.config import ConfigError
+from orchestrator.backend import LaunchStopped
 from orchestrator.ledger import LedgerError
 from orchestrator.ledger.errors import advice_on
 from orchestrator.live import say
 from orchestrator.reporting import show_report, study_folder
+from orchestrator.streams import PatientConsole, accept_any_text, complain, settle_output
 from trainables.errors import UserError
 from trainables.names import visible
 
@@ -26,29 +25,37 @@ SOME_FAILED, BAD_INPUT = 1, 2
 
 def run(options: argparse.Namespace, command_line: str) -> int:
     """Run a parsed command; its exit code. `command_line` is what the user can type to do it again."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # one that cannot say a letter spells it
-            stream.reconfigure(errors="backslashreplace")
-    console = Console(soft_wrap=False)
+    accept_any_text()
+    code, refused = BAD_INPUT, None
     try:
-        return COMMANDS[options.command](options, console, command_line)
+        code = COMMANDS[options.command](options, PatientConsole(soft_wrap=False), command_line)
     except LaunchStopped as error:
         end = f"The launch was stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}"
-        print(f"{visible(str(error))}\n{end}", file=sys.stderr)
-        return SOME_FAILED
-    except (ConfigError, LedgerError, BackendError, UserError) as error:
-        print(visible(str(error)), file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        sys.stderr.close()
-        return 0
+        complain(f"{visible(str(error))}\n{end}")
+        code = SOME_FAILED
+    except (UserError, LedgerError) as error:
+        complain(visible(str(error)))
     except OSError as error:
-        if (advice := advice_on(error)) is None:
+        if error.errno is None:  # of a library's own making: no word of the system's
             raise
-        print(f"{visible(f'{error.filename}: {error.strerror}')}; {advice}", file=sys.stderr)
+        refused = error
+    unwritten = settle_output()
+    if isinstance(unwritten, BrokenPipeError) and isinstance(refused, BrokenPipeError | None):
+        return 0 if refused else code  # The reader of a pipe, such as `head`, has seen enough.
+    if (told := unwritten or refused) is not None:
+        complain(visible(refusal(told)))
         return BAD_INPUT
+    return code
+
+
+def refusal(error: OSError) -> str:
+    """What the system refused, to which file, and what to do, in a line."""
+    what = error.filename if error.filename is not None else "a file or standard output"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        advice = "a file is in the way: move it, or name another place with --results or --out"
+    else:
+        advice = advice_on(error) or "put that right and start the command again"
+    return f"{what}: {error.strerror}; {advice}"
 
 
 def run_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
@@ -80,14 +87,19 @@ def status_command(options: argparse.Namespace, console: Console, command_line: 
         folders = status.study_folders(options.results)
     else:
         folders = [study_folder(options.space, options.results)]
-    if options.json:
-        found = [status.as_json(status.view(folder)) for folder in folders]
-        print(json.dumps(found if options.space is None else found[0], indent=2))
-    elif options.watch:
-        status.watch(folders, console)
+    if options.watch and not options.json:
+        problems = status.watch(folders, console)
     else:
-        status.show(folders, console)
-    return 0
+        views, problems = status.views(folders)
+        if options.json:
+            found = [status.as_json(view) for view in views]
+            if found or options.space is None:
+                print(json.dumps(found if options.space is None else found[0], indent=2))
+        else:
+            status.show(views, console)
+    for problem in problems:
+        complain(visible(problem))
+    return BAD_INPUT if problems else 0
 
 
 def report_command(options: argparse.Namespace, console: Console, command_line: str) -> int:

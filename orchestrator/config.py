@@ -12,7 +12,7 @@ from orchestrator.axes import AxisConfig, AxisValue, AxisValues, Condition, as_t
 from orchestrator.designs import DESIGNS
 from orchestrator.execution import ExecutionConfig
 from orchestrator.mappings import merge, nested
-from trainables.errors import Problem
+from trainables.errors import Problem, UserError
 from trainables.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-class ConfigError(Exception):
+class ConfigError(UserError):
     """The user's input is wrong; carries every problem found, not only the first."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

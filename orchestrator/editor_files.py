@@ -14,12 +14,13 @@ from pathlib import Path
 
 from orchestrator.backend import TrialTask
 from orchestrator.ledger.durable import write_atomically
+from trainables.errors import UserError
 
 FOLDER = "editors"
 REPLACED = "replaced"
 
 
-class MissingEditor(Exception):
+class MissingEditor(UserError):
     """An editor that a trial starts from is not there, or is not what it was."""
 
 

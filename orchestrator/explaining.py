@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.durations import duration
 from orchestrator.ledger import Ledger, LedgerError, StudyCell, StudyPlan, read_study
 from orchestrator.running_file import RunningFile
+from orchestrator.status import problem_of, study_folders
 from orchestrator.worker import end_of_log, log_path
 
 SHORTEST = 4
@@ -56,16 +57,21 @@ def find(trial: str, results: Path) -> Found:
 
     Raises LedgerError when none or several are meant.
     """
-    folders = sorted(path.parent for path in results.absolute().glob("*/study.json"))
-    matches = [found for folder in folders for found in _trials(folder) if _is_meant(found, trial)]
+    matches, problems = [], []
+    for folder in study_folders(results):
+        try:
+            matches += [found for found in _trials(folder) if _is_meant(found, trial)]
+        except (LedgerError, OSError) as error:
+            problems.append(problem_of(folder, error))
     by_signature = {found.signature: found for found in reversed(matches)}
     if len(by_signature) == 1:
         return next(iter(by_signature.values()))
     if not matches:
-        raise LedgerError(
+        none = (
             f"{results} holds no trial {trial!r}; give a signature of `asyrp-sweep status --json`, its first "
             f"{SHORTEST} characters or more, or CELL:SEED such as baseline:0"
         )
+        raise LedgerError("\n".join([*problems, none]))
     several = "\n  ".join(found.title for found in matches)
     raise LedgerError(f"{trial!r} may be any of these trials; give one's signature:\n  {several}")
 

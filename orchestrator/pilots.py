@@ -142,7 +142,7 @@ def _write(content: str, path: Path) -> None:
     path.write_text(content, encoding="utf-8")
 
 
-class PilotError(Exception):
+class PilotError(UserError):
     """A pilot that cannot be timed here; says why."""
 
 

@@ -36,7 +36,7 @@ class Progress:
     """
 
     rows: dict[str, Row]
-    """Signature -> trial, in plan order; changed by `add` and the events only, and not for another thread to go through."""
+    """Signature -> trial, in plan order; changed by `add` and the events, and not for another thread to go through."""
     clock: Callable[[], float] = time.monotonic
     num_prepared: int = 0
     num_preparations: int = 0

@@ -30,7 +30,7 @@ class WarmStart(NamedTuple):
     """The cell that spends the same compute from scratch; None where none was asked for or none can be known."""
 
 
-class ImpossibleStart(Exception):
+class ImpossibleStart(UserError):
     """A start that cannot be: the place in the configuration and what is wrong there."""
 
     def __init__(self, place: Loc, message: str) -> None:

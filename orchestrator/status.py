@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from orchestrator.durations import duration
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, read_study, status_matrix
+from orchestrator.ledger.study import STUDY_FILE
 from orchestrator.live import matrix
 from orchestrator.progress import Progress, Row
 from orchestrator.running_file import Launch, RunningFile
@@ -49,11 +50,41 @@ class StatusView:
 
 
 def study_folders(results: Path) -> list[Path]:
-    """Every study of a results folder, by name. Raises LedgerError when there is none."""
-    folders = sorted(path.parent for path in results.absolute().glob("*/study.json"))
+    """Every folder of a results folder that holds a study, or what is left of one, by name.
+
+    Raises LedgerError when there is none, OSError when the results folder cannot be read.
+    """
+    if not results.exists():
+        raise LedgerError(f"{results} holds no study yet; asyrp-sweep run SPACE starts one")
+    folders = sorted(path for path in results.absolute().iterdir() if _may_hold_study(path))
     if not folders:
         raise LedgerError(f"{results} holds no study yet; asyrp-sweep run SPACE starts one")
     return folders
+
+
+def _may_hold_study(folder: Path) -> bool:
+    try:
+        return (folder / STUDY_FILE).exists() or (folder / "ledger").is_dir()
+    except PermissionError:
+        return True  # Reading it says so.
+
+
+def views(
+    folders: Sequence[Path], known: Mapping[Path, Ledger] | None = None
+) -> tuple[list[StatusView], list[str]]:
+    """The state of each study, and for each that cannot be read why not; `known` ledgers have been read before."""
+    found, problems = [], []
+    for folder in folders:
+        try:
+            found.append(view(folder, (known or {}).get(folder)))
+        except (LedgerError, OSError) as error:
+            problems.append(problem_of(folder, error))
+    return found, problems
+
+
+def problem_of(folder: Path, error: LedgerError | OSError) -> str:
+    """Why a study cannot be read, in a line."""
+    return f"{folder} cannot be read: {error.strerror or error}" if isinstance(error, OSError) else str(error)
 
 
 def view(folder: Path, ledger: Ledger | None = None) -> StatusView:
@@ -107,21 +138,21 @@ def as_json(status: StatusView) -> dict[str, Any]:
     }
 
 
-def show(folders: list[Path], console: Console) -> None:
+def show(found: Sequence[StatusView], console: Console) -> None:
     """Print the studies once."""
-    for folder in folders:
-        console.print(drawing(view(folder), console))
+    for one in found:
+        console.print(drawing(one, console))
 
 
-def watch(folders: list[Path], console: Console) -> None:
-    """Redraw until no launch is at work, or until Ctrl-C."""
+def watch(folders: Sequence[Path], console: Console) -> list[str]:
+    """Redraw until no launch is at work, nobody reads any more, or Ctrl-C; why studies could not be read."""
     ledgers = {folder: Ledger(folder / "ledger") for folder in folders}
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            views = [view(folder, ledgers[folder]) for folder in folders]
-            live.update(Group(*(drawing(one, console) for one in views)), refresh=True)
-            if not any(one.is_running for one in views):
-                return
+            found, problems = views(folders, ledgers)
+            live.update(Group(*(drawing(one, console) for one in found)), refresh=True)
+            if console.quiet or not any(one.is_running for one in found):
+                return problems
             time.sleep(WATCH_SECONDS)
 
 

@@ -28,6 +28,7 @@ from orchestrator.editor_files import editor_path, put_editor, start_file
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.ledger.files import writing
 from orchestrator.provenance import provenance
+from trainables.errors import UserError
 
 if TYPE_CHECKING:
     from orchestrator.backend import Preparation
@@ -250,7 +251,7 @@ def import_class(path: str) -> Any:
 def failure_reason(error: Exception) -> str:
     """One line for the ledger: what kind of end it was, in the words a user would search for."""
     name = type(error).__name__
-    if name in ("TrialFailed", "MissingEditor"):
+    if isinstance(error, UserError):
         return str(error)
     first_line = _first_line(error)
     if name == "OutOfMemoryError":  # torch's, recognised by name so that nothing here imports torch
@@ -270,7 +271,7 @@ def end_of_log(path: Path, num_lines: int = TRACEBACK_LINES) -> str:
     """The last lines of a trial's log, for the message that names a failed trial."""
     if not path.is_file():
         return ""
-    return "\n".join(path.read_text(errors="replace").splitlines()[-num_lines:])
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-num_lines:])
 
 
 class _TrialLog(logging.FileHandler):
@@ -290,7 +291,7 @@ def logging_to(path: Path) -> Iterator[None]:
     """Send the log, and Python's warnings, to a file; nothing at all when the folder cannot be written."""
     try:
         path.parent.mkdir(exist_ok=True)  # Never the study's own folder: its absence must be noticed.
-        handler: logging.Handler = _TrialLog(path)
+        handler: logging.Handler = _TrialLog(path, encoding="utf-8")
     except OSError:
         handler = logging.NullHandler()
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")

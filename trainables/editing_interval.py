@@ -37,6 +37,7 @@ from trainables.config import CellConfig
 from trainables.diffusion import asymmetric_step, predicted_x0, timestep_sequence
 from trainables.domains import Domain, domain_image_ids, domain_summary, load_domain
 from trainables.domains.thresholds import IntervalThresholds
+from trainables.errors import UserError
 from trainables.losses import guarded_cosine
 
 NUM_IMAGES = 16
@@ -51,7 +52,7 @@ DistanceName = Literal["lpips", "clip"]
 DISTANCES: dict[DistanceName, str] = {"lpips": "LPIPS", "clip": "the domain's CLIP features"}
 
 
-class IntervalError(Exception):
+class IntervalError(UserError):
     """The curves never reach a threshold, so that they tell no t; the message says what to do."""
 
 

@@ -16,6 +16,7 @@ from trainables.domains import domain_summary, load_domain
 from trainables.editing_interval import interval_notes, resolved
 from trainables.editor_file import save_editor
 from trainables.editors import dropout_from
+from trainables.errors import UserError
 from trainables.evaluation import Evaluation
 from trainables.losses import guarded_cosine
 from trainables.optimizers import build_optimizer, learning_rate_at
@@ -35,7 +36,7 @@ STREAMS = (DATA_ORDER, TIMESTEP_ORDER, DROPOUT)
 """Purposes of the random streams that go on through a training."""
 
 
-class TrialFailed(Exception):
+class TrialFailed(UserError):
     """A trial that ended in a way its record should name: the reason is the message."""
 
 

@@ -8,9 +8,10 @@ from torch import nn
 from trainables.backbones.shapes import BottleneckShape
 from trainables.editor_file import EditorFileError, EditorMetadata, load_editor
 from trainables.editors import EditorSettings
+from trainables.errors import UserError
 
 
-class WarmStartError(Exception):
+class WarmStartError(UserError):
     """An editor file whose weights the new editor cannot start from; the message names the difference."""
 
 

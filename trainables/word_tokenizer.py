@@ -15,12 +15,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from trainables.errors import UserError
+
 PAD: Final = 0
 START: Final = 1
 FIRST_WORD: Final = 2
 
 
-class UnknownWordError(ValueError):
+class UnknownWordError(UserError, ValueError):
     """A prompt uses words that the model never saw."""
 
 

@@ -99,8 +99,13 @@ def read_study(folder: Path | str) -> StudyPlan:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LedgerError(f"{folder} holds no study: there is no {STUDY_FILE} in it") from error
-    except (OSError, ValueError) as error:
-        raise LedgerError(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise LedgerError(
+            f"{path} is not JSON ({error}): it was cut off or overwritten; move it away, and the next launch of the "
+            "space writes it anew. The trials in its ledger are kept"
+        ) from error
     return _study_plan(content, path)
 
 
@@ -132,7 +137,7 @@ def _earlier_hashes(path: Path) -> list[dict[str, str]]:
         content = json.loads(path.read_text(encoding="utf-8"))
         since = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
         return list(content.get("plan_hashes") or [{"hash": content["plan_hash"], "since": since}])
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (FileNotFoundError, KeyError):
         return []
 
 

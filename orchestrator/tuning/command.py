@@ -52,7 +52,8 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
     if launch.results.winner is None:
         say(console, "No trial was finished, so there is nothing to test.")
         return 1
-    return _conclude(study, launch.results, launch.results.winner, chosen, console, command_line)
+    code = _conclude(study, launch.results, launch.results.winner, chosen, console, command_line)
+    return max(code, launch.outcome.exit_code)
 
 
 def _wish(options: argparse.Namespace) -> Wish:

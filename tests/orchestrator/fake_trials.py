@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from trainables.config import CellConfig
+from trainables.errors import UserError
 
 
-class TrialFailed(Exception):
-    """As trainables' own: told apart by name."""
+class TrialFailed(UserError):
+    """As trainables' own."""
 
 
 @dataclass

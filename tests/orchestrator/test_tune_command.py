@@ -275,6 +275,28 @@ def test_a_tuned_attribute_ends_with_a_test_settings_and_an_editor(
     assert winner["texts"]["target"] == "green orc"
 
 
+def test_failed_trials_of_a_search_are_named_and_end_it_with_1(
+    tune_orc: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for report in ("_report", "_search_report"):  # seconds, and nothing of it here
+        monkeypatch.setattr(tune, report, lambda *study: "")
+    text = Path("t.yaml").read_text()
+    for old, new in (
+        ("design:", "  recon: {path: training.lambda_recon, values: [1.0, 8.5]}\ndesign:"),
+        ("{epochs: 2,", "{epochs: 2, lambda_recon: 1.0,"),
+        ("{low: 1.0e-4, high: 1.0e-1, log: true}", "[0.001, 0.01]"),
+        ("trials: 5", "trials: 8, sampler: grid"),
+    ):
+        text = text.replace(old, new)
+    Path("t.yaml").write_text(text)
+
+    code, out = tune_orc()
+
+    assert code == 1
+    assert "failed: the loss is NaN in epoch 1" in out
+    assert "Editor: " in out
+
+
 def test_the_study_of_a_search_tells_what_acted_and_what_differs_from_the_default(
     tuned: tuple[int, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
