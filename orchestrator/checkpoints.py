@@ -26,6 +26,7 @@ from typing import Any
 
 from orchestrator.ledger import LedgerError
 from orchestrator.ledger.durable import fsync
+from orchestrator.ledger.files import writing
 
 FOLDER = "checkpoints"
 DAMAGED = "damaged"
@@ -86,9 +87,13 @@ class CheckpointStore:
             )
 
     def revoke(self) -> None:
-        """Let no worker write any more until one claims the trial anew. Only for the holder of the study's lock."""
-        for name in self._claims():
-            self.folder.joinpath(name).unlink(missing_ok=True)
+        """Let no worker write any more until one claims the trial anew.
+
+        Only for the holder of the study's lock. Raises LedgerError when the folder cannot be written.
+        """
+        with writing(self.folder):
+            for name in self._claims():
+                self.folder.joinpath(name).unlink(missing_ok=True)
 
     def save(
         self,

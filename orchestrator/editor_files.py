@@ -14,6 +14,7 @@ from pathlib import Path
 
 from orchestrator.backend import TrialTask
 from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.files import writing
 from trainables.errors import UserError
 
 FOLDER = "editors"
@@ -51,7 +52,7 @@ def start_file(task: TrialTask, study_folder: Path) -> Path | None:
     return found
 
 
-def put_editor(path: Path, write: Callable[[Path], None], check: Callable[[], None]) -> None:
+def put_editor(path: Path, write: Callable[[Path], object], check: Callable[[], None] = lambda: None) -> None:
     """Write a trial's editor. Another one that is there already, of an earlier attempt, is kept under `replaced/`.
 
     `check` is called once the editor is written, just before it takes its place; what it raises leaves all as it was.
@@ -63,13 +64,16 @@ def put_editor(path: Path, write: Callable[[Path], None], check: Callable[[], No
         if path.is_file() and (earlier := path.read_bytes()) != temporary.read_bytes():
             digest = hashlib.sha256(earlier).hexdigest()
             aside = path.parent / REPLACED / f"{path.stem}-{digest[:16]}{path.suffix}"
-            write_atomically(aside, lambda target: _write(target, earlier))
+            write_atomically(aside, lambda target: target.write_bytes(earlier))
 
     write_atomically(path, fill)
 
 
 def collect_editor(study_folder: Path, path: Path, digest: str) -> None:
-    """Copy an editor file that a space names into the study. Raises MissingEditor when it has changed since."""
+    """Copy an editor file that a space names into the study.
+
+    Raises MissingEditor when it has changed since, LedgerError when the study's folder cannot be written.
+    """
     target = _collected_path(study_folder, digest)
     if target.is_file():
         return
@@ -79,11 +83,8 @@ def collect_editor(study_folder: Path, path: Path, digest: str) -> None:
         raise MissingEditor(f"{path} cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != digest:
         raise MissingEditor(f"{path} has changed since the plan was made; plan again")
-    write_atomically(target, lambda temporary: _write(temporary, content))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    with writing(study_folder):
+        write_atomically(target, lambda temporary: temporary.write_bytes(content))
 
 
 def _collected(study_folder: Path, digest: str) -> Path:

@@ -6,14 +6,13 @@ A copy is whole (rows, editor, record), so that a study's ledger can be read, mo
 
 import contextlib
 import json
-import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.editor_files import editor_path
+from orchestrator.editor_files import editor_path, put_editor
 from orchestrator.ledger import Ledger, LedgerError
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.files import writing
 from orchestrator.plan import Plan
 
 COPIED_FROM = "copied_from"
@@ -73,8 +72,12 @@ def adopt(hits: Collection[Hit], plan: Plan, study_folder: Path, ledger: Ledger)
         record, rows = found
         trial = trials[hit.signature]
         attempt = 1 + max(own_attempts.get(hit.signature, []), default=0)
-        editor = editor_path(hit.ledger_folder.parent, hit.signature)
-        write_atomically(editor_path(study_folder, hit.signature), _copying(editor))
+        try:
+            editor = editor_path(hit.ledger_folder.parent, hit.signature).read_bytes()
+        except OSError:
+            continue  # Gone meanwhile.
+        with writing(study_folder):
+            put_editor(editor_path(study_folder, hit.signature), _putting(editor))
         ledger.write_rows(hit.signature, attempt, **rows)
         ledger.commit(
             {
@@ -102,8 +105,5 @@ def _belongs_to_study(column: str) -> bool:
     return column == "schema_version" or column.startswith("axis_")
 
 
-def _copying(source: Path) -> Callable[[Path], None]:
-    def copy(target: Path) -> None:
-        shutil.copyfile(source, target)
-
-    return copy
+def _putting(content: bytes) -> Callable[[Path], object]:
+    return lambda target: target.write_bytes(content)

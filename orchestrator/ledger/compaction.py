@@ -11,6 +11,7 @@ from types import TracebackType
 import pyarrow.fs as pafs
 
 from orchestrator.ledger.errors import LedgerError
+from orchestrator.ledger.files import writing
 from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.merging import Told, merge
 from orchestrator.ledger.parts import Parts
@@ -91,9 +92,10 @@ class BackgroundCompaction:
         if kind is not None or self._is_stopped:
             return
         try:
-            if self._error is not None:
-                raise self._error
-            compact(self._root, group_size=self._group_size)
+            with writing(self._root):
+                if self._error is not None:
+                    raise self._error
+                compact(self._root, group_size=self._group_size)
         except LedgerError as found:
             self.problem = str(found)
 

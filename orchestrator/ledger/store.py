@@ -83,31 +83,40 @@ class Ledger:
         Finishes merges that were cut short, holds every byte of every file against its digest and moves what is
         damaged to `damaged/`. Deleted are only files that a killed writer left half written, and rows without a record
         of a trial in `unfinished`: its checkpoint gives them again. Other rows without a record go to `damaged/`, too.
-        Only for the holder of the `LedgerLock`, while no trial runs.
+        Only for the holder of the `LedgerLock`, while no trial runs. Raises LedgerError when the folder cannot be
+        written.
         """
+        with writing(Path(self._parts.root)):
+            removed = []
+            for table in TABLES:
+                removed += self._parts.remove_temporary(table)
+                for name in settle(self._parts, table):
+                    self._note(name)
+            committed = set(self._read_commits())
+            for table in ROW_TABLES:
+                self._refresh(table)
+                self._verify(table)
+                removed += self._clear_uncommitted(table, committed, unfinished)
+            for table in TABLES:
+                for name in sorted(self._parts.damaged.get(table, ())):
+                    self._parts.set_aside(table, name)
+            return removed
+
+    def _clear_uncommitted(
+        self, table: str, committed: set[PartKey], unfinished: Container[str]
+    ) -> list[str]:
+        """Delete rows without a record that a checkpoint gives again, and count the others no more."""
         removed = []
-        for table in TABLES:
-            removed += self._parts.remove_temporary(table)
-            for name in settle(self._parts, table):
-                self._note(name)
-        committed = set(self._read_commits())
-        for table in ROW_TABLES:
-            self._refresh(table)
-            self._verify(table)
-            index = self._parts.index(table)
-            for name in [
-                merged.file_name for merged in index.merged.values() if not committed & merged.spans.keys()
-            ]:
-                self._ignore_rows(table, name)
-            for key in [key for key in index.single if key not in committed]:
-                if key.signature in unfinished:
-                    self._parts.local_folder(table).joinpath(key.file_name).unlink(missing_ok=True)
-                    removed.append(f"{table}/{key.file_name}")
-                else:
-                    self._ignore_rows(table, key.file_name)
-        for table in TABLES:
-            for name in sorted(self._parts.damaged.get(table, ())):
-                self._parts.set_aside(table, name)
+        index = self._parts.index(table)
+        for merged in index.merged.values():
+            if not committed & merged.spans.keys():
+                self._ignore_rows(table, merged.file_name)
+        for key in index.single.keys() - committed:
+            if key.signature in unfinished:
+                self._parts.local_folder(table).joinpath(key.file_name).unlink(missing_ok=True)
+                removed.append(f"{table}/{key.file_name}")
+            else:
+                self._ignore_rows(table, key.file_name)
         return removed
 
     # Reading

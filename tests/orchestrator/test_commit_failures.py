@@ -130,6 +130,19 @@ def test_tune_is_left_where_a_commit_raised(make_task: Make, observer: Any, caus
         callback.guard.raise_first()
 
 
+def test_a_worker_that_cannot_keep_its_work_stops_tune(make_task: Make, observer: Any) -> None:
+    queue = TrialQueue([make_task("a")])
+    callback = ObserverCallback(queue, observer, SignalWatch())
+    trial = SimpleNamespace(config=QueueSearcher(queue, callback.guard).suggest("1"))
+
+    callback.on_trial_result(1, [], trial, {"step": Step(unwritable="/study cannot be written: full")})
+
+    assert queue.running() == ["a"]
+    with pytest.raises(LedgerError, match="/study cannot be written: full"):
+        callback.guard.raise_first()
+    assert observer.records == []
+
+
 def test_a_commit_that_raised_stops_a_launch_on_ray(
     ray_cluster: str, make_task: Make, make_settings: Settings, observer: Any
 ) -> None:
@@ -197,7 +210,8 @@ def test_the_command_names_folder_and_cause_and_how_to_go_on(
 
     assert code == 1
     assert capsys.readouterr().err == (
-        f"{study.ledger_folder} cannot be written: No space left on device\n"
+        f"{study.ledger_folder} cannot be written: "
+        "No space left on device; free some space on its disk, or enlarge it\n"
         "The launch was stopped. What has finished is kept; this goes on where it stopped:\n"
         "  asyrp-sweep run rates.yaml\n"
     )
