@@ -58,7 +58,7 @@ def own_user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def summarise() -> Summarise:
     return tiny_summary
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import optuna
 import pytest
 from searches import SPACE, Launch, launcher, optuna_trials, points_of, records_of, states_of
 
+from orchestrator.ledger import LedgerError
 from orchestrator.resolving import Summarise
-from orchestrator.tuning.journal import JOURNAL
+from orchestrator.tuning.journal import JOURNAL, open_journal
 
 
 @pytest.fixture
@@ -93,19 +95,79 @@ def test_nan_and_failures_are_told_as_failures_and_the_search_goes_on(launch: La
     assert again.outcome.num_run == 0
 
 
-@pytest.mark.parametrize("harm", ["lost", "garbled", "cut short"])
-def test_a_journal_that_came_to_harm_costs_no_trial(launch: Launch, harm: str) -> None:
-    study, before = launch(trials=4)
-    journal = study.folder / JOURNAL
-    if harm == "lost":
-        journal.unlink()
-    elif harm == "garbled":
-        journal.write_bytes(b"garbage\n" + journal.read_bytes())
-    else:
-        journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "wor')
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, new_display: Any, summarise: Summarise) -> Path:
+    """The folder of a search of four trials."""
+    folder = tmp_path_factory.mktemp("searched")
+    launcher(folder, new_display(), summarise)(trials=4)
+    return folder
 
-    _, launched = launch(trials=4)
 
-    assert launched.outcome.num_run == 0
-    assert launched.results.winner == before.results.winner
-    assert "RUNNING" not in states_of(study)
+TORN = {
+    "lost": lambda content: b"",
+    "cut": lambda content: content + b'{"op_code": 4, "wor',
+    "cut in a letter": lambda content: content + '{"op_code": 4, "ε'.encode()[:-1],
+    "blank": lambda content: content + b"\n",
+    "blanks": lambda content: content + b"\n \n\n",
+    "zeros": lambda content: content + b"\0" * 4096,
+}
+"""What a power cut or a full disk does to a journal."""
+
+GARBAGE = {
+    "first line": lambda content: b"garbage\n" + content,
+    "last line": lambda content: content + b"garbage\n",
+    "glued": lambda content: content[:-1] + content.splitlines(keepends=True)[-1],
+    "blank between": lambda content: b"\n".join(
+        [content.splitlines()[0], b"", *content.splitlines()[1:], b""]
+    ),
+    "not UTF-8": lambda content: content + b'{"op_code": "\xff"}\n',
+    "foreign JSON": lambda content: b'{"name": "notes"}\n',
+    "foreign JSON without an end": lambda content: b'{"name": "notes"}',
+    "list": lambda content: b"[1, 2]\n",
+    "deep": lambda content: b"[" * 100_000 + b"\n",
+    "other version": lambda content: content + b'{"op_code": 99, "worker_id": "x"}\n',
+}
+"""What only something else leaves in it."""
+
+
+@pytest.mark.parametrize("harm", [*TORN, *GARBAGE])
+def test_a_journal_that_came_to_harm_costs_no_trial(
+    searched: Path, tmp_path: Path, display: Any, summarise: Summarise, harm: str
+) -> None:
+    shutil.copytree(searched, tmp_path, dirs_exist_ok=True)
+    journal = tmp_path / "results" / "tune_goblin" / JOURNAL
+    harmed = (TORN | GARBAGE)[harm](journal.read_bytes())
+    journal.write_bytes(harmed)
+    journal.with_name(f"{JOURNAL}.lock").touch()  # as a killed process leaves it
+
+    study, launched = launcher(tmp_path, display, summarise)(trials=5)
+
+    assert launched.outcome.num_run == 1
+    assert states_of(study) == ["COMPLETE"] * 5
+    aside = list(journal.parent.glob(f"{JOURNAL}.damaged-*"))
+    assert [path.read_bytes() for path in aside] == ([harmed] if harm in GARBAGE else [])
+    assert sum("could not be read" in note for note in launched.notes) == len(aside)
+
+
+def test_a_healthy_journal_is_never_set_aside(searched: Path, tmp_path: Path) -> None:
+    journal = tmp_path / JOURNAL
+    content = (searched / "results" / "tune_goblin" / JOURNAL).read_bytes()
+    journal.write_bytes(content)
+
+    _, notes = open_journal(journal)
+
+    assert notes == []
+    assert journal.read_bytes() == content
+
+
+def test_a_journal_that_cannot_be_read_is_left_where_it_is(
+    launch: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "results" / "tune_goblin" / JOURNAL
+    launch(trials=2)
+    journal.unlink()
+    journal.mkdir()
+
+    with pytest.raises(LedgerError, match="cannot be written: Is a directory"):
+        launch(trials=3)
+    assert journal.is_dir()
