@@ -14,8 +14,8 @@ def picked_sentence(frames: StudyFrames) -> str:
     seeds = plural(len(frames.seeds), "seed")
     return (
         f"A search: {plural(len(frames.cells), 'proposal')}, the untuned default among them, tried with {seeds} each "
-        f"(Optuna, sampler {sampler}). The best is picked by its own number, which flatters it; only its test on fresh "
-        "seeds compares it with the default."
+        f"(Optuna, sampler {sampler}). The best was selected on this metric, so its score "
+        "is optimistic; only its test on fresh seeds compares it with the default."
     )
 
 

@@ -190,7 +190,7 @@ def _remarks(cell: Cell) -> list[str]:
         names = ", ".join(point.name for point in points)
         lines.append(f"  {cell.name} is the same cell as {names}{f': {because}' if because else ''}")
     if cell.dropped:
-        lines.append(f"  {cell.name} has no use for {', '.join(cell.dropped)}")
+        lines.append(f"  {cell.name} ignores {', '.join(cell.dropped)}")
     return lines + [f"  {cell.name}: {note}" for note in cell.notes]
 
 

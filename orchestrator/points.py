@@ -130,7 +130,7 @@ def baseline_setting(space: Space, path: str, summarise: Summarise) -> Any:
 
 
 def _own_setting(space: Space, path: str, alone: dict[str, Any]) -> Any:
-    """As `baseline_setting`; also where the baseline's editor has no use for it (a head count beside `conv`)."""
+    """As `baseline_setting`; also where the baseline's editor ignores it (a head count beside `conv`)."""
     own = value_at(alone, path)
     return value_at(space.config.baseline, path) if own is None else own
 
