@@ -190,7 +190,7 @@ def test_ray_of_its_own_in_a_folder_with_packages_of_our_names(
 def test_more_cpus_than_there_are_is_bad_input(
     ray_cluster: str, results: Path, run_here: RunHere, space_file: Path
 ) -> None:
-    space_file.write_text(space_file.read_text() + "execution: {cpus_per_trial: 4096}\n")
+    space_file.write_text(space_file.read_text() + "execution: {cpus_per_trial: 4096, wait_minutes: 0}\n")
 
     code, output = run_here("FakeTrial", "--address", ray_cluster)
 
