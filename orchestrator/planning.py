@@ -94,8 +94,6 @@ def show(plan: PlanView, console: Console) -> None:
         say(console, line)
     for name in plan.now.damaged:
         say(console, f"  damaged: {name}; its trials count as not run, and a launch runs them again")
-    for line in _picture_remarks(study.plan):
-        say(console, f"  {line}")
     if study.earlier_plan_hash not in (None, study.plan.plan_hash):
         say(
             console,
@@ -104,10 +102,10 @@ def show(plan: PlanView, console: Console) -> None:
         )
 
 
-def _picture_remarks(plan: Plan) -> list[str]:
-    """What of the pictures that the plan's domains read from folders is left out or changed, each once."""
+def show_pictures(plan: PlanView, console: Console) -> None:
+    """Print what of the pictures that the plan's domains read from folders is left out or changed, each once."""
     lines = []
-    for cell in plan.cells:
+    for cell in plan.study.plan.cells:
         summary = domain_summary(cell.config.domain)
         if summary.pictures is None:
             continue
@@ -117,7 +115,8 @@ def _picture_remarks(plan: Plan) -> list[str]:
             lines += [
                 f"{split} images of {summary.name}: {line}" for line in looked.remarks(*summary.image_size)
             ]
-    return list(dict.fromkeys(lines))
+    for line in dict.fromkeys(lines):
+        say(console, f"  {line}")
 
 
 def show_price(plan: PlanView, console: Console) -> None:

@@ -105,8 +105,9 @@ class Parts:
 
         Raises DamagedPart when a byte of the file has changed, LedgerError when it is too new.
         """
+        merged = self.index(table).merged.get(file_name)
         try:
-            if (merged := self.index(table).merged.get(file_name)) is not None:
+            if merged is not None:
                 return _rows(self._content(table, merged), merged, keys)
             with opened(
                 self.filesystem, self._path(table, file_name), f"{table}/{file_name}", whole=True
@@ -115,7 +116,8 @@ class Parts:
         except FileNotFoundError as error:
             self.refresh(table)
             now = self.sources(table, keys)
-            if now == {file_name: list(keys)}:
+            has_moved = self.index(table).merged.get(file_name) != merged  # As a merge ends.
+            if now == {file_name: list(keys)} and not has_moved:
                 raise DamagedPart(f"{table}/{file_name} (missing)") from error
             return pa.concat_tables(
                 [self.read(table, name, held) for name, held in now.items()], promote_options="default"

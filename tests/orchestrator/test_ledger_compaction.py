@@ -21,6 +21,7 @@ from merges import (
 from orchestrator.ledger import TABLES, BackgroundCompaction, Ledger, LedgerLock
 from orchestrator.ledger.compaction import compact
 from orchestrator.ledger.index import files_in, read_index
+from orchestrator.ledger.parts import parts_at
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,19 @@ def test_a_reader_that_lists_while_a_merge_goes_by_overlooks_nothing(
     monkeypatch.setattr(LISTING, listed)
 
     assert read_index(pafs.LocalFileSystem(), str(root), "samples").held.keys() == before.keys()
+
+
+def test_a_merged_file_that_moves_after_it_was_listed_is_not_damaged(root: Path) -> None:
+    with pytest.raises(Killed):
+        compact(root, ending_at(6), group_size=5)
+    parts = parts_at(root, None)
+    (merged,) = parts.refresh("samples").merged.values()
+    Path(root, merged.place, merged.file_name).replace(root / "samples" / merged.file_name)
+
+    rows = parts.read("samples", merged.file_name, list(merged.spans))
+
+    assert merged.place == "merging/samples"
+    assert rows.num_rows == sum(span.num_rows for span in merged.spans.values())
 
 
 def test_a_ledger_is_compacted_behind_its_writer_and_its_reader(tmp_path: Path) -> None:

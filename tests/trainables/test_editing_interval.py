@@ -24,6 +24,7 @@ from trainables.editing_interval import (
     run_interval,
 )
 from trainables.trajectories import preparation_tasks
+from trainables.trajectory_files import PreparationTask
 
 CURVES = Curves(
     (0, 100, 200, 300, 400),
@@ -178,7 +179,7 @@ def test_t_edit_is_found_before_the_trajectories_that_need_it(
     }
     assert not any(isinstance(task, IntervalTask) for task in after)
     t_edit = resolved(automatic, small_cache).training.t_edit
-    assert {task.lowest_t for task in after if not isinstance(task, IntervalTask)} == {None, t_edit}
+    assert {task.lowest_t for task in after if isinstance(task, PreparationTask)} == {None, t_edit}
 
 
 def test_a_chunk_is_computed_once_and_again_when_damaged(tmp_path: Path) -> None:
