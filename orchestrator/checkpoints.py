@@ -139,14 +139,17 @@ class CheckpointStore:
                 remove_at_once(path)
 
     def newest(self) -> Checkpoint | None:
-        """The newest complete checkpoint, or None. Raises DamagedCheckpoint after setting it aside."""
+        """The newest complete checkpoint, or None.
+
+        Raises DamagedCheckpoint after setting it aside, and OSError, which leaves it, where it may not be read.
+        """
         for _ in range(_LOOKS):
             folders = sorted(self.folder.glob("epoch-*"), reverse=True)
             if not folders:
                 return None
             try:
                 return self._verified(folders[0])
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
                 # An older worker's next epoch may just have taken its place, or the study's quota it.
                 if folders[0].exists():
                     raise self.set_aside(folders[0], str(error)) from error

@@ -135,6 +135,8 @@ class TrialRun:
         try:
             trial.load_checkpoint(checkpoint.folder, checkpoint.rows)
         except Exception as error:
+            if _says_nothing_of_what_was_read(error):
+                raise
             aside = self._checkpoints.set_aside(checkpoint.folder, f"{type(error).__name__}: {error}")
             self._note(f"{aside}; the trial started afresh")
             return self._new_trial()
@@ -260,6 +262,11 @@ def failure_reason(error: Exception) -> str:
     if isinstance(error, MemoryError) or torchs_word:
         return f"out of memory: {refusal or first_line}".rstrip(": ")
     return f"{name}: {first_line}"
+
+
+def _says_nothing_of_what_was_read(error: Exception) -> bool:
+    """Whether it is the disk or the memory that refused, and what was to be read may be as good as ever."""
+    return isinstance(error, OSError) or failure_reason(error).startswith("out of ")
 
 
 def log_path(study_folder: Path, signature: str) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from trainables.atomic import save_tensors
@@ -114,7 +114,10 @@ def _kept(path: Path) -> tuple[set[str], int]:
     try:
         with safe_open(path, framework="pt") as file:
             return set(file.keys()), int((file.metadata() or {}).get("lowest_t", _NO_P_T))
-    except Exception:  # A truncated file is as good as none: it is computed again and replaced.
+    except (
+        SafetensorError,
+        ValueError,
+    ):  # A truncated file is as good as none: it is computed again and replaced.
         return set(), _NO_P_T
 
 

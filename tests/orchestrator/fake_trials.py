@@ -144,6 +144,22 @@ class RefusingTrial(FakeTrial):
         raise ValueError("written by another version")
 
 
+class BlockedDiskTrial(FakeTrial):
+    """May not read its checkpoint."""
+
+    def load_checkpoint(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """Refuse as the system does."""
+        raise PermissionError(13, "Permission denied", str(folder / "weights.json"))
+
+
+class FullMemoryTrial(FakeTrial):
+    """Has no memory left for its checkpoint."""
+
+    def load_checkpoint(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """Refuse as Python does."""
+        raise MemoryError
+
+
 class InterruptingTrial(FakeTrial):
     """Sends its process SIGTERM in its second epoch."""
 

@@ -111,6 +111,21 @@ def test_a_checkpoint_the_trial_cannot_load_is_set_aside(make_task: Make, make_s
     assert "written by another version" in record["notes"][0]
 
 
+@pytest.mark.parametrize("trial", ["BlockedDiskTrial", "FullMemoryTrial"])
+def test_a_checkpoint_that_disk_or_memory_refuse_stays_for_the_next_launch(
+    make_task: Make, make_settings: Settings, trial: str
+) -> None:
+    task, settings = make_task("a", epochs=2), make_settings()
+    TrialRun(task, settings).advance()
+
+    _, record = to_the_end(TrialRun(task, make_settings(trial)))
+    epochs, again = to_the_end(TrialRun(task, settings))
+
+    assert record["status"] == "failed"
+    assert (epochs, again["status"]) == ([2], "done")
+    assert "resumed after epoch 1" in again["notes"]
+
+
 @pytest.mark.parametrize(
     ("seed", "reason"),
     [
