@@ -145,7 +145,10 @@ def _add_tune(command: argparse.ArgumentParser) -> None:
 
 def _add_edit(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "images", nargs="*", metavar="IMAGE", help="a picture file, or the id of an image of the domain"
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="a picture file, a folder of them, or the id of an image of the domain",
     )
     command.add_argument(
         "--editor",

@@ -4,6 +4,7 @@ import argparse
 import itertools
 import json
 import math
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from orchestrator.interval import Say, measured_curves
 from orchestrator.launch import CACHE_FOLDER
 from orchestrator.ledger import Ledger, read_study
 from trainables.domains import Domain, domain_summary, load_domain
+from trainables.domains.decoding import PictureError, inspect
+from trainables.domains.scanning import scan
 from trainables.edit_session import EditError, EditSession, EditSettings, Source
 from trainables.editing_interval import IntervalError
 from trainables.editor_file import EditorFileError, LoadedEditor, load_editor
@@ -42,6 +45,8 @@ def open_edit(options: argparse.Namespace, study_folder: Path | None, say: Say) 
     """
     if not options.images and not options.faces and not options.generate:
         raise EditError("nothing to edit: give picture files or image ids, --faces N or --generate N")
+    named = list(dict.fromkeys(name for image in options.images for name in _named(image, say)))
+    _check_pictures(named)
     paths = [_editor_path(name, options, study_folder, say) for name in options.editor]
     editors = [load_editor(path) for path in paths]
     name = options.domain or _shared_domain(editors)
@@ -52,10 +57,58 @@ def open_edit(options: argparse.Namespace, study_folder: Path | None, say: Say) 
         options.strength, options.steps, options.coefficients, options.window, t_boost, options.seed
     )
     session = EditSession(domain, editors, settings)
-    wanted = [*options.images, *(session.held_out(options.faces) if options.faces else [])]
+    wanted = [*named, *(session.held_out(options.faces) if options.faces else [])]
     sources = [*map(session.read, wanted), *session.made_up(options.generate or 0)]
+    _check_writable(options.out)
     notes = [*_other_versions(paths, editors, domain), *(s.note for s in sources if s.note is not None)]
     return EditJob(session, sources, notes)
+
+
+# Pictures
+
+
+def _named(image: str, say: Say) -> Sequence[str]:
+    """What an argument names: a file or an id as it is, the pictures of a folder, those that fit a pattern."""
+    if image == "-" or "://" in image:
+        raise EditError(f"{image!r} is no file: save the picture as a file and name that")
+    path = user_path(image)
+    if path.is_dir():
+        found = scan(path)
+        left_out = f"; left out: {found.summary}" if found.left_out else ""
+        if not found.names:
+            raise EditError(f"{path} has no pictures to edit{left_out}")
+        if left_out:
+            say(f"{path}: {len(found.names)} pictures{left_out}")
+        return [str(path / name) for name in found.names]
+    if set(image) & set("*?[") and not path.exists():
+        pattern = str(path.relative_to(path.anchor))
+        fitting = [str(found) for found in sorted(Path(path.anchor).glob(pattern)) if found.is_file()]
+        if not fitting:
+            raise EditError(f"{image!r} fits no file")
+        return fitting
+    return [image]
+
+
+def _check_pictures(images: Sequence[str]) -> None:
+    """Raises EditError, naming every file that cannot be read, before anything is loaded."""
+    wrong = []
+    for image in images:
+        if (path := user_path(image)).is_file() or path.is_symlink():
+            try:
+                inspect(path)
+            except PictureError as error:
+                wrong.append(str(error))
+    if wrong:
+        more = f"\nand {len(wrong) - MAX_LISTED} more" if len(wrong) > MAX_LISTED else ""
+        raise EditError("\n".join(wrong[:MAX_LISTED]) + more)
+
+
+def _check_writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise EditError(f"--out {out} cannot be written: {error.strerror}") from error
 
 
 def folder_names(sources: Sequence[Source]) -> Iterator[str]:

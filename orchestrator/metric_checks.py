@@ -71,7 +71,10 @@ def _check_subgroups(evaluation: EvaluationConfig, summary: DomainSummary) -> It
     columns: tuple[str, ...] = ()
     if evaluation.subgroup_file is not None:
         try:
-            columns = read_labels(user_path(evaluation.subgroup_file)).columns
+            table = read_labels(user_path(evaluation.subgroup_file))
+            if summary.pictures is not None:
+                table.check(summary.pictures.all_ids("test"))
+            columns = table.columns
         except UserError as error:
             yield SUBGROUP_FILE_PLACE, f"expected a CSV of image ids and their groups; {error}"
             return

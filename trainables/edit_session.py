@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainables.diffusion import invert, timestep_sequence
 from trainables.domains import Domain
-from trainables.domains.decoding import PictureFacts, kept_part, read_pixels
+from trainables.domains.decoding import PictureError, PictureFacts, kept_part, read_pixels
 from trainables.domains.images import to_signed
 from trainables.domains.scanning import printable
 from trainables.editing import Part, Window, apply_editors, equal_coefficients
@@ -112,10 +112,10 @@ class EditSession:
         """A picture file, or one of the domain's own images by its id. Raises EditError when it is neither."""
         if (path := user_path(image)).is_file():
             original, note = _read_picture(path, self._domain.diffusion.image_shape)
-            return Source(path.stem, original.to(self._domain.device), note=note)
+            return Source(printable(path.stem), original.to(self._domain.device), note=note)
         try:
             original = self._domain.load_images([image])
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, PictureError) as error:
             raise EditError(
                 f"{image!r} is neither a picture file nor the id of an image of {self._domain.name}"
             ) from error

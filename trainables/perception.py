@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.clip import in_colour
 from trainables.digests import file_digest
 from trainables.metrics import Pictures
 
@@ -77,7 +78,7 @@ def load_lpips(path: Path, device: torch.device) -> Callable[[Tensor, Tensor], T
 
     @torch.no_grad()
     def distance(a: Tensor, b: Tensor) -> Tensor:
-        found: Tensor = model(a, b)
+        found: Tensor = model(in_colour(a), in_colour(b))
         return found.flatten()
 
     return distance
@@ -91,6 +92,6 @@ def _weights(path: Path) -> dict[str, Any]:
 def _for_imagenet(pixels: Tensor, size: int) -> Tensor:
     """Pixels in [-1, 1], clipped, as torchvision's classifiers want them. Never through bytes, which could wrap."""
     mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(pixels) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    unit = (pixels.clamp(-1, 1) + 1) / 2
+    unit = (in_colour(pixels).clamp(-1, 1) + 1) / 2
     resized = F.interpolate(unit, (size, size), mode="bilinear", align_corners=False, antialias=True)
     return (resized - mean) / std

@@ -3,6 +3,7 @@
 Legend: T timesteps, C channels, H x W pixels in [-1, 1], D CLIP width.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ IMAGES_PER_TASK = 8
 
 A GPU takes them together, so there another number would move the last bits of what is cached.
 """
+
+_LONGEST_STEM = 150
+"""Bytes; file systems end at 255, and a file has a longer name while it is written."""
 
 _NO_P_T = 1000
 """What a file's `lowest_t` says when it holds no P_t."""
@@ -46,7 +50,15 @@ class PreparationTask:
 def path_of(cache_dir: Path, task: PreparationTask, image_id: str) -> Path:
     """Where one image of a task is kept."""
     steps = f"invert-{task.num_inversion_steps}x{1 + task.num_refinements}_sample-{task.num_sample_steps}"
-    return cache_dir / task.fingerprint / steps / f"{image_id.replace('/', '__')}.safetensors"
+    return cache_dir / task.fingerprint / steps / f"{_file_stem(image_id)}.safetensors"
+
+
+def _file_stem(image_id: str) -> str:
+    """One name for one id: `train__a.png` for `train/a.png`; others by a digest, so that no two share a file."""
+    flat = image_id.replace("/", "__", 1)
+    if "/" not in flat and len(flat.encode()) <= _LONGEST_STEM:
+        return flat
+    return f"{flat.partition('__')[0][:20]}__{hashlib.sha256(image_id.encode()).hexdigest()}"
 
 
 def covers(path: Path, task: PreparationTask) -> bool:

@@ -181,6 +181,23 @@ def test_the_best_of_several_studies_asks_which(tmp_path: Path, capsys: pytest.C
     assert "say of which study: --study one or two" in problems
 
 
+def test_a_folder_and_a_pattern_stand_for_their_pictures(
+    command: Command, signature: Callable[[str, int], str]
+) -> None:
+    Path("album").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (32, 32), "orange").save(f"album/{name}")
+    Path("album/notes.txt").touch()
+    edit = ("edit", "--editor", signature("smiling", 0), "--steps", "3")
+
+    _, of_folder, _ = command(*edit, "album", "--out", "one")
+    command(*edit, "album/[b]*.png", "--out", "two")
+
+    assert "album: 2 pictures; left out: 1 of other kinds (notes.txt)" in of_folder
+    assert sorted(path.name for path in Path("one").glob("*.png")) == ["a.png", "b.png"]
+    assert sorted(path.name for path in Path("two").glob("*.png")) == ["b.png"]
+
+
 def test_held_out_and_generated_faces(command: Command, signature: Callable[[str, int], str]) -> None:
     edit = ("edit", "--editor", signature("smiling", 0), "--steps", "3", "--boost", "500")
 
@@ -232,6 +249,9 @@ def test_an_editor_of_other_models_is_applied_with_a_warning(command: Command, s
             "'missing.jpg' is neither a picture file nor the id of an image",
         ),
         (("text.png", "--editor", "GOOD"), "text.png cannot be read as a picture"),
+        (("https://example.org/a.png", "--editor", "GOOD"), "is no file: save the picture as a file"),
+        (("*.webp", "--editor", "GOOD"), "'*.webp' fits no file"),
+        ((".", "--editor", "GOOD", "--out", "text.png/x"), "text.png cannot be read as a picture"),
         (("avatar-7", "--editor", "text.png"), "text.png cannot be read as safetensors"),
         (
             ("avatar-7", "--editor", "GOOD", "--coefficients", "1,1"),

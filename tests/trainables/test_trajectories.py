@@ -20,7 +20,7 @@ from trainables.trajectories import (
     run_preparation,
     unedited_states,
 )
-from trainables.trajectory_files import PreparationTask
+from trainables.trajectory_files import PreparationTask, path_of
 from trainables.trial import Trial
 
 
@@ -232,3 +232,21 @@ def test_an_open_t_edit_is_found_before_training_images_are_prepared(
     finding = sum(len(task.image_ids) * task.num_steps for task in tasks if isinstance(task, IntervalTask))
     known = preparation_work([with_training(tiny_config, t_edit=0)], tmp_path)
     assert preparation_work([open_config], tmp_path).passes == finding + known.passes
+
+
+def test_every_image_of_nested_folders_has_a_file_of_its_own(tmp_path: Path) -> None:
+    task = PreparationTask("avatars", "0" * 16, "train", ("avatar-3",), 4, 0, 4, None)
+    ids = [
+        "train/a.png",
+        "train/a/b.png",
+        "train/a__b.png",
+        "train/a/b__c.png",
+        "train/a__b/c.png",
+        "x" * 300,
+    ]
+
+    paths = [path_of(tmp_path, task, image_id) for image_id in ids]
+
+    assert len(set(paths)) == len(ids)
+    assert paths[0].name == "train__a.png.safetensors"
+    assert all(len(path.name.encode()) < 200 for path in paths)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from trainables.backbones.shapes import BackboneError, check_config
+from trainables.backbones.shapes import BackboneError, check_config, with_defaults
 from trainables.diffusion import linear_betas
 
 if TYPE_CHECKING:
@@ -116,18 +116,13 @@ def _check_weights(path: Path, config: Mapping[str, Any]) -> None:
             f"{path} has no weights {' and '.join(missing)}: expected those of a diffusers U-Net; found "
             f"{', '.join(sorted(names)[:3]) or 'none'}"
         )
-    expected = (
-        (config["block_out_channels"][0], config["in_channels"]) if shape and _names_both(config) else shape
-    )
+    known = with_defaults(config)
+    expected = (known["block_out_channels"][0], known["in_channels"])
     if shape != expected:
         raise BackboneError(
             f"{path} does not fit its config: conv_in.weight is {shape}, expected {expected} "
             "(block_out_channels, in_channels)"
         )
-
-
-def _names_both(config: Mapping[str, Any]) -> bool:
-    return "block_out_channels" in config and "in_channels" in config
 
 
 def load_unet(folder: Path) -> "UNet2DModel":

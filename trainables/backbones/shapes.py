@@ -64,13 +64,18 @@ def image_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
     return config.get("in_channels", 3), sides[0], sides[1]
 
 
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with diffusers' own values for what it leaves out."""
+    return {**_DEFAULTS, **config}
+
+
 def _is_length(value: object) -> bool:
     return isinstance(value, int) and value > 0
 
 
 def check_config(config: Mapping[str, Any]) -> None:
     """Raises BackboneError for a U-Net that cannot be edited, by its diffusers configuration."""
-    known = {**_DEFAULTS, **config}
+    known = with_defaults(config)
     kind = config.get("_class_name", MODEL_CLASS)
     if kind != MODEL_CLASS:
         raise BackboneError(

@@ -45,6 +45,11 @@ _KNOWN_STARTS: Final = (
     (b"version https://git-lfs", "a Git LFS pointer; fetch the picture with `git lfs pull`"),
 )
 
+_FORMAT_STARTS: Final = (
+    *((b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF")),
+    *((b"\x89PNG", "PNG"), (b"\xff\xd8", "JPEG"), (b"GIF8", "GIF"), (b"RIFF", "WebP"), (b"BM", "BMP")),
+)
+
 
 class PictureError(UserError):
     """A file that cannot be read as a picture; the message names it, says what was found and what to do."""
@@ -148,6 +153,9 @@ def _what_it_is(path: Path) -> str:
     for mark, what in _KNOWN_STARTS:
         if mark in text:
             return f"it is {what}"
+    kind = next((kind for mark, kind in _FORMAT_STARTS if start.startswith(mark)), None)
+    if kind is not None:
+        return f"it begins like {kind}, but is damaged or of a rare sort; save it again, as PNG or JPEG"
     return f"it is of no known kind (known: {', '.join(_formats())}), or its beginning is damaged"
 
 

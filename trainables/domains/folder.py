@@ -64,11 +64,12 @@ class FolderImages:
         if not path.exists():
             return None
         table = read_labels(path)
-        table.check(self._all_ids())
+        table.check(self.all_ids())
         return table
 
-    def _all_ids(self) -> Iterator[str]:
-        return (f"{split}/{name}" for split in SPLITS for name in self._scans[split].names)
+    def all_ids(self, *splits: Split) -> Iterator[str]:
+        """Of these splits, of both without any."""
+        return (f"{split}/{name}" for split in splits or SPLITS for name in self._scans[split].names)
 
     def resize_to(self, image_shape: tuple[int, int, int]) -> None:
         """Centre-crop to the model's aspect, resize (bicubic) and convert to its channels when loading."""
@@ -125,12 +126,8 @@ class FolderImages:
     @property
     def remarks(self) -> list[str]:
         """What of the folder is not read, and why."""
-        found = [
-            f"{self._folder / split}: {len(found.names)} pictures; left out: {found.summary}"
-            for split, found in self._scans.items()
-            if found.left_out
-        ]
-        unknown = "" if self._labels is None else self._labels.unknown(self._all_ids())
+        found = [scan.remark for scan in self._scans.values() if scan.remark]
+        unknown = "" if self._labels is None else self._labels.unknown(self.all_ids())
         return [*found, *([unknown] if unknown else [])]
 
     def looked_at(self, split: Split, count: int) -> "Looked":

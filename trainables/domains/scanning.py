@@ -49,8 +49,15 @@ class Scan:
 
     @property
     def summary(self) -> str:
-        """What was left out and why, such as `2 hidden files (._a.jpg, .DS_Store)`; nothing where nothing was."""
+        """What was left out and why, such as `2 hidden (._a.jpg, .DS_Store)`; nothing where nothing was."""
         return "; ".join(_counted(reason, names) for reason, names in self.left_out.items())
+
+    @property
+    def remark(self) -> str:
+        """How many pictures there are and what was left out; nothing where nothing was."""
+        offer = ", read with `recursive: true` under `images:`" if _NESTED in self.left_out else ""
+        pictures = f"{self.folder}: {len(self.names)} pictures"
+        return f"{pictures}; left out: {self.summary}{offer}" if self.left_out else ""
 
     def checked(self) -> "Scan":
         """Itself. Raises FolderError where it has no picture, with the way out where there is one."""
