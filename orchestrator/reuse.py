@@ -41,7 +41,7 @@ def found_elsewhere(wanted: Iterable[str], study_folder: Path) -> dict[str, Hit]
         folder = ledger_folder.parent
         if folder == study_folder or not missing:
             continue
-        with contextlib.suppress(LedgerError):  # A study that cannot be read has nothing to offer.
+        with contextlib.suppress(LedgerError, OSError):  # A study that cannot be read has nothing to offer.
             ledger = Ledger(ledger_folder)
             attempts = ledger.attempts()
             for signature in missing & attempts.keys():

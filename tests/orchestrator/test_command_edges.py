@@ -17,6 +17,7 @@ from orchestrator import cli
 from orchestrator.launch import describe, open_study
 from orchestrator.ledger import LedgerError
 from orchestrator.loading import load_space
+from orchestrator.reuse import found_elsewhere
 from trainables.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -271,23 +272,26 @@ def test_a_trial_is_explained_whatever_lies_beside_its_study(
 
 @pytest.fixture
 def results_of_others(study: Path) -> Iterator[Path]:
-    """A results folder with a study, and with a folder that this process may not read."""
+    """A results folder with a study, one that this process may not read, and one whose ledger it may not."""
+    importlib.import_module("pyarrow.compute")  # now: nobody may not import from a home that is closed
     user = os.geteuid()
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to all but their owner
-        results = Path(folder)
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to all but their owner
+        results = Path(name)
         results.chmod(0o755)
         shutil.copytree(study, results / study.name)
-        closed = results / "closed"
-        closed.mkdir()
-        (closed / "study.json").touch()
-        closed.chmod(0o000)
+        shutil.copytree(study, results / "half_closed")
+        locked = [results / "closed", results / "half_closed" / "ledger" / "trials"]
+        for folder in locked:
+            folder.mkdir(parents=True)
+            folder.chmod(0o000)
         if user == 0:
             os.seteuid(NOBODY)
         try:
             yield results
         finally:
             os.seteuid(user)
-            closed.chmod(0o755)
+            for folder in locked:
+                folder.chmod(0o755)
 
 
 def test_a_study_whose_folder_may_not_be_read_is_named(
@@ -297,6 +301,11 @@ def test_a_study_whose_folder_may_not_be_read_is_named(
 
     assert code == 2
     assert "4 waiting" in out
-    (line,) = err.splitlines()
-    assert str(results_of_others / "closed") in line
-    assert "Permission denied" in line
+    first, second = err.splitlines()
+    assert str(results_of_others / "closed") in first
+    assert str(results_of_others / "half_closed") in second
+    assert err.count("Permission denied") == 2
+
+
+def test_a_study_that_may_not_be_read_offers_no_trial_and_stops_no_launch(results_of_others: Path) -> None:
+    assert found_elsewhere({"signature"}, results_of_others / "rates") == {}
