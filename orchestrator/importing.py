@@ -38,7 +38,10 @@ def convert(options: argparse.Namespace) -> Iterator[str]:
     config = _config(options, edit, imported.settings.model_dump())
     out: Path = options.out or options.file.with_suffix(".safetensors")
     extra = {"imported_from": options.file.name, "assumed": ", ".join(imported.assumed)}
-    save_editor(out, imported.editor, config, imported.shape, _trained(config), extra)
+    try:
+        save_editor(out, imported.editor, config, imported.shape, _trained(config), extra)
+    except OSError as error:
+        raise _wrong("out", f"{out} cannot be written: {error.strerror}") from error
 
     shape = imported.shape
     yield f"{config.attribute}: from {config.edit.source!r} to {config.edit.target!r}"

@@ -6,6 +6,7 @@ encoders) is given by the caller; what is assumed instead is listed.
 
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ State = Mapping[str, Tensor]
 
 _NO_CHECKPOINT = (
     *(AssertionError, AttributeError, EOFError, LookupError, MemoryError, OverflowError, RuntimeError),
-    *(TypeError, ValueError, pickle.UnpicklingError, struct.error),
+    *(TypeError, ValueError, struct.error),
 )
 """What torch's safe loader raises for a file that is cut, altered or something else."""
 
@@ -67,27 +68,50 @@ def import_editor(path: Path, *, size: tuple[int, int] = (8, 8), **given: Any) -
     Raises EditorFileError, naming the file and what is missing or does not fit.
     """
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of other versions of pickle, which are read or refused all the same
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise EditorFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise EditorFileError(
+            f"{path} cannot be read as a checkpoint of weights: it is no file of torch, or it holds Python objects "
+            "besides weights, which are not loaded because they can run code; expected a .pth file of one of the "
+            "public repositories"
+        ) from error
     except _NO_CHECKPOINT as error:
         raise EditorFileError(
-            f"{path} cannot be read as a checkpoint of weights: {_first_line(error)}; expected a .pth file of one of "
-            "the public repositories, downloaded completely"
+            f"{path} cannot be read as a checkpoint of weights: {_first_sentence(error)}; expected a .pth file of one "
+            "of the public repositories, downloaded completely"
         ) from error
     parts = loaded if isinstance(loaded, Mapping) else {}
     editors = [part for key, part in parts.items() if str(key).isdigit() and isinstance(part, Mapping)]
     if len(editors) != 1:
         raise EditorFileError(f"{path} must hold one editor, under its number; found {len(editors)}")
     try:
-        return import_state(editors[0], size=size, **given)
+        return import_state(_weights(editors[0]), size=size, **given)
     except EditorFileError as error:
         raise EditorFileError(f"{path}: {error}") from error
 
 
-def _first_line(error: Exception) -> str:
-    """The first line of what torch says, which for a refused pickle is followed by advice to load it unsafely."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+def _weights(part: Mapping[object, object]) -> State:
+    """The weights as 32-bit numbers. Raises EditorFileError where something else is among them."""
+    weights: dict[str, Tensor] = {}
+    for name, value in part.items():
+        is_dense = isinstance(value, Tensor) and value.layout == torch.strided and value.is_floating_point()
+        if not is_dense or not isinstance(value, Tensor):
+            raise EditorFileError(f"{name} is no weight: expected numbers with a point, in a dense tensor")
+        if not value.isfinite().all():
+            raise EditorFileError(f"{name} holds numbers that are not finite: its training has failed")
+        weights[str(name)] = value.float()
+    return weights
+
+
+def _first_sentence(error: Exception) -> str:
+    """What torch says first; advice follows that does not help here."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0].rstrip(".")
 
 
 def import_state(state: State, *, size: tuple[int, int] = (8, 8), **given: Any) -> ImportedEditor:
@@ -118,7 +142,7 @@ def import_state(state: State, *, size: tuple[int, int] = (8, 8), **given: Any) 
 def _shape(state: State, size: tuple[int, int]) -> BottleneckShape:
     """The bottleneck an editor was made for: its time projection maps (E) to (C)."""
     for name in ("temb_proj.weight", "emb_layers.1.weight"):
-        if name in state:
+        if name in state and state[name].ndim == 2:
             channels, temb_width = state[name].shape
             return BottleneckShape(channels, *size, temb_width)
     raise EditorFileError(

@@ -153,3 +153,30 @@ def test_an_edit_without_texts_is_one_message(
     assert message in output
     assert "Traceback" not in output
     assert not file.with_suffix(".safetensors").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_message(
+    checkpoint: Callable[..., Path], convert: Import, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    file = checkpoint(file_name("smiling", "CelebA_HQ"))
+
+    for out in (tmp_path / "file" / "smiling.safetensors", tmp_path):
+        code, output = convert(file, "--out", str(out))
+
+        assert code == 2
+        assert "cannot be written" in output
+        assert "Traceback" not in output
+
+
+def test_half_precision_is_read(checkpoint: Callable[..., Path], convert: Import) -> None:
+    file = checkpoint(file_name("smiling", "CelebA_HQ"))
+    state = torch.load(file, weights_only=True)[0]
+    torch.save({0: {name: value.half() for name, value in state.items()}}, file)
+
+    code, output = convert(file)
+
+    assert code == 0, output
+    assert {p.dtype for p in load_editor(file.with_suffix(".safetensors")).editor.parameters()} == {
+        torch.float32
+    }

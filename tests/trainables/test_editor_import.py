@@ -176,6 +176,23 @@ def test_an_altered_checkpoint_is_named_whatever_torch_makes_of_it(tmp_path: Pat
                     import_editor(path)
 
 
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (3, "temb_proj.weight is no weight"),
+        (torch.zeros(4), "no time projection among the weights"),
+        (torch.zeros(4, 4, dtype=torch.int64), "temb_proj.weight is no weight"),
+        (torch.zeros(4, 4).to_sparse(), "temb_proj.weight is no weight"),
+        (torch.full((4, 4), torch.nan), "temb_proj.weight holds numbers that are not finite"),
+    ],
+)
+def test_what_is_no_weight_is_named(weight: object, message: str, tmp_path: Path) -> None:
+    torch.save({0: {"temb_proj.weight": weight}}, tmp_path / "odd.pth")
+
+    with pytest.raises(EditorFileError, match=rf"odd\.pth: {message}"):
+        import_editor(tmp_path / "odd.pth")
+
+
 class Payload:
     """Something only an unsafe loader would run."""
 
@@ -184,5 +201,8 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     path = tmp_path / "payload.pth"
     torch.save({0: Payload()}, path)
 
-    with pytest.raises(EditorFileError, match=r"payload.pth cannot be read"):
+    with pytest.raises(
+        EditorFileError, match=r"payload.pth cannot be read .* not loaded because they can run code"
+    ) as told:
         import_editor(path)
+    assert "weights_only" not in str(told.value)
