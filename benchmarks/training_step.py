@@ -71,7 +71,7 @@ def published_loop(
     batch: CachedBatch,
     step: Callable[[], None],
 ) -> list[float]:
-    """The published loop over one batch, with its per-batch CLIP reference mended so that losses can be compared."""
+    """The published loop over one batch, with its per-batch CLIP reference corrected so that losses can be compared."""
     x_edit = x_source = batch.x_T
     losses = []
     for t, t_prev in case.timesteps:

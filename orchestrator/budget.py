@@ -18,7 +18,7 @@ def check_cost(view: PlanView, quote: Quote, text: str, seconds: float) -> None:
     passes would break it. Where seeds are added while they are needed, it is that at most. A plan whose price nobody
     knows is refused as well.
     """
-    price = view.dearest
+    price = view.highest
     if price is None:
         return
     if known(price, text).high > seconds:

@@ -87,7 +87,9 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("schema", help="JSON Schema of a space, for editors that complete and check YAML")
 
-    explain = commands.add_parser("explain", help="why a trial ran or did not; or where two trials part")
+    explain = commands.add_parser(
+        "explain", help="why a trial ran or did not; or the first difference between two trials"
+    )
     explain.add_argument("trial", metavar="TRIAL", help="a trial signature or a unique prefix, or CELL:SEED")
     explain.add_argument(
         "other", nargs="?", metavar="OTHER", help="a second trial: show the first difference"

@@ -123,7 +123,7 @@ def interval_command(options: argparse.Namespace, console: Console, command_line
 
 
 def explain_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Show why a trial ran or did not, or where two trials part."""
+    """Show why a trial ran or did not, or the first difference between two trials."""
     found = explaining.find(options.trial, options.results)
     if options.other is None:
         lines = explaining.explain(found)

@@ -20,6 +20,7 @@ from orchestrator.machine import core_limits, usable_bytes, usable_cores
 from orchestrator.provenance import git_commit, versions
 from orchestrator.scratch import ADVICE, MAX_LENGTH, candidates
 from orchestrator.sizes import size_of
+from trainables.paths import home
 
 BYTES_PER_TRIAL = 1_000_000_000
 """What a worker takes on the built-in domain, models loaded; the driver takes as much."""
@@ -141,11 +142,11 @@ def _shared_memory() -> Finding:
 
 
 def _home() -> Finding:
-    home = os.path.expanduser("~")  # noqa: PTH111  # Path.home() raises for a user without a name.
-    if os.access(home, os.W_OK):
-        return Finding("home", "ok", home)
+    folder = home()
+    if os.access(folder, os.W_OK):
+        return Finding("home", "ok", str(folder))
     advice = "set HOME to a folder of yours, or caches are made again by every launch"
-    return Finding("home", "note", f"{home} cannot be written", advice)
+    return Finding("home", "note", f"{folder} cannot be written", advice)
 
 
 def _surroundings() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What `explain` shows: why a trial ran or did not, its settings, its curve, its log; or how two trials part.
+"""What `explain` shows: why a trial ran or did not, its settings, curve and log; or how two trials first differ.
 
 Everything comes from the files of the studies, so it works while a launch is at work and after it has died.
 """
@@ -53,7 +53,7 @@ class Found:
 
 
 def find(trial: str, results: Path) -> Found:
-    """The trial with this signature, its beginning, or `CELL:SEED`, in any study of a results folder.
+    """The trial with this signature, a unique prefix of it, or `CELL:SEED`, in any study of a results folder.
 
     Raises LedgerError when none or several are meant.
     """
@@ -92,7 +92,7 @@ def explain(found: Found) -> Iterator[str]:
 
 
 def first_difference(one: Found, other: Found) -> Iterator[str]:
-    """Lines on where two trials part: what they were told, what they ran on, and their first other number."""
+    """Lines on the first difference between two trials: their settings, what they ran on, and their numbers."""
     yield f"A  {one.title}"
     yield f"B  {other.title}"
     if one.signature == other.signature:

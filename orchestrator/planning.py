@@ -50,7 +50,7 @@ class PlanView:
         return len(self.study.plan.trials) - len(self.now.done) - len(self.hits)
 
     @property
-    def dearest(self) -> Price | None:
+    def highest(self) -> Price | None:
         """What it costs at most."""
         return self.most or self.price
 
@@ -167,7 +167,7 @@ def as_json(plan: PlanView) -> dict[str, Any]:
             for point in study.plan.excluded
         ],
         "price": None if plan.price is None else price_json(plan.price),
-        "price_at_most": None if plan.dearest is None else price_json(plan.dearest),
+        "price_at_most": None if plan.highest is None else price_json(plan.highest),
     }
 
 

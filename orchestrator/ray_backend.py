@@ -51,6 +51,7 @@ from orchestrator.scratch import ADVICE, MAX_LENGTH, launch_folder
 from orchestrator.shipping import copy_packages
 from orchestrator.trial_queue import TrialQueue
 from orchestrator.worker import prepare_torch, run_preparation_task
+from trainables.paths import home
 
 if TYPE_CHECKING:
     from orchestrator.backend import Preparation
@@ -232,7 +233,7 @@ class RayBackend:
 def _bring_a_token() -> None:
     """Keep Ray from writing one to ~/.ray, readable by everybody, and from failing where that cannot be written."""
     is_set = any(f"RAY_AUTH_{name}" in os.environ for name in ("MODE", "TOKEN", "TOKEN_PATH"))
-    if not is_set and not os.access(os.path.expanduser("~/.ray/auth_token"), os.R_OK):  # noqa: PTH111
+    if not is_set and not os.access(home() / ".ray" / "auth_token", os.R_OK):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 

@@ -126,7 +126,7 @@ def _agreed(view: planning.PlanView, options: argparse.Namespace, console: Conso
 
     A price that nobody knows is asked about as a high one is; one that was left out is not.
     """
-    seconds = view.dearest.seconds if view.dearest is not None else Range()
+    seconds = view.highest.seconds if view.highest is not None else Range()
     if options.yes or not console.is_terminal or (seconds is not None and seconds.typical < LONG_SECONDS):
         return True
     return Confirm.ask("Train now?", console=console, default=True)

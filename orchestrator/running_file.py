@@ -146,6 +146,6 @@ class RunningFile:
 def _process_space() -> str | None:
     """Which processes a number refers to: containers of one host name each count their own."""
     try:
-        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return None

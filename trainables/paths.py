@@ -32,6 +32,11 @@ def user_path(text: str | Path, base: Path = Path()) -> Path:
     return base / os.path.expanduser(expanded)  # noqa: PTH111 - Path's raises for a user that does not exist
 
 
+def home() -> Path:
+    """The user's home folder, also of a user whom the system knows by no name, for whom Path.home() raises."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - as said
+
+
 def absolute_path(text: str, base: Path) -> str:
     """`user_path` from anywhere; the text itself where a variable is not set, which its reader will tell."""
     try:

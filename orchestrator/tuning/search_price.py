@@ -1,8 +1,8 @@
 """What a search will cost before its points are known, and `--max-cost` for it.
 
 Its trials are priced as points drawn at random from the space. A search does not stay random: it goes where the
-results are good, be it cheap or dear there. So at the ends of the range every trial costs what the cheapest, or the
-dearest, tenth of the drawn points does. What pruning and `--timeout` save is not counted.
+results are good, whatever that costs. So at the ends of the range every trial costs what the cheapest, or the
+most expensive, tenth of the drawn points does. What pruning and `--timeout` save is not counted.
 """
 
 import json
