@@ -112,6 +112,8 @@ def _with_sound_paths(space: Space) -> Space:
         for setting in space.settings
         if not _wrong_path(setting.path) and not _clash(setting, space.config)
     )
+    if len(axes) == len(space.config.axes) and len(settings) == len(space.settings):
+        return space
     return replace(space, config=space.config.model_copy(update={"axes": axes}), settings=settings)
 
 

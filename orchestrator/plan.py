@@ -191,10 +191,21 @@ def warm_start_problems(space: Space, summarise: Summarise) -> list[StartProblem
     return _linked_cells(space, summarise)[1]
 
 
-def _linked_cells(
-    space: Space, summarise: Summarise
-) -> tuple[tuple[Cell, ...], list[StartProblem], tuple[Point, ...]]:
+_Linked = tuple[tuple[Cell, ...], list[StartProblem], tuple[Point, ...]]
+_latest: list[tuple[Space, Summarise, _Linked]] = []
+"""The space that was resolved last: its checks, its plan and every plan with more seeds have the same cells."""
+
+
+def _linked_cells(space: Space, summarise: Summarise) -> _Linked:
     """The cells of the space, those that others start from or are held against; wrong starts; excluded points."""
+    for known, with_domains, found in _latest:
+        if known is space and with_domains is summarise:
+            return found
+    _latest[:] = [(space, summarise, _resolved_cells(space, summarise))]
+    return _latest[0][2]
+
+
+def _resolved_cells(space: Space, summarise: Summarise) -> _Linked:
     baseline = _known_baseline(space, summarise)
 
     def cell_at(name: str, values: AxisValues, settings: Sequence[Setting]) -> Cell:

@@ -8,9 +8,11 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
+from orchestrator import plan
 from orchestrator.config import ConfigError, Space
 from orchestrator.identity import trial_signature
-from orchestrator.plan import Plan, build_plan, resolve_cell
+from orchestrator.plan import Cell, Plan, build_plan, resolve_cell
+from orchestrator.points import Point
 from orchestrator.resolving import Summarise
 from orchestrator.study_document import study_document
 from trainables.config import CellConfig
@@ -332,6 +334,26 @@ def test_the_plan_hash_covers_what_is_decided_before_running(
     before, after = plan_of(space_text), plan_of(space_text.replace(old, new))
 
     assert (before.plan_hash != after.plan_hash) is moves
+
+
+def test_checks_and_plans_of_a_space_resolve_its_cells_once(
+    load: Callable[..., Space], summarise: Summarise, space_text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved: list[str] = []
+
+    def counting(space: Space, point: Point, domains: Summarise) -> Cell:
+        resolved.append(point.name)
+        return make_cell(space, point, domains)
+
+    make_cell = plan._cell
+    monkeypatch.setattr(plan, "_cell", counting)
+
+    space = load(space_text)
+    first, second = build_plan(space, summarise=summarise), build_plan(space, summarise=summarise)
+    build_plan(load(space_text), summarise=summarise)
+
+    assert first == second
+    assert resolved == ["baseline", "encoder=conv"] * 2
 
 
 def test_the_study_document_tells_readers_the_plan(

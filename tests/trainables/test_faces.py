@@ -2,11 +2,15 @@
 
 import dataclasses
 import itertools
+import json
+from importlib import resources
 
 import numpy as np
 import pytest
+from dicebear import Style
 
 from trainables.attributes import ATTRIBUTES
+from trainables.domains.avatars import drawing
 from trainables.domains.avatars.captions import PROMPT_TEMPLATES, caption, is_true, vocabulary
 from trainables.domains.avatars.drawing import draw, draw_faces
 from trainables.domains.avatars.faces import (
@@ -30,6 +34,20 @@ def test_same_seed_is_the_same_face_and_picture() -> None:
 
     assert first == second
     assert np.array_equal(draw(first), draw(second))
+
+
+def test_a_style_without_unused_shapes_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = [
+        dataclasses.replace(sample_face(seed), emotion=emotion, kind=kind)
+        for seed, (emotion, kind) in enumerate(itertools.product(EMOTIONS, KINDS))
+    ]
+    drawn = draw_faces(faces)
+
+    file = resources.files("dicebear_styles").joinpath("avataaars.json")
+    whole = Style(json.loads(file.read_text(encoding="utf-8")))
+    monkeypatch.setattr(drawing, "_style", lambda: whole)
+
+    assert np.array_equal(drawn, draw_faces(faces))
 
 
 def test_picture_is_32_pixels_of_rgb() -> None:
