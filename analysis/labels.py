@@ -55,7 +55,7 @@ def metric_info(name: str) -> MetricInfo:
     if name in CURVE_LABELS and name.startswith("loss_"):
         description = "Mean over the batches of the last epoch."
         return MetricInfo(name, f"{CURVE_LABELS[name]}, last epoch", "", False, description)
-    from trainables.metrics import METRICS  # Imports torch: only where a metric is really looked up.
+    from trainables.h_space.metrics import METRICS  # Imports torch: only where a metric is really looked up.
 
     metric = METRICS[name]
     return MetricInfo(metric.name, metric.label, metric.unit, metric.higher_is_better, metric.description)
@@ -63,14 +63,14 @@ def metric_info(name: str) -> MetricInfo:
 
 def known_metrics() -> list[str]:
     """Names of all metrics, those of images, of sets of images, and of the last epoch's training."""
-    from trainables.metrics import METRICS
+    from trainables.h_space.metrics import METRICS
 
     return [*METRICS, *(name for name in CURVE_LABELS if name.startswith("loss_"))]
 
 
 def is_of_sets(metric: str) -> bool:
     """Whether a metric is a number of a whole set of images, as FID is, with no value for one image."""
-    from trainables.metrics import METRICS, SetMetric
+    from trainables.h_space.metrics import METRICS, SetMetric
 
     return isinstance(METRICS.get(metric), SetMetric)
 

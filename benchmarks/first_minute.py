@@ -98,7 +98,7 @@ def _make_clip(folder: Path) -> None:
 
 
 def _make_images(folder: Path) -> None:
-    from trainables.domains.avatars import drawing, faces
+    from trainables.h_space.domains.avatars import drawing, faces
 
     for first, (split, count) in enumerate(NUM_IMAGES.items()):
         (folder / split).mkdir(parents=True)

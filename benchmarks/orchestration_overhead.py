@@ -40,7 +40,7 @@ class NoopResult:
 
 
 class NoopTrial:
-    """Stands in for `trainables.trial.Trial`."""
+    """Stands in for `trainables.h_space.trial.Trial`."""
 
     def __init__(self, config: object, seed: int, *, cache_dir: Path, device: str = "cpu") -> None:
         self.epoch = 0
@@ -158,9 +158,9 @@ def bare_tune(num_trials: int, folder: Path) -> Stopwatch:
 
 def our_runner(num_trials: int, folder: Path, address: str) -> Stopwatch:
     """A launch of a study with one cell and many seeds."""
-    from orchestrator.launch import open_study
-    from orchestrator.loading import load_space
-    from orchestrator.runner import RunOptions, run_missing
+    from orchestrator.plan.loading import load_space
+    from orchestrator.study.launch import open_study
+    from orchestrator.study.runner import RunOptions, run_missing
 
     space = folder / "noop.yaml"
     space.write_text(SPACE.format(seeds=num_trials))
@@ -200,9 +200,10 @@ def main() -> None:
 
     import os
 
+    from orchestrator.space.execution.ray import (
+        backend as ray_backend,  # sets what Ray reads when it is imported
+    )
     from ray.cluster_utils import Cluster
-
-    from orchestrator import ray_backend  # sets what Ray reads when it is imported
 
     assert ray_backend.RayBackend
     cluster = Cluster(

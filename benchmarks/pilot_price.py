@@ -17,13 +17,13 @@ from statistics import median
 
 import torch
 
-from orchestrator.loading import load_space
-from orchestrator.plan import build_plan
-from trainables.config import CellConfig
-from trainables.pilot import evaluation_rate, pilot, train_rate
-from trainables.trajectories import preparation_tasks, preparation_work, run_preparation
-from trainables.trial import Trial
-from trainables.workload import image_steps, sample_steps
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.loading import load_space
+from trainables.h_space.config import CellConfig
+from trainables.h_space.pilot import evaluation_rate, pilot, train_rate
+from trainables.h_space.trajectories import preparation_tasks, preparation_work, run_preparation
+from trainables.h_space.trial import Trial
+from trainables.h_space.workload import image_steps, sample_steps
 
 SETTINGS = ("training.num_images=12", "training.epochs=2", "evaluation.num_images=8")
 

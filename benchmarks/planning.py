@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.launch import Study, describe, missing_tasks, open_study, standing
 from orchestrator.ledger import Ledger
-from orchestrator.loading import load_space
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import Study, describe, missing_tasks, open_study, standing
 
 SPACE = """
 question: How long does planning take?

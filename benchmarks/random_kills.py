@@ -182,7 +182,7 @@ def main() -> int:
     parser.add_argument("--kills-per-study", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    importlib.import_module("orchestrator.ray_backend")  # sets what Ray reads when it is imported
+    importlib.import_module("orchestrator.execution.ray.backend")  # sets what Ray reads when it is imported
     from ray.cluster_utils import Cluster
 
     moments, killed, began = random.Random(options.seed), Counter[str](), time.monotonic()

@@ -23,12 +23,12 @@ import numpy as np
 import pyarrow as pa
 from orchestration_overhead import SPACE
 
-from orchestrator.launch import open_study
 from orchestrator.ledger import TABLES, Ledger, LedgerLock
 from orchestrator.ledger.compaction import compact
 from orchestrator.ledger.index import PartKey
-from orchestrator.loading import load_space
-from orchestrator.runner import RunOptions, run_missing
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import open_study
+from orchestrator.study.runner import RunOptions, run_missing
 
 PLAN_TRIALS = 10_000
 ROWS_PER_PART = 2_000

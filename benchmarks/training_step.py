@@ -22,10 +22,10 @@ import torch
 from diffusers import UNet2DModel
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.backbones.unet import FrozenDiffusion
-from trainables.clip import ClipModel
-from trainables.config import TrainingConfig
-from trainables.diffusion import (
+from trainables.h_space.backbones.unet import FrozenDiffusion
+from trainables.h_space.clip import ClipModel
+from trainables.h_space.config import TrainingConfig
+from trainables.h_space.diffusion import (
     Step,
     alpha_bars,
     asymmetric_step,
@@ -33,12 +33,12 @@ from trainables.diffusion import (
     training_timesteps,
     unedited_trajectory,
 )
-from trainables.domains import load_domain
-from trainables.editors import EDITORS
-from trainables.optimizers import build_optimizer
+from trainables.h_space.domains import load_domain
+from trainables.h_space.editors import EDITORS
+from trainables.h_space.optimizers import build_optimizer
+from trainables.h_space.training import Objective, train_batches
+from trainables.h_space.trajectories import CachedBatch
 from trainables.randomness import generator_for
-from trainables.training import Objective, train_batches
-from trainables.trajectories import CachedBatch
 
 TOLERANCE = {"cpu": 1e-4, "cuda": 1e-2}
 """How far a loss of the two loops may differ; a GPU adds in another order from run to run, and steps build on it."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from orchestrator.config import Space
-from orchestrator.loading import load_space
-from orchestrator.resolving import Summarise
-from trainables.attributes import ATTRIBUTES
-from trainables.backbones.shapes import BottleneckShape
-from trainables.backbones.unet import FrozenDiffusion
-from trainables.diffusion import alpha_bars
-from trainables.domains import DomainError, DomainSummary
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import Space
+from orchestrator.space.resolving import Summarise
+from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.backbones.shapes import BottleneckShape
+from trainables.h_space.backbones.unet import FrozenDiffusion
+from trainables.h_space.domains import DomainError, DomainSummary
+from trainables.h_space.schedule import alpha_bars
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel

@@ -26,11 +26,11 @@ def test_the_wheel_holds_spaces_domains_weights_and_templates(wheel: Path) -> No
     for wanted in (
         "search_spaces/encoder.yaml",
         "search_spaces/space.schema.json",
-        "trainables/domains/celebahq.yaml",
-        "trainables/domains/avatars/domain.yaml",
-        "trainables/domains/avatars/weights/unet/diffusion_pytorch_model.safetensors",
-        "trainables/domains/avatars/weights/clip/open_clip_model.safetensors",
-        "trainables/segmenters/avatars.safetensors",
+        "trainables/h_space/domains/celebahq.yaml",
+        "trainables/h_space/domains/avatars/domain.yaml",
+        "trainables/h_space/domains/avatars/weights/unet/diffusion_pytorch_model.safetensors",
+        "trainables/h_space/domains/avatars/weights/clip/open_clip_model.safetensors",
+        "trainables/h_space/segmenters/avatars.safetensors",
         "analysis/templates/report.html.j2",
     ):
         assert wanted in names
@@ -53,7 +53,7 @@ def test_the_installed_wheel_runs_among_packages_of_the_same_names(wheel: Path, 
     small = ["training.num_images=4", "training.epochs=1", "training.num_train_steps=4"]
     small += ["evaluation.num_images=2", "evaluation.num_sample_steps=4", "evaluation.num_preview_images=1"]
     options = [word for setting in small for word in ("--set", setting)]
-    program = "import sys; from orchestrator.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = "import sys; from orchestrator.cli.parser import main; sys.exit(main(sys.argv[1:]))"
     # -P leaves the working directory out of the path, as the installed command does.
     command = [sys.executable, "-P", "-c", program, "run", "encoder", "--seeds", "1", "--cpus", "2", *options]
 

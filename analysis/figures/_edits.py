@@ -1,10 +1,10 @@
 """Finding the stored pictures of a grid: one edit per place, and the references beside them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -12,9 +12,6 @@ from analysis.figures._base import AxisValue
 from analysis.frames import MISSING, StudyFrames
 from analysis.labels import value_label
 from analysis.measurements import POINTS
-
-if TYPE_CHECKING:
-    from analysis.figures.image_grid import Config
 
 DIMENSIONS = (*POINTS, "image", "seed")
 """What a grid can run over besides the axes of the space and `cell`."""
@@ -26,6 +23,29 @@ REFERENCES = {
 """Kinds of samples shown beside the edits -> their headings, beside a row and above a tile."""
 RECONSTRUCTION = "reconstr."
 """Label of strength 0."""
+
+
+class Asked(Protocol):
+    """What the options of a grid say, whichever figure has them."""
+
+    @property
+    def images(self) -> int | tuple[str, ...]:
+        """How many held-out images, or which."""
+
+    @property
+    def only(self) -> Mapping[str, Sequence[AxisValue]]:
+        """The values that a dimension is kept to."""
+
+    @property
+    def fixed(self) -> dict[str, AxisValue]:
+        """The value of a dimension that nothing runs over."""
+
+    @property
+    def references(self) -> bool | Sequence[str]:
+        """Whether references are shown beside the edits, or which."""
+
+    def dimensions(self) -> tuple[str, str, str]:
+        """(panels, rows, columns)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +74,7 @@ class Source:
         return str(json.loads(own.iloc[0]).get("attribute", "")) if len(own) else ""
 
 
-def find_source(frames: StudyFrames, config: "Config") -> Source:
+def find_source(frames: StudyFrames, config: Asked) -> Source:
     """Everything that a grid can show."""
     seed = int(config.fixed.get("seed", frames.seeds[0]))
     edits = frames.samples[frames.samples["kind"] == "edit"]
@@ -76,7 +96,7 @@ def _shared_images(samples: pd.DataFrame) -> list[str]:
     return [str(image) for image in num_cells.sort_values(ascending=False, kind="stable").index]
 
 
-def dimension_values(source: Source, config: "Config", name: str) -> list[Any]:
+def dimension_values(source: Source, config: Asked, name: str) -> list[Any]:
     """What a dimension runs over; one empty value for no dimension."""
     if name == "":
         return [""]
@@ -92,13 +112,13 @@ def dimension_values(source: Source, config: "Config", name: str) -> list[Any]:
     return source.frames.axis_values(name)
 
 
-def held_axes(frames: StudyFrames, config: "Config") -> dict[str, AxisValue]:
+def held_axes(frames: StudyFrames, config: Asked) -> dict[str, AxisValue]:
     """Axis values that the grid is held at."""
     return {name: value for name, value in config.fixed.items() if name in frames.study.axes}
 
 
 def edit_tile(
-    source: Source, config: "Config", point: dict[str, Any], cells: dict[tuple[Any, ...], str]
+    source: Source, config: Asked, point: dict[str, Any], cells: dict[tuple[Any, ...], str]
 ) -> dict[str, Any]:
     """Find the one picture at a point of the grid, or say why there is none."""
     axes = source.frames.study.axes
@@ -132,7 +152,7 @@ def _why_missing(source: Source, cell: str | None, seed: int) -> str:
     return "no picture" if status == "done" else status
 
 
-def reference_tiles(source: Source, config: "Config", panels: Sequence[Any]) -> list[dict[str, Any]]:
+def reference_tiles(source: Source, config: Asked, panels: Sequence[Any]) -> list[dict[str, Any]]:
     """Originals, reconstructions and true edits: columns or rows beside images, else a strip on top."""
     by_panel, by_row, by_column = (name == "image" for name in config.dimensions())
     wanted = REFERENCES if config.references is True else config.references or ()

@@ -8,23 +8,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.attributes import ATTRIBUTES
-from trainables.backbones.shapes import BottleneckShape
-from trainables.backbones.unet import FrozenDiffusion
-from trainables.config import CellConfig
-from trainables.diffusion import (
+from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.backbones.shapes import BottleneckShape
+from trainables.h_space.backbones.unet import FrozenDiffusion
+from trainables.h_space.config import CellConfig
+from trainables.h_space.diffusion import (
     Step,
     generate,
     timestep_sequence,
     training_timesteps,
     unedited_trajectory,
 )
-from trainables.domains import load_domain
-from trainables.editor_file import load_editor, save_editor
-from trainables.editors import EDITORS, dropout_from, num_parameters
-from trainables.prompts import AttributeTexts
-from trainables.training import Objective, train_batches
-from trainables.trajectories import CachedBatch
+from trainables.h_space.domains import load_domain
+from trainables.h_space.editor_file import load_editor, save_editor
+from trainables.h_space.editors import EDITORS, dropout_from, num_parameters
+from trainables.h_space.prompts import AttributeTexts
+from trainables.h_space.training import Objective, train_batches
+from trainables.h_space.trajectories import CachedBatch
 
 SHAPE = BottleneckShape(32, 2, 4, 16)
 TIMESTEPS = (999, 499, 0)

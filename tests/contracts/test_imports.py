@@ -1,4 +1,4 @@
-"""What takes seconds to import is imported by the functions that need it: commands that do not start at once."""
+"""What may import what: the rooms of the house, and what takes seconds to import."""
 
 import ast
 from collections.abc import Iterator
@@ -7,8 +7,95 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+ROOMS = ("space", "plan", "ledger", "execution", "views", "study", "search", "cli")
+"""Rooms of the orchestrator, the lowest first: each imports only itself and what stands before it."""
+PACKAGES = {"search_spaces": 0, "trainables": 1, "orchestrator": 2, "analysis": 3}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Dotted name -> file, of a package."""
+    paths = (REPOSITORY / package).rglob("*.py")
+    found = {path.relative_to(REPOSITORY).with_suffix(""): path for path in paths}
+    return {".".join(name.parts).removesuffix(".__init__"): path for name, path in found.items()}
+
+
+MODULES = {name: path for package in PACKAGES for name, path in modules(package).items()}
+
+
+def imported(path: Path, *, lazily: bool = True) -> Iterator[str]:
+    """Our modules that a file imports, those imported inside its functions included."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if lazily else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from names & MODULES.keys() or {node.module}
+
+
+def room(module: str) -> str:
+    """The room of a module of the orchestrator; nothing for the package itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_the_orchestrator_has_these_rooms_and_no_others() -> None:
+    assert {room(name) for name in MODULES if name.startswith("orchestrator.")} == set(ROOMS)
+
+
+@pytest.mark.parametrize("place", ROOMS)
+def test_a_room_imports_only_itself_and_what_stands_below_it(place: str) -> None:
+    allowed = ROOMS[: ROOMS.index(place) + 1]
+    upwards = {
+        f"{name} -> {other}"
+        for name, path in MODULES.items()
+        if name.startswith("orchestrator.") and room(name) == place
+        for other in imported(path)
+        if other.startswith("orchestrator.") and room(other) not in allowed
+    }
+
+    assert upwards == set()
+
+
+def test_only_the_command_line_imports_the_analysis_and_the_analysis_only_the_ledger() -> None:
+    wrong = set()
+    for name, path in MODULES.items():
+        for other in imported(path):
+            if other.startswith("analysis") and not name.startswith(("analysis", "orchestrator.cli")):
+                wrong.add(f"{name} -> {other}")
+            if other.startswith("orchestrator") and name.startswith("analysis"):
+                wrong |= set() if room(other) == "ledger" else {f"{name} -> {other}"}
+            if other.startswith("orchestrator") and name.startswith("trainables"):
+                wrong.add(f"{name} -> {other}")
+
+    assert wrong == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "rooms"), [("ray", "orchestrator.execution.ray"), ("optuna", "orchestrator.search")]
+)
+def test_only_one_room_imports(package: str, rooms: str) -> None:
+    found = set()
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else names
+            if any(imported_name.partition(".")[0] == package for imported_name in names):
+                found.add(name)
+
+    assert found
+    assert {name for name in found if not name.startswith(rooms)} == set()
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    arrows = {name: set(imported(path)) - {name} for name, path in MODULES.items()}
+    while leaves := {name for name, others in arrows.items() if not others & arrows.keys()}:
+        arrows = {name: others for name, others in arrows.items() if name not in leaves}
+
+    assert sorted(arrows) == []
+
+
 SLOW = {"diffusers", "matplotlib", "open_clip", "scipy", "torchmetrics", "torchvision"}
-ENTRY_ONLY = "trainables/pretrain/"
+ENTRY_ONLY = "trainables/h_space/pretrain/"
 """Training the built-in models from scratch needs them all, and nothing else imports it."""
 
 

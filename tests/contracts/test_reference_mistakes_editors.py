@@ -12,23 +12,23 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from orchestrator.config import Space
-from orchestrator.launch import Study, standing
 from orchestrator.ledger import Ledger
-from orchestrator.plan import build_plan
-from orchestrator.planning import PlanView, show
-from orchestrator.resolving import Summarise
-from trainables.backbones.shapes import BottleneckShape
-from trainables.backbones.unet import FrozenDiffusion
-from trainables.config import CellConfig
-from trainables.diffusion import generate, timestep_sequence
-from trainables.domains import load_domain
-from trainables.editor_file import EditorFileError, load_editor, save_editor
-from trainables.editors import EDITORS, num_parameters
-from trainables.editors_import import import_editor, import_state
-from trainables.evaluation import png
-from trainables.trajectories import load_cached, preparation_tasks, run_preparation
-from trainables.trial import Trial, TrialResult
+from orchestrator.plan.build import build_plan
+from orchestrator.space.config import Space
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.launch import Study, standing
+from orchestrator.study.planning import PlanView, show
+from trainables.h_space.backbones.shapes import BottleneckShape
+from trainables.h_space.backbones.unet import FrozenDiffusion
+from trainables.h_space.config import CellConfig
+from trainables.h_space.diffusion import generate, timestep_sequence
+from trainables.h_space.domains import load_domain
+from trainables.h_space.editor_file import EditorFileError, load_editor, save_editor
+from trainables.h_space.editors import EDITORS, num_parameters
+from trainables.h_space.editors_import import import_editor, import_state
+from trainables.h_space.evaluation import png
+from trainables.h_space.trajectories import load_cached, preparation_tasks, run_preparation
+from trainables.h_space.trial import Trial, TrialResult
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")

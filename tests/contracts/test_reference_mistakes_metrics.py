@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from trainables.config import CellConfig, EvaluationConfig
-from trainables.domains import load_domain
-from trainables.evaluation import Evaluation, png
-from trainables.losses import directional_loss
-from trainables.metrics import METRICS, EditBatch, ImageMetric, Pictures
-from trainables.perception import FeatureExtractor
-from trainables.prompts import AttributeTexts
-from trainables.set_features import Extractors, SetFeatures, image_set
-from trainables.trajectories import load_cached, preparation_tasks, run_preparation
-from trainables.yardsticks import Yardsticks, measured_metrics
+from trainables.h_space.config import CellConfig, EvaluationConfig
+from trainables.h_space.domains import load_domain
+from trainables.h_space.evaluation import Evaluation, png
+from trainables.h_space.losses import directional_loss
+from trainables.h_space.metrics import METRICS, EditBatch, ImageMetric, Pictures
+from trainables.h_space.perception import FeatureExtractor
+from trainables.h_space.prompts import AttributeTexts
+from trainables.h_space.set_features import Extractors, SetFeatures, image_set
+from trainables.h_space.trajectories import load_cached, preparation_tasks, run_preparation
+from trainables.h_space.yardsticks import Yardsticks, measured_metrics
 
 CONFIG = {
     "domain": "avatars",

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from orchestrator.launch import open_study
 from orchestrator.ledger import Ledger
-from orchestrator.loading import load_space
-from orchestrator.runner import RunOptions, run_missing
-from trainables.config import CellConfig
-from trainables.diffusion import training_timesteps
-from trainables.domains import load_domain
-from trainables.prompts import AttributeTexts
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import open_study
+from orchestrator.study.runner import RunOptions, run_missing
+from trainables.h_space.config import CellConfig
+from trainables.h_space.diffusion import training_timesteps
+from trainables.h_space.domains import load_domain
+from trainables.h_space.prompts import AttributeTexts
+from trainables.h_space.training import Objective, train_batches
+from trainables.h_space.trajectories import load_cached, preparation_tasks, run_preparation
+from trainables.h_space.trial import Trial
 from trainables.randomness import generator_for
-from trainables.training import Objective, train_batches
-from trainables.trajectories import load_cached, preparation_tasks, run_preparation
-from trainables.trial import Trial
 
 NewTrial = Callable[[CellConfig], Trial]
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.backend import Record, TrialTask, WorkerSettings
-from orchestrator.config import ExecutionConfig
+from orchestrator.execution.provenance import host
+from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger
-from orchestrator.plan import Plan
-from orchestrator.provenance import host
-from trainables.backbones.shapes import BottleneckShape
-from trainables.config import CellConfig
-from trainables.editor_file import save_editor
+from orchestrator.plan.cells import Plan
+from orchestrator.space.config import ExecutionConfig
+from trainables.h_space.backbones.shapes import BottleneckShape
+from trainables.h_space.config import CellConfig
+from trainables.h_space.editor_file import save_editor
 
 HERE = Path(__file__).parent
 CONFIG: dict[str, Any] = {"domain": "avatars", "attribute": "smiling", "editor": {"kind": "pixel_channel"}}
@@ -170,7 +170,7 @@ def ray_cluster(ray_nodes: Any) -> str:
 @pytest.fixture(scope="session")
 def ray_nodes() -> Iterator[Any]:
     """The shared cluster itself: one node of two CPUs, to which a test may add others."""
-    importlib.import_module("orchestrator.ray_backend")  # sets what Ray reads when it is imported
+    importlib.import_module("orchestrator.execution.ray.backend")  # sets what Ray reads when it is imported
     from ray.cluster_utils import Cluster
 
     resources = {

@@ -1,4 +1,4 @@
-"""Trials that take no time or end badly, with the signature of `trainables.trial.Trial`.
+"""Trials that take no time or end badly, with the signature of `trainables.h_space.trial.Trial`.
 
 Workers import this file by itself (`RayOptions.extra_modules`), so it imports nothing of the tests. What a
 trial does follows from its class and its seed.
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trainables.config import CellConfig
 from trainables.errors import UserError
+from trainables.h_space.config import CellConfig
 
 
 class TrialFailed(UserError):

@@ -16,7 +16,8 @@ def main() -> int:
     """Run the command."""
     trial_class, *arguments = sys.argv[1:]
     sys.path.insert(0, str(HERE))
-    from orchestrator import cli, run_command
+    from orchestrator.cli import parser as cli
+    from orchestrator.cli import run as run_command
 
     options = functools.partial(
         run_command.RunOptions,
@@ -26,7 +27,7 @@ def main() -> int:
     with (
         mock.patch.object(run_command, "RunOptions", options),
         mock.patch.object(run_command, "show_report"),
-        mock.patch("orchestrator.quoting.piloted", return_value={}),
+        mock.patch("orchestrator.study.price.quoting.piloted", return_value={}),
     ):
         return cli.main(arguments)
 

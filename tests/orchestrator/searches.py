@@ -7,14 +7,14 @@ from typing import Any
 
 import optuna
 
-from orchestrator.designs.optuna import Config as SearchConfig
-from orchestrator.launch import Study, open_study
 from orchestrator.ledger import Ledger
-from orchestrator.loading import load_space
-from orchestrator.resolving import Summarise
-from orchestrator.runner import RunOptions
-from orchestrator.tuning.journal import JOURNAL
-from orchestrator.tuning.running import SearchLaunch, run_search
+from orchestrator.plan.loading import load_space
+from orchestrator.search.journal import JOURNAL
+from orchestrator.search.running import SearchLaunch, run_search
+from orchestrator.space.designs.optuna import Config as SearchConfig
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.runner import RunOptions
 
 SPACE = """
 question: Which settings suit?

@@ -9,12 +9,12 @@ import pytest
 
 from analysis.contrasts import judge_study, next_seeds
 from analysis.frames import load_frames
-from orchestrator.adaptive import run_until_decided
-from orchestrator.launch import Study, longest_plan, open_study
 from orchestrator.ledger import Ledger, read_study
-from orchestrator.loading import load_space
-from orchestrator.observing import Outcome
-from orchestrator.runner import RunOptions, run_missing
+from orchestrator.plan.loading import load_space
+from orchestrator.study.adaptive import run_until_decided
+from orchestrator.study.launch import Study, longest_plan, open_study
+from orchestrator.study.observing import Outcome
+from orchestrator.study.runner import RunOptions, run_missing
 
 SPACE = """
 question: Does the learning rate matter?

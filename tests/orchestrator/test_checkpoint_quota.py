@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.checkpoint_quota import CheckpointQuota
-from orchestrator.checkpoints import CheckpointStore, DamagedCheckpoint, drop_committed
-from orchestrator.config import ConfigError, Space
-from orchestrator.launch import open_study
+from orchestrator.execution.checkpoint_quota import CheckpointQuota
+from orchestrator.execution.checkpoints import CheckpointStore, DamagedCheckpoint, drop_committed
 from orchestrator.ledger import Ledger
-from orchestrator.loading import load_space
-from orchestrator.runner import RunOptions, run_missing
-from orchestrator.sizes import bytes_of, size_of
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.units import bytes_of, size_of
+from orchestrator.study.launch import open_study
+from orchestrator.study.runner import RunOptions, run_missing
 
 SIZE = 1000
 

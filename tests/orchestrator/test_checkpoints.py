@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import checkpoints
-from orchestrator.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
+from orchestrator.execution import checkpoints
+from orchestrator.execution.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
 from orchestrator.ledger.durable import write_atomically
 
 

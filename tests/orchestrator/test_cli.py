@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import cli
-from orchestrator.launch import open_study
-from orchestrator.loading import load_space
-from orchestrator.runner import RunOptions, run_missing
+from orchestrator.cli import parser as cli
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import open_study
+from orchestrator.study.runner import RunOptions, run_missing
 
 REPOSITORY = Path(__file__).parent.parent.parent
 DATA = REPOSITORY.parent / "shared" / "data" / "official_checkpoints"
@@ -118,7 +118,7 @@ def test_a_folder_of_something_else_is_left_alone(command: Command, space_file: 
 def test_our_own_mistakes_keep_their_traceback(
     command: Command, space_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator import planning
+    from orchestrator.study import planning
 
     def fail(study: Any) -> Any:
         raise ZeroDivisionError
@@ -169,7 +169,7 @@ def test_every_list_has_entries_and_fits(command: Command, what: str) -> None:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not here")
 def test_a_published_editor_is_imported(command: Command, tmp_path: Path) -> None:
-    from trainables.editor_file import load_editor
+    from trainables.h_space.editor_file import load_editor
 
     file = str(DATA / "smiling_ddpm_celebahq.pth")
     out = tmp_path / "smiling.safetensors"
@@ -220,7 +220,7 @@ def test_the_doctor_says_what_to_fix(command: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["status"]])
 def test_what_trains_nothing_answers_without_torch_or_ray(arguments: list[str], tmp_path: Path) -> None:
     program = (
-        "import sys; from orchestrator import cli\n"
+        "import sys; from orchestrator.cli import parser as cli\n"
         f"try: cli.main({arguments})\n"
         "except SystemExit: pass\n"
         "print({'torch', 'ray', 'matplotlib'} & set(sys.modules))"

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import cli
-from orchestrator.launch import describe, open_study
+from orchestrator.cli import parser as cli
 from orchestrator.ledger import LedgerError
-from orchestrator.loading import load_space
-from orchestrator.reuse import found_elsewhere
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import describe, open_study
+from orchestrator.study.reuse import found_elsewhere
 from trainables.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]

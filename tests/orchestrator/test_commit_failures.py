@@ -10,19 +10,22 @@ import pyarrow as pa
 import pytest
 from searches import Launch, launcher, records_of, states_of
 
-from orchestrator import cli, commands, run_command
-from orchestrator.backend import LaunchStopped, TrialTask, WorkerSettings
-from orchestrator.interrupts import SignalWatch
-from orchestrator.launch import Study, open_study
+from orchestrator.cli import commands
+from orchestrator.cli import parser as cli
+from orchestrator.cli import run as run_command
+from orchestrator.execution.contract import LaunchStopped
+from orchestrator.execution.interrupts import SignalWatch
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.ray.backend import RayBackend, RayOptions
+from orchestrator.execution.ray.tune import LeaveTune, ObserverCallback, QueueSearcher
+from orchestrator.execution.tasks import TrialTask, WorkerSettings
+from orchestrator.execution.worker import Step
 from orchestrator.ledger import Ledger, LedgerError
-from orchestrator.loading import load_space
-from orchestrator.ray_backend import RayBackend, RayOptions
-from orchestrator.ray_tune import LeaveTune, ObserverCallback, QueueSearcher
-from orchestrator.resolving import Summarise
-from orchestrator.runner import RunOptions, run_missing
-from orchestrator.trial_queue import TrialQueue
-from orchestrator.tuning import journal
-from orchestrator.worker import Step
+from orchestrator.plan.loading import load_space
+from orchestrator.search import journal
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.runner import RunOptions, run_missing
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import ConfigError, Space
-from orchestrator.designs import DESIGNS
-from orchestrator.plan import Plan, build_plan
-from orchestrator.resolving import Summarise
-from orchestrator.study_document import study_document
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.cells import Plan
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.designs import DESIGNS
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.document import study_document
 
 HEAD = """\
 question: Which parts matter?

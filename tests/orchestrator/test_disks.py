@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator import commands
-from orchestrator.cli import main
+from orchestrator.cli import commands
+from orchestrator.cli.parser import main
 from orchestrator.ledger import LedgerError, LedgerLock
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.files import writing

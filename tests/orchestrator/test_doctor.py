@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator import disk_probe, doctor
-from orchestrator.disk_probe import Finding, storage
+from orchestrator.cli import disk_probe, doctor
+from orchestrator.cli.disk_probe import Finding, storage
 
 Found = Callable[[], dict[str, Finding]]
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator import cli
-from orchestrator.launch import Study, describe, open_study
+from orchestrator.cli import parser as cli
 from orchestrator.ledger import Ledger
-from orchestrator.loading import load_space
-from orchestrator.plan import TrialSpec
-from trainables.config import CellConfig
-from trainables.diffusion import training_timesteps
-from trainables.domains import domain_summary
-from trainables.editing_interval import NUM_IMAGES, NUM_STEPS
-from trainables.editor_file import save_editor
+from orchestrator.plan.cells import TrialSpec
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import Study, describe, open_study
+from trainables.h_space.config import CellConfig
+from trainables.h_space.diffusion import training_timesteps
+from trainables.h_space.domains import domain_summary
+from trainables.h_space.editing_interval import NUM_IMAGES, NUM_STEPS
+from trainables.h_space.editor_file import save_editor
 from trainables.randomness import generator_for
 
 SPACE = """

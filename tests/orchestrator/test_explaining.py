@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import main
-from orchestrator.explaining import explain, find, first_difference
-from orchestrator.launch import Study, open_study
+from orchestrator.cli.parser import main
 from orchestrator.ledger import LedgerError
-from orchestrator.loading import load_space
-from orchestrator.runner import RunOptions, run_missing
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.runner import RunOptions, run_missing
+from orchestrator.views.explaining import explain, find, first_difference
 
 Explain = Callable[[str], str]
 
@@ -23,7 +23,7 @@ def study(space_file: Path, tmp_path: Path, display: Any) -> Study:
     study = open_study(load_space(space_file), results)
     run_missing(study, RunOptions(inline=True, trial_class="fake_trials:FailingTrial"), display)
     longer = open_study(load_space(space_file, seeds=3), results)
-    from orchestrator.launch import describe
+    from orchestrator.study.launch import describe
 
     describe(longer)
     return longer

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import ConfigError, Space
-from orchestrator.loading import load_space
-from orchestrator.plan import build_plan
-from orchestrator.resolving import Summarise
-from orchestrator.study_document import study_document
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.document import study_document
 
 BASE = """\
 question: Which encoder edits best?

@@ -18,15 +18,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator import worker
-from orchestrator.editor_files import editor_path
-from orchestrator.launch import Study, open_study
+from orchestrator.execution import worker
+from orchestrator.execution.editor_files import editor_path
+from orchestrator.execution.ray.scratch import launch_folder
 from orchestrator.ledger import Ledger, LedgerError, read_study, status_matrix
 from orchestrator.ledger.compaction import compact
-from orchestrator.loading import load_space
-from orchestrator.observing import Outcome
-from orchestrator.runner import RunOptions, run_missing
-from orchestrator.scratch import launch_folder
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.observing import Outcome
+from orchestrator.study.runner import RunOptions, run_missing
 
 SPACE = """
 question: Does a head start help?
@@ -148,7 +148,7 @@ def statuses_if_any(study: Study) -> set[str]:
 def test_a_second_signal_ends_the_process_now(number: signal.Signals) -> None:
     program = (
         "import os\n"
-        "from orchestrator.interrupts import SignalWatch\n"
+        "from orchestrator.execution.interrupts import SignalWatch\n"
         f"with SignalWatch():\n    os.kill(os.getpid(), {int(number)})\n    print('still here', flush=True)\n"
         f"    os.kill(os.getpid(), {int(number)})\n    print('never')"
     )

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import ray
 
-from orchestrator.backend import BackendError, TrialTask, WorkerSettings
-from orchestrator.ray_backend import RayBackend, RayOptions
-from orchestrator.trial_queue import TrialQueue
+from orchestrator.execution.contract import BackendError
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.ray.backend import RayBackend, RayOptions
+from orchestrator.execution.tasks import TrialTask, WorkerSettings
 
 FAKE_TRIALS = Path(__file__).with_name("fake_trials.py")
 PATIENCE_SECONDS = 240.0

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.backend import TrialTask, WorkerSettings
-from orchestrator.ray_backend import RayBackend, RayOptions
-from orchestrator.trial_queue import TrialQueue
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.ray.backend import RayBackend, RayOptions
+from orchestrator.execution.tasks import TrialTask, WorkerSettings
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestrator import cli
-from trainables.editor_file import load_editor
-from trainables.released_editors import released
+from orchestrator.cli import parser as cli
+from trainables.h_space.editor_file import load_editor
+from trainables.h_space.released_editors import released
 
 RELEASED = {
     "CelebA_HQ": (

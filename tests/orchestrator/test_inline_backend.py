@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backend import Interrupted, Observer, PreparationFailed, TrialTask, WorkerSettings
-from orchestrator.inline_backend import InlineBackend
-from orchestrator.trial_queue import TrialQueue
-from trainables.trajectory_files import PreparationTask
+from orchestrator.execution.contract import Interrupted, Observer, PreparationFailed
+from orchestrator.execution.inline import InlineBackend
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.tasks import TrialTask, WorkerSettings
+from trainables.h_space.trajectory_files import PreparationTask
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]

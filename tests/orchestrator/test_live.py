@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from orchestrator.live import LiveDisplay, PlainDisplay, drawing, make_display
-from orchestrator.progress import Progress, Row
+from orchestrator.views.live import LiveDisplay, PlainDisplay, drawing, make_display
+from orchestrator.views.progress import Progress, Row
 
 
 class Clock:

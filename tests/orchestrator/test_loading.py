@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import ConfigError, Space, SpaceConfig
-from orchestrator.loading import load_space
-from orchestrator.resolving import Summarise, owners, with_absolute_domain
-from trainables.domains import domain_summary, shipped_domains
-from trainables.editors import EDITORS
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError, Space, SpaceConfig
+from orchestrator.space.resolving import Summarise, owners, with_absolute_domain
+from trainables.h_space.domains import domain_summary, shipped_domains
+from trainables.h_space.editors import EDITORS
 from trainables.wording import one_of
 
 Load = Callable[..., Space]

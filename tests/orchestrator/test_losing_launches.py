@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 from searches import SPACE, Launch, launcher
 
-from orchestrator import cli
-from orchestrator.launch import Study, open_study
+from orchestrator.cli import parser as cli
+from orchestrator.cli import tune as command
 from orchestrator.ledger import LedgerError, LedgerLock
-from orchestrator.loading import load_space
-from orchestrator.resolving import Summarise
-from orchestrator.runner import RunOptions, run_missing
-from orchestrator.tuning import command
-from orchestrator.tuning.winner import retest_file
+from orchestrator.plan.loading import load_space
+from orchestrator.search.winner import retest_file
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.runner import RunOptions, run_missing
 
 
 def tree_of(folder: Path) -> dict[str, tuple[str, int]]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import machine
-from orchestrator.config import ExecutionConfig
-from orchestrator.machine import core_limits, usable_bytes, usable_cores
-from orchestrator.pricing import parallel_trials
+from orchestrator.execution import machine
+from orchestrator.execution.machine import core_limits, usable_bytes, usable_cores
+from orchestrator.space.config import ExecutionConfig
+from orchestrator.study.price.pricing import parallel_trials
 
 Groups = Callable[..., None]
 
@@ -121,7 +121,7 @@ def test_a_limit_on_memory_counts(groups: Groups, name: str) -> None:
 
 
 def test_trials_that_share_gpus_are_as_many_as_gpus_and_cpus_allow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.pricing.usable_gpus", lambda: 4)
+    monkeypatch.setattr("orchestrator.study.price.pricing.usable_gpus", lambda: 4)
 
     assert parallel_trials(ExecutionConfig(gpus_per_trial=0.5)) == 8
     assert parallel_trials(ExecutionConfig(gpus_per_trial=2)) == 2

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import ConfigError, Space
-from orchestrator.resolving import Summarise
-from trainables.domains import DomainSummary
-from trainables.metrics import NEEDS, Need
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.resolving import Summarise
+from trainables.h_space.domains import DomainSummary
+from trainables.h_space.metrics import NEEDS, Need
 
 Load = Callable[..., Space]
 

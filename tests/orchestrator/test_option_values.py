@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from orchestrator.option_values import joined, numbers, strengths, timestep
+from orchestrator.cli.option_values import joined, numbers, strengths, timestep
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator import cli
-from orchestrator.execution import ExecutionConfig
-from orchestrator.pilots import Pilots
-from orchestrator.throughput import kind_of
-from trainables import pilot as timing
-from trainables.config import CellConfig
-from trainables.domains import DomainError
-from trainables.pilot import Pieces, Pilot
+from orchestrator.cli import parser as cli
+from orchestrator.space.execution import ExecutionConfig
+from orchestrator.study.price.pilots import Pilots
+from orchestrator.study.price.throughput import kind_of
+from trainables.h_space import pilot as timing
+from trainables.h_space.config import CellConfig
+from trainables.h_space.domains import DomainError
+from trainables.h_space.pilot import Pieces, Pilot
 
 SPACE = """
 question: Does the learning rate matter?
@@ -227,7 +227,7 @@ def test_on_a_terminal_an_unknown_price_is_asked_about(timer: Timer, monkeypatch
         asked.append(question)
         return False
 
-    monkeypatch.setattr("orchestrator.run_command.Confirm.ask", refuse)
+    monkeypatch.setattr("orchestrator.cli.run.Confirm.ask", refuse)
     monkeypatch.setattr(Console, "is_terminal", property(lambda console: True))
     monkeypatch.setattr(Console, "status", lambda console, text: quiet())
 

@@ -8,17 +8,18 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from orchestrator import plan
-from orchestrator.config import ConfigError, Space
-from orchestrator.identity import trial_signature
-from orchestrator.plan import Cell, Plan, build_plan, resolve_cell
-from orchestrator.points import Point
-from orchestrator.resolving import Summarise
-from orchestrator.study_document import study_document
-from trainables.config import CellConfig
-from trainables.domains import DomainSummary
-from trainables.domains.thresholds import IntervalThresholds
-from trainables.editors import EDITORS
+from orchestrator.plan import build as plan
+from orchestrator.plan.build import build_plan, resolve_cell
+from orchestrator.plan.cells import Cell, Plan
+from orchestrator.plan.identity import trial_signature
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.points import Point
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.document import study_document
+from trainables.h_space.config import CellConfig
+from trainables.h_space.domains import DomainSummary
+from trainables.h_space.domains.thresholds import IntervalThresholds
+from trainables.h_space.editors import EDITORS
 
 HEADS = "  heads: {path: editor.num_heads, values: [1, 2, 4, 8]}\n"
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import ExecutionConfig, Space
-from orchestrator.durations import duration
-from orchestrator.plan import Plan, build_plan
-from orchestrator.pricing import Conditions, makespan, parallel_trials, price, price_lines
-from orchestrator.ranges import Range
-from orchestrator.resolving import Summarise
-from orchestrator.throughput import FEW_ERROR, PILOT_ERROR, Measured, PreparationRates, measured
-from trainables.trajectories import PreparationWork
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.cells import Plan
+from orchestrator.space.config import ExecutionConfig, Space
+from orchestrator.space.resolving import Summarise
+from orchestrator.space.units import duration
+from orchestrator.study.price.pricing import Conditions, makespan, parallel_trials, price, price_lines
+from orchestrator.study.price.ranges import Range
+from orchestrator.study.price.throughput import FEW_ERROR, PILOT_ERROR, Measured, PreparationRates, measured
+from trainables.h_space.trajectories import PreparationWork
 
 EXECUTION = ExecutionConfig()
 KINDS = (("tiny", "pixel_channel"), ("tiny", "conv"))
@@ -149,7 +150,7 @@ def test_trials_of_unequal_length_wait_for_the_longest() -> None:
 
 
 def test_the_number_at_once_follows_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.pricing.usable_cores", lambda: 8)
+    monkeypatch.setattr("orchestrator.study.price.pricing.usable_cores", lambda: 8)
 
     assert parallel_trials(ExecutionConfig(cpus_per_trial=2)) == 4
     assert parallel_trials(ExecutionConfig(cpus_per_trial=2), num_cpus=6) == 3

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import ConfigError, Space
-from orchestrator.loading import load_space
-from orchestrator.resolving import Summarise
-from trainables.domains import shipped_domains
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.resolving import Summarise
+from trainables.h_space.domains import shipped_domains
 
 SPACE = """
 question: Which one?

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import provenance
+from orchestrator.execution import provenance
 
 Copy = Callable[..., Path]
 
@@ -25,7 +25,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Copy:
         for package in provenance.CODE:
             (folder / package).mkdir(parents=True)
             (folder / package / "code.py").write_text("a = 1\n")
-        file = folder / "orchestrator" / "provenance.py"
+        file = folder / "orchestrator" / "execution" / "provenance.py"
+        file.parent.mkdir()
         file.touch()
         monkeypatch.setattr(provenance, "__file__", str(file))
         return folder
@@ -80,7 +81,9 @@ def test_a_worktree_and_a_detached_head_give_their_own_commit(
     first = git(checkout, "rev-parse", "HEAD")
     git(checkout, "commit", "-q", "--allow-empty", "-m", "second")
     git(checkout, "worktree", "add", "-q", "--detach", str(tmp_path / "tree"), first)
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "tree" / "orchestrator" / "provenance.py"))
+    monkeypatch.setattr(
+        provenance, "__file__", str(tmp_path / "tree" / "orchestrator" / "execution" / "provenance.py")
+    )
 
     assert provenance.git_commit() == first
 

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
-from orchestrator.backend import TrialTask
-from orchestrator.trial_queue import TrialQueue
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.tasks import TrialTask
 
 Make = Callable[..., TrialTask]
 

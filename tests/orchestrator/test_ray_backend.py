@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backend import BackendError, Guarded, PreparationFailed, TrialTask, WorkerSettings
-from orchestrator.interrupts import SignalWatch
-from orchestrator.ray_backend import RayBackend, RayOptions
-from orchestrator.ray_tune import ObserverCallback, QueueSearcher
-from orchestrator.trial_queue import TrialQueue
+from orchestrator.execution.contract import BackendError, Guarded, PreparationFailed
+from orchestrator.execution.interrupts import SignalWatch
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.ray.backend import RayBackend, RayOptions
+from orchestrator.execution.ray.tune import ObserverCallback, QueueSearcher
+from orchestrator.execution.tasks import TrialTask, WorkerSettings
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]
@@ -130,7 +131,7 @@ def test_an_observer_that_only_shows_and_fails_stops_no_trial_and_is_heard_after
 def test_a_preparation_that_fails_says_why(
     ray_cluster: str, make_settings: Settings, observer: Recording
 ) -> None:
-    from trainables.trajectory_files import PreparationTask
+    from trainables.h_space.trajectory_files import PreparationTask
 
     task = PreparationTask("no-such-domain", "f", "train", ("0",), 4, 0, 4, 500)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator import cli
-from orchestrator.launch import Study, open_study
+from orchestrator.cli import parser as cli
 from orchestrator.ledger import Ledger
 from orchestrator.ledger.compaction import compact
-from orchestrator.loading import load_space
-from orchestrator.reuse import found_elsewhere
-from orchestrator.runner import RunOptions, run_missing
-from orchestrator.throughput import measured
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.price.throughput import measured
+from orchestrator.study.reuse import found_elsewhere
+from orchestrator.study.runner import RunOptions, run_missing
 
 Tree = dict[str, tuple[str, int]]
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator import planning
-from orchestrator.budget import check_cost
-from orchestrator.config import ConfigError
-from orchestrator.launch import Study, open_study
 from orchestrator.ledger import Ledger
-from orchestrator.loading import load_space
-from orchestrator.observing import Outcome
-from orchestrator.pricing import Price
-from orchestrator.quoting import Quote
-from orchestrator.ranges import Range
-from orchestrator.runner import RunOptions, run_missing
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError
+from orchestrator.study import planning
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.observing import Outcome
+from orchestrator.study.price.budget import check_cost
+from orchestrator.study.price.pricing import Price
+from orchestrator.study.price.quoting import Quote
+from orchestrator.study.price.ranges import Range
+from orchestrator.study.runner import RunOptions, run_missing
 
 Launch = Callable[..., tuple[Study, Outcome, list[str]]]
 

@@ -5,12 +5,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.launch import Study, open_study
 from orchestrator.ledger import TABLES, Ledger, LedgerError, LedgerLock, read_study
 from orchestrator.ledger.schemas import own_columns
-from orchestrator.loading import load_space
-from orchestrator.observing import Outcome
-from orchestrator.runner import RunOptions, run_missing
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.observing import Outcome
+from orchestrator.study.runner import RunOptions, run_missing
 
 Launch = Callable[..., tuple[Study, Outcome, list[str]]]
 
@@ -164,10 +164,10 @@ def test_a_launch_is_visible_while_it_runs_and_leaves_no_trace(launch: Launch) -
 def test_a_preparation_that_fails_ends_the_launch_with_its_words(
     launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator import runner
+    from orchestrator.study import runner
 
     def fail(study: Study, tasks: Any) -> Any:
-        from orchestrator.backend import PreparationFailed
+        from orchestrator.execution.contract import PreparationFailed
 
         raise PreparationFailed("no such image")
 

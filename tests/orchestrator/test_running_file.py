@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import running_file, worker
-from orchestrator.progress import Progress, Row
-from orchestrator.running_file import FILE_NAME, RunningFile
+from orchestrator.execution import worker
+from orchestrator.views import running_file
+from orchestrator.views.progress import Progress, Row
+from orchestrator.views.running_file import FILE_NAME, RunningFile
 
 HOURS = 3600.0
 

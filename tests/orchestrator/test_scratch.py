@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.backend import BackendError
-from orchestrator.scratch import launch_folder, own_folder
+from orchestrator.execution.contract import BackendError
+from orchestrator.execution.ray.scratch import launch_folder, own_folder
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A shared temporary folder, the only one there is."""
     folder = tmp_path / "tmp"
     folder.mkdir()
-    monkeypatch.setattr("orchestrator.scratch.parents", lambda: [folder])
+    monkeypatch.setattr("orchestrator.execution.ray.scratch.parents", lambda: [folder])
     return folder
 
 
@@ -86,7 +86,7 @@ def test_where_no_folder_will_do_every_reason_is_given(
 ) -> None:
     missing, long = tmp_path / "missing", tmp_path / ("x" * 100)
     long.mkdir()
-    monkeypatch.setattr("orchestrator.scratch.parents", lambda: [missing, long])
+    monkeypatch.setattr("orchestrator.execution.ray.scratch.parents", lambda: [missing, long])
 
     with pytest.raises(BackendError) as refused:
         own_folder(max_length=len(str(missing)) + 40)
@@ -110,7 +110,7 @@ def test_the_next_folder_is_taken_where_the_disk_of_the_first_is_full(
         found.free = 1_000_000 if folder.parent == full else 10**9
         return found
 
-    monkeypatch.setattr("orchestrator.scratch.parents", lambda: [full, spare])
+    monkeypatch.setattr("orchestrator.execution.ray.scratch.parents", lambda: [full, spare])
     monkeypatch.setattr("shutil.disk_usage", free)
 
     assert own_folder().parent == spare

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import ConfigError, Space
-from orchestrator.launch import Study, open_study
-from orchestrator.plan import build_plan
-from orchestrator.resolving import Summarise
-from orchestrator.tuning.search_price import SearchQuote, check_search_cost
+from orchestrator.plan.build import build_plan
+from orchestrator.search.search_price import SearchQuote, check_search_cost
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.launch import Study, open_study
 
 SPACE = """
 question: Which settings suit?

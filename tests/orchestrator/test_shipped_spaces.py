@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from orchestrator.loading import load_space
-from orchestrator.plan import build_plan
-from orchestrator.resolving import Summarise
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.loading import load_space
+from orchestrator.space.resolving import Summarise
 from search_spaces import shipped_spaces
-from trainables.domains import domain_summary
+from trainables.h_space.domains import domain_summary
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from analysis.figures import FIGURES
-from orchestrator.space_schema import FILE, schema_text, space_schema
+from orchestrator.plan.schema import FILE, schema_text, space_schema
 from search_spaces import shipped_spaces
 from trainables.yaml_tree import read_yaml
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.loading import load_space
-from orchestrator.plan import build_plan
-from trainables.domains import domain_summary
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.loading import load_space
+from trainables.h_space.domains import domain_summary
 
 SPACE = """
 question: Does it reach both?

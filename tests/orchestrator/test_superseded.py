@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.backend import TrialTask, WorkerSettings
-from orchestrator.checkpoints import CheckpointStore, Superseded, drop_committed
-from orchestrator.editor_files import editor_path
+from orchestrator.execution.checkpoints import CheckpointStore, Superseded, drop_committed
+from orchestrator.execution.editor_files import editor_path
+from orchestrator.execution.tasks import TrialTask, WorkerSettings
+from orchestrator.execution.worker import TrialRun
 from orchestrator.ledger import Ledger
-from orchestrator.worker import TrialRun
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]

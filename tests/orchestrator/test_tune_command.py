@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator import cli
-from orchestrator.config import ConfigError, Space
-from orchestrator.designs.optuna import Config as SearchConfig
+from orchestrator.cli import parser as cli
+from orchestrator.cli import tune
 from orchestrator.ledger import Ledger
-from orchestrator.loading import load_space
-from orchestrator.plan import build_plan, resolve_cell
-from orchestrator.tuning import command as tune
-from orchestrator.tuning.loading import Wish, load_tuning_space
-from orchestrator.tuning.winner import difference
-from trainables.domains import domain_summary, read_domain_file, shipped_domains
+from orchestrator.plan.build import build_plan, resolve_cell
+from orchestrator.plan.loading import load_space
+from orchestrator.search.loading import Wish, load_tuning_space
+from orchestrator.search.winner import difference
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.designs.optuna import Config as SearchConfig
+from trainables.h_space.domains import domain_summary, read_domain_file, shipped_domains
 
 SPACE = """\
 question: Which settings suit?

@@ -10,19 +10,19 @@ import optuna
 import pytest
 from searches import FEW, SPACE, TWO_SEEDS, Launch, launcher, optuna_trials, points_of, records_of, states_of
 
-from orchestrator.axes import AxisConfig
-from orchestrator.config import Space
-from orchestrator.designs.optuna import Config as SearchConfig
-from orchestrator.launch import open_study
 from orchestrator.ledger import read_study
-from orchestrator.loading import load_space
-from orchestrator.resolving import Summarise
-from orchestrator.runner import RunOptions
-from orchestrator.tuning import optimizer
-from orchestrator.tuning.journal import JOURNAL
-from orchestrator.tuning.optimizer import Optimizer
-from orchestrator.tuning.results import pareto_set
-from orchestrator.tuning.running import run_search
+from orchestrator.plan.loading import load_space
+from orchestrator.search import optimizer
+from orchestrator.search.journal import JOURNAL
+from orchestrator.search.optimizer import Optimizer
+from orchestrator.search.results import pareto_set
+from orchestrator.search.running import run_search
+from orchestrator.space.axes import AxisConfig
+from orchestrator.space.config import Space
+from orchestrator.space.designs.optuna import Config as SearchConfig
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.launch import open_study
+from orchestrator.study.runner import RunOptions
 
 HERE = Path(__file__).parent
 
@@ -225,7 +225,7 @@ def test_what_did_best_for_another_attribute_is_tried_first(launch: Launch) -> N
 
 def test_no_trial_starts_after_the_timeout(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr("orchestrator.tuning.search.now", lambda: next(clock))
+    monkeypatch.setattr("orchestrator.search.search.now", lambda: next(clock))
 
     study, launched = launch(timeout="35s")
 

@@ -11,8 +11,8 @@ import pytest
 from searches import SPACE, Launch, launcher, optuna_trials, points_of, records_of, states_of
 
 from orchestrator.ledger import LedgerError
-from orchestrator.resolving import Summarise
-from orchestrator.tuning.journal import JOURNAL, open_journal
+from orchestrator.search.journal import JOURNAL, open_journal
+from orchestrator.space.resolving import Summarise
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import Space
-from orchestrator.editor_files import editor_path
-from orchestrator.launch import Study, open_study
+from orchestrator.execution.editor_files import editor_path
 from orchestrator.ledger import Ledger, read_study
-from orchestrator.observing import Outcome
-from orchestrator.resolving import Summarise
-from orchestrator.runner import RunOptions, run_missing
+from orchestrator.space.config import Space
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.observing import Outcome
+from orchestrator.study.runner import RunOptions, run_missing
 
 Load = Callable[..., Space]
 WriteEditor = Callable[..., None]

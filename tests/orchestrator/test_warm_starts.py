@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator import planning
-from orchestrator.config import ConfigError, Space
-from orchestrator.launch import open_study
 from orchestrator.ledger import Ledger
-from orchestrator.plan import Plan, build_plan
-from orchestrator.resolving import Summarise
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.cells import Plan
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.resolving import Summarise
+from orchestrator.study import planning
+from orchestrator.study.launch import open_study
 
 Load = Callable[..., Space]
 PlanOf = Callable[[str], Plan]

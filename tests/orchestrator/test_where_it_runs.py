@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from orchestrator.scratch import MAX_LENGTH
+from orchestrator.execution.ray.scratch import MAX_LENGTH
 
 FAKE_TRIALS = Path(__file__).with_name("fake_trials.py")
 PROGRAM = """
 import json, os, sys
 from pathlib import Path
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-from orchestrator.backend import TrialTask, WorkerSettings
-from orchestrator.ray_backend import RayBackend, RayOptions
-from orchestrator.ray_ready import ray
-from orchestrator.trial_queue import TrialQueue
-from orchestrator.worker import import_class
+from orchestrator.execution.tasks import TrialTask, WorkerSettings
+from orchestrator.execution.ray.backend import RayBackend, RayOptions
+from orchestrator.execution.ray.ready import ray
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.worker import import_class
 
 @ray.remote
 def look():

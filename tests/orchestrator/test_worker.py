@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import worker
-from orchestrator.backend import Record, TrialTask, WorkerSettings
+from orchestrator.execution import worker
+from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
+from orchestrator.execution.worker import TrialRun, end_of_log, failure_reason, import_class, log_path
 from orchestrator.ledger import Ledger
-from orchestrator.worker import TrialRun, end_of_log, failure_reason, import_class, log_path
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables.config import CellConfig
-from trainables.trajectories import preparation_tasks, run_preparation
+from trainables.h_space.config import CellConfig
+from trainables.h_space.trajectories import preparation_tasks, run_preparation
 
 TINY = {
     "domain": "avatars",

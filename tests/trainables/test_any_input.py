@@ -10,16 +10,16 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.config import ConfigError, Space
-from orchestrator.designs.optuna import seconds_of
-from orchestrator.figure_checks import check_figures
-from orchestrator.identity import canonical_text, trial_signature
-from orchestrator.loading import load_space
-from orchestrator.option_values import cost, numbers, strengths, timestep
-from orchestrator.resolving import Summarise
-from orchestrator.sizes import bytes_of
-from trainables.config import CellConfig
-from trainables.domains import DomainError, read_domain_file
+from orchestrator.cli.figure_checks import check_figures
+from orchestrator.cli.option_values import cost, numbers, strengths, timestep
+from orchestrator.plan.identity import canonical_text, trial_signature
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError, Space
+from orchestrator.space.designs.optuna import seconds_of
+from orchestrator.space.resolving import Summarise
+from orchestrator.space.units import bytes_of
+from trainables.h_space.config import CellConfig
+from trainables.h_space.domains import DomainError, read_domain_file
 from trainables.names import wrong_label, wrong_name
 from trainables.yaml_tree import read_yaml, write_yaml
 

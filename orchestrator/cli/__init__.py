@@ -1,0 +1,1 @@
+"""The command `asyrp-sweep`; the only room that imports `analysis`."""

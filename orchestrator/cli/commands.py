@@ -1,0 +1,193 @@
+"""What each command of `asyrp-sweep` does, once its options are parsed.
+
+Those that plan, train or edit have modules of their own: these import torch, and only they wait for it.
+"""
+
+import argparse
+import errno
+import json
+from collections.abc import Callable
+
+from rich.console import Console
+
+from orchestrator.cli import doctor, listing
+from orchestrator.cli.reporting import show_report, study_folder
+from orchestrator.cli.streams import PatientConsole, accept_any_text, complain, settle_output
+from orchestrator.execution.contract import LaunchStopped
+from orchestrator.ledger import LedgerError
+from orchestrator.ledger.errors import advice_on
+from orchestrator.views import explaining, status
+from orchestrator.views.live import say
+from trainables.errors import UserError
+from trainables.names import visible
+
+SOME_FAILED, BAD_INPUT = 1, 2
+
+
+def run(options: argparse.Namespace, command_line: str) -> int:
+    """Run a parsed command; its exit code. `command_line` is what the user can type to do it again."""
+    accept_any_text()
+    code, refused = BAD_INPUT, None
+    try:
+        code = COMMANDS[options.command](options, PatientConsole(soft_wrap=False), command_line)
+    except LaunchStopped as error:
+        end = f"The launch was stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}"
+        complain(f"{visible(str(error))}\n{end}")
+        code = SOME_FAILED
+    except (UserError, LedgerError) as error:
+        complain(visible(str(error)))
+    except OSError as error:
+        if error.errno is None:  # of a library's own making: no word of the system's
+            raise
+        refused = error
+    unwritten = settle_output()
+    if isinstance(unwritten, BrokenPipeError) and isinstance(refused, BrokenPipeError | None):
+        return 0 if refused else code  # The reader of a pipe, such as `head`, has seen enough.
+    if (told := unwritten or refused) is not None:
+        complain(visible(refusal(told)))
+        return BAD_INPUT
+    return code
+
+
+def refusal(error: OSError) -> str:
+    """What the system refused, to which file, and what to do, in a line."""
+    what = error.filename if error.filename is not None else "a file or standard output"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        advice = "a file is in the way: move it, or name another place with --results or --out"
+    else:
+        advice = advice_on(error) or "put that right and start the command again"
+    return f"{what}: {error.strerror}; {advice}"
+
+
+def run_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Plan, price, train what is missing, report."""
+    from orchestrator.cli import run as run_command
+
+    return run_command.run_command(options, console, command_line)
+
+
+def plan_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Show what `run` would do."""
+    from orchestrator.cli import run as run_command
+
+    return run_command.plan_command(options, console)
+
+
+def schema_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Print the JSON Schema of a space."""
+    from analysis.figures import FIGURES
+    from orchestrator.plan.schema import schema_text
+
+    print(schema_text({kind: figure.config for kind, figure in FIGURES.items()}), end="")
+    return 0
+
+
+def status_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Show how far one study, or every study, is."""
+    if options.space is None:
+        folders = status.study_folders(options.results)
+    else:
+        folders = [study_folder(options.space, options.results)]
+    if options.watch and not options.json:
+        problems = status.watch(folders, console)
+    else:
+        views, problems = status.views(folders)
+        if options.json:
+            found = [status.as_json(view) for view in views]
+            if found or options.space is None:
+                print(json.dumps(found if options.space is None else found[0], indent=2))
+        else:
+            status.show(views, console)
+    for problem in problems:
+        complain(visible(problem))
+    return BAD_INPUT if problems else 0
+
+
+def report_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Write figures, tables and the report of a study."""
+    show_report(study_folder(options.space, options.results), options.out, console)
+    return 0
+
+
+def edit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Edit pictures with trained editors."""
+    from orchestrator.cli import picture_commands
+
+    return picture_commands.edit_command(options, console)
+
+
+def interval_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Show, and draw, where a domain's edits begin."""
+    from orchestrator.cli import picture_commands
+
+    return picture_commands.interval_command(options, console)
+
+
+def explain_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Show why a trial ran or did not, or the first difference between two trials."""
+    found = explaining.find(options.trial, options.results)
+    if options.other is None:
+        lines = explaining.explain(found)
+    else:
+        lines = explaining.first_difference(found, explaining.find(options.other, options.results))
+    for line in lines:
+        say(console, line)
+    return 0
+
+
+def list_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Show what there is to choose from."""
+    listing.show(options.what, console)
+    return 0
+
+
+def import_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Convert a published editor."""
+    from orchestrator.cli import importing
+
+    for line in importing.convert(options):
+        say(console, line)
+    return 0
+
+
+def pretrain_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Train the built-in domain's models from scratch."""
+    from trainables.h_space.pretrain import pretrain_avatars
+
+    pretrain_avatars(
+        options.out,
+        unet_steps=options.unet_steps,
+        clip_steps=options.clip_steps,
+        log=lambda line: say(console, line),
+    )
+    return 0
+
+
+def doctor_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Check the installation; 1 when something must be fixed."""
+    return doctor.show(doctor.examine(options.results, options.address), console)
+
+
+def tune_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Search an attribute's settings, test the best on fresh seeds, leave settings and an editor."""
+    from orchestrator.cli import tune  # Optuna is needed here alone.
+
+    return tune.tune_command(options, console, command_line)
+
+
+Command = Callable[[argparse.Namespace, Console, str], int]
+COMMANDS: dict[str, Command] = {
+    "run": run_command,
+    "plan": plan_command,
+    "status": status_command,
+    "report": report_command,
+    "tune": tune_command,
+    "edit": edit_command,
+    "interval": interval_command,
+    "schema": schema_command,
+    "explain": explain_command,
+    "list": list_command,
+    "import-editor": import_command,
+    "pretrain": pretrain_command,
+    "doctor": doctor_command,
+}

@@ -1,0 +1,299 @@
+"""The command `asyrp-sweep`: its options, and what its `--json` output holds.
+
+Exit codes: 0 done, 1 some trials failed (named), the launch had to stop, or `doctor` found something to fix, 2 bad
+input or a file that cannot be read or written, 130 and 143 interrupted. Errors go to standard error: with `--json`,
+standard output holds JSON or nothing.
+
+`plan --json` prints one object:
+    name, question, folder, plan_hash, num_done, num_missing (to run), num_reused (to copy from other studies),
+    cells: [{cell, axis_values, is_baseline, role, starts_from, merged: [names], merged_because: [reason or null],
+        dropped: [settings], notes: [what a reader should know], num_parameters, config}],
+        role is design, parent (others start from it) or control; starts_from is null or
+        {cell, epoch, editor, digest, control},
+    trials: [{cell, seed, signature, parent, state, reused_from}], state one of those counted by `status` but running,
+        reused_from null or the study that has done the same trial,
+    excluded: [{cell, axis_values, because}],
+    price: null where nothing is missing, or {num_trials, device, num_parallel, seconds, seconds_low, seconds_high,
+        device_hours, num_bytes, num_measured, num_pilots, preparation_seconds, preparation_low, preparation_high,
+        unmeasured: [cells]}; costs are null where a cell of a kind never measured here is among them,
+    price_at_most: as price, if no contrast is ever decided (the same where the number of seeds is fixed)
+`status --json` prints one object, or with no SPACE a list of them, without the studies that cannot be read:
+    name, folder, counts: {done, pruned, failed, skipped, interrupted, running, waiting}, seconds_left,
+    trials: [{cell, seed, signature, state, reason, epoch}]
+Keys may be added; none is removed or changes its meaning without a new major version.
+
+Importing this module imports neither torch nor ray: `--help` answers at once.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.cli.option_values import cost, joined, numbers, path, strengths, timestep
+
+PROGRAM = "asyrp-sweep"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. A user's mistake is printed without a traceback; ours keep theirs."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(joined(arguments))
+    try:
+        from orchestrator.cli import commands  # Only now: --help needs none of it.
+
+        return commands.run(options, shlex.join([PROGRAM, *arguments]))
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Ablations of h-space editors: from a question in YAML to a verdict with error bars.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="plan, price, train what is missing, report")
+    _add_space(run)
+    _add_max_cost(run)
+    _add_where(run)
+    run.add_argument("--yes", action="store_true", help="do not ask, however long it will take")
+
+    plan = commands.add_parser("plan", help="cells, trials, what is done, price; runs nothing")
+    _add_space(plan)
+    _add_max_cost(plan)
+    _add_where(plan)
+    plan.add_argument("--json", action="store_true", help="machine-readable")
+
+    status = commands.add_parser("status", help="cell x seed matrix, running, failed with reasons, time left")
+    status.add_argument("space", nargs="?", metavar="SPACE", help="a study; all of --results without it")
+    _add_results(status)
+    status.add_argument("--watch", action="store_true", help="redraw until nothing is running")
+    status.add_argument("--json", action="store_true", help="machine-readable")
+
+    report = commands.add_parser("report", help="figures, tables and report.html from the ledger")
+    report.add_argument("space", metavar="SPACE", help="a study's space, or its folder")
+    _add_results(report)
+    report.add_argument("--out", type=path, metavar="DIR", help="where to write (default: <study>/report)")
+
+    _add_tune(
+        commands.add_parser("tune", help="search an attribute's settings, test the best, leave an editor")
+    )
+    _add_edit(commands.add_parser("edit", help="apply trained editors to pictures or generated faces"))
+    _add_interval(commands.add_parser("interval", help="t_edit and t_boost of a domain, with their curves"))
+
+    commands.add_parser("schema", help="JSON Schema of a space, for editors that complete and check YAML")
+
+    explain = commands.add_parser(
+        "explain", help="why a trial ran or did not; or the first difference between two trials"
+    )
+    explain.add_argument("trial", metavar="TRIAL", help="a trial signature or a unique prefix, or CELL:SEED")
+    explain.add_argument(
+        "other", nargs="?", metavar="OTHER", help="a second trial: show the first difference"
+    )
+    _add_results(explain)
+
+    listing = commands.add_parser("list", help="what there is to choose from")
+    listing.add_argument("what", choices=LISTS, metavar="WHAT", help=", ".join(LISTS))
+
+    imported = commands.add_parser(
+        "import-editor", help="an editor of the public repositories -> safetensors"
+    )
+    _add_import(imported)
+
+    pretrain = commands.add_parser("pretrain", help="train a built-in domain's models from scratch")
+    pretrain.add_argument("domain", choices=("avatars",), metavar="DOMAIN", help="avatars")
+    pretrain.add_argument("--out", type=path, required=True, metavar="DIR", help="where to write the models")
+    pretrain.add_argument("--unet-steps", type=_positive, metavar="N", help="default: as the shipped model")
+    pretrain.add_argument("--clip-steps", type=_positive, metavar="N", help="default: as the shipped model")
+
+    doctor = commands.add_parser("doctor", help="versions, devices, storage, domain files; says what to fix")
+    doctor.add_argument("--address", metavar="A", help="Ray cluster to check as well")
+    _add_results(doctor)
+    return top
+
+
+LISTS = ("spaces", "attributes", "domains", "editors", "metrics", "figures")
+
+
+def _add_tune(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "attribute", metavar="ATTRIBUTE", help="a known one, or a new name with its two texts"
+    )
+    command.add_argument("--source", metavar="TEXT", help="what images show before the edit, such as person")
+    command.add_argument("--target", metavar="TEXT", help="what they shall show, such as goblin")
+    command.add_argument("--seen", action="store_true", help="the diffusion model has seen such images")
+    command.add_argument("--trials", type=_positive, metavar="N", help="trials in all, over every launch")
+    command.add_argument("--timeout", metavar="T", help="start no trial after T: 90s, 30m or 2h")
+    _add_max_cost(command)
+    command.add_argument("--sampler", metavar="S", help="tpe, cmaes, gp, random or grid")
+    command.add_argument(
+        "--objective", action="append", default=[], metavar="M",
+        help="metric or cost to search for, instead of the space's; the best of several is by the first",
+    )  # fmt: skip
+    command.add_argument(
+        "--space", default="tune_editor", metavar="SPACE", help="what is searched (default: tune_editor)"
+    )
+    command.add_argument("--domain", metavar="D", help="another domain: a name, or the path of its YAML")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="A.B=V", help="override a setting; may be repeated"
+    )
+    _add_results(command)
+    _add_where(command)
+
+
+def _add_edit(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="a picture file, a folder of them, or the id of an image of the domain",
+    )
+    command.add_argument(
+        "--editor",
+        action="append",
+        required=True,
+        metavar="E",
+        help="id of a trained editor or a unique prefix, a file, or best (of --study); several act together",
+    )
+    command.add_argument("--study", metavar="SPACE", help="look for editors in this study alone")
+    command.add_argument("--attribute", metavar="A", help="best: among the editors of this attribute")
+    command.add_argument("--faces", type=_positive, metavar="N", help="edit N held-out images of the domain")
+    command.add_argument(
+        "--generate", type=_positive, metavar="N", help="edit N images that the diffusion model makes up"
+    )
+    command.add_argument(
+        "--strength",
+        type=strengths,
+        default=(1.0,),
+        metavar="S",
+        help="FROM:TO:COUNT such as -1:1:5, or a list such as 0.5,1 (default: 1)",
+    )
+    command.add_argument(
+        "--steps", type=_positive, metavar="N", help="of inversion and generation (default: as trained)"
+    )
+    command.add_argument(
+        "--coefficients",
+        type=numbers,
+        metavar="C",
+        help="one an editor, such as 0.5,0.5 (default: 1/sqrt(n))",
+    )
+    command.add_argument(
+        "--window",
+        choices=("own", "widest", "narrowest"),
+        default="own",
+        help="where several editors act: each in its own window (default), all in the union or the overlap",
+    )
+    command.add_argument(
+        "--boost", type=timestep, default=0, metavar="T", help="add noise below T, or auto (default: 0, none)"
+    )
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of generated images and noise")
+    command.add_argument("--domain", metavar="D", help="another domain than the editors were trained in")
+    command.add_argument("--device", choices=("cpu", "cuda"), help="default: the GPU where there is one")
+    command.add_argument(
+        "--out", type=path, default=Path("edits"), metavar="DIR", help="where to write (default: edits)"
+    )
+    _add_results(command)
+
+
+def _add_interval(command: argparse.ArgumentParser) -> None:
+    command.add_argument("domain", metavar="DOMAIN", help="a name, or the path of its YAML")
+    command.add_argument(
+        "attributes",
+        nargs="*",
+        metavar="ATTRIBUTE",
+        help="edits to find t_edit of (default: all of the domain)",
+    )
+    command.add_argument(
+        "--images",
+        type=_positive,
+        default=16,
+        metavar="N",
+        help="training images to average over (default: 16)",
+    )
+    command.add_argument(
+        "--steps", type=_positive, default=100, metavar="N", help="of their inversion (default: 100)"
+    )
+    command.add_argument("--out", type=path, metavar="FILE", help="draw the curves: FILE.png and FILE.svg")
+    _add_results(command)
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=path, metavar="FILE", help="a .pth checkpoint of either repository")
+    command.add_argument(
+        "--attribute",
+        metavar="A",
+        help="the edit it was trained for (default: by the name of a released file)",
+    )
+    command.add_argument("--source", metavar="TEXT", help="of an edit that is not known: what images show")
+    command.add_argument(
+        "--target", metavar="TEXT", help="of an edit that is not known: what edits should show"
+    )
+    command.add_argument("--domain", default="celebahq", metavar="D", help="where (default: celebahq)")
+    command.add_argument("--out", type=path, metavar="F", help="default: FILE with the ending .safetensors")
+    command.add_argument("--kind", metavar="K", help="which editor, where the weights do not tell")
+    command.add_argument(
+        "--num-heads", type=_positive, metavar="N", help="attention heads; never in the weights"
+    )
+    for name in ("temporal", "norm", "activation"):
+        command.add_argument(f"--{name}", metavar="X", help="default: as published")
+    command.add_argument("--t-edit", type=int, metavar="T", help="the edit acts while t >= T")
+    command.add_argument("--num-train-steps", type=_positive, metavar="N", help="steps it was trained with")
+
+
+def _add_space(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "space", metavar="SPACE", help="path of a search space, or the name of a shipped one"
+    )
+    command.add_argument("--domain", metavar="D", help="another domain: a name, or the path of its YAML")
+    command.add_argument("--seeds", metavar="N", help="a count, or a list such as 0,1,5")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="A.B=V", help="override a setting; may be repeated"
+    )
+    _add_results(command)
+
+
+def _add_max_cost(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--max-cost",
+        type=cost,
+        metavar="T",
+        help="refuse what would take longer here, such as 40m or 4h, and say what would fit",
+    )
+    command.add_argument(
+        "--no-price", dest="price", action="store_false", help="time nothing for a price, and show none"
+    )
+
+
+def _add_where(command: argparse.ArgumentParser) -> None:
+    """Where trials run, and so what they cost."""
+    command.add_argument(
+        "--address", metavar="A", help="Ray cluster to use, or auto; without it, this machine"
+    )
+    command.add_argument(
+        "--cpus", type=_positive, metavar="N", help="CPUs to use on this machine (default: all)"
+    )
+    command.add_argument(
+        "--inline", action="store_true", help="one trial after another in this process, no Ray"
+    )
+
+
+def _add_results(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--results",
+        type=path,
+        default=Path("results"),
+        metavar="DIR",
+        help="results folder (default: results)",
+    )
+
+
+def _positive(text: str) -> int:
+    """A whole number from 1 to 64 bits."""
+    found = text.strip().lstrip("+")
+    if not (found.isascii() and found.isdigit() and len(found) < 19 and int(found) > 0):
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1; found {text!r}")
+    return int(found)

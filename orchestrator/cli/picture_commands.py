@@ -1,0 +1,54 @@
+"""The commands that make pictures without a study of their own: `edit` and `interval`."""
+
+import argparse
+
+from rich.console import Console
+
+from orchestrator.cli import editing, interval
+from orchestrator.cli.reporting import study_folder
+from orchestrator.study.launch import CACHE_FOLDER
+from orchestrator.views.live import say
+
+
+def edit_command(options: argparse.Namespace, console: Console) -> int:
+    """Edit pictures with trained editors: a strip for each, and its single pictures in a folder beside it."""
+    from analysis.strips import save_strip
+
+    folder_of_study = study_folder(options.study, options.results) if options.study else None
+    job = editing.open_edit(options, folder_of_study, lambda line: say(console, line))
+    for note in job.notes:
+        say(console, note)
+    for name, source in zip(editing.folder_names(job.sources), job.sources, strict=True):
+        strip = job.session.strip(source)
+        folder = options.out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for tile in (tile for group in strip.groups for tile in group):
+            (folder / tile.file_name).write_bytes(tile.png)
+        picture = options.out / f"{name}.png"
+        groups = [[(tile.label, tile.png) for tile in group] for group in strip.groups]
+        save_strip(groups, f"{name}: {job.session.title}", picture)
+        say(console, f"{picture}")
+    return 0
+
+
+def interval_command(options: argparse.Namespace, console: Console) -> int:
+    """Show, and draw, where a domain's edits begin."""
+    cache_dir = options.results.absolute() / CACHE_FOLDER
+    found = interval.view(
+        options.domain,
+        options.attributes,
+        cache_dir,
+        options.images,
+        options.steps,
+        lambda line: say(console, line),
+    )
+    interval.show(found, console)
+    if options.out is not None:
+        from analysis.interval import draw_interval
+        from analysis.style import save_figure
+
+        stem = options.out.with_suffix("") if options.out.suffix in (".png", ".svg") else options.out
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for path in save_figure(draw_interval(*interval.for_figure(found)), stem):
+            say(console, f"{path}")
+    return 0

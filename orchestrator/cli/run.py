@@ -1,0 +1,146 @@
+"""The commands `plan` and `run`: what a space asks for, what it costs, and training what is missing of it."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.prompt import Confirm
+
+from orchestrator.cli.figure_checks import check_figures
+from orchestrator.cli.reporting import show_report
+from orchestrator.execution.worker import log_path
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError, Problem, Space
+from orchestrator.study import planning
+from orchestrator.study.adaptive import run_until_decided
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.observing import Outcome
+from orchestrator.study.price.budget import check_cost, check_options
+from orchestrator.study.price.pilots import announcing
+from orchestrator.study.price.quoting import Quote
+from orchestrator.study.price.ranges import Range
+from orchestrator.study.runner import RunOptions, run_missing
+from orchestrator.views.live import make_display, say
+
+LONG_SECONDS = 3600.0
+"""From this price on, `run` asks first on a terminal."""
+
+
+def run_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Plan, price, train what is missing, report."""
+    check_options(options.max_cost, options.price)
+    space = _load(options)
+    if space.config.design.kind == "optuna":
+        message = f"it is a search: asyrp-sweep tune ATTRIBUTE --space {options.space} runs it"
+        raise ConfigError([Problem(space.file, 0, "design", message)])
+    study = open_study(space, options.results)
+    view = planning.view(study)
+    planning.show(view, console)
+    planning.show_pictures(view, console)
+    view = _priced(view, options, console)
+    planning.show_price(view, console)
+    if view.num_missing and not _agreed(view, options, console):
+        return 0
+    # Also where the plan misses nothing: only a launch looks at every byte of what is done.
+    outcome = _trained(study, options, console)
+    if not (view.num_missing or view.hits or outcome.num_run or outcome.exit_code):
+        say(console, "Nothing is missing: every trial of this plan is done.")
+    if outcome.interrupted_by is not None:
+        say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
+        return outcome.exit_code
+    _name_failures(study, outcome, console)
+    if outcome.preparation_error is None:
+        show_report(study.folder, None, console)
+    return outcome.exit_code
+
+
+def plan_command(options: argparse.Namespace, console: Console) -> int:
+    """Show what `run` would do."""
+    check_options(options.max_cost, options.price)
+    view = planning.view(open_study(_load(options), options.results))
+    if options.json:
+        view = _priced(view, options, Console(stderr=True))
+        print(json.dumps(planning.as_json(view), indent=2))
+        return 0
+    planning.show(view, console)
+    planning.show_pictures(view, console)
+    planning.show_price(_priced(view, options, console), console)
+    return 0
+
+
+def _load(options: argparse.Namespace) -> Space:
+    return load_space(
+        options.space,
+        settings=options.set,
+        domain=options.domain,
+        seeds=options.seeds,
+        extra_checks=[check_figures],
+    )
+
+
+def _priced(view: planning.PlanView, options: argparse.Namespace, console: Console) -> planning.PlanView:
+    """The plan with its price, unless that is left out. Raises ConfigError where it is above --max-cost."""
+    if not options.price:
+        return view
+    quote = Quote(view.study, _run_options(options), announcing(console))
+    view = planning.priced(view, quote)
+    if options.max_cost is not None:
+        try:
+            check_cost(view, quote, *options.max_cost)
+        except ConfigError:
+            planning.show_price(view, console)
+            raise
+    return view
+
+
+def _run_options(options: argparse.Namespace) -> RunOptions:
+    return RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
+
+
+def _trained(study: Study, options: argparse.Namespace, console: Console) -> Outcome:
+    """Train what is missing; where seeds are added while they are needed, until every contrast is decided."""
+    chosen = _run_options(options)
+    display = make_display(console)
+    if study.space.config.adaptive is None:
+        return run_missing(study, chosen, display)
+    return run_until_decided(
+        study,
+        chosen,
+        run=lambda asked, with_options: run_missing(asked, with_options, display),
+        judge=_next_seeds,
+        note=lambda line: say(console, line),
+    )
+
+
+def _next_seeds(folder: Path) -> Mapping[str, int]:
+    from analysis.contrasts import next_seeds
+    from analysis.frames import load_frames
+
+    return next_seeds(load_frames(folder))
+
+
+def _agreed(view: planning.PlanView, options: argparse.Namespace, console: Console) -> bool:
+    """Whether to go on: always when it is cheap, when told so, or when nobody is there to ask.
+
+    A price that nobody knows is asked about as a high one is; one that was left out is not.
+    """
+    seconds = view.highest.seconds if view.highest is not None else Range()
+    if options.yes or not console.is_terminal or (seconds is not None and seconds.typical < LONG_SECONDS):
+        return True
+    return Confirm.ask("Train now?", console=console, default=True)
+
+
+def _name_failures(study: Study, outcome: Outcome, console: Console) -> None:
+    if outcome.preparation_error is not None:
+        say(
+            console,
+            f"What all trials share could not be prepared, so no trial ran:\n{outcome.preparation_error}",
+        )
+    for record in outcome.failed:
+        log = log_path(study.folder, record["signature"])
+        where = f"\n    log: {log}" if log.is_file() else ""
+        say(console, f"{record['cell']} seed {record['seed']} {record['status']}: {record['reason']}{where}")
+    if outcome.failed:
+        say(console, f"{len(outcome.failed)} trials did not finish; the same command tries them again.")

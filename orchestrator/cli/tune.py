@@ -1,0 +1,193 @@
+"""The command `tune`: search, test the winner on fresh seeds, leave settings and an editor."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator.cli.figure_checks import check_figures
+from orchestrator.ledger import Ledger, LedgerLock
+from orchestrator.plan.loading import load_space
+from orchestrator.search.journal import JOURNAL
+from orchestrator.search.loading import Wish, load_tuning_space
+from orchestrator.search.objectives import search_config
+from orchestrator.search.results import Found, Results
+from orchestrator.search.running import SearchLaunch, run_search
+from orchestrator.search.search_price import SearchQuote, check_search_cost
+from orchestrator.search.winner import keep_editor, write_entry, write_retest
+from orchestrator.space.axes import axis_text
+from orchestrator.space.points import acting_values
+from orchestrator.study.launch import Study, open_study, standing
+from orchestrator.study.observing import Outcome
+from orchestrator.study.price.budget import check_options
+from orchestrator.study.price.pilots import announcing
+from orchestrator.study.price.pricing import price_lines
+from orchestrator.study.runner import RunOptions, run_missing
+from orchestrator.views.live import make_display, say
+from trainables.h_space.domains import domain_summary
+
+MAX_PARETO_SHOWN = 8
+
+
+def tune_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Search for an attribute's settings, as far as this launch may go, and test what was found."""
+    check_options(options.max_cost, options.price)
+    space = load_tuning_space(_wish(options), extra_checks=[check_figures])
+    study = open_study(space, options.results)
+    chosen = RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
+    _introduce(study, console)
+    if options.price:
+        _price(study, chosen, options, console)
+    launch = run_search(study, chosen, make_display(console), domain_summary)
+    for note in launch.notes:
+        say(console, f"note: {note}")
+    if launch.outcome.preparation_error is not None:
+        say(console, f"What all trials share could not be prepared:\n{launch.outcome.preparation_error}")
+        return 1
+    if launch.outcome.interrupted_by is not None:
+        say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
+        return launch.outcome.exit_code
+    _show(launch, console)
+    if launch.results.winner is None:
+        say(console, "No trial was finished, so there is nothing to test.")
+        return 1
+    code = _conclude(study, launch.results, launch.results.winner, chosen, console, command_line)
+    return max(code, launch.outcome.exit_code)
+
+
+def _wish(options: argparse.Namespace) -> Wish:
+    return Wish(
+        attribute=options.attribute,
+        source=options.source,
+        target=options.target,
+        seen=options.seen,
+        space=options.space,
+        domain=options.domain,
+        settings=options.set,
+        objectives=tuple(options.objective),
+        design=(("trials", options.trials), ("timeout", options.timeout), ("sampler", options.sampler)),
+    )
+
+
+def _introduce(study: Study, console: Console) -> None:
+    config = study.space.config
+    search = search_config(config)
+    objectives = ", ".join(search.objectives or (config.primary.metric,))
+    say(console, f"{study.space.name}: {config.question}")
+    say(console, f"searching {', '.join(config.axes)} with {search.sampler} for {objectives}")
+    limit = "" if search.timeout is None else f", none started after {search.timeout}"
+    num_seeds = len(config.first_seeds)
+    seeds = "" if num_seeds == 1 else f" of {num_seeds} seeds each"
+    say(
+        console,
+        f"{search.trials} trials{seeds} in all{limit}; journal for optuna-dashboard: {study.folder / JOURNAL}",
+    )
+
+
+def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, console: Console) -> None:
+    """Say what the search will cost; raises ConfigError where that is more than it may."""
+    quote = SearchQuote(study, domain_summary, chosen, announcing(console))
+    price = quote.of(quote.num_left)
+    for line in price_lines(price) if price is not None else ():
+        say(console, line)
+    if options.max_cost is not None:
+        check_search_cost(quote, price, *options.max_cost)
+
+
+def _show(launch: SearchLaunch, console: Console) -> None:
+    """What the search has found so far, in lines of a terminal."""
+    results = launch.results
+    counts = ", ".join(f"{count} {state}" for state, count in results.counts.items() if count)
+    say(console, f"search: {counts or 'nothing has run'}")
+    for record in launch.outcome.failed:
+        say(console, f"  {record['cell']} {record['status']}: {record['reason']}")
+    if results.winner is None:
+        return
+    if len(results.objectives) > 1:
+        say(console, f"Pareto set, {len(results.pareto)} of {len(results.found)} trials:")
+        for one in results.pareto[:MAX_PARETO_SHOWN]:
+            say(console, f"  {_values(results, one.values)}  ({one.cell}; editor {one.candidate.signature})")
+        if len(results.pareto) > MAX_PARETO_SHOWN:
+            say(console, f"  and {len(results.pareto) - MAX_PARETO_SHOWN} more, all of them in the report")
+    say(console, f"best:    {_values(results, results.winner.values)}  ({results.winner.cell})")
+    if results.default_values is not None:
+        say(console, f"default: {_values(results, results.default_values)}")
+    shares = results.importance[0]
+    if shares:
+        listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        say(console, f"importance for {results.objectives[0].name} (Optuna's PED-ANOVA): {listed}")
+
+
+def _values(results: Results, values: Sequence[float]) -> str:
+    """The objectives of a trial by their names."""
+    pairs = zip(results.objectives, values, strict=True)
+    return ", ".join(f"{objective.name} {value:.4g}" for objective, value in pairs)
+
+
+def _conclude(
+    study: Study,
+    results: Results,
+    winner: Found,
+    options: RunOptions,
+    console: Console,
+    command_line: str,
+) -> int:
+    """Test the winner, then write what is left of the search."""
+    if winner.candidate.config == results.default.config:
+        say(console, "Nothing did better than the untuned default.")
+        return _leave(study, winner, "The untuned default did best.", None, console)
+    with LedgerLock(study.ledger_folder):
+        path = write_retest(study, results, winner)
+    retest = open_study(load_space(path), study.folder.parent)
+    done = len(standing(retest, Ledger(retest.ledger_folder)).done)
+    seeds = ", ".join(map(str, retest.space.config.first_seeds))
+    say(
+        console,
+        f"testing the best against the default on fresh seeds {seeds}: {len(retest.plan.trials)} trials, {done} done",
+    )
+    outcome = run_missing(retest, options, make_display(console))
+    if outcome.interrupted_by is not None:
+        say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
+        return outcome.exit_code
+    _name_failures(outcome, console)
+    verdict = _report(retest, console)
+    return max(_leave(study, winner, verdict, retest, console), outcome.exit_code)
+
+
+def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, console: Console) -> int:
+    """Settings, an editor and figures, each with its place."""
+    with LedgerLock(study.ledger_folder):
+        entry = write_entry(study, winner, verdict, domain_summary)
+        editor = keep_editor(study, winner, retest)
+    say(console, f"Settings: {entry}")
+    for name, value in acting_values(study.space.config, winner.candidate.values).items():
+        say(console, f"  {name} {axis_text(value)}")
+    if editor is not None:
+        say(console, f"Editor: {editor}")
+        say(console, f"  asyrp-sweep edit PHOTO --editor {editor}")
+    say(console, f"Search report: {_search_report(study)}")
+    return 0
+
+
+def _report(retest: Study, console: Console) -> str:
+    """Write the test's report and show its verdict; the verdict in one line."""
+    from analysis.report import build_report, verdict_lines
+
+    page = build_report(retest.folder)
+    lines = verdict_lines(retest.folder)
+    for line in lines:
+        say(console, line)
+    say(console, f"Report: {page}")
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
+def _search_report(study: Study) -> Path:
+    from analysis.report import build_report
+
+    return build_report(study.folder)
+
+
+def _name_failures(outcome: Outcome, console: Console) -> None:
+    for record in outcome.failed:
+        say(console, f"{record['cell']} seed {record['seed']} {record['status']}: {record['reason']}")

@@ -1,0 +1,125 @@
+"""The contract both back ends keep: what they are given, what they report, how they are interrupted."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.tasks import Record, TrialTask
+from orchestrator.ledger import LedgerError
+from trainables.errors import UserError
+
+if TYPE_CHECKING:
+    from orchestrator.execution.tasks import Preparation
+
+
+class Observer(Protocol):
+    """What a back end tells while it runs, always from the thread that called it.
+
+    A trial has ended only once `on_finished`, `on_lost`, `on_skipped` or `on_pruned` has returned: where one of them
+    raises, whatever it raises, the back end stops the run and raises it, too.
+    """
+
+    def on_prepared(self, num_done: int, num_tasks: int) -> None:
+        """One more chunk of the trajectory cache is on disk."""
+
+    def on_started(self, signature: str) -> None:
+        """A trial began, or began again, on a worker."""
+
+    def on_epoch(self, signature: str, metrics: dict[str, float]) -> None:
+        """A trial finished an epoch; `metrics["epoch"]` counts from 1."""
+
+    def on_finished(self, record: Record) -> None:
+        """A trial ended by itself, with status `done` or `failed`; its rows are written."""
+
+    def on_lost(self, task: TrialTask, reason: str) -> None:
+        """A trial's worker died more often than `max_retries` allows."""
+
+    def on_skipped(self, task: TrialTask, reason: str) -> None:
+        """A trial cannot run because its parent did not finish."""
+
+    def on_pruned(self, task: TrialTask, reason: str) -> None:
+        """A search stopped a trial that did not promise enough."""
+
+    def on_note(self, message: str) -> None:
+        """Something the user should know that ends nothing."""
+
+
+class Backend(Protocol):
+    """Runs a plan's work. Entering starts what it needs, leaving always cleans it up."""
+
+    def __enter__(self) -> "Backend":
+        """Start. Raises BackendError when that is impossible."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop every worker that is left."""
+
+    def prepare(self, tasks: Sequence["Preparation"], observer: Observer) -> None:
+        """Run the preparation tasks in parallel. Raises PreparationFailed with the worker's own words."""
+
+    def run(self, queue: TrialQueue, observer: Observer) -> None:
+        """Run trials until the queue is empty. Raises Interrupted soon after the first signal."""
+
+
+class BackendError(UserError):
+    """The back end cannot start as it was asked to: the user's settings and the machine disagree."""
+
+
+class PreparationFailed(UserError):
+    """What all trials share could not be computed, so no trial can run."""
+
+    @classmethod
+    def by(cls, cause: BaseException, told: object) -> "PreparationFailed":
+        """By an error of a worker: what a user can put right in its own words, anything else as `told`."""
+        return cls(str(cause if isinstance(cause, UserError) else told))
+
+
+class Interrupted(BaseException):
+    """A signal asked for the end. Not an Exception: nothing before the runner may swallow it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:
+        """130 for SIGINT, 143 for SIGTERM, as a shell would report them."""
+        return 128 + self.signal_number
+
+
+class LaunchStopped(LedgerError):
+    """A launch that had begun could not record what its trials did, so it ended; what was recorded before stays."""
+
+
+class Guarded:
+    """Keeps what is raised inside Tune's control loop, where an exception would end the experiment.
+
+    An observer that only shows something may fail, and the run goes on. What has to be on record must not: then the
+    run is over. `raise_first` brings the error up once the workers are idle.
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.is_over = False
+        """Whether something could not be recorded: what trials do from here on would be lost."""
+
+    def __call__(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call; keep what it raises."""
+        try:
+            function(*arguments)
+        except Exception as error:
+            self.errors.append(error)
+
+    @contextmanager
+    def or_stop(self) -> Iterator[None]:
+        """Keep what is raised inside, and stop the run."""
+        try:
+            yield
+        except Exception as error:
+            self.errors.insert(0, error)
+            self.is_over = True
+
+    def raise_first(self) -> None:
+        """Raise the error that stopped the run, else the first one that was kept, if any."""
+        if self.errors:
+            raise self.errors[0]

@@ -1,0 +1,71 @@
+"""Every trial in this process, one after the other: for debugging, for tests, and for tiny studies."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.execution.contract import Observer, PreparationFailed
+from orchestrator.execution.interrupts import SignalWatch
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.tasks import WorkerSettings
+from orchestrator.execution.worker import TrialRun, prepare_torch, run_preparation_task
+from orchestrator.ledger import LedgerError
+
+if TYPE_CHECKING:
+    from orchestrator.execution.tasks import Preparation
+
+
+class InlineBackend:
+    """The contract of `Backend` without Ray. A trial that kills the process is not survived here."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._signals = SignalWatch()
+
+    def __enter__(self) -> "InlineBackend":
+        self._signals.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._signals.__exit__(*exc_info)
+
+    def prepare(self, tasks: Sequence["Preparation"], observer: Observer) -> None:
+        """Run the preparation tasks one by one."""
+        if tasks:
+            prepare_torch(self._settings)
+        for number, task in enumerate(tasks, start=1):
+            try:
+                with self._signals.interruptible():
+                    run_preparation_task(task, self._settings)
+            except Exception as error:
+                raise PreparationFailed.by(error, f"{type(error).__name__}: {error}") from error
+            observer.on_prepared(number, len(tasks))
+
+    def run(self, queue: TrialQueue, observer: Observer) -> None:
+        """Run the queue's trials one by one, to their end or to a signal."""
+        self._report_skips(queue, observer)
+        while (task := queue.take()) is not None:
+            observer.on_started(task.signature)
+            run = TrialRun(task, self._settings)
+            record = reason = None
+            while record is None and reason is None:
+                with self._signals.interruptible():
+                    step = run.advance()
+                if step.metrics:
+                    observer.on_epoch(task.signature, step.metrics)
+                if step.unwritable is not None:
+                    raise LedgerError(step.unwritable)
+                record = step.record
+                reason = queue.stop_reason(task.signature, step.metrics) if record is None else None
+            if record is not None:
+                observer.on_finished(record)  # First: a child starts from what is committed.
+                queue.mark_ended(record)
+            elif reason is not None:
+                observer.on_pruned(task, reason)
+                queue.mark_pruned(task.signature, reason)
+            self._report_skips(queue, observer)
+        self._signals.check()
+
+    @staticmethod
+    def _report_skips(queue: TrialQueue, observer: Observer) -> None:
+        for task, reason in queue.new_skips():
+            observer.on_skipped(task, reason)

@@ -1,0 +1,74 @@
+"""Where and with what a trial ran. Recorded beside the numbers, never part of a trial's identity."""
+
+import functools
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+CODE = ("orchestrator", "trainables", "search_spaces", "analysis")
+"""Folders beside each other that decide what a trial does and what is made of it."""
+GIT_SECONDS = 10.0
+PACKAGES = ("asyrp-sweep", "torch", "diffusers", "open_clip_torch", "numpy", "safetensors", "ray", "optuna")
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages whose change could move a number."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def host() -> str:
+    """The name of the machine this process runs on."""
+    return platform.node()
+
+
+def git_commit() -> str | None:
+    """The commit that holds the code which is running, with `-dirty` where any of our packages differs from it.
+
+    None where that is unknown: no git, a repository that only surrounds an installed copy, or one that git refuses.
+    """
+    here = Path(__file__).resolve()
+    top = here.parents[2]
+    try:
+        _git(
+            top, "ls-files", "--error-unmatch", "--", str(here)
+        )  # fails where it is not this code's repository
+        status = _git(top, "status", "--porcelain=v2", "--branch", "--", *CODE).splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    commit = next((line.split()[-1] for line in status if line.startswith("# branch.oid ")), "(initial)")
+    if commit == "(initial)":
+        return None
+    return commit + ("-dirty" if any(not line.startswith("#") for line in status) else "")
+
+
+def provenance(commit: str | None, device: str, threads: int) -> dict[str, Any]:
+    """The complete entry of one trial, JSON-able."""
+    return {
+        "git_commit": commit,
+        "versions": versions(),
+        "host": host(),
+        "process": os.getpid(),
+        "device": device,
+        "threads": threads,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    # Where git itself runs us, as in a hook, GIT_DIR and others name the repository of that command.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=GIT_SECONDS, env=environment
+    )
+    return done.stdout

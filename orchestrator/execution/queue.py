@@ -1,0 +1,121 @@
+"""Which trial may run next: ready, waiting for its parent, running, finished, skipped. Knows no Ray."""
+
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
+
+from orchestrator.execution.tasks import Record, TrialTask
+
+State = Literal["waiting", "ready", "running", "done", "failed", "skipped"]
+
+
+class TrialQueue:
+    """The trials of one launch in plan order.
+
+    A trial with a parent waits until that parent is done, in this launch or an earlier one. A parent
+    that fails, or that is nowhere to be found, takes its descendants with it: they are skipped with the
+    reason, so that no launch ever waits for a trial that cannot start.
+
+        queue = TrialQueue(tasks, done={"4f0c..."})
+        while (task := queue.take()) is not None: ...
+    """
+
+    def __init__(self, tasks: Iterable[TrialTask], done: Collection[str] = ()) -> None:
+        self.tasks = {task.signature: task for task in tasks}
+        self._states: dict[str, State] = {}
+        self._counts: Counter[State] = (
+            Counter()
+        )  # Asked for at every step of a launch, so never counted anew.
+        self._ready: deque[str] = deque()
+        self._children: dict[str, list[str]] = {}
+        self._new_skips: list[tuple[TrialTask, str]] = []
+        for signature, task in self.tasks.items():
+            if task.parent is None or task.parent in done:
+                self._make_ready(signature)
+            else:
+                self._set(signature, "waiting")
+                self._children.setdefault(task.parent, []).append(signature)
+        for parent in [parent for parent in self._children if parent not in self.tasks]:
+            self._skip_children(parent, f"its parent {parent} is neither done nor part of this launch")
+
+    def take(self) -> TrialTask | None:
+        """The next trial that can run, now counted as running; None when none can at the moment."""
+        if not self._ready:
+            return None
+        signature = self._ready.popleft()
+        self._set(signature, "running")
+        return self.tasks[signature]
+
+    def mark_done(self, signature: str) -> None:
+        """A trial is done: its children become ready."""
+        self._set(signature, "done")
+        for child in self._children.pop(signature, []):
+            self._make_ready(child)
+
+    def mark_failed(self, signature: str, reason: str) -> None:
+        """A trial failed: its children, and theirs, are skipped (see `new_skips`)."""
+        self._set(signature, "failed")
+        self._skip_children(signature, f"its parent {self.tasks[signature].cell} failed: {reason}")
+
+    def mark_ended(self, record: Record) -> None:
+        """A trial ended by itself: done or failed, as its record says."""
+        if record["status"] == "done":
+            self.mark_done(record["signature"])
+        else:
+            self.mark_failed(record["signature"], record["reason"] or "")
+
+    def mark_pruned(self, signature: str, reason: str) -> None:
+        """A trial was stopped because `stop_reason` gave one."""
+        self.mark_failed(signature, reason)
+
+    def stop_reason(self, signature: str, metrics: Mapping[str, float]) -> str | None:
+        """Why a trial should not go on after an epoch with these means; None, always, where nothing is searched."""
+        return None
+
+    @property
+    def num_expected(self) -> int:
+        """How many trials there may be in all."""
+        return len(self.tasks)
+
+    def new_skips(self) -> list[tuple[TrialTask, str]]:
+        """Trials skipped since the last call, each with its reason."""
+        skips, self._new_skips = self._new_skips, []
+        return skips
+
+    def count(self, *states: State) -> int:
+        """How many trials are in one of these states."""
+        return sum(self._counts[state] for state in states)
+
+    def is_running(self, signature: str) -> bool:
+        """Whether a trial was taken and has not ended."""
+        return self._states.get(signature) == "running"
+
+    def running(self) -> list[str]:
+        """Signatures of the trials that were taken and have not ended."""
+        return [signature for signature, state in self._states.items() if state == "running"]
+
+    @property
+    def is_handed_out(self) -> bool:
+        """Whether every trial has been taken or skipped, so that nothing will become ready any more."""
+        return self.count("ready", "waiting") == 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is running and nothing will."""
+        return self.count("ready", "waiting", "running") == 0
+
+    def _set(self, signature: str, state: State) -> None:
+        if (before := self._states.get(signature)) is not None:
+            self._counts[before] -= 1
+        self._states[signature] = state
+        self._counts[state] += 1
+
+    def _make_ready(self, signature: str) -> None:
+        self._set(signature, "ready")
+        self._ready.append(signature)
+
+    def _skip_children(self, parent: str, reason: str) -> None:
+        for child in self._children.pop(parent, []):
+            self._set(child, "skipped")
+            self._new_skips.append((self.tasks[child], reason))
+            self._skip_children(child, reason)

@@ -1,0 +1,244 @@
+"""Trials on Ray Tune.
+
+Tune is the executor and no more. What has run is the ledger's business, checkpoints are ours, the
+terminal is ours: Tune gets what is in `execution.ray.tune`, a new run name at every launch, and a temporary
+folder that is removed after it.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.execution.contract import BackendError, Observer, PreparationFailed
+from orchestrator.execution.interrupts import SignalWatch
+from orchestrator.execution.machine import usable_cores
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.ray.cluster import (
+    LOCAL,
+    OBJECT_STORE_BYTES,
+    SHARED_MEMORY,
+    Node,
+    check_address,
+    has_room,
+    num_slots,
+    room_asked_for,
+    wanted_of,
+    why_not_connected,
+)
+from orchestrator.execution.ray.ready import ray, request_resources, tune
+from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, launch_folder
+from orchestrator.execution.ray.shipping import copy_packages
+from orchestrator.execution.ray.tune import (
+    LeaveTune,
+    ObserverCallback,
+    QueueScheduler,
+    QueueSearcher,
+    TuneTrial,
+    signature_of,
+)
+from orchestrator.execution.tasks import WorkerSettings
+from orchestrator.execution.worker import prepare_torch, run_preparation_task
+from orchestrator.space.units import duration
+from trainables.paths import home
+
+if TYPE_CHECKING:
+    from orchestrator.execution.tasks import Preparation
+
+POLL_SECONDS = 0.1
+WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")
+"""What workers need, too; those of a running cluster were not started by this process."""
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Which Ray, and what goes with the code."""
+
+    address: str | None = None
+    """Of a running cluster, or `auto`; without one, Ray is started on this machine for this launch."""
+    num_cpus: int | None = None
+    """How many CPUs a Ray started here may use; when left out, as many as this process may."""
+    extra_modules: tuple[Path, ...] = ()
+    """Single Python files that workers must be able to import beside our packages."""
+    note: Callable[[str], None] = lambda line: None
+    """Told what the user should know before the first trial starts."""
+
+
+class RayBackend:
+    """The contract of `Backend` on Ray."""
+
+    def __init__(self, settings: WorkerSettings, options: RayOptions | None = None) -> None:
+        self._settings = settings
+        self._options = options or RayOptions()
+        self._signals = SignalWatch()
+        self._folder: Path | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "RayBackend":
+        if ray.is_initialized():
+            raise BackendError(
+                "this process is already connected to Ray; call ray.shutdown() first, or use --inline"
+            )
+        address = self._options.address or os.environ.get("RAY_ADDRESS") or LOCAL
+        check_address(address, ray.__version__)
+        self._folder = self._stack.enter_context(launch_folder(MAX_LENGTH if address == LOCAL else None))
+        try:
+            self._connect(self._folder, address)
+            self._signals.__enter__()
+            self._find_room(0.0 if address == LOCAL else self._settings.execution.wait_minutes * 60)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._signals.__exit__()
+        ray.shutdown()
+        self._stack.close()
+
+    def _find_room(self, patience: float) -> None:
+        """Wait until a machine has room for a trial, at most so many seconds: those of a cluster may come later."""
+        execution = self._settings.execution
+        if has_room(execution, _nodes()):
+            return
+        began = time.monotonic()
+        if patience > 0:
+            asked_for = room_asked_for(execution, _nodes())
+            self._options.note(f"{asked_for} yet; waiting for one, {duration(patience)} at most")
+            request_resources(bundles=[wanted_of(execution)])  # An autoscaler starts machines for it.
+        try:
+            while not has_room(execution, _nodes()):
+                self._signals.check()
+                if time.monotonic() - began >= patience:
+                    raise BackendError(f"{room_asked_for(execution, _nodes())}. No trial was started.")
+                time.sleep(POLL_SECONDS)
+        finally:
+            if patience > 0:
+                request_resources(bundles=[])  # It would ask for it for ever.
+
+    def describe(self) -> str:
+        """What was joined: version, nodes, CPUs, GPUs."""
+        nodes = _nodes()
+        cpus, gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
+        return f"Ray {ray.__version__}, {len(nodes)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
+
+    def prepare(self, tasks: Sequence["Preparation"], observer: Observer) -> None:
+        """Run the preparation tasks on all CPUs, or GPUs, of the cluster."""
+        execution = self._settings.execution
+        remote = ray.remote(_prepare).options(
+            num_cpus=execution.cpus_per_trial, num_gpus=execution.gpus_per_trial
+        )
+        pending = [remote.remote(task, self._settings) for task in tasks]
+        while pending:
+            self._signals.check()
+            finished, pending = ray.wait(pending, timeout=POLL_SECONDS)
+            for reference in finished:
+                try:
+                    ray.get(reference)
+                except ray.exceptions.RayError as error:
+                    raise PreparationFailed.by(getattr(error, "cause", error), error) from error
+                observer.on_prepared(len(tasks) - len(pending), len(tasks))
+
+    def run(self, queue: TrialQueue, observer: Observer) -> None:
+        """Run the queue's trials on Tune until it is empty, or until a signal."""
+        callback = ObserverCallback(queue, observer, self._signals)
+        callback.report_skips()
+        if queue.is_finished:
+            return
+        # Tune keeps this many trials ready, and starts no more at once.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(
+            num_slots(self._settings.execution, _nodes(), queue.num_expected)
+        )
+        with suppress(LeaveTune):
+            self._tuner(queue, callback).fit()
+        callback.guard.raise_first()
+        callback.report_unaccounted()
+
+    def _tuner(self, queue: TrialQueue, callback: "ObserverCallback") -> tune.Tuner:
+        assert self._folder is not None, "run() needs an entered back end"
+        execution = self._settings.execution
+        shared = {
+            "settings": self._settings,
+            "cpus": execution.cpus_per_trial,
+            "gpus": execution.gpus_per_trial,
+        }
+        return tune.Tuner(
+            TuneTrial,
+            param_space=shared,
+            tune_config=tune.TuneConfig(
+                search_alg=QueueSearcher(queue, callback.guard),
+                scheduler=QueueScheduler(queue, callback.stopped, callback.guard),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_name_creator=signature_of,
+                trial_dirname_creator=signature_of,
+            ),
+            run_config=tune.RunConfig(
+                # Constructing a Tuner on an existing name overwrites that run: a new one every time.
+                name=f"launch-{uuid.uuid4().hex}",
+                storage_path=str(self._folder / "tune"),
+                verbose=0,
+                callbacks=[callback],
+                failure_config=tune.FailureConfig(max_failures=execution.max_retries),
+                # By default Tune also asks a class trainable for a checkpoint at its end.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            ),
+        )
+
+    def _connect(self, folder: Path, address: str) -> None:
+        code = folder / "code"
+        try:
+            code.mkdir()
+            copy_packages(code, self._options.extra_modules)
+        except OSError as error:  # shutil's lists every file
+            why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
+            raise BackendError(f"{folder} cannot be written: {why}; {ADVICE}") from error
+        environment = {name: os.environ[name] for name in WORKER_ENVIRONMENT}
+        try:
+            ray.init(
+                address=address,
+                runtime_env={"working_dir": str(code), "env_vars": environment},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **(self._of_our_own(folder) if address == LOCAL else {}),
+            )
+        except Exception as error:  # Ray raises bare ones, too.
+            raise BackendError(why_not_connected(address, error, ray.__version__)) from error
+        logging.getLogger("ray").setLevel(logging.ERROR)
+
+    def _of_our_own(self, folder: Path) -> dict[str, Any]:
+        """What a Ray that is started for this launch is told."""
+        _bring_a_token()
+        return {
+            "num_cpus": self._options.num_cpus or usable_cores(),
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "_temp_dir": str(folder),  # By default all users of the machine share one.
+            # Ray looks into /dev/shm even where there is none.
+            "_plasma_directory": None if os.access(SHARED_MEMORY, os.W_OK) else str(folder),
+        }
+
+
+def _bring_a_token() -> None:
+    """Keep Ray from writing one to ~/.ray, readable by everybody, and from failing where that cannot be written."""
+    is_set = any(f"RAY_AUTH_{name}" in os.environ for name in ("MODE", "TOKEN", "TOKEN_PATH"))
+    if not is_set and not os.access(home() / ".ray" / "auth_token", os.R_OK):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _prepare(task: "Preparation", settings: WorkerSettings) -> None:
+    prepare_torch(settings)
+    run_preparation_task(task, settings)
+
+
+def _nodes() -> list[Node]:
+    """What each living machine of the cluster offers."""
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
+    return [node["Resources"] for node in nodes if node["Alive"]]

@@ -1,0 +1,185 @@
+"""What Tune is given: a searcher that hands out ready trials, a class trainable that advances one, a callback that
+reports, and a scheduler that stops what the queue says."""
+
+from pathlib import Path
+from typing import Any
+
+from orchestrator.execution.contract import Guarded, Observer
+from orchestrator.execution.interrupts import SignalWatch
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.ray.ready import FIFOScheduler, Searcher, tune
+from orchestrator.execution.tasks import TrialTask
+from orchestrator.execution.worker import Step, TrialRun
+from orchestrator.ledger import LedgerError
+
+
+class QueueSearcher(Searcher):
+    """Hands Tune the queue's ready trials; the trial's identity travels in its config."""
+
+    def __init__(self, queue: TrialQueue, guard: Guarded) -> None:
+        super().__init__()
+        self._queue = queue
+        self._guard = guard
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
+        """The next ready trial; None only while a running one may make others ready."""
+        if self._guard.is_over:
+            return str(Searcher.FINISHED)
+        task = None
+        with self._guard.or_stop():
+            task = self._queue.take()
+        if task is not None:
+            return {"_signature": task.signature, "task": task.to_json()}
+        # With nothing alive, None would make Tune sleep for up to ten minutes.
+        is_over = self._queue.is_handed_out or self._queue.count("running") == 0
+        return str(Searcher.FINISHED) if is_over or self._guard.is_over else None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the callback, which also knows the record, tells the queue."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: Tune's state is never restored."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, for the same reason."""
+
+
+class QueueScheduler(FIFOScheduler):
+    """Stops a trial after an epoch where the queue says so; the callback, called next, records it."""
+
+    def __init__(self, queue: TrialQueue, stopped: dict[str, str], guard: Guarded) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
+        self._queue = queue
+        self._guard = guard
+        self._stopped = stopped
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """CONTINUE or STOP; a trial that has ended by itself is not asked about."""
+        step: Step = result["step"]
+        reason = None
+        with self._guard.or_stop():
+            reason = self._queue.stop_reason(signature_of(trial), step.metrics)
+        if reason is None:
+            return str(self.CONTINUE)
+        self._stopped[signature_of(trial)] = reason
+        return str(self.STOP)
+
+
+class TuneTrial(tune.Trainable):
+    """One trial after another in one process; the domain's models stay loaded in between."""
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """CPUs and GPUs both: asking Tune for a GPU alone means no CPU at all."""
+        return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first trial."""
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another trial; its work, and every way it can fail, belongs to `step`."""
+        self._run = TrialRun(TrialTask.from_json(new_config["task"]), new_config["settings"])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch; the last one also evaluates and ends the trial."""
+        step = self._run.advance()
+        return {"step": step, "done": step.record is not None}
+
+
+class LeaveTune(BaseException):
+    """Ends Tune's loop without its clean-up, which waits for running trials; ours stops them at once."""
+
+
+class ObserverCallback(tune.Callback):
+    """Tells the queue and the observer what Tune reports.
+
+    Tune calls it inside its control loop: errors are kept for afterwards, and all that may
+    leave the loop, between two of its steps, are Interrupted and LeaveTune. Running trials keep their last epoch.
+    """
+
+    def __init__(self, queue: TrialQueue, observer: Observer, signals: SignalWatch) -> None:
+        self.guard = Guarded()
+        self.stopped: dict[str, str] = {}
+        """Signature -> why `QueueScheduler` has just stopped the trial."""
+        self._queue = queue
+        self._observer = observer
+        self._signals = signals
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles callbacks for a restore that never happens."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """The safe place to stop, for a signal or when nothing can be recorded any more."""
+        self._signals.check()
+        if self.guard.is_over:
+            raise LeaveTune
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker has taken the trial."""
+        self.guard(self._observer.on_started, signature_of(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """An epoch is over, perhaps the last."""
+        step: Step = result.pop("step")  # Tune would keep it, and dump it, for the whole launch.
+        if step.metrics:
+            self.guard(self._observer.on_epoch, signature_of(trial), step.metrics)
+        with self.guard.or_stop():
+            if step.unwritable is not None:
+                raise LedgerError(step.unwritable)
+            # Recorded first: a trial has ended only where that worked, and a child starts from what is committed.
+            if step.record is not None:
+                self._observer.on_finished(step.record)
+                self._queue.mark_ended(step.record)
+            elif (reason := self.stopped.pop(signature_of(trial), None)) is not None:
+                self._observer.on_pruned(self._queue.tasks[signature_of(trial)], reason)
+                self._queue.mark_pruned(signature_of(trial), reason)
+            self.report_skips()
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker died and the trial will go on in another."""
+        task = self._queue.tasks[signature_of(trial)]
+        text = f"the worker of {task.cell} seed {task.seed} died ({_last_words(trial)})"
+        self.guard(self._observer.on_note, f"{text}; it goes on from its last checkpoint in another one")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker died once too often."""
+        self._lose(signature_of(trial), f"its worker died {trial.num_failures} times: {_last_words(trial)}")
+
+    def report_skips(self) -> None:
+        """Tell of trials that can no longer run. Raises what the observer raises."""
+        for task, reason in self._queue.new_skips():
+            self._observer.on_skipped(task, reason)
+
+    def report_unaccounted(self) -> None:
+        """Tell of trials that Tune dropped without a callback, so that none is lost in silence."""
+        for signature in self._queue.running():
+            self._lose(signature, "Ray Tune ended it without a result or an error")
+            self.guard.raise_first()
+
+    def _lose(self, signature: str, reason: str) -> None:
+        if not self._queue.is_running(signature):  # Its record came first; only its worker is lost.
+            return
+        with self.guard.or_stop():
+            self._observer.on_lost(self._queue.tasks[signature], reason)
+            self._queue.mark_failed(signature, reason)
+            self.report_skips()
+
+
+def signature_of(trial: Any) -> str:
+    """Of the ledger's trial that one of Tune's stands for."""
+    return str(trial.config["_signature"])
+
+
+def _last_words(trial: Any) -> str:
+    """The line of Ray's account of a dead worker that says why."""
+    text = Path(trial.error_file).read_text(errors="replace") if trial.error_file else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "OOM" in line or "exit" in line.lower() or "died" in line]
+    return (telling or lines or ["no reason known"])[0]

@@ -1,0 +1,339 @@
+"""What happens to one trial inside a worker process, whichever back end started it.
+
+    run = TrialRun(task, settings)
+    while (step := run.advance()).record is None: ...
+
+Every way a trial can end by itself comes back as a record: done, or failed with its reason. The death of the process
+does not, nor does a study's folder that cannot be written: both are the back end's business, and the trial goes on from
+its last checkpoint. A worker that another one has superseded raises Superseded and has written nothing since.
+"""
+
+import importlib
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.execution.checkpoints import CheckpointStore, DamagedCheckpoint, Superseded
+from orchestrator.execution.editor_files import editor_path, put_editor, start_file
+from orchestrator.execution.provenance import provenance
+from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
+from orchestrator.ledger import Ledger, LedgerError
+from orchestrator.ledger.files import writing
+from trainables.errors import UserError
+
+if TYPE_CHECKING:
+    from orchestrator.execution.tasks import Preparation
+
+TRACEBACK_LINES = 12
+log = logging.getLogger("asyrp_sweep.trial")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one `advance` gives: the epoch's means, and the record once the trial has ended."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    record: Record | None = None
+    unwritable: str | None = None
+    """Why what the trial has done could not be kept: the launch has to stop."""
+
+
+class TrialRun:
+    """One trial from its first epoch, or its checkpoint, to its record."""
+
+    def __init__(self, task: TrialTask, settings: WorkerSettings) -> None:
+        self._task = task
+        self._settings = settings
+        self._ledger_folder = settings.study_folder / "ledger"
+        self._checkpoints = CheckpointStore(settings.study_folder, task.signature, task.attempt)
+        self._trial: Any = None  # Any class with the signature of trainables.h_space.trial.Trial.
+        self._started_at = datetime.now(UTC)
+        self._began = 0.0
+        """When the present piece of work began, on the clock that only goes on."""
+        self._wall_seconds = 0.0
+        """Of the pieces before it."""
+        self._train_seconds = 0.0
+        self._notes: list[str] = []
+
+    def advance(self) -> Step:
+        """Train one epoch and keep its checkpoint; after the last one also evaluate and write the rows."""
+        self._began = time.monotonic()
+        with logging_to(log_path(self._settings.study_folder, self._task.signature)):
+            try:
+                step = self._advance()
+            except Superseded:
+                raise
+            except LedgerError as error:
+                log.error("stopped: %s", error)
+                step = Step(unwritable=str(error))
+            except Exception as error:
+                step = Step(record=self._failed(error))
+        self._wall_seconds = self._wall_until_now()
+        if step.record is not None:
+            step.record["wall_seconds"] = self._wall_seconds
+            self._trial = None  # Lets go of the trial's memory before the next one starts.
+            _empty_gpu_cache()
+        return step
+
+    def _advance(self) -> Step:
+        if self._trial is None:
+            self._trial = self._start()
+        metrics: dict[str, float] = {}
+        if not self._trial.is_done:
+            began = time.monotonic()
+            metrics = self._trial.step()
+            self._train_seconds += time.monotonic() - began
+            log.info("epoch %d: %s", self._trial.epoch, _readable(metrics))
+            with writing(self._settings.study_folder):
+                self._keep()
+        return Step(metrics, self._finish() if self._trial.is_done else None)
+
+    def _keep(self) -> None:
+        """Write what the trial can be taken up from, and the editor where a child asks for this epoch's."""
+        trial = self._trial
+        if trial.epoch in self._task.keep_epochs:  # Before the checkpoint: a resumed trial is past it.
+            put_editor(self._editor(trial.epoch), trial.save_editor, self._checkpoints.check)
+        account = {
+            "started_at": self._started_at.isoformat(),
+            "wall_seconds": self._wall_until_now(),
+            "train_seconds": self._train_seconds,
+            "notes": self._notes,
+        }
+        self._checkpoints.save(trial.epoch, trial.save_checkpoint, account, trial.checkpoint_rows)
+
+    def _start(self) -> Any:
+        task, settings = self._task, self._settings
+        if not settings.study_folder.is_dir():
+            raise FileNotFoundError(
+                f"{settings.study_folder} does not exist on this machine: --results must be a folder "
+                "that every node of the cluster sees under the same path"
+            )
+        log.info("%s, seed %d, attempt %d, on %s", task.cell, task.seed, task.attempt, settings.device)
+        with writing(settings.study_folder):
+            self._checkpoints.claim()
+        prepare_torch(settings)
+        try:
+            checkpoint = self._checkpoints.newest()
+        except DamagedCheckpoint as damage:
+            self._note(f"{damage}; the trial started afresh")
+            checkpoint = None
+        trial = self._new_trial()
+        if checkpoint is None:
+            return trial
+        if missing := self._missing_editors(checkpoint.epoch):
+            self._note(f"started afresh: a child needs the editor of epoch {missing[0]}, which was not kept")
+            return trial
+        try:
+            trial.load_checkpoint(checkpoint.folder, checkpoint.rows)
+        except Exception as error:
+            if _says_nothing_of_what_was_read(error):
+                raise
+            aside = self._checkpoints.set_aside(checkpoint.folder, f"{type(error).__name__}: {error}")
+            self._note(f"{aside}; the trial started afresh")
+            return self._new_trial()
+        self._take_over(checkpoint.extra)
+        self._note(f"resumed after epoch {trial.epoch}")
+        return trial
+
+    def _new_trial(self) -> Any:
+        from trainables.h_space.config import CellConfig  # Imports torch: only a worker needs it.
+
+        trial_class = import_class(self._settings.trial_class)
+        config = CellConfig.model_validate_json(json.dumps(self._task.config))
+        given: dict[str, Any] = {"cache_dir": self._settings.cache_dir, "device": self._settings.device}
+        if (start := start_file(self._task, self._settings.study_folder)) is not None:
+            given["start_from"] = start
+        return trial_class(config, self._task.seed, **given)
+
+    def _editor(self, epoch: int | None = None) -> Path:
+        return editor_path(self._settings.study_folder, self._task.signature, epoch)
+
+    def _missing_editors(self, epoch: int) -> list[int]:
+        """Epochs up to this one whose editors should have been kept and are not there."""
+        return [kept for kept in self._task.keep_epochs if kept <= epoch and not self._editor(kept).is_file()]
+
+    def _finish(self) -> Record:
+        result = self._trial.finish()
+        task = self._task
+        rows = {name: getattr(result, name) for name in ("curves", "evaluations", "samples")}
+        with writing(self._settings.study_folder):
+            put_editor(self._editor(), self._trial.save_editor, self._checkpoints.check)
+            self._checkpoints.check()
+            Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, **rows)
+            self._checkpoints.check()
+        self._notes.extend(result.notes)
+        log.info("done: %s", _readable(result.summary))
+        metrics = {f"metric_{name}": float(value) for name, value in result.summary.items()}
+        return self._record("done", None) | {"num_parameters": result.num_parameters} | metrics
+
+    def _failed(self, error: Exception) -> Record:
+        log.error("failed\n%s", traceback.format_exc())
+        return self._record("failed", failure_reason(error))
+
+    def _record(self, status: str, reason: str | None) -> Record:
+        task, settings = self._task, self._settings
+        threads = settings.execution.threads_per_trial
+        return {
+            "signature": task.signature,
+            "attempt": task.attempt,
+            "cell": task.cell,
+            "seed": task.seed,
+            "status": status,
+            "reason": reason,
+            "axis_values": task.axis_values,
+            "config": task.config,
+            "parent": task.parent,
+            "started_at": self._started_at,
+            "finished_at": datetime.now(UTC),
+            "train_seconds": self._train_seconds,
+            "device": settings.device,
+            "provenance": provenance(settings.git_commit, device_name(settings.device), threads),
+            "notes": list(self._notes),
+        }
+
+    def _note(self, text: str) -> None:
+        log.warning("%s", text)
+        self._notes.append(text)
+
+    def _wall_until_now(self) -> float:
+        return self._wall_seconds + time.monotonic() - self._began
+
+    def _take_over(self, account: dict[str, Any]) -> None:
+        """Go on counting where the checkpoint's worker was, as if it had never ended: loading counts once."""
+        self._started_at = datetime.fromisoformat(account["started_at"])
+        self._wall_seconds, self._train_seconds = account["wall_seconds"], account["train_seconds"]
+        self._began = time.monotonic()
+        self._notes = [*account.get("notes", ()), *self._notes]
+
+
+def prepare_torch(settings: WorkerSettings) -> None:
+    """Set the number of threads, check that the device asked for is there, and make a GPU repeat itself.
+
+    Ray hides GPUs by an environment variable; a trial that was promised one and finds none would
+    otherwise train on the CPU, unnoticed and a hundred times slower.
+    """
+    import torch
+
+    torch.set_num_threads(settings.execution.threads_per_trial)
+    if settings.device != "cuda":
+        return
+    if not torch.cuda.is_available():
+        raise RuntimeError(
+            f"gpus_per_trial is {settings.execution.gpus_per_trial}, but torch finds no GPU on this machine "
+            "(asyrp-sweep doctor shows why); set execution.gpus_per_trial to 0 to train on the CPU"
+        )
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses to promise
+    torch.use_deterministic_algorithms(settings.execution.deterministic)
+    # Filling memory costs time, and nothing here reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set at run time
+
+
+def run_preparation_task(task: "Preparation", settings: WorkerSettings) -> None:
+    """Compute one chunk of the trajectory cache, or a part of what finds t_edit."""
+    from trainables.h_space.trajectories import run_preparation
+
+    run_preparation(task, settings.cache_dir, settings.device)
+
+
+def import_class(path: str) -> Any:
+    """The class at `module:Class`."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def failure_reason(error: Exception) -> str:
+    """One line for the ledger: what kind of end it was, in the words a user would search for."""
+    name = type(error).__name__
+    if isinstance(error, UserError):
+        return str(error)
+    first_line = _first_line(error)
+    if name == "OutOfMemoryError":  # torch's, recognised by name so that nothing here imports torch
+        return f"out of GPU memory: {first_line}"
+    _, torchs_word, refusal = first_line.partition("DefaultCPUAllocator: ")
+    if isinstance(error, MemoryError) or torchs_word:
+        return f"out of memory: {refusal or first_line}".rstrip(": ")
+    return f"{name}: {first_line}"
+
+
+def _says_nothing_of_what_was_read(error: Exception) -> bool:
+    """Whether it is the disk or the memory that refused, and what was to be read may be as good as ever."""
+    return isinstance(error, OSError) or failure_reason(error).startswith("out of ")
+
+
+def log_path(study_folder: Path, signature: str) -> Path:
+    """Where a trial's log is kept."""
+    return study_folder / "logs" / f"{signature}.log"
+
+
+def end_of_log(path: Path, num_lines: int = TRACEBACK_LINES) -> str:
+    """The last lines of a trial's log, for the message that names a failed trial."""
+    if not path.is_file():
+        return ""
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-num_lines:])
+
+
+class _TrialLog(logging.FileHandler):
+    """A log that ends where nothing can be written any more: neither the trial nor the terminal hears of it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # logging's own spelling
+        """Go on without the line."""
+
+    def close(self) -> None:
+        """Close, perhaps without the last lines."""
+        with suppress(OSError):
+            super().close()
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Send the log, and Python's warnings, to a file; nothing at all when the folder cannot be written."""
+    try:
+        path.parent.mkdir(exist_ok=True)  # Never the study's own folder: its absence must be noticed.
+        handler: logging.Handler = _TrialLog(path, encoding="utf-8")
+    except OSError:
+        handler = logging.NullHandler()
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime  # UTC as in the ledger: trials go from machine to machine.
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    log.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        handler.close()
+
+
+def device_name(device: str) -> str:
+    """`cpu`, or the GPU's name."""
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else device
+
+
+def _empty_gpu_cache() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def _readable(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.6g}" for name, value in values.items())

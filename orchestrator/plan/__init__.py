@@ -1,0 +1,1 @@
+"""From a space to checked cells and trials with their identities."""

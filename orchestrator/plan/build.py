@@ -1,0 +1,189 @@
+"""From a space to cells and trials with their identities. Reads the domain's summary, and files that settings name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from orchestrator.plan.cells import Cell, Plan, TrialSpec, WarmStart
+from orchestrator.plan.identity import canonical_text, plan_hash, trial_signature
+from orchestrator.plan.start_chains import parents_first
+from orchestrator.plan.warm_starts import Makers, StartProblem, linked
+from orchestrator.space.axes import AxisValue, AxisValues
+from orchestrator.space.config import Setting, Space
+from orchestrator.space.points import BASELINE, Point, baseline_values, point_name, select
+from orchestrator.space.resolving import Summarise, resolve
+from trainables.h_space.config import CellConfig
+from trainables.h_space.domains import domain_summary
+from trainables.h_space.editors import num_parameters
+from trainables.h_space.workload import trained_timesteps
+
+
+def build_plan(
+    space: Space, *, num_seeds: Mapping[str, int] | None = None, summarise: Summarise = domain_summary
+) -> Plan:
+    """Cells and trials of a space that `orchestrator.plan.loading` has checked.
+
+    `num_seeds` says how many seeds each cell has where they are added while needed; the rule's `start` for
+    cells that it does not name.
+    """
+    cells, problems, excluded = _linked_cells(space, summarise)
+    if problems:
+        raise ValueError(f"{problems[0].cell}: {problems[0].message}")
+    fingerprints = {cell.config.domain: summarise(cell.config.domain).fingerprint for cell in cells}
+    trials = [
+        trial
+        for seed, with_seed in _by_seed(space, cells, num_seeds or {})
+        for trial in _trials(with_seed, seed, summarise)
+    ]
+    return Plan(space.name, cells, tuple(trials), plan_hash(space), fingerprints, excluded)
+
+
+def _by_seed(
+    space: Space, cells: Sequence[Cell], num_seeds: Mapping[str, int]
+) -> Iterator[tuple[int, Sequence[Cell]]]:
+    """Every seed with the cells that have it, and those that they start from."""
+    rule = space.config.adaptive
+    if rule is None:
+        yield from ((seed, cells) for seed in space.config.first_seeds)
+        return
+    by_name = {cell.name: cell for cell in cells}
+    for seed in range(rule.max):
+        wanted = [cell for cell in cells if seed < num_seeds.get(cell.name, rule.start)]
+        names = {name for cell in wanted for name in _with_ancestors(cell, by_name)}
+        if names:
+            yield seed, [cell for cell in cells if cell.name in names]
+
+
+def _with_ancestors(cell: Cell, by_name: Mapping[str, Cell]) -> Iterator[str]:
+    yield cell.name
+    if cell.start is not None and cell.start.cell is not None:
+        yield from _with_ancestors(by_name[cell.start.cell], by_name)
+
+
+def resolve_cell(space: Space, values: AxisValues, *, summarise: Summarise = domain_summary) -> CellConfig:
+    """Full configuration of the point with these axis values.
+
+    Raises pydantic's ValidationError when it is not a valid one, DomainError when its domain is unknown.
+    """
+    return _canonical_config(resolve(space, values, summarise).settings)
+
+
+def _canonical_config(settings: Mapping[str, Any]) -> CellConfig:
+    """The configuration with what has no effect in it at its default, so that equal cells look equal."""
+    config = CellConfig.model_validate(settings)
+    init = None if config.init is None else config.init.for_attribute(config.attribute)
+    return config.model_copy(
+        update={
+            "editor": config.editor.canonical(),
+            "training": config.training.canonical(),
+            "init": init,
+        }
+    )
+
+
+# Cells
+
+
+def _cells(
+    space: Space, baseline: AxisValues, summarise: Summarise
+) -> tuple[tuple[Cell, ...], tuple[Point, ...]]:
+    """The points of the space, those with one configuration joined into one cell; and what was excluded."""
+    selection = select(space, baseline)
+    alike: dict[str, list[tuple[Point, Cell]]] = {}
+    for point, acting in selection.points:
+        cell = _cell(space, Point(point_name(acting, baseline), acting), summarise)
+        alike.setdefault(canonical_text(cell.config.model_dump(mode="json")), []).append((point, cell))
+    return tuple(_joined(cells) for cells in alike.values()), selection.excluded
+
+
+def _known_baseline(space: Space, summarise: Summarise) -> dict[str, AxisValue]:
+    """The baseline's value on every axis of a checked space."""
+    baseline, missing = baseline_values(space, summarise)
+    if missing:
+        raise ValueError(f"the baseline is not among the values of {', '.join(missing)}")
+    return baseline
+
+
+def _cell(space: Space, point: Point, summarise: Summarise) -> Cell:
+    resolved = resolve(space, point.axis_values, summarise)
+    config = _canonical_config(resolved.settings)
+    return Cell(
+        name=point.name,
+        axis_values=point.axis_values,
+        config=config,
+        is_baseline=point.name == BASELINE,
+        num_parameters=_num_parameters(
+            config.editor, summarise(config.domain).shape, trained_timesteps(config)
+        ),
+        notes=tuple(config.editor.notes()),
+        dropped=resolved.dropped,
+    )
+
+
+_num_parameters = lru_cache(maxsize=4096)(num_parameters)
+"""Building an editor without memory still takes milliseconds, and many cells have the same one."""
+
+
+def warm_start_problems(space: Space, summarise: Summarise) -> list[StartProblem]:
+    """What is wrong with the warm starts of a space whose cells are sound."""
+    return _linked_cells(space, summarise)[1]
+
+
+_Linked = tuple[tuple[Cell, ...], list[StartProblem], tuple[Point, ...]]
+_latest: list[tuple[Space, Summarise, _Linked]] = []
+"""The space that was resolved last: its checks, its plan and every plan with more seeds have the same cells."""
+
+
+def _linked_cells(space: Space, summarise: Summarise) -> _Linked:
+    """The cells of the space, those that others start from or are held against; wrong starts; excluded points."""
+    for known, with_domains, found in _latest:
+        if known is space and with_domains is summarise:
+            return found
+    _latest[:] = [(space, summarise, _resolved_cells(space, summarise))]
+    return _latest[0][2]
+
+
+def _resolved_cells(space: Space, summarise: Summarise) -> _Linked:
+    baseline = _known_baseline(space, summarise)
+
+    def cell_at(name: str, values: AxisValues, settings: Sequence[Setting]) -> Cell:
+        return _cell(
+            replace(space, settings=(*space.settings, *settings)), Point(name, dict(values)), summarise
+        )
+
+    makers = Makers(
+        cell=cell_at,
+        key=lambda config: canonical_text(config.model_dump(mode="json")),
+        name=lambda values: point_name(values, baseline),
+        epoch_cost=lambda config: config.training.num_images * len(trained_timesteps(config)),
+        summarise=summarise,
+    )
+    chosen, excluded = _cells(space, baseline, summarise)
+    return (*linked(chosen, space.config.axes, makers), excluded)
+
+
+def _joined(alike: Sequence[tuple[Point, Cell]]) -> Cell:
+    """One cell for all that coincide, known by the baseline if it is among them, else by the first."""
+    (_, first), *_ = sorted(alike, key=lambda pair: not pair[1].is_baseline)
+    others = [point for point, _ in alike if point.axis_values != first.axis_values]
+    return replace(first, coinciding=tuple(others))
+
+
+# Identity
+
+
+def _trials(cells: Sequence[Cell], seed: int, summarise: Summarise) -> Iterator[TrialSpec]:
+    """A seed's trials, every parent before its children."""
+    signatures: dict[str, str] = {}
+    for cell in parents_first(cells):
+        start = cell.start or WarmStart()
+        parent = signatures[start.cell] if start.cell is not None else None
+        origin = f"file {start.digest}" if start.digest else parent
+        if start.epoch is not None:
+            origin = f"{parent} epoch {start.epoch}"
+        signature = trial_signature(cell.config, seed, parent=origin, domain=summarise(cell.config.domain))
+        signatures[cell.name] = signature
+        yield TrialSpec(
+            cell.name, seed, signature, parent, cell.config, start.epoch, start.editor, start.digest
+        )

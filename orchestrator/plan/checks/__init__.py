@@ -1,0 +1,1 @@
+"""What can be wrong with a space: every check yields the place and the message."""

@@ -1,0 +1,203 @@
+"""What can be wrong with a space beyond its form: names that do not exist, things set twice; then its cells.
+
+Every check yields findings: (place in the space's file or label of what is not in it, message).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from orchestrator.plan.checks.cells import Finding, Outside, check_cells, check_warm_starts
+from orchestrator.plan.checks.conditions import check_conditions
+from orchestrator.plan.start_controls import control_values
+from orchestrator.space.axes import axis_text
+from orchestrator.space.config import AxisConfig, AxisValue, Setting, Space, SpaceConfig
+from orchestrator.space.resolving import Summarise, resolve
+from orchestrator.space.setting_paths import setting_paths
+from trainables.h_space.domains import DomainError, shipped_domains
+from trainables.h_space.metrics import METRICS
+from trainables.names import wrong_label
+from trainables.wording import did_you_mean, expected
+from trainables.yaml_tree import Loc
+
+CURVE_METRICS = ("loss_direction", "loss_total")
+"""Losses of the last epoch, which may be a primary metric as well."""
+
+
+ROLES: tuple[Literal["better", "worse"], ...] = ("better", "worse")
+"""The sides of a claim."""
+
+
+ExtraCheck = Callable[[SpaceConfig], Iterable[tuple[Loc, str]]]
+
+
+def check_space(space: Space, summarise: Summarise, extra_checks: Sequence[ExtraCheck]) -> Iterator[Finding]:
+    """Everything wrong with a well-formed space."""
+    yield from _check_primary(space)
+    yield from _check_paths(space)
+    yield from _check_overlaps(space)
+    yield from _check_labels(space.config)
+    yield from _check_domains(space, summarise)
+    yield from _check_compared(space.config)
+    yield from _check_claims(space.config)
+    yield from _check_figures(space.config)
+    yield from check_conditions(space.config)
+    cells = list(_first_at_each_place(check_cells(_with_sound_paths(space), summarise)))
+    yield from cells or _first_at_each_place(check_warm_starts(_with_sound_paths(space), summarise))
+    for check in extra_checks:
+        yield from check(space.config)
+
+
+def _first_at_each_place(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """One mistake shows in many cells; once is enough."""
+    first: dict[Loc | Outside, str] = {}
+    for place, message in findings:
+        first.setdefault(place, message)
+    yield from first.items()
+
+
+# Names
+
+
+def _check_primary(space: Space) -> Iterator[Finding]:
+    primary = space.config.primary
+    yield from _check_metric(primary.metric, (*space.primary_place, "metric"))
+    if primary.instead is not None:
+        yield from _check_metric(primary.instead.metric, (*space.primary_place, "instead", "metric"))
+
+
+def _check_metric(name: str, place: Loc) -> Iterator[Finding]:
+    known = [*METRICS, *CURVE_METRICS]
+    if name not in known:
+        yield place, f"{expected('a metric', name, known)} (all: asyrp-sweep list metrics)"
+
+
+def _check_paths(space: Space) -> Iterator[Finding]:
+    """Axis paths and command-line settings name one setting of a cell each."""
+    for name, axis in space.config.axes.items():
+        if axis.path is not None and (wrong := _wrong_path(axis.path)):
+            yield ("axes", name, "path"), wrong
+    for setting in space.settings:
+        if wrong := _wrong_path(setting.path) or _clash(setting, space.config):
+            yield Outside("", setting.option), wrong
+
+
+def _wrong_path(path: str) -> str:
+    """What is wrong with the path of a setting, or nothing."""
+    if path in setting_paths():
+        return ""
+    inside = [known for known in setting_paths() if known.startswith(f"{path}.")]
+    if inside:
+        return f"expected one setting; {path} holds several, such as {inside[0]}"
+    return expected("the path of a setting", path, setting_paths())
+
+
+def _clash(setting: Setting, config: SpaceConfig) -> str:
+    """What is wrong with setting what an axis varies, or nothing: cells would not be what they are called."""
+    for name, axis in config.axes.items():
+        if setting.path in _paths_set_by(axis):
+            return f"axis {name} varies {setting.path}; it cannot be set as well"
+    return ""
+
+
+def _with_sound_paths(space: Space) -> Space:
+    """The space without the paths that `_check_paths` finds wrong, so that no cell complains again."""
+    axes = {
+        name: axis
+        for name, axis in space.config.axes.items()
+        if axis.path is None or not _wrong_path(axis.path)
+    }
+    settings = tuple(
+        setting
+        for setting in space.settings
+        if not _wrong_path(setting.path) and not _clash(setting, space.config)
+    )
+    if len(axes) == len(space.config.axes) and len(settings) == len(space.settings):
+        return space
+    return replace(space, config=space.config.model_copy(update={"axes": axes}), settings=settings)
+
+
+def _check_overlaps(space: Space) -> Iterator[Finding]:
+    """Two axes that set the same thing would give cells another value than their names say."""
+    setters: dict[str, str] = {}
+    for name, axis in space.config.axes.items():
+        mine = _paths_set_by(axis)
+        for path in sorted(mine & setters.keys()):
+            yield (
+                ("axes", name),
+                f"sets {path}, which axis {setters[path]} sets too; an axis varies its own settings",
+            )
+        setters.update(dict.fromkeys(mine, name))
+
+
+def _paths_set_by(axis: AxisConfig) -> set[str]:
+    if axis.range is not None and axis.path is not None:
+        return {axis.path}
+    return {path for value in axis.names for path in _leaves(axis.override(value))}
+
+
+def _leaves(settings: object, prefix: str = "") -> Iterator[str]:
+    if not isinstance(settings, dict):
+        yield prefix
+        return
+    for key, value in settings.items():
+        yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
+
+
+def _check_labels(config: SpaceConfig) -> Iterator[Finding]:
+    """Values that are texts name cells, in every table and figure."""
+    for name, axis in config.axes.items():
+        for index, value in enumerate(axis.names):
+            if isinstance(value, str) and (wrong := wrong_label(value)):
+                yield ("axes", name, "values", value if axis.path is None else index), wrong
+
+
+def _check_domains(space: Space, summarise: Summarise) -> Iterator[Finding]:
+    """What is said of a misspelt domain would never be heard. A name like no other may be a domain not in use now."""
+    unknown = space.config.per_domain.keys() - shipped_domains().keys()
+    if not unknown:
+        return
+    try:
+        own = summarise(str(resolve(space, {}, summarise).settings.get("domain"))).name
+    except DomainError:  # told where the domain is named
+        return
+    known = [*shipped_domains(), own]
+    for name in sorted(unknown - {own}):
+        if did_you_mean(name, known):
+            yield ("per_domain", name), expected("the name of a domain", name, known)
+
+
+def _check_compared(config: SpaceConfig) -> Iterator[Finding]:
+    if config.compare is not None and config.compare not in config.axes:
+        yield ("compare",), expected("an axis of this space", config.compare, config.axes)
+
+
+def _check_claims(config: SpaceConfig) -> Iterator[Finding]:
+    for index, claim in enumerate(config.claims):
+        place = ("claims", index)
+        if claim.metric is not None:
+            yield from _check_metric(claim.metric, (*place, "metric"))
+        for role in ROLES:
+            for name, value in claim.side(role).items():
+                yield from _check_claimed(config, name, value, claim.axis is None, (*place, role))
+
+
+def _check_claimed(
+    config: SpaceConfig, name: str, value: AxisValue, is_mapping: bool, place: Loc
+) -> Iterator[Finding]:
+    """One side of a claim names an axis of the space and one of its values."""
+    if name not in config.axes:
+        where = (*place, name) if is_mapping else (*place[:-1], "axis")
+        yield where, expected("an axis of this space", name, config.axes)
+        return
+    axis = config.axes[name]
+    values = (*axis.names, *control_values(axis))
+    if value not in values and not axis.holds(value):
+        where = (*place, name) if is_mapping else place
+        yield where, expected(f"a value of axis {name}", value, map(axis_text, values))
+
+
+def _check_figures(config: SpaceConfig) -> Iterator[Finding]:
+    for index, figure in enumerate(config.figures):
+        if not isinstance(figure.get("kind"), str):
+            yield ("figures", index), "expected a `kind` (all: asyrp-sweep list figures)"

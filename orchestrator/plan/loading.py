@@ -1,0 +1,209 @@
+"""From a YAML file to a `Space`, or one readable list of everything wrong with it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.plan.checks.cells import Outside
+from orchestrator.plan.checks.space import ExtraCheck, check_space
+from orchestrator.plan.primary import with_told_primary
+from orchestrator.space.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge, nested
+from orchestrator.space.designs import full_form
+from orchestrator.space.extending import Sources, read_sources
+from orchestrator.space.resolving import Summarise, with_absolute_domain
+from orchestrator.space.stand_ins import stand_in, stand_in_settings
+from trainables.errors import without_echoes
+from trainables.h_space.domains import DomainError, domain_summary
+from trainables.names import wrong_name
+from trainables.wording import validation_problems
+from trainables.yaml_tree import Loc, read_yaml
+
+# Stands in for what is missing or wrong, so that the rest of the file can still be checked.
+_PLACEHOLDER = {
+    "question": "",
+    "baseline": {},
+    "seeds": 1,
+    "primary": {"metric": "loss_total", "margin": 1.0},
+}
+
+
+def load_space(
+    space: str | Path,
+    *,
+    settings: Sequence[str] = (),
+    domain: str | None = None,
+    seeds: str | int | None = None,
+    extra_checks: Sequence[ExtraCheck] = (),
+    summarise: Summarise = domain_summary,
+) -> Space:
+    """Read and check a search space.
+
+    `space` is a shipped name or a path. `settings` are the texts after `--set` (`training.epochs=2`, the
+    value being YAML), `domain` and `seeds` what follows `--domain` and `--seeds`. `extra_checks` see the
+    parsed space and give (place, message) of what else is wrong.
+    Raises ConfigError with every problem.
+    """
+    sources = read_sources(space)
+    file = sources.file
+    given, wrong = _command_line(settings, domain)
+    problems = [*sources.problems, *wrong]
+    if unfit := wrong_name(file.name):
+        problems.append(Problem(file.shown, 0, "", f"{unfit}; the study's folder is named after the file"))
+    content, given, outside = _with_options(sources.content, given, seeds)
+    names = _stand_ins(content, given, file.folder, summarise)
+    content, given = stand_in(content, names), stand_in_settings(given, names)
+    config, findings = _validated({**content, **_full_design(content)}, outside)
+    loaded = None
+    if config is not None:
+        extended = tuple((base.shown, base.tree.text) for base in sources.files[1:])
+        loaded = Space(file.name, file.shown, file.tree.text, file.folder, config, given, extended)
+        lost = {_block(place) for place, _ in findings if isinstance(place, tuple)}
+        loaded = with_told_primary(loaded, summarise)
+        checked = check_space(loaded, summarise, extra_checks)
+        findings += [finding for finding in checked if not _is_in(finding[0], lost)]
+    problems += without_echoes(_located(findings, sources), sources.problems)
+    if problems or loaded is None:
+        raise ConfigError(_in_reading_order(problems, sources))
+    return loaded
+
+
+# The command line
+
+
+def _command_line(texts: Iterable[str], domain: str | None) -> tuple[tuple[Setting, ...], list[Problem]]:
+    """The settings given as options, and what is wrong with them."""
+    settings, problems = [], []
+    for text in texts:
+        path, equals, value = text.partition("=")
+        tree = read_yaml(value)
+        if not equals or not path:
+            problems.append(
+                Problem("", 0, f"--set {text}", "expected setting=value, such as training.epochs=2")
+            )
+        elif tree.problems:
+            problems.append(Problem("", 0, f"--set {path}", tree.problems[0][2]))
+        else:
+            settings.append(Setting(f"--set {path}", path, tree.content))
+    if domain is not None:
+        given = with_absolute_domain({"domain": domain}, Path.cwd())
+        settings.append(Setting("--domain", "domain", given["domain"]))
+    return tuple(settings), problems
+
+
+def _with_options(
+    content: dict[str, Any], given: Sequence[Setting], seeds: str | int | None
+) -> tuple[dict[str, Any], tuple[Setting, ...], dict[Loc, str]]:
+    """The file's content with what the command line says of the space itself: `--seeds`, `execution.*`, `primary.*`.
+
+    Also the settings that are left, which belong to cells, and the option behind each place that was changed.
+    """
+    outside: dict[Loc, str] = {}
+    if seeds is not None:
+        content = {**content, "seeds": _seeds(seeds)}
+        outside[("seeds",)] = "--seeds"
+    of_space = [setting for setting in given if setting.path.startswith(("execution.", "primary."))]
+    for setting in of_space:
+        content = merge(content, nested(setting.path, setting.value))
+        outside[tuple(setting.path.split("."))] = setting.option
+    return content, tuple(setting for setting in given if setting not in of_space), outside
+
+
+def _stand_ins(
+    content: Mapping[str, Any], given: Sequence[Setting], folder: Path, summarise: Summarise
+) -> Mapping[str, str]:
+    """What stands in for which attribute in the space's domain; nothing where that is not known (yet)."""
+    written = content.get("baseline")
+    chosen = merge(written if isinstance(written, Mapping) else {}, *(nested(s.path, s.value) for s in given))
+    domain = with_absolute_domain(chosen, folder).get("domain")
+    try:
+        return summarise(domain).stand_ins if isinstance(domain, str) else {}
+    except DomainError:
+        return {}  # its own check says so, with the line
+
+
+def _seeds(seeds: str | int) -> Any:
+    """A count, or the list in `0,1,5`, as YAML would give it; nonsense stays text, for validation to find."""
+    text = str(seeds)
+    tree = read_yaml(f"[{text}]" if "," in text else text)
+    return text if tree.problems else tree.content
+
+
+# Form
+
+
+def _full_design(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The design as a mapping, so that what is wrong with its kind is found at its kind."""
+    return {"design": full_form(content["design"])} if "design" in content else {}
+
+
+def _validated(
+    content: dict[str, Any], outside: Mapping[Loc, str]
+) -> tuple[SpaceConfig | None, list[tuple[Loc | Outside, str]]]:
+    """The parsed space and what is wrong with its form; `outside` are the places given as options.
+
+    A space with mistakes comes back without the parts that hold them, so that its other parts can be
+    checked too; None where that is impossible.
+    """
+    try:
+        return SpaceConfig.model_validate(content), []
+    except ValidationError as error:
+        wrong = validation_problems(error, SpaceConfig, content)
+    findings: list[tuple[Loc | Outside, str]] = []
+    for place, message in wrong:
+        option = next((option for start, option in outside.items() if place[: len(start)] == start), None)
+        findings.append((place if option is None else Outside("", option), message))
+    return _salvaged(content, [place for place, _ in wrong]), findings
+
+
+def _salvaged(content: dict[str, Any], wrong: Sequence[Loc]) -> SpaceConfig | None:
+    """The space without the blocks that hold these places, and without what may refer to a lost axis."""
+    lost = {_block(place) for place in wrong}
+    if any(block[0] == "axes" for block in lost if block):
+        lost |= {("claims",), ("figures",)}
+    kept = {key: value for key, value in content.items() if (key,) not in lost}
+    if ("design",) in lost:
+        kept["design"] = {"kind": "explicit", "cells": [{}]}  # takes every axis as it is
+    if isinstance(kept.get("axes"), dict):
+        kept["axes"] = {name: axis for name, axis in kept["axes"].items() if ("axes", name) not in lost}
+    try:
+        return SpaceConfig.model_validate(merge(_PLACEHOLDER, kept))
+    except ValidationError:
+        return None
+
+
+def _block(place: Loc) -> Loc:
+    """The part of the file to leave out for a mistake at a place: one axis, or a whole top-level block."""
+    return place[:2] if place[:1] == ("axes",) else place[:1]
+
+
+def _is_in(place: Loc | Outside, blocks: set[Loc]) -> bool:
+    """Whether a place is in one of the blocks that a placeholder stands in for."""
+    return isinstance(place, tuple) and _block(place) in blocks
+
+
+# Places
+
+
+def _located(findings: Iterable[tuple[Loc | Outside, str]], sources: Sources) -> list[Problem]:
+    problems = []
+    for place, message in findings:
+        if isinstance(place, Outside):
+            problems.append(Problem(place.file, place.line, place.where, message))
+        else:
+            problems.append(sources.problem(place, message))
+    return problems
+
+
+def _in_reading_order(problems: Iterable[Problem], sources: Sources) -> list[Problem]:
+    """Each problem once: the space's own from its top, then those of what it extends, then those elsewhere."""
+    order = [file.shown for file in sources.files]
+    once = dict.fromkeys(problems)
+    return sorted(
+        once,
+        key=lambda problem: (
+            order.index(problem.file) if problem.line and problem.file in order else len(order),
+            problem.line,
+        ),
+    )

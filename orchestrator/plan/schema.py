@@ -1,0 +1,203 @@
+"""The JSON Schema of a space, generated from the models that check it, for editors that complete and check YAML.
+
+It knows all names that exist in this installation (settings, metrics, attributes, designs, figures). What it cannot
+know, such as which axes a space has or which cells fit a domain, `asyrp-sweep plan` tells.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from orchestrator.plan.checks.space import CURVE_METRICS
+from orchestrator.space.config import SpaceConfig
+from orchestrator.space.designs import DESIGNS
+from orchestrator.space.setting_paths import setting_paths
+from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.config import CellConfig
+from trainables.h_space.domains import shipped_domains
+from trainables.h_space.editors import EDITORS
+from trainables.h_space.metrics import METRICS
+from trainables.yaml_tree import HELPER
+
+FILE = "space.schema.json"
+"""Name of the shipped file, beside the spaces."""
+
+Schema = dict[str, Any]
+
+
+def schema_text(figures: Mapping[str, type[BaseModel]]) -> str:
+    """The schema as the shipped file holds it. `figures` are the options of every kind of figure."""
+    return json.dumps(space_schema(figures), indent=1, ensure_ascii=False) + "\n"
+
+
+def space_schema(figures: Mapping[str, type[BaseModel]]) -> Schema:
+    """JSON Schema (draft 2020-12) of a space's file."""
+    models: list[type[BaseModel]] = [SpaceConfig, CellConfig, *figures.values()]
+    names, whole = models_json_schema([(model, "validation") for model in models])
+    defs: dict[str, Schema] = whole["$defs"]
+    ref_of = {model: names[(model, "validation")]["$ref"] for model in models}
+    partial = _Partial(defs)
+    cell = partial.of(ref_of[CellConfig])
+    space = defs.pop(_name(ref_of[SpaceConfig]))
+    _loosen(defs)
+    _fill_axis(defs["AxisConfig"], cell)
+    _fill_space(space, defs, cell, [ref_of[model] for model in figures.values()])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "asyrp-sweep search space",
+        **{key: value for key, value in space.items() if key not in ("title", "required")},
+        "patternProperties": {f"^{HELPER}": {"description": "For anchors alone; nothing reads it."}},
+        # A space that extends another one may leave anything to it.
+        "if": {"required": ["extends"]},
+        "else": {"required": space["required"]},
+        "$defs": {name: defs[name] for name in _used(space, defs)},
+    }
+
+
+def _fill_space(space: Schema, defs: dict[str, Schema], cell: Schema, figures: list[str]) -> None:
+    """Names and forms that the models leave to checks or to what reads the file."""
+    properties = space["properties"]
+    properties["baseline"] = {**_kept(properties["baseline"]), **cell}
+    properties["per_attribute"]["additionalProperties"] = {"type": "object"}
+    properties["per_domain"]["additionalProperties"] = cell
+    axis = {"anyOf": [{"$ref": "#/$defs/AxisConfig"}, {"type": "null", "description": "not inherited"}]}
+    (pattern,) = properties["axes"]["patternProperties"]
+    properties["axes"]["patternProperties"] = {pattern: axis}
+    for name in ("AxisConfig", "PrimaryConfig"):  # the rest may be inherited
+        defs[name].pop("required", None)
+    short = [kind for kind, model in DESIGNS.items() if _needs_only_kind(model)]
+    kinds = [{"$ref": f"#/$defs/{_name(option['$ref'])}"} for option in properties["design"]["oneOf"]]
+    properties["design"] = {**_kept(properties["design"]), "anyOf": [{"enum": short}, *kinds]}
+    properties["seeds"] = {
+        **_kept(properties["seeds"]),
+        "anyOf": [
+            {"type": "integer", "minimum": 1},
+            {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+            {"$ref": "#/$defs/AdaptiveSeeds"},
+        ],
+    }
+    properties["figures"]["items"] = {"anyOf": [{"$ref": ref} for ref in figures]} if figures else {}
+    metrics = [*METRICS, *CURVE_METRICS]
+    defs["PrimaryConfig"]["properties"]["metric"]["enum"] = metrics
+    claim = defs["ClaimConfig"]["properties"]
+    if "metric" in claim:
+        claim["metric"]["anyOf"] = [{"enum": metrics}, {"type": "null"}]
+
+
+def _fill_axis(axis: Schema, cell: Schema) -> None:
+    properties = axis["properties"]
+    properties["path"]["anyOf"] = [{"enum": list(setting_paths())}, {"type": "null"}]
+    for form in properties["values"]["anyOf"]:
+        if form.get("type") == "object":
+            form["additionalProperties"] = cell
+
+
+def _loosen(schema: Any) -> None:
+    """What the file may say although the parsed models hold another form: one value for a list of conditions.
+
+    And `oneOf` becomes `anyOf`: the models tell forms apart in order, a schema would ask that only one fits.
+    """
+    if isinstance(schema, list):
+        for item in schema:
+            _loosen(item)
+    if not isinstance(schema, dict):
+        return
+    for item in list(schema.values()):
+        _loosen(item)
+    if "oneOf" in schema:
+        schema["anyOf"] = schema.pop("oneOf")
+        schema.pop("discriminator", None)
+    several = schema.get("additionalProperties")
+    if isinstance(several, dict) and several.get("type") == "array" and "anyOf" in several.get("items", {}):
+        schema["additionalProperties"] = {"anyOf": [several["items"], several]}
+
+
+class _Partial:
+    """Copies of a model's schema in which nothing is required, since other layers may say it."""
+
+    def __init__(self, defs: dict[str, Schema]) -> None:
+        self._defs = defs
+
+    def of(self, ref: str) -> Schema:
+        """A reference to the partial copy of what a reference names; makes it where it is not there."""
+        name = f"Partial{_name(ref)}"
+        if name not in self._defs:
+            self._defs[name] = {}  # against recursion
+            self._defs[name] = self._copied(self._defs[_name(ref)])
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _copied(self, schema: Schema) -> Schema:
+        properties = {
+            name: self._property(name, inside) for name, inside in schema.get("properties", {}).items()
+        }
+        return {
+            **{key: value for key, value in schema.items() if key != "required"},
+            "properties": properties,
+        }
+
+    def _property(self, name: str, schema: Schema) -> Schema:
+        if name == "editor":
+            return self._any_editor()
+        if name == "attribute":
+            return {**_kept(schema), "type": "string", "examples": list(ATTRIBUTES)}
+        if name == "domain":
+            return {**_kept(schema), "type": "string", "examples": list(shipped_domains())}
+        if "$ref" in schema:
+            return {**_kept(schema), **self.of(schema["$ref"])}
+        return schema
+
+    def _any_editor(self) -> Schema:
+        """Settings of every kind together: those of another kind than the cell's are left out of it."""
+        properties: dict[str, list[Schema]] = {}
+        for kind in EDITORS:
+            for name, inside in self._defs[_editor_name(self._defs, kind)]["properties"].items():
+                forms = properties.setdefault(name, [])
+                if inside not in forms:
+                    forms.append(inside)
+        merged = {
+            name: forms[0] if len(forms) == 1 else {"anyOf": forms} for name, forms in properties.items()
+        }
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {**merged, "kind": {"enum": list(EDITORS)}},
+        }
+
+
+def _editor_name(defs: Mapping[str, Schema], kind: str) -> str:
+    """Which definition is the editor's of a kind: all their classes are called Config."""
+    module = EDITORS[kind].__module__.replace(".", "__")
+    return next(name for name in defs if name == f"{module}__Config" or name.endswith(f"{module}__Config"))
+
+
+def _needs_only_kind(model: type[BaseModel]) -> bool:
+    return all(name == "kind" or not field.is_required() for name, field in model.model_fields.items())
+
+
+def _kept(schema: Schema) -> Schema:
+    """What describes a property, whatever its form."""
+    return {key: schema[key] for key in ("title", "description") if key in schema}
+
+
+def _name(ref: str) -> str:
+    return ref.rpartition("/")[2]
+
+
+def _used(schema: Any, defs: Mapping[str, Schema]) -> list[str]:
+    """Names of the definitions that a schema reaches, sorted."""
+    found: set[str] = set()
+    ahead = [schema]
+    while ahead:
+        here = ahead.pop()
+        if isinstance(here, list):
+            ahead += here
+        elif isinstance(here, dict):
+            ahead += here.values()
+            ref = here.get("$ref")
+            if isinstance(ref, str) and _name(ref) not in found:
+                found.add(_name(ref))
+                ahead.append(defs[_name(ref)])
+    return sorted(found)

@@ -1,0 +1,226 @@
+"""Cells that start from the weights of another cell's editor: their parents, chains and controls.
+
+A parent is a cell of the plan like any other, trained with the same seeds; where the space does not have it, it
+is added. So is each warm cell's control: trained from scratch for as long as parent and child together, because
+a head start is only worth something if it beats spending the same compute on the child alone.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from orchestrator.plan.cells import Cell, Role, WarmStart
+from orchestrator.plan.start_checks import FROM, ImpossibleStart, check_fit, start_from_file
+from orchestrator.plan.start_controls import control_value, start_axis
+from orchestrator.space.config import AxisConfig, AxisValue, Setting
+from orchestrator.space.resolving import Summarise
+from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.config import CellConfig, InitConfig
+from trainables.wording import expected
+from trainables.yaml_tree import Loc
+
+
+@dataclass(frozen=True)
+class StartProblem:
+    """A warm start that cannot be planned."""
+
+    cell: str
+    axis_values: Mapping[str, AxisValue]
+    place: Loc
+    """In the cell's configuration, such as `("init", "from", "cell")`."""
+    message: str
+
+
+MakeCell = Callable[[str, Mapping[str, AxisValue], Sequence[Setting]], Cell]
+"""From a name, axis values and settings that win over them to a cell."""
+
+
+class Makers(NamedTuple):
+    """What linking needs to make cells."""
+
+    cell: MakeCell
+    key: Callable[[CellConfig], str]
+    """Equal for configurations that are the same cell."""
+    name: Callable[[Mapping[str, AxisValue]], str]
+    """What a point of the space is called."""
+    epoch_cost: Callable[[CellConfig], int]
+    """Images x timesteps that an epoch visits."""
+    summarise: Summarise
+
+
+def linked(
+    cells: Sequence[Cell], axes: Mapping[str, AxisConfig], makers: Makers
+) -> tuple[tuple[Cell, ...], list[StartProblem]]:
+    """All cells with their warm starts resolved, parents and controls added; and what is wrong with some."""
+    if all(cell.config.init is None for cell in cells):
+        return tuple(cells), []
+    links = _Links(axes, makers)
+    for cell in cells:
+        links.add(cell, cell.axis_values)
+    for cell in cells:
+        links.resolve(cell.name)
+    if not links.problems:
+        for cell in cells:
+            links.add_control(cell.name)
+    return tuple(_in_plan_order(links.cells, [cell.name for cell in cells])), links.problems
+
+
+def _in_plan_order(cells: Mapping[str, Cell], of_space: Iterable[str]) -> Iterator[Cell]:
+    """The space's own cells, each with the control that was added for it; then what others start from."""
+    own = dict.fromkeys(of_space)
+    order: dict[str, None] = {}
+    for name in own:
+        start, order[name] = cells[name].start, None
+        if start is not None and start.control is not None and start.control not in own:
+            order[start.control] = None
+    yield from (cells[name] for name in dict.fromkeys((*order, *cells)))
+
+
+@dataclass
+class _Links:
+    """Cells by name while their parents are looked for."""
+
+    axes: Mapping[str, AxisConfig]
+    makers: Makers
+    cells: dict[str, Cell] = field(default_factory=dict)
+    problems: list[StartProblem] = field(default_factory=list)
+    _names: dict[str, str] = field(default_factory=dict)
+    """Key of a configuration -> its cell's name."""
+    _aliases: dict[str, str] = field(default_factory=dict)
+    """Every name a cell of the space goes by -> the one it is kept under."""
+    _points: dict[str, Mapping[str, AxisValue]] = field(default_factory=dict)
+    """Where in the space each cell's settings come from, also where it does not count as standing there."""
+    _resolved: set[str] = field(default_factory=set)
+
+    def add(self, cell: Cell, point: Mapping[str, AxisValue]) -> str:
+        """Keep a cell with the settings of a point, or find the one that it is the same as; its name."""
+        key = self.makers.key(cell.config)
+        if key not in self._names:
+            name = cell.name
+            while name in self.cells:
+                name += "'"
+            self.cells[name] = replace(cell, name=name)
+            self._points[name] = point
+            self._names[key] = name
+            self._aliases.update(dict.fromkeys((name, *cell.merged), name))
+        return self._names[key]
+
+    def resolve(self, name: str, children: tuple[str, ...] = ()) -> None:
+        """Find a cell's parent, and its parent's; `children` are those that brought us here."""
+        if name in children:
+            loop = " <- ".join([*children[children.index(name) :], name])
+            self._problem(self.cells[children[-1]], FROM, f"a warm start that comes back to itself: {loop}")
+            return
+        if name in self._resolved:
+            return
+        cell = self.cells[name]
+        if cell.config.init is not None:
+            try:
+                start = self._start(cell, cell.config.init)
+                if start.cell is not None:
+                    self.resolve(start.cell, (*children, name))
+                self.cells[name] = replace(cell, start=start)
+            except ImpossibleStart as problem:
+                self._problem(cell, problem.place, problem.message)
+        self._resolved.add(name)
+
+    def _problem(self, cell: Cell, place: Loc, message: str) -> None:
+        self.problems.append(StartProblem(cell.name, self._points[cell.name], place, message))
+
+    # Parents
+
+    def _start(self, cell: Cell, init: InitConfig) -> WarmStart:
+        source = init.source
+        if source.editor is not None:
+            return start_from_file(cell, source.editor, self.makers.summarise(cell.config.domain).shape)
+        if source.attribute is not None:
+            parent = self._by_attribute(cell, init)
+        elif isinstance(source.cell, str):
+            parent = self._by_name(source.cell)
+        else:
+            parent = self._by_values(cell, source.cell or {})
+        check_fit(cell, self.cells[parent], (*FROM, "attribute" if source.attribute else "cell"))
+        last = self.cells[parent].config.training.epochs
+        if init.epoch is not None and init.epoch > last:
+            raise ImpossibleStart(
+                ("init", "epoch"), f"expected at most {last}, the epochs of {parent}; found {init.epoch}"
+            )
+        return WarmStart(cell=parent, epoch=None if init.epoch == last else init.epoch)
+
+    def _by_attribute(self, cell: Cell, init: InitConfig) -> str:
+        sources = init.source.attribute
+        attribute = sources[cell.config.attribute] if isinstance(sources, dict) else sources
+        assert attribute is not None
+        place: Loc = (*FROM, "attribute", *([cell.config.attribute] if isinstance(sources, dict) else []))
+        offered = self.makers.summarise(cell.config.domain).attributes
+        if attribute not in offered:
+            known = "an attribute" if attribute not in ATTRIBUTES else f"an attribute of {cell.config.domain}"
+            raise ImpossibleStart(place, expected(known, attribute, offered))
+        settings = [Setting("its warm start", "attribute", attribute)]
+        if not isinstance(sources, dict):  # A mapping says itself where a chain ends.
+            settings.append(Setting("its warm start", "init", None))
+        kept = {axis: value for axis, value in cell.axis_values.items() if not self._sets(axis, "attribute")}
+        kept = {axis: value for axis, value in kept.items() if not self._sets(axis, "init")}
+        rest = self.makers.name(kept)
+        name = f"attribute={attribute}" + ("" if rest == self.makers.name({}) else f",{rest}")
+        point = self._points[cell.name]
+        parent = self.makers.cell(name, point, settings)
+        return self.add(replace(parent, role="parent", axis_values=kept), point)
+
+    def _by_name(self, name: str) -> str:
+        if name not in self._aliases:
+            raise ImpossibleStart((*FROM, "cell"), expected("a cell of this plan", name, self._aliases))
+        return self._aliases[name]
+
+    def _by_values(self, cell: Cell, values: Mapping[str, AxisValue]) -> str:
+        for axis, value in values.items():
+            if axis not in self.axes:
+                raise ImpossibleStart(
+                    (*FROM, "cell", axis), f"not an axis of this space: {', '.join(self.axes)}"
+                )
+            names = self.axes[axis].names
+            if value not in names:
+                known = [str(name) for name in names]
+                raise ImpossibleStart(
+                    (*FROM, "cell", axis), expected(f"a value of axis {axis}", value, known)
+                )
+        point = {**self._points[cell.name], **values}
+        return self.add(replace(self.makers.cell(self.makers.name(point), point, ()), role="parent"), point)
+
+    def _sets(self, axis: str, block: str) -> bool:
+        return any(block in self.axes[axis].override(value) for value in self.axes[axis].names)
+
+    # Controls
+
+    def add_control(self, name: str) -> None:
+        """Add the cell that spends on its own what this one and its ancestors spend."""
+        cell = self.cells[name]
+        if cell.start is None or cell.config.init is None or not cell.config.init.control:
+            return
+        cost = self._cost(cell)
+        if cost is None:
+            return
+        epochs = max(1, round(cost / self.makers.epoch_cost(cell.config)))
+        settings = [
+            Setting("its control", "init", None),
+            Setting("its control", "training.epochs", epochs),
+        ]
+        axis, values = start_axis(self.axes), cell.axis_values
+        control_name = f"{name},start=scratch_matched"
+        role: Role = "control"
+        if axis is not None and axis in values:
+            values = {**values, axis: control_value(values[axis])}
+            control_name, role = self.makers.name(values), "design"
+        made = self.makers.cell(control_name, cell.axis_values, settings)
+        control = self.add(replace(made, role=role, axis_values=values, is_baseline=False), cell.axis_values)
+        self.cells[name] = replace(cell, start=cell.start._replace(control=control))
+
+    def _cost(self, cell: Cell, epochs: int | None = None) -> int | None:
+        """Images x timesteps of a cell's training, or its first epochs, and of all that it starts from."""
+        own = (epochs or cell.config.training.epochs) * self.makers.epoch_cost(cell.config)
+        if cell.start is None:
+            return own
+        if cell.start.cell is None:
+            return None  # Nobody knows what went into a file.
+        before = self._cost(self.cells[cell.start.cell], cell.start.epoch)
+        return None if before is None else own + before

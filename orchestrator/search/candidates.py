@@ -1,0 +1,89 @@
+"""Points of a search's space as trials: one for each seed of the space. Knows neither Optuna nor the ledger."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.plan.build import resolve_cell
+from orchestrator.plan.identity import trial_signature
+from orchestrator.space.axes import AxisValue, AxisValues
+from orchestrator.space.config import Space
+from orchestrator.space.points import baseline_values, is_allowed, settled_point
+from orchestrator.space.resolving import Summarise
+from trainables.h_space.config import CellConfig
+
+Record = Mapping[str, Any]
+"""How a trial ended: a worker's record, or a row of the ledger."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A point of the space."""
+
+    values: dict[str, AxisValue]
+    config: CellConfig
+    signatures: tuple[str, ...]
+    """Of its trials, in the order of the space's seeds."""
+
+    @property
+    def signature(self) -> str:
+        """Of the first seed's trial: what the point is known by."""
+        return self.signatures[0]
+
+
+class Candidates:
+    """Finds the trials of a point, and the point of a trial."""
+
+    def __init__(self, space: Space, summarise: Summarise) -> None:
+        self.space = space
+        self.seeds = space.config.first_seeds
+        self.baseline, _ = baseline_values(space, summarise)
+        self._summarise = summarise
+        self._known: dict[str, Candidate] = {}
+        """Signature of any trial -> the point it belongs to."""
+        self.default = self.at(self.baseline)
+
+    def at(self, values: AxisValues) -> Candidate:
+        """The trials at a point. Raises pydantic's ValidationError where the settings exclude each other."""
+        acting, _ = settled_point(self.space.config, values, self.baseline)
+        config = resolve_cell(self.space, acting, summarise=self._summarise)
+        domain = self._summarise(config.domain)
+        signatures = tuple(trial_signature(config, seed, parent=None, domain=domain) for seed in self.seeds)
+        if signatures[0] not in self._known:
+            self._known.update(dict.fromkeys(signatures, Candidate(acting, config, signatures)))
+        return self._known[signatures[0]]
+
+    def checked(self, values: AxisValues) -> Candidate:
+        """As `at`; raises ValueError, in words, for any point that cannot be trained."""
+        if not is_allowed(self.space.config, values, self.baseline):
+            raise ValueError("excluded by a constraint of the space")
+        try:
+            candidate = self.at(values)
+        except ValidationError as error:
+            raise ValueError("; ".join(details["msg"] for details in error.errors())) from error
+        problems = list(candidate.config.editor.check(self._summarise(candidate.config.domain).shape))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return candidate
+
+    def of_record(self, record: Record) -> Candidate | None:
+        """The point that a record's trial has in this space, or None where it would be another trial."""
+        if record["signature"] in self._known:
+            return self._known[record["signature"]]
+        said = record["axis_values"]  # text in the ledger's rows, a mapping in a worker's record
+        values = {**self.baseline, **(json.loads(said) if isinstance(said, str) else said)}
+        values = {name: value for name, value in values.items() if name in self.baseline}
+        try:
+            candidate = self.checked(values)
+        except (ValueError, KeyError):
+            return None
+        return candidate if record["signature"] in candidate.signatures else None
+
+
+def record_config(record: Record) -> CellConfig:
+    """The configuration in a record, be it the worker's or a row of the ledger."""
+    config = record["config"]
+    return CellConfig.model_validate_json(config if isinstance(config, str) else json.dumps(config))

@@ -1,0 +1,146 @@
+"""From the command line of `tune` to a checked space of the design optuna, or everything wrong with it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.plan.build import resolve_cell
+from orchestrator.plan.checks.space import ExtraCheck
+from orchestrator.plan.loading import load_space
+from orchestrator.search.earlier import PREFIX
+from orchestrator.search.objectives import objective_findings
+from orchestrator.space.config import ConfigError, Problem, Space
+from orchestrator.space.designs.optuna import Config as SearchConfig
+from orchestrator.space.points import baseline_values
+from orchestrator.space.resolving import Summarise
+from trainables.h_space.domains import domain_summary
+from trainables.names import wrong_name
+from trainables.wording import expected, validation_problems
+from trainables.yaml_tree import Loc, dotted, read_yaml
+
+DEFAULT_SPACE = "tune_editor"
+_OPTIONS = {"--set attribute": "ATTRIBUTE", "--set texts": "--source, --target"}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user wants tuned."""
+
+    attribute: str
+    source: str | None = None
+    target: str | None = None
+    seen: bool = False
+    """Whether the diffusion model has seen such images."""
+    space: str = DEFAULT_SPACE
+    domain: str | None = None
+    settings: Sequence[str] = ()
+    objectives: tuple[str, ...] = ()
+    """In the place of the space's own; the first one is what the winner is tested on."""
+    design: tuple[tuple[str, Any], ...] = ()
+    """Settings of the search itself given on the command line, such as ("trials", 30)."""
+
+
+def load_tuning_space(
+    wish: Wish, *, extra_checks: Sequence[ExtraCheck] = (), summarise: Summarise = domain_summary
+) -> Space:
+    """The space of a search for one attribute, named after it. Raises ConfigError with every problem."""
+    if wrong := wrong_name(wish.attribute):
+        raise ConfigError([Problem("", 0, "ATTRIBUTE", wrong)])
+    settings = [f"attribute={json.dumps(wish.attribute)}", *_texts(wish), *wish.settings]
+    if wish.objectives:
+        settings.append(f"primary.metric={wish.objectives[0]}")
+    try:
+        space = load_space(
+            wish.space,
+            settings=settings,
+            domain=wish.domain,
+            extra_checks=extra_checks,
+            summarise=summarise,
+        )
+    except ConfigError as error:
+        raise ConfigError([_in_options_words(problem, wish) for problem in error.problems]) from error
+    problems = list(_design_problems(space))
+    if not problems:
+        space, problems = _with_options(space, wish, summarise)
+    if not problems:
+        problems = _objective_problems(space, summarise)
+    if problems:
+        raise ConfigError(problems)
+    return replace(space, name=f"{PREFIX}{wish.attribute}")
+
+
+def _texts(wish: Wish) -> list[str]:
+    if (wish.source is None) != (wish.target is None):
+        missing = "--source" if wish.source is None else "--target"
+        raise ConfigError(
+            [Problem("", 0, missing, "an edit has two texts, from what and to what; give both or none")]
+        )
+    if wish.source is None:
+        return []
+    texts = {"source": wish.source, "target": wish.target, "domain": "in" if wish.seen else "unseen"}
+    return [f"texts={json.dumps(texts, ensure_ascii=False)}"]
+
+
+def _in_options_words(problem: Problem, wish: Wish) -> Problem:
+    """The problem by the name of the option the user wrote."""
+    if problem.where in ("primary.metric", "--set primary.metric"):
+        hint = "" if wish.objectives else " (--objective takes another)"
+        where = "--objective" if wish.objectives else problem.where
+        return replace(problem, where=where, message=problem.message + hint)
+    for name, option in _OPTIONS.items():
+        if problem.where.startswith(name):
+            hint = (
+                "; a new one needs --source and --target" if option == "ATTRIBUTE" and not wish.source else ""
+            )
+            where = option + problem.where.removeprefix(name)
+            return replace(problem, where=where, message=problem.message + hint)
+    return problem
+
+
+def _design_problems(space: Space) -> list[Problem]:
+    found = []
+    if not isinstance(space.config.design, SearchConfig):
+        found.append(_at(space, ("design",), expected("the design optuna", space.config.design.kind)))
+    if space.config.adaptive is not None:
+        message = (
+            "a search gives every point the same seeds: expected a count or a list; found {start, max, until}"
+        )
+        found.append(_at(space, ("seeds",), message))
+    return found
+
+
+def _with_options(space: Space, wish: Wish, summarise: Summarise) -> tuple[Space, list[Problem]]:
+    """The space with the search's settings of the command line."""
+    design = space.config.design
+    given = {name: value for name, value in wish.design if value is not None}
+    if wish.objectives:
+        given["objectives"] = wish.objectives
+    try:
+        changed = SearchConfig.model_validate({**design.model_dump(), **given})
+    except ValidationError as error:
+        found = validation_problems(error, SearchConfig, {**design.model_dump(), **given})
+        return space, [Problem("", 0, f"--{dotted(place)}", message) for place, message in found]
+    if given:
+        baseline, _ = baseline_values(space, summarise)
+        findings = list(changed.findings(space.config.axes, baseline))
+        if findings:
+            return space, [
+                Problem("", 0, f"--{place[-1]}" if place[-1] in given else dotted(place), message)
+                for place, message in findings
+            ]
+    return replace(space, config=space.config.model_copy(update={"design": changed})), []
+
+
+def _objective_problems(space: Space, summarise: Summarise) -> list[Problem]:
+    baseline, _ = baseline_values(space, summarise)
+    default = resolve_cell(space, baseline, summarise=summarise)
+    summary = summarise(default.domain)
+    found = objective_findings(space.config, default, summary)
+    return [_at(space, place, message) for place, message in found]
+
+
+def _at(space: Space, place: Loc, message: str) -> Problem:
+    return Problem(space.file, read_yaml(space.text).line_of(place), dotted(place), message)

@@ -1,0 +1,130 @@
+"""What a search has found: the Pareto set, the winner, and which settings mattered. Kept as `tuning.json`."""
+
+import json
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.files import writing
+from orchestrator.search.candidates import Candidate
+from orchestrator.search.objectives import Objective
+from orchestrator.search.search import Search
+
+RESULTS_FILE = "tuning.json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A point whose trials are all done, with its objectives."""
+
+    candidate: Candidate
+    values: tuple[float, ...]
+    """Means over the seeds, in the order of the objectives."""
+    cell: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a search has found so far."""
+
+    objectives: tuple[Objective, ...]
+    default: Candidate
+    default_values: tuple[float, ...] | None
+    """Of the untuned default; None where its trial is not done."""
+    found: tuple[Found, ...]
+    """Done points, in the order they were asked for."""
+    pareto: tuple[Found, ...]
+    """Those that no other one beats in every objective, the best of the first objective first."""
+    importance: tuple[dict[str, float], ...]
+    """For each objective, axis -> share of the spread; empty where too few trials are done."""
+    counts: dict[str, int]
+    """Done, pruned and failed points, and proposals that were answered without one."""
+
+    @property
+    def winner(self) -> Found | None:
+        """The best of the first objective; None where nothing is done."""
+        return self.pareto[0] if self.pareto else None
+
+
+def results_of(search: Search) -> Results:
+    """Look at a search's ledger."""
+    found = []
+    for candidate in search.done():
+        values = tuple(search.mean_values(candidate))
+        if all(map(math.isfinite, values)):
+            found.append(Found(candidate, values, search.records[candidate.signature]["cell"]))
+    best = sorted(pareto_set(found, search.objectives), key=lambda one: _badness(one, search.objectives))
+    defaults = [one.values for one in found if one.candidate.signature == search.default.signature]
+    return Results(
+        objectives=tuple(search.objectives),
+        default=search.default,
+        default_values=defaults[0] if defaults else None,
+        found=tuple(found),
+        pareto=tuple(best),
+        importance=tuple(search.optimizer.importance()),
+        counts=search.counts(),
+    )
+
+
+def pareto_set(found: Sequence[Found], objectives: Sequence[Objective]) -> list[Found]:
+    """The trials that no other one is at least as good as in every objective and better than in one."""
+    front: dict[tuple[float, ...], None] = {}
+    # In this order whatever beats a point comes before it, and is beaten by none or by one that beats both.
+    for cost in sorted({_badness(one, objectives) for one in found}):
+        if not any(all(map(operator.le, other, cost)) for other in front):
+            front[cost] = None
+    return [one for one in found if _badness(one, objectives) in front]
+
+
+def write_results(folder: Path, results: Results) -> None:
+    """Write `tuning.json`, for figures that must not need Optuna. Raises LedgerError when it cannot be written."""
+    text = json.dumps(document(results), indent=1)
+    with writing(folder):
+        write_atomically(folder / RESULTS_FILE, lambda path: _write(path, text))
+
+
+def document(results: Results) -> dict[str, Any]:
+    """The content of `tuning.json`."""
+    pareto = {one.candidate.signature for one in results.pareto}
+    return {
+        "schema_version": 1,
+        "objectives": [
+            {"name": objective.name, "higher_is_better": objective.higher_is_better}
+            for objective in results.objectives
+        ],
+        "default": {
+            "axis_values": results.default.values,
+            "signature": results.default.signature,
+            "values": results.default_values,
+        },
+        "winner": None if results.winner is None else results.winner.candidate.signature,
+        "importance": {
+            objective.name: shares
+            for objective, shares in zip(results.objectives, results.importance, strict=True)
+        },
+        "counts": results.counts,
+        "trials": [
+            {
+                "signature": one.candidate.signature,
+                "cell": one.cell,
+                "axis_values": one.candidate.values,
+                "values": list(one.values),
+                "is_pareto": one.candidate.signature in pareto,
+            }
+            for one in results.found
+        ],
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _badness(one: Found, objectives: Sequence[Objective]) -> tuple[float, ...]:
+    """The objectives, all of them lower for better."""
+    pairs = zip(one.values, objectives, strict=True)
+    return tuple(-value if objective.higher_is_better else value for value, objective in pairs)

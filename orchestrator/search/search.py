@@ -1,0 +1,315 @@
+"""One search: which trial comes next, and what its end means for those that follow. Knows no back end, no Optuna.
+
+The ledger is the truth. What it holds is never run again: a point proposed twice is answered from it, and a
+search that lost its journal is told it anew.
+
+A point has a trial for every seed of the space, and Optuna hears the mean of each objective over them. The first seed
+speaks for the point while it trains: a pruner looks at its epochs alone, and the other seeds start once it is done.
+Without a pruner they start at once. A seed that fails fails the point.
+"""
+
+import hashlib
+import json
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from time import monotonic as now
+
+from orchestrator.execution.tasks import TrialTask
+from orchestrator.ledger import Ledger
+from orchestrator.ledger.parts import DAMAGED_FOLDER
+from orchestrator.search.candidates import Candidate, Candidates, Record, record_config
+from orchestrator.search.objectives import objectives, search_config
+from orchestrator.search.optimizer import Optimizer, Outcome, Proposal
+from orchestrator.space.axes import AxisValues
+from orchestrator.space.designs.optuna import seconds_of
+from orchestrator.space.points import point_name
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.launch import Study
+
+MAX_REPEATS = 40
+"""Proposals in a row that bring no new trial before the space counts as exhausted."""
+
+
+class Search:
+    """Asks for one trial after another until the budget is spent, the time is up or the space is exhausted."""
+
+    def __init__(self, study: Study, ledger: Ledger, summarise: Summarise) -> None:
+        """Take up a search where it was left. Only for the holder of the ledger's lock, while no trial runs."""
+        self.space = study.space
+        self.folder = study.folder
+        self.config = search_config(study.space.config)
+        self.objectives = objectives(study.space.config)
+        self.candidates = Candidates(study.space, summarise)
+        self.baseline, self.default = self.candidates.baseline, self.candidates.default
+        self.notes: list[str] = []
+        """What the user should know, each once."""
+        self.is_over = False
+        """Whether no further trial will be asked for."""
+        self.records: dict[str, Record] = {record["signature"]: record for record in ledger.records()}
+        """Signature -> how the trial stands: the ledger's rows, and what ended in this launch."""
+        # Only what was set aside can carry the number of an attempt at a trial without a record.
+        was_damaged = (study.ledger_folder / DAMAGED_FOLDER).is_dir()
+        self._attempts = ledger.attempts() if was_damaged else {}
+        self.optimizer = Optimizer(
+            study.folder,
+            self._identity(),
+            self.space.config.axes,
+            self.baseline,
+            self.config,
+            [objective.higher_is_better for objective in self.objectives],
+        )
+        self.notes += self.optimizer.notes
+        self._numbers: dict[str, list[int]] = {}
+        """Signature of a point that has trials to run or running -> the proposals it answers."""
+        self._tasks: deque[TrialTask] = deque()
+        """Trials of such points that are to run next."""
+        self._repeats = 0
+        self._resumed = self._left_running()
+        if self.optimizer.is_new:
+            self._take_over_ledger()
+            known = self.default.signature in self.optimizer.signatures()
+            if not known and not self.optimizer.enqueue(self.baseline, "default"):
+                self.notes.append(
+                    "the untuned default lies on no step of the axes: only the last test tries it"
+                )
+        self._asked = set(self.optimizer.signatures())
+        self._deadline = self._until()
+
+    # Asking
+
+    def next_task(self) -> TrialTask | None:
+        """The next trial to run; None when none is to be run now, and for good once `is_over`."""
+        while not self.is_over:
+            if self._is_late():
+                self._end("the time is up")
+                return None
+            if not self._tasks:
+                proposal = self._next_proposal()
+                if proposal is None:
+                    return None
+                self._take_up(proposal)
+            if self._tasks:
+                return self._tasks.popleft()
+        return None
+
+    def num_left(self) -> int:
+        """Trials that the budget still has room for, running ones included."""
+        return max(self.config.trials - self.num_ended(), len(self._numbers)) * len(self.candidates.seeds)
+
+    def num_ended(self) -> int:
+        """Points of this search that have ended, in this launch or before."""
+        return len(self.asked())
+
+    def counts(self) -> dict[str, int]:
+        """How the points of this search stand, and how many proposals were answered without a new one."""
+        states = [self._outcome_of(candidate) for candidate in self.asked()]
+        counted = {state: states.count(state) for state in ("done", "pruned", "failed")}
+        answered = self.optimizer.count("COMPLETE", "PRUNED", "FAIL") - len(states)
+        return counted | {"answered": max(answered, 0)}
+
+    def _next_proposal(self) -> Proposal | None:
+        if self._resumed:
+            return self._resumed.pop(0)
+        if len(self._asked) >= self.config.trials:
+            if not self._waits_for_first_seeds():
+                self._end("")
+            return None
+        if self._repeats >= MAX_REPEATS:
+            if not self._numbers:  # Else their ends may lead the sampler elsewhere.
+                self._end(
+                    f"{MAX_REPEATS} proposals in a row had been tried before: the space seems exhausted"
+                )
+            return None
+        proposal = self.optimizer.ask()
+        if proposal is None and not self._waits_for_first_seeds():
+            self._end("every point of the grid has been tried")
+        return proposal
+
+    def _take_up(self, proposal: Proposal) -> None:
+        """Queue the trials of a proposal, unless it is answered at once or by trials that are running."""
+        number = proposal.number
+        try:
+            candidate = self.candidates.checked(proposal.values)
+        except ValueError as error:
+            self._repeats += 1
+            self.optimizer.tell(number, "failed", reason=str(error))
+            return
+        signature = candidate.signature
+        if proposal.signature != signature:
+            self.optimizer.claim(number, signature)
+        self._asked.add(signature)
+        is_new = signature not in self._numbers and self._outcome_of(candidate) is None
+        self._numbers.setdefault(signature, []).append(number)
+        if is_new:
+            self._repeats = 0
+            self._queue_trials(candidate)
+        else:
+            self._repeats += 1
+            self._answer(candidate)
+
+    def _queue_trials(self, candidate: Candidate) -> None:
+        """Queue what of a point's trials may start now and has no record."""
+        count = 1 if self._first_seed_decides and candidate.signature not in self.records else None
+        for seed, signature in list(zip(self.candidates.seeds, candidate.signatures, strict=True))[:count]:
+            if signature not in self.records:
+                self._tasks.append(self._as_task(candidate, seed, signature))
+
+    @property
+    def _first_seed_decides(self) -> bool:
+        """Whether the other seeds of a point wait for the first one."""
+        return self.config.pruner != "none"
+
+    def _waits_for_first_seeds(self) -> bool:
+        """Whether trials that are running may make others ready."""
+        return self._first_seed_decides and len(self.candidates.seeds) > 1 and bool(self._numbers)
+
+    def _as_task(self, candidate: Candidate, seed: int, signature: str) -> TrialTask:
+        return TrialTask(
+            signature=signature,
+            attempt=1 + max(self._attempts.get(signature, []), default=0),
+            cell=point_name(candidate.values, self.baseline),
+            seed=seed,
+            axis_values=dict(candidate.values),
+            config=candidate.config.model_dump(mode="json"),
+            num_epochs=candidate.config.training.epochs,
+        )
+
+    # Telling
+
+    def stop_reason(self, signature: str, metrics: Mapping[str, float]) -> str | None:
+        """Why a trial should stop after an epoch with these means, or None."""
+        name = self.config.pruning.metric
+        if self.config.pruner == "none" or name not in metrics or signature not in self._numbers:
+            return None
+        epoch, loss = int(metrics["epoch"]), metrics[name]
+        if not any(self.optimizer.should_stop(number, epoch, loss) for number in self._numbers[signature]):
+            return None
+        rule = "the median of the others" if self.config.pruner == "median" else "those that may go on"
+        return f"{name} {loss:.4g} after epoch {epoch} is worse than {rule}"
+
+    def ended(self, record: Record) -> None:
+        """A trial ended and is committed: done, failed or pruned, as its record says."""
+        self._repeats = 0
+        self.records[record["signature"]] = record
+        candidate = self.candidates.of_record(record)
+        assert candidate is not None, "only trials of this search end here"
+        is_first = record["signature"] == candidate.signature
+        if self._first_seed_decides and is_first and record["status"] == "done":
+            self._queue_trials(candidate)
+        self._answer(candidate)
+
+    def knows(self, signature: str) -> bool:
+        """Whether a trial's end is on record."""
+        return signature in self.records
+
+    def _answer(self, candidate: Candidate) -> None:
+        """Answer every proposal that waits for this point, once it has ended."""
+        if (outcome := self._outcome_of(candidate)) is None:
+            return
+        # Where a seed has failed, the others need not start any more.
+        self._tasks = deque(task for task in self._tasks if task.signature not in candidate.signatures)
+        values, reason = self._values_and_reason(candidate, outcome)
+        for number in self._numbers.pop(candidate.signature, []):
+            self.optimizer.tell(number, outcome, values, reason)
+
+    def _outcome_of(self, candidate: Candidate) -> Outcome | None:
+        """How a point ended; None while a trial of it is missing and none has been pruned or has failed."""
+        states = [self.records[name]["status"] for name in candidate.signatures if name in self.records]
+        if all(state == "done" for state in states):
+            return "done" if len(states) == len(candidate.signatures) else None
+        return "pruned" if "pruned" in states else "failed"
+
+    def _values_and_reason(self, candidate: Candidate, outcome: Outcome) -> tuple[list[float], str]:
+        """The objectives of a point, none where it is not done; why it is not."""
+        if outcome == "done":
+            return self.mean_values(candidate), ""
+        records = [self.records[name] for name in candidate.signatures if name in self.records]
+        return [], next((r["reason"] for r in records if r["status"] != "done" and r.get("reason")), "")
+
+    def mean_values(self, candidate: Candidate) -> list[float]:
+        """Mean of every objective over the trials of a point whose trials are all done."""
+        values = [self.values_of(self.records[name]) for name in candidate.signatures]
+        return [math.fsum(of_seeds) / len(of_seeds) for of_seeds in zip(*values, strict=True)]
+
+    def values_of(self, record: Record) -> list[float]:
+        """The objectives of a done trial, NaN where its record has none."""
+        config = record_config(record)
+        return [objective.of(record, config) for objective in self.objectives]
+
+    # Taking up
+
+    def _left_running(self) -> list[Proposal]:
+        """What a killed launch left: told where the ledger knows the end, else to be run first."""
+        again = []
+        for proposal in self.optimizer.running():
+            if proposal.signature is None:
+                self.optimizer.tell(proposal.number, "failed", reason="its launch was killed before it began")
+                continue
+            candidate = self.candidates.checked(proposal.values)  # It was a trial, so it can be one.
+            if self._outcome_of(candidate) is None:
+                again.append(proposal)
+            else:
+                self._numbers.setdefault(candidate.signature, []).append(proposal.number)
+                self._answer(candidate)
+        return again
+
+    def _take_over_ledger(self) -> None:
+        """Tell a new Optuna study what the ledger holds of its points: an older space's, or a lost journal's."""
+        found = [self.candidates.of_record(record) for record in self.records.values()]
+        taken = 0
+        for candidate in {one.signature: one for one in found if one is not None}.values():
+            if (outcome := self._outcome_of(candidate)) is not None:
+                told = self._values_and_reason(candidate, outcome)
+                taken += self.optimizer.add(candidate.values, candidate.signature, outcome, *told)
+        if taken:
+            self.notes.append(
+                f"{taken} trials of the ledger are points of this space; they are not run again"
+            )
+
+    def enqueue_earlier(self, points: Sequence[tuple[AxisValues, str]]) -> int:
+        """Let points that did well elsewhere be tried first; how many of them are points of this space."""
+        if not self.optimizer.is_new:
+            return 0
+        full = [({**self.baseline, **values}, origin) for values, origin in points]
+        return sum(self.optimizer.enqueue(values, origin) for values, origin in full)
+
+    def _identity(self) -> str:
+        """Name of the Optuna study: another one where results would not be comparable or axes differ."""
+        config = self.space.config.model_dump(mode="json")
+        decided = {
+            "axes": config["axes"],
+            "constraints": config["constraints"],
+            "objectives": [objective.name for objective in self.objectives],
+            "default": self.default.signature,
+        }
+        if len(self.candidates.seeds) > 1:
+            decided["seeds"] = self.candidates.seeds
+        digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:8]
+        return f"{self.space.name} {digest}"
+
+    def _until(self) -> float | None:
+        timeout = self.config.timeout
+        return None if timeout is None else now() + seconds_of(timeout)
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and now() >= self._deadline
+
+    def _end(self, note: str) -> None:
+        self.is_over = True
+        if note:
+            self.notes.append(note)
+
+    # Results
+
+    def done(self) -> list[Candidate]:
+        """This search's points whose trials are all done, in the order they were asked for."""
+        return [candidate for candidate in self.asked() if self._outcome_of(candidate) == "done"]
+
+    def asked(self) -> list[Candidate]:
+        """Every point of this search that has ended, in the order they were asked for."""
+        # Its trials' records tell the point; of a point that failed there may be one of any seed.
+        found = [self.candidates.of_record(record) for record in self.records.values()]
+        points = {one.signature: one for one in found if one is not None}
+        names = [name for name in self.optimizer.signatures() if name in points]
+        return [points[name] for name in names if self._outcome_of(points[name]) is not None]

@@ -1,0 +1,154 @@
+"""What a search will cost before its points are known, and `--max-cost` for it.
+
+Its trials are priced as points drawn at random from the space. A search does not stay random: it goes where the
+results are good, whatever that costs. So at the ends of the range every trial costs what the cheapest, or the
+most expensive, tenth of the drawn points does. What pruning and `--timeout` save is not counted.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from orchestrator.ledger import Ledger
+from orchestrator.plan.cells import TrialSpec
+from orchestrator.search.candidates import Candidate, Candidates
+from orchestrator.search.objectives import search_config
+from orchestrator.search.results import RESULTS_FILE
+from orchestrator.search.running import reachable
+from orchestrator.search.winner import retest_folder
+from orchestrator.space.designs.random import Config as RandomConfig
+from orchestrator.space.points import is_allowed
+from orchestrator.space.resolving import Summarise
+from orchestrator.space.units import duration
+from orchestrator.study.launch import Study
+from orchestrator.study.price.budget import known, refused
+from orchestrator.study.price.pilots import Announce, silently
+from orchestrator.study.price.pricing import Price, about
+from orchestrator.study.price.quoting import Quote
+from orchestrator.study.price.ranges import Range
+from orchestrator.study.runner import RunOptions
+from trainables.h_space.config import CellConfig
+
+NUM_DRAWS = 40
+"""Points that stand for a space."""
+
+
+class SearchQuote:
+    """Prices of the trials that a search has left, the test of its winner included."""
+
+    def __init__(
+        self,
+        study: Study,
+        summarise: Summarise,
+        options: RunOptions | None = None,
+        announce: Announce = silently,
+    ) -> None:
+        config = search_config(study.space.config)
+        candidates = Candidates(study.space, summarise)
+        self._study = study
+        self._quote = Quote(study, options, announce)
+        self._prepared = reachable(study.space, summarise)
+        self._default = candidates.default.config
+        self._draws = [candidate.config for candidate in _drawn(candidates)]
+        self._num_seeds = len(candidates.seeds)
+        ended = _ended(study, candidates)
+        self.num_ended = len(ended)
+        """Points that it has tried, in the launches before."""
+        self.num_left = max(0, config.trials - len(ended))
+        """Points that the search may still try."""
+        self._default_is_done = candidates.default.signature in ended
+        self._num_tests = 0 if self.num_left == 0 and _default_won(study) else _num_tests(study)
+
+    def of(self, num_points: int) -> Price | None:
+        """Price of this many more points; None where nothing is left to do."""
+        if num_points == 0 and self._num_tests == 0:
+            return None
+        timed = self._priced(len(self._draws), self._draws)  # Times every kind that was never measured here.
+        if timed is None or timed.seconds is None:
+            return timed
+        by_cost = sorted(self._draws, key=self._quote.seconds_of)
+        tenth = len(by_cost) // 10
+        choices = (by_cost, [by_cost[tenth]], [by_cost[-1 - tenth]])
+        typical, cheap, dear = (self._priced(num_points, configs) or timed for configs in choices)
+        if typical.seconds is None or cheap.seconds is None or dear.seconds is None:
+            return typical
+        return replace(typical, seconds=Range(cheap.seconds.low, typical.seconds.typical, dear.seconds.high))
+
+    def _priced(self, num_points: int, configs: Sequence[CellConfig]) -> Price | None:
+        """Price with these configurations in turn for the points that nobody knows yet."""
+        first = [self._default][: 0 if self._default_is_done else num_points]
+        searched = [*first, *_in_turn(configs, num_points - len(first))] * self._num_seeds
+        tests = [self._default, *_in_turn(configs, 1)] * self._num_tests
+        trials = tuple(
+            TrialSpec("", 0, str(number), None, config) for number, config in enumerate([*searched, *tests])
+        )
+        return self._quote.of(replace(self._study.plan, trials=trials), (), self._prepared)
+
+
+def _drawn(candidates: Candidates) -> list[Candidate]:
+    """Points of the space that can be trained, evenly drawn; the default where there is no other."""
+    config = candidates.space.config
+    design = RandomConfig(kind="random", samples=NUM_DRAWS)
+    points = design.points(
+        config.axes, candidates.baseline, lambda values: is_allowed(config, values, candidates.baseline)
+    )
+    found: list[Candidate] = []
+    for point in points:
+        try:
+            found.append(candidates.checked(point))
+        except ValueError:  # The search would be told that it failed, at once and for nothing.
+            continue
+    return found[1:] or found
+
+
+def _num_tests(study: Study) -> int:
+    """Seeds that the test of the winner still has to train, with the winner and with the default."""
+    records = Ledger(retest_folder(study) / "ledger").records()
+    num_done = sum(1 for record in records if record["status"] == "done")
+    num_seeds: int = search_config(study.space.config).retest.seeds
+    return max(0, num_seeds - num_done // 2)
+
+
+def _default_won(study: Study) -> bool:
+    """Whether a search that is through found nothing better than the default, so that there is nothing to test."""
+    path = study.folder / RESULTS_FILE
+    if not path.is_file():
+        return False
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return bool(content["winner"] == content["default"]["signature"])
+
+
+def _ended(study: Study, candidates: Candidates) -> Collection[str]:
+    """Points of which the ledger has a record, each by its first seed's signature."""
+    found = [candidates.of_record(record) for record in Ledger(study.ledger_folder).records()]
+    return {candidate.signature for candidate in found if candidate is not None}
+
+
+def _in_turn(configs: Sequence[CellConfig], count: int) -> list[CellConfig]:
+    """So many of them, evenly from all."""
+    return [configs[(2 * index + 1) * len(configs) // (2 * count)] for index in range(count)]
+
+
+def check_search_cost(quote: SearchQuote, price: Price | None, text: str, seconds: float) -> None:
+    """Raise ConfigError when the search may cost more than `seconds`, which the user wrote as `text`.
+
+    As for a plan, the upper end counts, and what nobody can price is refused.
+    """
+    if price is None:
+        return
+    if known(price, text).high > seconds:
+        raise refused(text, f"the search costs {about(price)}; {_what_fits(quote, seconds)}")
+
+
+def _what_fits(quote: SearchQuote, seconds: float) -> str:
+    """The most trials that the limit allows."""
+
+    def seconds_high(num_points: int) -> float:
+        found = quote.of(num_points)
+        return 0.0 if found is None or found.seconds is None else found.seconds.high
+
+    most = bisect_right(range(1, quote.num_left + 1), seconds, key=seconds_high)
+    if most == 0:
+        return f"not even one trial more and the test of the winner fit (up to {duration(seconds_high(1))})"
+    return f"--trials {quote.num_ended + most} would fit (up to {duration(seconds_high(most))})"

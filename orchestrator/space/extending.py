@@ -1,0 +1,178 @@
+"""A space's file and those that it extends: read, merged, and each value still known by its file and line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.space.config import ConfigError, Problem
+from orchestrator.space.designs import full_form
+from orchestrator.space.resolving import with_absolute_domain
+from search_spaces import shipped_spaces
+from trainables.errors import UserError, without_echoes
+from trainables.paths import user_path
+from trainables.wording import did_you_mean, expected, shown
+from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
+
+EXTENDS = "extends"
+
+
+@dataclass(frozen=True)
+class SpaceFile:
+    """One file as read."""
+
+    name: str
+    """Without its ending; the study's name."""
+    shown: str
+    """As problems name it."""
+    location: Path
+    """Where it is, however it was named."""
+    folder: Path
+    """What its relative paths start from."""
+    tree: YamlTree
+
+    def problem(self, place: Loc, message: str) -> Problem:
+        """A problem with the value at a place."""
+        return Problem(self.shown, self.tree.line_of(place), dotted(place), message)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A space's file and those that it extends, the nearest first, as one content."""
+
+    files: tuple[SpaceFile, ...]
+    content: dict[str, Any]
+    problems: tuple[Problem, ...]
+    """What is wrong with the files as YAML, although they could be read."""
+
+    @property
+    def file(self) -> SpaceFile:
+        """The space's own file."""
+        return self.files[0]
+
+    def problem(self, place: Loc, message: str) -> Problem:
+        """A problem with the value at a place, in the file that says most of the way to it."""
+        depths = [_depth(file.tree, place) for file in self.files]
+        file = self.files[depths.index(max(depths))]
+        return file.problem(place, message)
+
+
+def read_sources(space: str | Path) -> Sources:
+    """Read a shipped space or a file, and all that it extends.
+
+    Raises ConfigError where a file cannot be read, is no mapping, or extends itself.
+    """
+    files = [_open(space)]
+    while (hindrance := _hindrance(files)) is None and EXTENDS in files[-1].tree.content:
+        files.append(_extended_by(files[-1]))
+    problems = [Problem(file.shown, *found) for file in files for found in file.tree.problems]
+    if hindrance is not None:
+        raise ConfigError([*problems, *without_echoes([hindrance], problems)])
+    return Sources(tuple(files), _merged(files), tuple(problems))
+
+
+def _open(space: str | Path) -> SpaceFile:
+    """The file of a shipped name or a path. Raises ConfigError when there is none to read."""
+    shipped = shipped_spaces()
+    try:
+        path = user_path(space)
+        if str(space) in shipped:
+            file = Path(str(shipped[str(space)]))
+            named = f"search_spaces/{space}.yaml"
+            return SpaceFile(str(space), named, file.resolve(), Path.cwd(), read_yaml_file(file))
+        tree = read_yaml_file(path)
+        return SpaceFile(path.stem, str(space), path.resolve(), path.absolute().parent, tree)
+    except IsADirectoryError:
+        message = "a folder; expected the YAML of a space, or a shipped space (all: asyrp-sweep list spaces)"
+    except FileNotFoundError:
+        near = did_you_mean(str(space), shipped)
+        message = f"neither a shipped space nor a file{near} (all: asyrp-sweep list spaces)"
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+    except UserError as error:
+        message = str(error)
+    raise ConfigError([Problem(str(space), 0, "", message)])
+
+
+def _hindrance(files: Sequence[SpaceFile]) -> Problem | None:
+    """What keeps the last file from being merged, or what it extends from being read; None where nothing does."""
+    *earlier, last = files
+    content = last.tree.content
+    if not isinstance(content, dict):
+        if last.tree.problems:
+            return Problem(last.shown, *last.tree.problems[0])
+        return Problem(last.shown, 1, "", f"expected a mapping; found {shown(content)}")
+    places = [file.location for file in files]
+    if last.location in places[:-1]:
+        before = earlier[-1]
+        loop = " -> ".join(file.shown for file in files[places.index(last.location) :])
+        return before.problem((EXTENDS,), f"comes back to itself: {loop}")
+    named = content.get(EXTENDS, "")
+    if not isinstance(named, str):
+        return last.problem((EXTENDS,), expected("a shipped space or the path of a file", named))
+    return None
+
+
+def _extended_by(file: SpaceFile) -> SpaceFile:
+    """The file that another one extends. Raises ConfigError, at the line that names it, where it cannot be read."""
+    named = str(file.tree.content[EXTENDS])
+    try:
+        # Its path is shown as short as that of the file that names it.
+        shipped = named in shipped_spaces()
+        return _open(named if shipped else user_path(named, user_path(file.shown).parent))
+    except ConfigError as error:
+        message = f"{shown(named)} is {error.problems[0].message}"
+        raise ConfigError([file.problem((EXTENDS,), message)]) from error
+    except UserError as error:
+        raise ConfigError([file.problem((EXTENDS,), str(error))]) from error
+
+
+def _merged(files: Sequence[SpaceFile]) -> dict[str, Any]:
+    """One content, each file over those that it extends."""
+    *nearer, last = files
+    content = dict(last.tree.content) if not nearer else _with_absolute_domains(last)
+    for file in reversed(nearer):
+        own = file.tree.content if file is files[0] else _with_absolute_domains(file)
+        merged = _over(_with_full_design(content), _with_full_design(own))
+        content = _without_dropped_axes(merged, content)
+    return content
+
+
+def _with_full_design(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: full_form(value) if key == "design" else value for key, value in content.items()}
+
+
+def _with_absolute_domains(file: SpaceFile) -> dict[str, Any]:
+    """A file's content with the domain of its baseline, where that is a path, as seen from anywhere."""
+    content = dict(file.tree.content)
+    if isinstance(content.get("baseline"), dict):
+        content["baseline"] = with_absolute_domain(content["baseline"], file.folder)
+    return content
+
+
+def _over(below: Any, above: Any) -> Any:
+    """Deep merge; a block of another `kind` replaces the one below, whose settings were not meant for it."""
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    if "kind" in below and "kind" in above and below["kind"] != above["kind"]:
+        return above
+    return {
+        key: _over(below[key], above[key])
+        if key in below and key in above
+        else above.get(key, below.get(key))
+        for key in [*below, *(key for key in above if key not in below)]
+    }
+
+
+def _without_dropped_axes(merged: dict[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the axes that the nearer file sets to nothing (`heads: null`): those it does not want to inherit."""
+    axes, inherited = merged.get("axes"), below.get("axes")
+    if not isinstance(axes, dict) or not isinstance(inherited, dict):
+        return merged
+    kept = {name: axis for name, axis in axes.items() if axis is not None or name not in inherited}
+    return {**merged, "axes": kept}
+
+
+def _depth(tree: YamlTree, place: Loc) -> int:
+    """How many parts of a place a file says."""
+    return next(depth for depth in range(len(place), -1, -1) if not depth or place[:depth] in tree.lines)

@@ -1,0 +1,1 @@
+"""A plan and its results folder: what is missing, what it costs, running it."""

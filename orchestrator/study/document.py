@@ -1,0 +1,71 @@
+"""`study.json`: what a reader of the ledger needs to know of the space."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.plan.cells import Cell, Plan, TrialSpec
+from orchestrator.plan.identity import primary_identity
+from orchestrator.plan.start_controls import axes_with_controls
+from orchestrator.space.axes import AxisValue
+from orchestrator.space.config import Space
+
+STUDY_SCHEMA_VERSION = 1
+
+
+def study_document(plan: Plan, space: Space) -> dict[str, Any]:
+    """The content of `study.json`: what a reader of the ledger needs to know of the space."""
+    config = space.config.model_dump(mode="json")
+    trials = _by_cell(plan.trials)
+    rule = space.config.adaptive
+    return {
+        "schema_version": STUDY_SCHEMA_VERSION,
+        "name": plan.name,
+        "question": config["question"],
+        "published": config["published"],
+        "axes": _axis_documents(space, plan),
+        "design": space.config.design.kind,
+        "design_settings": space.config.design.model_dump(mode="json", exclude={"kind"}),
+        "seeds": list(dict.fromkeys(trial.seed for trial in plan.trials)),
+        "adaptive": None if rule is None else {"max": rule.max, "schedule": list(rule.schedule)},
+        "primary": primary_identity(space),
+        "compare": space.config.compare,
+        "claims": [claim.model_dump(mode="json", exclude_none=True) for claim in space.config.claims],
+        "figures": config["figures"],
+        "plan_hash": plan.plan_hash,
+        "space_file_text": space.text,
+        "extended": [{"file": file, "text": text} for file, text in space.extended],
+        "settings": {setting.path: setting.value for setting in space.settings},
+        "cells": [_cell_document(cell, trials.get(cell.name, [])) for cell in plan.cells],
+        "excluded": [
+            {"axis_values": dict(point.axis_values), "because": point.because} for point in plan.excluded
+        ],
+    }
+
+
+def _axis_documents(space: Space, plan: Plan) -> dict[str, list[AxisValue]]:
+    """Axis -> its values; of a range those that cells have, in ascending order."""
+    found = axes_with_controls(space.config.axes, plan.cells)
+    for name, axis in space.config.axes.items():
+        if axis.range is not None:
+            found[name].sort(key=float)
+    return found
+
+
+def _by_cell(trials: Sequence[TrialSpec]) -> dict[str, list[TrialSpec]]:
+    found: dict[str, list[TrialSpec]] = {}
+    for trial in trials:
+        found.setdefault(trial.cell, []).append(trial)
+    return found
+
+
+def _cell_document(cell: Cell, trials: Sequence[TrialSpec]) -> dict[str, Any]:
+    return {
+        "cell": cell.name,
+        "axis_values": dict(cell.axis_values),
+        "is_baseline": cell.is_baseline,
+        "role": cell.role,
+        "starts_from": None if cell.start is None else cell.start._asdict(),
+        "merged": [dict(point.axis_values) for point in cell.coinciding],
+        "num_parameters": cell.num_parameters,
+        "trials": [{"seed": trial.seed, "signature": trial.signature} for trial in trials],
+    }

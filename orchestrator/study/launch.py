@@ -1,0 +1,246 @@
+"""A study as a launch finds it: its plan, its folder, and what is still to run."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.execution.contract import PreparationFailed
+from orchestrator.execution.editor_files import find_editor
+from orchestrator.execution.tasks import TrialTask
+from orchestrator.ledger import Ledger, LedgerError, StudyPlan, claim_study, write_study
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.cells import Plan, TrialSpec
+from orchestrator.space.config import Space
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.document import study_document
+from orchestrator.study.reuse import adopt, counted, found_elsewhere
+from trainables.h_space.domains import domain_summary
+from trainables.names import folded
+
+if TYPE_CHECKING:
+    from trainables.h_space.config import CellConfig
+    from trainables.h_space.editing_interval import IntervalTask
+    from trainables.h_space.trajectories import Preparation
+
+CACHE_FOLDER = "cache"
+"""Under the results folder: trajectories that all its studies share."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A planned space and where its results are kept."""
+
+    space: Space
+    plan: Plan
+    folder: Path
+    """Absolute; `results/<space name>`."""
+    earlier_plan_hash: str | None
+    """What the study already there was decided by; None where there is none."""
+
+    @property
+    def cache_dir(self) -> Path:
+        """The trajectory cache."""
+        return self.folder.parent / CACHE_FOLDER
+
+    @property
+    def ledger_folder(self) -> Path:
+        """The folder of the ledger."""
+        return self.folder / "ledger"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a study is, from its ledger."""
+
+    records: Mapping[str, Mapping[str, Any]]
+    """Signature -> how the trial stands; only trials of the present plan."""
+    damaged: Sequence[str]
+
+    @property
+    def done(self) -> set[str]:
+        """Signatures of the trials that need not run any more."""
+        return {signature for signature, record in self.records.items() if record["status"] == "done"}
+
+
+def open_study(space: Space, results: Path, *, summarise: Summarise = domain_summary) -> Study:
+    """Plan a checked space and find its folder. Raises LedgerError when the folder cannot be used.
+
+    Where seeds are added while they are needed, cells keep those that the study there has already asked for.
+    """
+    if folded(space.name) == CACHE_FOLDER:
+        raise LedgerError(
+            f"a study cannot be called {space.name}: its folder is the cache; rename {space.file}"
+        )
+    folder = results.absolute() / space.name
+    existing = claim_study(folder, space.name)
+    plan = build_plan(space, summarise=summarise)
+    study = Study(space, plan, folder, None if existing is None else existing.plan_hash)
+    if space.config.adaptive is None or existing is None:
+        return study
+    return with_seeds(
+        study, _seeds_asked_for(longest_plan(study, summarise=summarise), existing), summarise=summarise
+    )
+
+
+def with_seeds(study: Study, num_seeds: Mapping[str, int], *, summarise: Summarise = domain_summary) -> Study:
+    """The study with these numbers of seeds, by cell; a cell never has fewer than before."""
+    before = Counter(trial.cell for trial in study.plan.trials)
+    wanted = {cell: max(num_seeds.get(cell, 0), count) for cell, count in before.items()}
+    plan = build_plan(study.space, num_seeds=wanted, summarise=summarise)
+    return replace(study, plan=plan)
+
+
+def longest_plan(study: Study, *, summarise: Summarise = domain_summary) -> Plan:
+    """The plan if no contrast is ever decided; the study's own where the number of seeds is fixed."""
+    rule = study.space.config.adaptive
+    if rule is None:
+        return study.plan
+    most = dict.fromkeys((cell.name for cell in study.plan.cells), rule.max)
+    return build_plan(study.space, num_seeds=most, summarise=summarise)
+
+
+def _seeds_asked_for(longest: Plan, existing: StudyPlan) -> dict[str, int]:
+    """Cell -> how many of its seeds the study there asks for, whatever the cell was called then."""
+    asked = {trial.signature for cell in existing.cells for trial in cell.trials}
+    found: dict[str, int] = {}
+    for trial in longest.trials:
+        if trial.signature in asked:
+            found[trial.cell] = max(found.get(trial.cell, 0), trial.seed + 1)
+    return found
+
+
+def describe(study: Study) -> None:
+    """Write `study.json`. Raises LedgerError when the folder cannot be written."""
+    write_study(study.folder, study_document(study.plan, study.space))
+
+
+def standing(study: Study, ledger: Ledger) -> Standing:
+    """What of the plan the ledger holds."""
+    planned = {trial.signature for trial in study.plan.trials}
+    records = {record["signature"]: record for record in ledger.records() if record["signature"] in planned}
+    return Standing(records, list(ledger.damaged))
+
+
+def with_copies(study: Study, ledger: Ledger, now: Standing, note: Callable[[str], None]) -> Standing:
+    """How far the study is once the trials that other studies have done are copied into its ledger.
+
+    Only for the holder of the study's lock.
+    """
+    wanted = {trial.signature for trial in study.plan.trials} - now.done
+    hits = found_elsewhere(wanted, study.folder)
+    if not hits:
+        return now
+    order = [hits[trial.signature] for trial in study.plan.trials if trial.signature in hits]
+    for other, count in counted(adopt(order, study.plan, study.folder, ledger)).items():
+        note(f"{count} trial{'' if count == 1 else 's'} copied from study {other}, which has done the same")
+    return standing(study, ledger)
+
+
+def missing_tasks(study: Study, ledger: Ledger, now: Standing) -> list[TrialTask]:
+    """What is still to run, in plan order: a failed trial is tried again, one that is done never.
+
+    Unless a missing child starts from an editor that is no longer there: then its parent trains once more.
+    """
+    missing = _to_run(study, now.done)
+    kept_epochs: dict[str, set[int]] = {}
+    for trial in study.plan.trials:
+        if trial.parent is not None and trial.parent_epoch is not None:
+            kept_epochs.setdefault(trial.parent, set()).add(trial.parent_epoch)
+    axis_values = {cell.name: dict(cell.axis_values) for cell in study.plan.cells}
+    tried = ledger.attempts()
+    attempts = {trial.signature: 1 + max(tried.get(trial.signature, []), default=0) for trial in missing}
+    configs = {id(trial.config): trial.config for trial in missing}  # seeds share theirs
+    dumped = {key: config.model_dump(mode="json") for key, config in configs.items()}
+    return [
+        _task(
+            trial,
+            attempts[trial.signature],
+            axis_values[trial.cell],
+            dumped[id(trial.config)],
+            sorted(kept_epochs.get(trial.signature, ())),
+        )
+        for trial in missing
+    ]
+
+
+def _to_run(study: Study, done: Collection[str]) -> list[TrialSpec]:
+    """Trials that are not done, and the parents whose editors they miss."""
+    needed = {trial.signature for trial in study.plan.trials if trial.signature not in done}
+    for trial in reversed(study.plan.trials):  # Every parent comes before its children.
+        parent = trial.parent if trial.signature in needed else None
+        if parent is not None and find_editor(study.folder, parent, trial.parent_epoch) is None:
+            needed.add(parent)
+    return list({trial.signature: trial for trial in study.plan.trials if trial.signature in needed}.values())
+
+
+def intervals_of(study: Study, tasks: Sequence[TrialTask]) -> list["IntervalTask"]:
+    """What is to be computed before `t_edit: auto` is a number for these trials, each once. Comes first."""
+    from trainables.h_space.editing_interval import interval_tasks
+
+    found = [task for config in _configs(study, tasks) for task in interval_tasks(config, study.cache_dir)]
+    return list(dict.fromkeys(found))
+
+
+def preparation_of(study: Study, tasks: Sequence[TrialTask]) -> list["Preparation"]:
+    """The chunks of the trajectory cache that these trials need and that are not there yet, each once.
+
+    Raises PreparationFailed when a t_edit that is to be found cannot be.
+    """
+    from trainables.h_space.editing_interval import IntervalError
+    from trainables.h_space.trajectories import merged, preparation_tasks
+
+    try:
+        found = [
+            task for config in _configs(study, tasks) for task in preparation_tasks(config, study.cache_dir)
+        ]
+    except IntervalError as error:
+        raise PreparationFailed(f"training.t_edit auto: {error}") from error
+    return merged(found)
+
+
+_NOT_IN_CACHE: Any = {
+    "editor": True,
+    "init": True,
+    "training": {
+        *("batch_size", "epochs", "optimizer", "accumulation", "steps_per", "trajectory", "direction"),
+        *("lambda_clip", "lambda_recon", "prompt_cosine", "clip_loss", "templates"),
+    },
+}
+"""Settings that have no part in the trajectory cache."""
+
+
+def _configs(study: Study, tasks: Iterable[TrialTask]) -> list["CellConfig"]:
+    """Of these trials, one for all the cells that read the same of the trajectory cache."""
+    return cache_configs(study.plan, {task.signature for task in tasks})
+
+
+def cache_configs(plan: Plan, signatures: Collection[str]) -> list["CellConfig"]:
+    """Configurations of these trials, one for all that read the same of the trajectory cache."""
+    configs = {id(trial.config): trial.config for trial in plan.trials if trial.signature in signatures}
+    return list(
+        {config.model_dump_json(exclude=_NOT_IN_CACHE): config for config in configs.values()}.values()
+    )
+
+
+def _task(
+    trial: TrialSpec,
+    attempt: int,
+    axis_values: dict[str, Any],
+    config: dict[str, Any],
+    keep_epochs: list[int],
+) -> TrialTask:
+    return TrialTask(
+        signature=trial.signature,
+        attempt=attempt,
+        cell=trial.cell,
+        seed=trial.seed,
+        axis_values=axis_values,
+        config=config,
+        parent=trial.parent,
+        num_epochs=trial.config.training.epochs,
+        parent_epoch=trial.parent_epoch,
+        start_digest=trial.start_digest,
+        keep_epochs=keep_epochs,
+    )

@@ -1,0 +1,134 @@
+"""What a launch makes of what its back end reports: commits, progress, checkpoints that are of no more use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from orchestrator.execution.checkpoint_quota import CheckpointQuota
+from orchestrator.execution.checkpoints import CheckpointStore
+from orchestrator.execution.tasks import Record, TrialTask
+from orchestrator.execution.worker import log_path
+from orchestrator.ledger import BackgroundCompaction, Ledger
+from orchestrator.ledger.files import writing
+from orchestrator.study.launch import Study
+from orchestrator.views.live import Display
+from orchestrator.views.progress import Progress, ended_line
+from orchestrator.views.running_file import RunningFile
+
+
+@dataclass
+class Outcome:
+    """How a launch ended."""
+
+    num_run: int = 0
+    """Trials that this launch finished."""
+    failed: list[Record] = field(default_factory=list)
+    """Records of this launch's failed and skipped trials."""
+    interrupted_by: int | None = None
+    """The signal that ended it, if one did."""
+    preparation_error: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is done, 1 when trials failed, 128 + signal when interrupted."""
+        if self.interrupted_by is not None:
+            return 128 + self.interrupted_by
+        return 1 if self.failed or self.preparation_error else 0
+
+
+class StudyObserver:
+    """Commits what back ends report, and passes it on to the display."""
+
+    def __init__(
+        self,
+        study: Study,
+        ledger: Ledger,
+        tasks: list[TrialTask],
+        progress: Progress,
+        display: Display,
+        outcome: Outcome,
+    ) -> None:
+        self.progress = progress
+        self.outcome = outcome
+        self.running_file = RunningFile(study.folder)
+        execution = study.space.config.execution
+        self.compaction = BackgroundCompaction(study.ledger_folder, is_on=execution.compacts_ledger)
+        self._quota = CheckpointQuota(study.folder, execution.checkpoint_bytes, progress.rows, display.note)
+        self._study = study
+        self._ledger = ledger
+        self._display = display
+
+    def on_prepared(self, num_done: int, num_tasks: int) -> None:
+        """Show it."""
+        self.progress.prepared(num_done, num_tasks)
+        self._display.refresh()
+
+    def on_started(self, signature: str) -> None:
+        """Show it."""
+        self.progress.started(signature)
+        self._changed()
+
+    def on_epoch(self, signature: str, metrics: dict[str, float]) -> None:
+        """Show it."""
+        self.progress.epoch(signature, metrics)
+        self._quota.saved(signature)
+        self._changed()
+
+    def on_finished(self, record: Record) -> None:
+        """Commit; only then is the checkpoint of no more use."""
+        self._commit(record)
+        self._forget_checkpoint(record["signature"])
+
+    def on_lost(self, task: TrialTask, reason: str) -> None:
+        """Commit as failed, and keep the checkpoint: the next launch goes on from it. Its worker may write no more."""
+        CheckpointStore(self._study.folder, task.signature).revoke()
+        self._commit(_record_without_worker(task, "failed", reason))
+
+    def on_skipped(self, task: TrialTask, reason: str) -> None:
+        """Commit, so that the reason is on record."""
+        self._commit(_record_without_worker(task, "skipped", reason))
+
+    def on_pruned(self, task: TrialTask, reason: str) -> None:
+        """Commit; what it has trained is of no more use."""
+        self._commit(_record_without_worker(task, "pruned", reason))
+        self._forget_checkpoint(task.signature)
+
+    def on_note(self, message: str) -> None:
+        """Show it."""
+        self._display.note(message)
+
+    def _forget_checkpoint(self, signature: str) -> None:
+        CheckpointStore(self._study.folder, signature).remove()
+        self._quota.forget(signature)
+
+    def _commit(self, record: Record) -> None:
+        with writing(self._study.ledger_folder):
+            self._ledger.commit(record)
+        self.compaction.committed()
+        signature = record["signature"]
+        self.progress.ended(signature, record["status"])
+        if record["status"] in ("done", "pruned"):
+            self.outcome.num_run += 1
+        else:
+            self.outcome.failed.append(record)
+        metric = self._study.space.config.primary.metric
+        log = log_path(self._study.folder, signature)
+        self._display.ended(ended_line(record, self.progress, metric, log))
+        self._changed()
+
+    def _changed(self) -> None:
+        self.running_file.write(self.progress)
+        self._display.refresh()
+
+
+def _record_without_worker(
+    task: TrialTask, status: Literal["failed", "skipped", "pruned"], reason: str
+) -> Record:
+    """The record of a trial that could not write one itself."""
+    now = datetime.now(UTC)
+    shared: Mapping[str, Any] = {
+        name: getattr(task, name)
+        for name in ("signature", "attempt", "cell", "seed", "axis_values", "config", "parent")
+    }
+    return {**shared, "status": status, "reason": reason, "started_at": now, "finished_at": now, "notes": []}

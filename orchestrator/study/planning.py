@@ -1,0 +1,231 @@
+"""What `plan` shows, and `run` before it starts: cells, trials, what is done, and the price."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.ledger import Ledger
+from orchestrator.plan.cells import Cell, Plan
+from orchestrator.plan.checks.metrics import images_asked
+from orchestrator.plan.start_chains import chain_lines
+from orchestrator.space.points import Point
+from orchestrator.study.launch import Standing, Study, longest_plan, standing
+from orchestrator.study.price.pricing import Price, price_lines
+from orchestrator.study.price.quoting import Quote
+from orchestrator.study.price.ranges import Range
+from orchestrator.study.reuse import Hit, counted, found_elsewhere
+from orchestrator.views.live import say
+from trainables.h_space.domains import domain_summary
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """A plan beside what its ledger holds."""
+
+    study: Study
+    now: Standing
+    longest: Plan
+    """If no contrast is ever decided, where seeds are added while they are needed; else the study's own."""
+    found: Mapping[str, Hit] = field(default_factory=dict)
+    """Missing trials, of the longest plan too, that another study of the same results folder has done."""
+    price: Price | None = None
+    """Of what is missing; None where nothing is, or where nobody has asked for it."""
+    most: Price | None = None
+    """Price if no contrast is ever decided, where seeds are added while they are needed."""
+
+    @property
+    def hits(self) -> dict[str, Hit]:
+        """Those of `found` that belong to the present plan; a launch copies them."""
+        present = {trial.signature for trial in self.study.plan.trials}
+        return {signature: hit for signature, hit in self.found.items() if signature in present}
+
+    @property
+    def num_missing(self) -> int:
+        """Trials that a launch would run."""
+        return len(self.study.plan.trials) - len(self.now.done) - len(self.hits)
+
+    @property
+    def highest(self) -> Price | None:
+        """What it costs at most."""
+        return self.most or self.price
+
+    def state(self, signature: str) -> str:
+        """How a trial stands."""
+        return str(self.now.records[signature]["status"]) if signature in self.now.records else "waiting"
+
+
+def view(study: Study) -> PlanView:
+    """Look at a study without changing it; `priced` adds what takes longer to say."""
+    now = standing(study, Ledger(study.ledger_folder))
+    longest = longest_plan(study)
+    trials = {trial.signature for plan in (study.plan, longest) for trial in plan.trials}
+    hits = found_elsewhere(trials - now.done, study.folder)
+    return PlanView(study, now, longest, hits)
+
+
+def priced(plan: PlanView, quote: Quote) -> PlanView:
+    """The plan with its prices; a kind of trial that was never measured here is timed for seconds."""
+    study, done = plan.study, plan.now.done | plan.found.keys()
+    return replace(
+        plan,
+        price=quote.of(study.plan, done),
+        most=None if plan.longest is study.plan else quote.of(plan.longest, done),
+    )
+
+
+def show(plan: PlanView, console: Console) -> None:
+    """Print the plan in at most the console's width."""
+    study = plan.study
+    say(console, f"{study.plan.name}: {study.space.config.question}")
+    console.print(_table(plan))
+    for cell in study.plan.cells:
+        for line in _remarks(cell):
+            say(console, line)
+    for line in chain_lines(study.plan.cells):
+        say(console, f"  warm start: {line}")
+    for point in study.plan.excluded:
+        say(console, f"  {point.name} is excluded: {point.because}")
+    for line in _counts(plan):
+        say(console, line)
+    for name in plan.now.damaged:
+        say(console, f"  damaged: {name}; its trials count as not run, and a launch runs them again")
+    if study.earlier_plan_hash not in (None, study.plan.plan_hash):
+        say(
+            console,
+            "note: primary metric, margin, axes or claims differ from those this study was begun with; "
+            "its report says so",
+        )
+
+
+def show_pictures(plan: PlanView, console: Console) -> None:
+    """Print what of the pictures that the plan's domains read from folders is left out or changed, each once."""
+    lines = []
+    for cell in plan.study.plan.cells:
+        summary = domain_summary(cell.config.domain)
+        if summary.pictures is None:
+            continue
+        lines += summary.pictures.remarks
+        for _, count, split in images_asked(cell.config):
+            looked = summary.pictures.looked_at(split, count)
+            lines += [
+                f"{split} images of {summary.name}: {line}" for line in looked.remarks(*summary.image_size)
+            ]
+    for line in dict.fromkeys(lines):
+        say(console, f"  {line}")
+
+
+def show_price(plan: PlanView, console: Console) -> None:
+    """Print what the plan costs."""
+    for price, label in ((plan.price, "price"), (plan.most, "at most")):
+        for line in price_lines(price, label) if price is not None else ():
+            console.print(Text(line))  # prose, wrapped at words
+
+
+def _counts(plan: PlanView) -> Iterator[str]:
+    study, done = plan.study, len(plan.now.done)
+    copied = f", {len(plan.hits)} to copy" if plan.hits else ""
+    total = len(study.plan.trials)
+    yield f"{len(study.plan.cells)} cells, {total} trials: {done} done{copied}, {plan.num_missing} to run"
+    for other, count in counted(plan.hits.values()).items():
+        yield f"  {count} of them {'is' if count == 1 else 'are'} done in study {other}: copied, not run again"
+    rule = study.space.config.adaptive
+    if rule is not None:
+        looks = ", ".join(map(str, rule.schedule))
+        yield f"  seeds are added until decided, at most {rule.max} a cell; looked at after {looks}"
+
+
+def as_json(plan: PlanView) -> dict[str, Any]:
+    """The documented form of `plan --json`."""
+    study = plan.study
+    return {
+        "name": study.plan.name,
+        "question": study.space.config.question,
+        "folder": str(study.folder),
+        "plan_hash": study.plan.plan_hash,
+        "num_done": len(plan.now.done),
+        "num_missing": plan.num_missing,
+        "num_reused": len(plan.hits),
+        "cells": [_cell_json(cell) for cell in study.plan.cells],
+        "trials": [
+            {
+                "cell": trial.cell,
+                "seed": trial.seed,
+                "signature": trial.signature,
+                "parent": trial.parent,
+                "state": plan.state(trial.signature),
+                "reused_from": plan.hits[trial.signature].study if trial.signature in plan.hits else None,
+            }
+            for trial in study.plan.trials
+        ],
+        "excluded": [
+            {"cell": point.name, "axis_values": dict(point.axis_values), "because": point.because}
+            for point in study.plan.excluded
+        ],
+        "price": None if plan.price is None else price_json(plan.price),
+        "price_at_most": None if plan.highest is None else price_json(plan.highest),
+    }
+
+
+def _table(plan: PlanView) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("cell", no_wrap=True, overflow="ellipsis")
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("done", justify="right", no_wrap=True)
+    trials = Counter(trial.cell for trial in plan.study.plan.trials)
+    done = Counter(trial.cell for trial in plan.study.plan.trials if trial.signature in plan.now.done)
+    for cell in plan.study.plan.cells:
+        table.add_row(Text(cell.name), str(trials[cell.name]), str(done[cell.name]))
+    return table
+
+
+def _remarks(cell: Cell) -> list[str]:
+    lines = []
+    for because, points in _by_reason(cell.coinciding).items():
+        names = ", ".join(point.name for point in points)
+        lines.append(f"  {cell.name} is the same cell as {names}{f': {because}' if because else ''}")
+    if cell.dropped:
+        lines.append(f"  {cell.name} ignores {', '.join(cell.dropped)}")
+    return lines + [f"  {cell.name}: {note}" for note in cell.notes]
+
+
+def _by_reason(points: Iterable[Point]) -> dict[str, list[Point]]:
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        found.setdefault(point.because, []).append(point)
+    return found
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    return {
+        "cell": cell.name,
+        "axis_values": dict(cell.axis_values),
+        "is_baseline": cell.is_baseline,
+        "role": cell.role,
+        "starts_from": None if cell.start is None else cell.start._asdict(),
+        "merged": list(cell.merged),
+        "merged_because": [point.because or None for point in cell.coinciding],
+        "dropped": list(cell.dropped),
+        "notes": list(cell.notes),
+        "num_parameters": cell.num_parameters,
+        "config": cell.config.model_dump(mode="json"),
+    }
+
+
+def price_json(price: Price) -> dict[str, Any]:
+    """The documented form of a price: a range is three entries, the typical value under the name itself."""
+    plain = {name: value for name, value in vars(price).items() if not isinstance(value, Range)}
+    ranges = {
+        "seconds": price.seconds,
+        "preparation_seconds": price.preparation,
+        "start_seconds": price.start,
+    }
+    for name, found in ranges.items():
+        plain[name] = None if found is None else found.typical
+        plain[f"{name}_low"] = None if found is None else found.low
+        plain[f"{name}_high"] = None if found is None else found.high
+    return plain

@@ -1,0 +1,1 @@
+"""What a plan will cost: from measured or piloted rates."""

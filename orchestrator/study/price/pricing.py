@@ -1,0 +1,263 @@
+"""What the missing trials of a plan will cost, and between which ends it lies."""
+
+import heapq
+import statistics
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.execution.machine import usable_cores, usable_gpus
+from orchestrator.plan.cells import Plan, TrialSpec
+from orchestrator.space.execution import ExecutionConfig
+from orchestrator.space.units import duration
+from orchestrator.study.price.ranges import NOTHING, Range
+from orchestrator.study.price.throughput import (
+    PILOT_ERROR,
+    Kind,
+    Measured,
+    PreparationRates,
+    Throughput,
+    error_of,
+    kind_of,
+)
+from trainables.h_space.config import CellConfig
+from trainables.h_space.workload import image_steps, sample_steps
+
+if TYPE_CHECKING:
+    from trainables.h_space.trajectories import PreparationWork
+
+
+@dataclass(frozen=True)
+class Price:
+    """Cost of what is missing."""
+
+    num_trials: int
+    device: str
+    num_parallel: int
+    """Trials that run at once."""
+    seconds: Range | None
+    """Until the end, start and preparation included; None where nobody knows.
+
+    typical: by the median of what was measured. low: had every trial the pace of the fastest one measured, one in ten
+    left out; lower yet by `throughput.error_of` where it rests on pilots or few trials. high: by the slowest."""
+    device_hours: float | None = None
+    """CPU core hours, or GPU hours where trials use one."""
+    num_bytes: int | None = None
+    num_measured: int = 0
+    """Finished trials this rests on; pilots count too."""
+    num_pilots: int = 0
+    """How many of `num_measured` are pilots: a few steps each, timed for a price."""
+    num_kept: int = 0
+    """How many of the pilots were timed for an earlier price."""
+    preparation: Range = NOTHING
+    """Of `seconds`, what all trials share: trajectories and texts."""
+    start: Range = NOTHING
+    """Of `seconds`, until processes run and have loaded the models."""
+    unknown: str = ""
+    """Why nobody knows."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a price depends on beside trials and their pace."""
+
+    num_parallel: int = 1
+    num_kept: int = 0
+    """Pilots from an earlier price."""
+    start: Range = NOTHING
+    work: "PreparationWork | None" = None
+    """What preparation lacks."""
+    preparing: Sequence[PreparationRates] = ()
+    """What a unit of it takes, as a pilot's rounds told."""
+    failures: Mapping[Kind, str] = field(default_factory=dict)
+    """Why a kind of trial could not be timed."""
+
+
+def price(
+    plan: Plan,
+    done: Collection[str],
+    throughput: Throughput,
+    execution: ExecutionConfig,
+    conditions: Conditions | None = None,
+) -> Price:
+    """Price the trials of a plan whose signatures are not in `done`."""
+    given = conditions or Conditions(parallel_trials(execution))
+    missing = [trial for trial in plan.trials if trial.signature not in done]
+    kinds = {kind_of(trial.config) for trial in missing}
+    rates = {kind: throughput.get(kind, ()) for kind in kinds}
+    num_pilots = sum(any(rate.is_pilot for rate in of_kind) for of_kind in rates.values())
+    num_measured = num_pilots + sum(not rate.is_pilot for of_kind in rates.values() for rate in of_kind)
+    device = device_of(execution)
+    if reason := _unknown(missing, rates, num_measured, given.failures):
+        return Price(
+            len(missing), device, given.num_parallel, None,
+            num_measured=num_measured, num_pilots=num_pilots, unknown=reason,
+        )  # fmt: skip
+    costs = _costs(missing, rates, _sharing(execution))
+    alone = _preparation(given)
+    shared = Range.by(lambda end: end(alone) / given.num_parallel)
+    trials = Range.by(lambda end: makespan(map(end, costs), given.num_parallel))
+    in_all = sum(cost.typical for cost in costs) + alone.typical
+    return Price(
+        num_trials=len(missing),
+        device=device,
+        num_parallel=given.num_parallel,
+        seconds=trials + shared + given.start if missing else NOTHING,
+        device_hours=in_all * (execution.gpus_per_trial or execution.cpus_per_trial) / 3600,
+        num_bytes=_num_bytes_of(missing, rates),
+        num_measured=num_measured,
+        num_pilots=num_pilots,
+        num_kept=given.num_kept,
+        preparation=shared,
+        start=given.start,
+    )
+
+
+def unpriced(num_trials: int, execution: ExecutionConfig, num_parallel: int, why: str) -> Price:
+    """The price of trials that nobody can tell."""
+    return Price(num_trials, device_of(execution), num_parallel, None, unknown=why)
+
+
+def makespan(costs: Iterable[float], num_parallel: int) -> float:
+    """When the last of these ends, each started in turn as soon as one of so many places is free."""
+    free = [0.0] * num_parallel
+    for cost in costs:
+        heapq.heapreplace(free, free[0] + cost)
+    return max(free)
+
+
+def _unknown(
+    missing: Sequence[TrialSpec], rates: Throughput, num_measured: int, failures: Mapping[Kind, str]
+) -> str:
+    """Why these trials cannot be priced; empty where they can."""
+    cells = dict.fromkeys(trial.cell for trial in missing if not rates[kind_of(trial.config)])
+    if not cells:
+        return ""
+    reasons = dict.fromkeys(
+        failures[kind] for kind, of_kind in rates.items() if not of_kind and kind in failures
+    )
+    like = "" if num_measured == 0 else f" like {', '.join(cells)}"
+    why = f", and a pilot could not be timed: {'; '.join(reasons)}" if reasons else ""
+    return f"no trial{like} has been measured here yet{why}"
+
+
+def _costs(missing: Sequence[TrialSpec], rates: Throughput, sharing: float) -> list[Range]:
+    """Seconds of each trial, in their order."""
+    # Seeds share a configuration, and kinds share rates: each is worked out once.
+    paces = {kind: _pace(of_kind, sharing) for kind, of_kind in rates.items()}
+    configs = {id(trial.config): trial.config for trial in missing}
+    found = {key: _seconds(config, *paces[kind_of(config)]) for key, config in configs.items()}
+    return [found[id(trial.config)] for trial in missing]
+
+
+def _pace(of_kind: Sequence[Measured], sharing: float) -> tuple[Range, Range]:
+    """(training, other) seconds per step; trials that share a GPU may take so many times what a pilot did alone."""
+    low, high = error_of(of_kind)
+    high *= sharing if any(rate.is_pilot for rate in of_kind) else 1.0
+    train, other = ([rate.train_rate for rate in of_kind], [rate.other_rate for rate in of_kind])
+    return _spread(train).times(low, 1.0, high), _spread(other).times(low, 1.0, high)
+
+
+def _sharing(execution: ExecutionConfig) -> float:
+    """How many trials one GPU is shared by."""
+    return max(1.0, 1 / execution.gpus_per_trial) if execution.gpus_per_trial > 0 else 1.0
+
+
+def _preparation(given: Conditions) -> Range:
+    """Seconds of what all trials share, as if one piece were done after the other."""
+    if given.work is None or not given.preparing:
+        return NOTHING
+    units = vars(given.work)
+    rounds = [sum(getattr(rates, unit) * count for unit, count in units.items()) for rates in given.preparing]
+    low, high = PILOT_ERROR  # No whole preparation has been timed.
+    return _spread(rounds).times(low, 1.0, high)
+
+
+def price_lines(price: Price, label: str = "price") -> list[str]:
+    """The price in words, a line each."""
+    if price.seconds is None:
+        return [f"{label}: unknown: {price.unknown}"]
+    hours = "GPU hours" if price.device == "cuda" else "CPU core hours"
+    parts = []
+    if price.preparation.typical >= 1:
+        parts.append(
+            f"{_with_ends(price.preparation)} of it for the trajectories and texts that all trials share"
+        )
+    if price.start.typical >= 1:
+        parts.append(f"{_with_ends(price.start)} of it to start")
+    return [
+        f"{label}: {about(price)}, {price.num_parallel} at a time, {price.device_hours:.2g} {hours}, "
+        f"{(price.num_bytes or 0) / 1e6:.2g} MB; {'; '.join([f'by {_basis(price)} here', *parts])}"
+    ]
+
+
+def about(price: Price) -> str:
+    """`about 12 min (10 min to 20 min)`, of a price that is known."""
+    assert price.seconds is not None
+    return f"about {_with_ends(price.seconds)}"
+
+
+def _with_ends(seconds: Range) -> str:
+    return f"{duration(seconds.typical)} ({duration(seconds.low)} to {duration(seconds.high)})"
+
+
+def _basis(price: Price) -> str:
+    num_finished = price.num_measured - price.num_pilots
+    parts = []
+    if num_finished:
+        parts.append("1 finished trial" if num_finished == 1 else f"{num_finished} finished trials")
+    if price.num_pilots:
+        pilots = "a pilot" if price.num_pilots == 1 else f"{price.num_pilots} pilots"
+        kept = {0: "", price.num_pilots: ", timed earlier,"}.get(
+            price.num_kept, f", {price.num_kept} of them timed earlier,"
+        )
+        parts.append(f"{pilots} of a few steps{kept}")
+    return " and ".join(parts)
+
+
+def device_of(execution: ExecutionConfig) -> str:
+    """The device that records of such trials name."""
+    return "cuda" if execution.gpus_per_trial > 0 else "cpu"
+
+
+def parallel_trials(execution: ExecutionConfig, num_cpus: int | None = None, inline: bool = False) -> int:
+    """How many trials this machine runs at once, by the CPUs and GPUs that may be used; inline one after another.
+
+    `num_cpus` are those the user asked for, in place of all.
+    """
+    if inline:
+        return 1
+    at_once = (num_cpus or usable_cores()) // execution.cpus_per_trial
+    if execution.gpus_per_trial >= 1:
+        at_once = min(at_once, int(usable_gpus() / execution.gpus_per_trial))
+    elif execution.gpus_per_trial > 0:
+        at_once = min(at_once, usable_gpus() * int(1 / execution.gpus_per_trial))
+    return max(1, at_once)
+
+
+def _spread(rates: Sequence[float]) -> Range:
+    """From the lowest to the highest, one in ten left out at either end: what has run on a sleeping laptop says
+    nothing."""
+    ordered = sorted(rates)
+    left_out = (len(ordered) - 1) // 10
+    return Range(ordered[left_out], statistics.median(ordered), ordered[-1 - left_out])
+
+
+def _seconds(config: CellConfig, train: Range, other: Range) -> Range:
+    """Seconds of one trial."""
+    num_trained, num_sampled = image_steps(config), sample_steps(config)
+    return Range.by(lambda end: end(train) * num_trained + end(other) * num_sampled)
+
+
+def median_seconds(config: CellConfig, rates: Sequence[Measured]) -> float:
+    """Seconds of one trial by the median of what was measured of its kind."""
+    return _seconds(config, *_pace(rates, 1.0)).typical
+
+
+def _num_bytes_of(missing: Sequence[TrialSpec], rates: Throughput) -> int:
+    means = {kind: _mean_bytes(of_kind) for kind, of_kind in rates.items()}
+    return sum(means[kind_of(trial.config)] for trial in missing)
+
+
+def _mean_bytes(rates: Sequence[Measured]) -> int:
+    return round(statistics.fmean(rate.num_bytes for rate in rates))

@@ -1,0 +1,111 @@
+"""How fast trials go on this machine: by those that have finished here, or by a pilot of a few timed steps."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.execution.editor_files import editor_path
+from orchestrator.execution.provenance import host
+from orchestrator.ledger import Ledger, LedgerError
+from orchestrator.study.reuse import COPIED_FROM
+from trainables.h_space.config import CellConfig
+from trainables.h_space.workload import image_steps, sample_steps
+
+PILOT_ERROR = (0.8, 1.5)
+"""A trial takes so many times what its pilot says: trials took 0.9 to 1.4 times it (`benchmarks/pilot_price.py`, and
+idle machines' records), rounded outwards for two at a time."""
+
+MANY = 3
+"""From so many finished trials of a kind on, their own spread tells how far the next ones may lie."""
+
+FEW_ERROR = (0.8, 1.3)
+"""Where there are fewer: how far six trials of one configuration, two at a time, lay from each other."""
+
+Kind = tuple[str, str]
+"""Domain and editor kind: trials alike in both cost alike per image and timestep."""
+
+
+@dataclass(frozen=True)
+class PreparationRates:
+    """Seconds of each unit of `trainables.h_space.trajectories.PreparationWork`."""
+
+    passes: float
+    images: float = 0.0
+    texts: float = 0.0
+    prompts: float = 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one finished trial took, or one round of a pilot's timed pieces."""
+
+    train_rate: float
+    """Seconds per image and trained timestep."""
+    other_rate: float
+    """Seconds of everything else (evaluation, loading) per image, strength and sampling step."""
+    num_bytes: int
+    """Of its parts in the ledger and its editor."""
+    is_pilot: bool = False
+    """A few steps timed for a price, no finished trial."""
+    preparing: PreparationRates | None = None
+    """What preparation takes; only a pilot times it."""
+
+
+Throughput = Mapping[Kind, Sequence[Measured]]
+"""What was measured on this machine, by what trials cost alike in."""
+
+
+def kind_of(config: CellConfig) -> Kind:
+    """What trials must share for one to tell the other's cost."""
+    return config.domain, config.editor.kind
+
+
+def error_of(rates: Sequence[Measured]) -> tuple[float, float]:
+    """How many times the fastest, and the slowest, of these a trial may take beyond their own spread."""
+    if any(rate.is_pilot for rate in rates):
+        return PILOT_ERROR
+    return FEW_ERROR if len(rates) < MANY else (1.0, 1.0)
+
+
+def measured(results: Path, device: str) -> dict[Kind, list[Measured]]:
+    """What the done trials of all studies in a results folder took on this machine and device."""
+    found: dict[Kind, list[Measured]] = {}
+    for ledger_folder in sorted(results.glob("*/ledger")):
+        with contextlib.suppress(LedgerError):  # A study that cannot be read tells nothing.
+            for kind, entry in _measured_in(ledger_folder, device):
+                found.setdefault(kind, []).append(entry)
+    return found
+
+
+def _measured_in(ledger_folder: Path, device: str) -> Iterator[tuple[Kind, Measured]]:
+    ledger = Ledger(ledger_folder)
+    num_bytes = ledger.num_bytes()
+    for record in ledger.records():
+        if record["status"] == "done" and record["device"] == device and _is_of_this_host(record):
+            editor = editor_path(ledger_folder.parent, record["signature"])
+            kept = editor.stat().st_size if editor.is_file() else 0
+            yield from _measured_by(record, num_bytes.get(record["signature"], 0) + kept)
+
+
+def _is_of_this_host(record: Mapping[str, Any]) -> bool:
+    provenance = json.loads(record["provenance"] or "{}")
+    return provenance.get("host") == host() and COPIED_FROM not in provenance
+
+
+def _measured_by(record: Mapping[str, Any], num_bytes: int) -> Iterator[tuple[Kind, Measured]]:
+    """What a record tells; nothing where it has no times, or its configuration is one of another version."""
+    train, wall = record["train_seconds"], record["wall_seconds"]
+    if not train or not wall:
+        return
+    try:
+        config = CellConfig.model_validate_json(record["config"])
+    except ValueError:
+        return
+    other = max(wall - train, 0.0)
+    yield (
+        kind_of(config),
+        Measured(train / image_steps(config), other / sample_steps(config), num_bytes),
+    )

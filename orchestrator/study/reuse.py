@@ -1,0 +1,109 @@
+"""Trials that another study of the same results folder has done already: found by signature, copied, never re-run.
+
+A copy is whole (rows, editor, record), so that a study's ledger can be read, moved or kept without the other one
+(docs/design/005-cross-study-dedup.md).
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.execution.editor_files import editor_path, put_editor
+from orchestrator.ledger import Ledger, LedgerError
+from orchestrator.ledger.files import writing
+from orchestrator.plan.cells import Plan
+
+COPIED_FROM = "copied_from"
+"""Key in a record's provenance: the study that ran the trial."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A done trial of another study."""
+
+    signature: str
+    study: str
+    """Its folder's name."""
+    ledger_folder: Path
+    attempt: int
+
+
+def found_elsewhere(wanted: Iterable[str], study_folder: Path) -> dict[str, Hit]:
+    """Those of the wanted signatures that another study of the same results folder has done, by signature.
+
+    Only names are listed for what is not wanted, and only the wanted trials' records are read.
+    """
+    missing = set(wanted)
+    found: dict[str, Hit] = {}
+    for ledger_folder in sorted(study_folder.parent.glob("*/ledger")):
+        folder = ledger_folder.parent
+        if folder == study_folder or not missing:
+            continue
+        with contextlib.suppress(LedgerError, OSError):  # A study that cannot be read has nothing to offer.
+            ledger = Ledger(ledger_folder)
+            attempts = ledger.attempts()
+            for signature in missing & attempts.keys():
+                attempt = ledger.done_attempt(signature, attempts[signature])
+                if attempt is not None and editor_path(folder, signature).is_file():
+                    found[signature] = Hit(signature, folder.name, ledger_folder, attempt)
+        missing -= found.keys()
+    return found
+
+
+def adopt(hits: Collection[Hit], plan: Plan, study_folder: Path, ledger: Ledger) -> list[Hit]:
+    """Copy done trials into a study's ledger, under the names its plan has for them; those that were whole.
+
+    The record is written last, as for a trial that runs: a launch killed in between has copied nothing. Only for the
+    holder of the study's lock. Raises LedgerError when the study's folder cannot be written.
+    """
+    trials = {trial.signature: trial for trial in plan.trials}
+    axis_values = {cell.name: dict(cell.axis_values) for cell in plan.cells}
+    own_attempts = ledger.attempts()
+    sources: dict[Path, Ledger] = {}
+    adopted = []
+    # By signature, as merged files of the ledger hold them, so that each is read once.
+    for hit in sorted(hits, key=lambda hit: (hit.study, hit.signature)):
+        source = sources.setdefault(hit.ledger_folder, Ledger(hit.ledger_folder))
+        found = source.read_done(hit.signature, hit.attempt)
+        if found is None:
+            continue  # Damaged meanwhile: the trial will run.
+        record, rows = found
+        trial = trials[hit.signature]
+        attempt = 1 + max(own_attempts.get(hit.signature, []), default=0)
+        try:
+            editor = editor_path(hit.ledger_folder.parent, hit.signature).read_bytes()
+        except OSError:
+            continue  # Gone meanwhile.
+        with writing(study_folder):
+            put_editor(editor_path(study_folder, hit.signature), _putting(editor))
+        ledger.write_rows(hit.signature, attempt, **rows)
+        ledger.commit(
+            {
+                **{key: value for key, value in record.items() if not _belongs_to_study(key)},
+                "attempt": attempt,
+                "cell": trial.cell,
+                "axis_values": axis_values[trial.cell],
+                "provenance": {**json.loads(record["provenance"] or "{}"), COPIED_FROM: hit.study},
+            }
+        )
+        adopted.append(hit)
+    return adopted
+
+
+def counted(hits: Iterable[Hit]) -> Mapping[str, int]:
+    """Study -> how many of the hits are its."""
+    counts: dict[str, int] = {}
+    for hit in hits:
+        counts[hit.study] = counts.get(hit.study, 0) + 1
+    return counts
+
+
+def _belongs_to_study(column: str) -> bool:
+    """Whether a record's column says how its study's space names the trial, or how it is stored."""
+    return column == "schema_version" or column.startswith("axis_")
+
+
+def _putting(content: bytes) -> Callable[[Path], object]:
+    return lambda target: target.write_bytes(content)

@@ -1,0 +1,147 @@
+"""Runs what a study still misses: lock, clean up, prepare, train, commit."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.execution.checkpoints import drop_committed, unfinished
+from orchestrator.execution.contract import Backend, Interrupted, LaunchStopped, PreparationFailed
+from orchestrator.execution.editor_files import collect_editor
+from orchestrator.execution.provenance import git_commit
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.tasks import DEFAULT_TRIAL_CLASS, OWN_TRIAL_CLASSES, TrialTask, WorkerSettings
+from orchestrator.ledger import Ledger, LedgerError, LedgerLock, share_columns
+from orchestrator.space.resolving import Summarise
+from orchestrator.study.expected_columns import expected_rows
+from orchestrator.study.launch import (
+    Study,
+    describe,
+    intervals_of,
+    missing_tasks,
+    preparation_of,
+    standing,
+    with_copies,
+)
+from orchestrator.study.observing import Outcome, StudyObserver
+from orchestrator.views.live import Display
+from orchestrator.views.progress import Progress
+from trainables.h_space.domains import domain_summary
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a launch runs; nothing here changes a result."""
+
+    inline: bool = False
+    """Every trial in this process instead of on Ray."""
+    address: str | None = None
+    num_cpus: int | None = None
+    retries_failed: bool = True
+    """Whether trials that failed in an earlier launch are tried again."""
+    trial_class: str = DEFAULT_TRIAL_CLASS
+    extra_modules: tuple[Path, ...] = ()
+    """Python files that hold `trial_class`, for Ray's workers to import."""
+
+
+def run_missing(
+    study: Study, options: RunOptions, display: Display, summarise: Summarise = domain_summary
+) -> Outcome:
+    """Train every trial of the plan that is not done, and commit each as it ends.
+
+    Trials that failed in an earlier launch are tried again. A signal ends the launch after what has
+    finished is committed; running trials keep the checkpoint of their last epoch.
+    Raises LedgerError when another launch is at work or the folder cannot be written, BackendError when
+    Ray cannot be started or joined or has no room for a trial.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(LedgerLock(study.ledger_folder))
+        describe(study)
+        ledger = Ledger(study.ledger_folder)
+        ledger.clean_uncommitted(unfinished(study.folder))
+        expected = expected_rows(study.plan, summarise)
+        share_columns(study.ledger_folder, expected)
+        now = standing(study, ledger)
+        for name in now.damaged:
+            display.note(f"damaged and set aside: {name}; trials that it held count as not run")
+        now = with_copies(study, ledger, now, display.note)
+        tasks = missing_tasks(study, ledger, now)
+        if not options.retries_failed:
+            ended = {s for s, record in now.records.items() if record["status"] in ("failed", "skipped")}
+            tasks = [task for task in tasks if task.signature not in ended]
+        outcome = Outcome()
+        done = now.done - {task.signature for task in tasks}
+        drop_committed(study.folder, done)
+        if not tasks:
+            return outcome
+        for trial in study.plan.trials:
+            if trial.start_from is not None and trial.start_digest is not None:
+                collect_editor(study.folder, Path(trial.start_from), trial.start_digest)
+        progress = _progress(study, done)
+        observer = StudyObserver(study, ledger, tasks, progress, display, outcome)
+        stack.enter_context(observer.running_file.beating(progress))
+        run_queue(study, options, TrialQueue(tasks, done=done), observer, display, tasks)
+        if outcome.interrupted_by is None:
+            share_columns(study.ledger_folder, expected)
+        return outcome
+
+
+def run_queue(
+    study: Study,
+    options: RunOptions,
+    queue: TrialQueue,
+    observer: StudyObserver,
+    display: Display,
+    tasks: Sequence[TrialTask],
+) -> None:
+    """Prepare what these tasks of the study's plan need, then run the queue; how it ended is the observer's."""
+    with observer.compaction as compaction:
+        try:
+            with make_backend(study, options, display.note) as backend, display.showing(observer.progress):
+                if options.trial_class in OWN_TRIAL_CLASSES:
+                    backend.prepare(intervals_of(study, tasks), observer)
+                    backend.prepare(preparation_of(study, tasks), observer)
+                with stopping_when_unwritable():
+                    backend.run(queue, observer)
+        except PreparationFailed as error:
+            observer.outcome.preparation_error = str(error)
+        except Interrupted as signal:
+            observer.outcome.interrupted_by = signal.signal_number
+        except KeyboardInterrupt:  # Ctrl-C before the back end watched for it
+            observer.outcome.interrupted_by = 2
+        if observer.outcome.interrupted_by is not None:
+            compaction.stop()
+    if compaction.problem is not None:
+        display.note(f"the ledger was not compacted: {compaction.problem}; nothing in it is lost")
+
+
+@contextmanager
+def stopping_when_unwritable() -> Iterator[None]:
+    """Say of a LedgerError that it ended a launch which had begun."""
+    try:
+        yield
+    except LedgerError as error:
+        raise LaunchStopped(str(error)) from error
+
+
+def make_backend(study: Study, options: RunOptions, note: Callable[[str], None]) -> Backend:
+    """The back end the options ask for. Ray is imported only when it is."""
+    settings = WorkerSettings(
+        study_folder=study.folder,
+        cache_dir=study.cache_dir,
+        trial_class=options.trial_class,
+        execution=study.space.config.execution,
+        git_commit=git_commit(),
+    )
+    if options.inline:
+        from orchestrator.execution.inline import InlineBackend
+
+        return InlineBackend(settings)
+    from orchestrator.execution.ray.backend import RayBackend, RayOptions
+
+    return RayBackend(settings, RayOptions(options.address, options.num_cpus, options.extra_modules, note))
+
+
+def _progress(study: Study, done: set[str]) -> Progress:
+    trials = [(t.signature, t.cell, t.seed, t.config.training.epochs) for t in study.plan.trials]
+    return Progress.of(trials, done)

@@ -1,0 +1,259 @@
+"""What `explain` shows: why a trial ran or did not, its settings, curve and log; or how two trials first differ.
+
+Everything comes from the files of the studies, so it works while a launch is at work and after it has died.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.execution.worker import end_of_log, log_path
+from orchestrator.ledger import Ledger, LedgerError, StudyCell, StudyPlan, read_study
+from orchestrator.space.units import duration
+from orchestrator.views.running_file import RunningFile
+from orchestrator.views.status import problem_of, study_folders
+
+SHORTEST = 4
+"""Characters of a signature that are enough, where they name one trial."""
+LOSSES = ("loss_total", "loss_direction", "loss_recon")
+BAR = 24
+"""Characters of the longest bar of a curve."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A trial of a study, whether it has run or not."""
+
+    folder: Path
+    study: StudyPlan
+    cell: StudyCell | None
+    """None for a trial of an earlier plan."""
+    name: str
+    seed: int
+    signature: str
+    record: Mapping[str, Any] | None
+    """None where no attempt at it has ended."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its settings by dotted path, as recorded; empty before it has run."""
+        return _leaves(json.loads(self.record["config"])) if self.record else {}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where and with what it ran, by dotted path; empty before it has run."""
+        return _leaves(json.loads(self.record["provenance"] or "{}")) if self.record else {}
+
+    @property
+    def title(self) -> str:
+        """Which trial it is, in one line."""
+        return f"{self.study.name}: {self.name} seed {self.seed} ({self.signature})"
+
+
+def find(trial: str, results: Path) -> Found:
+    """The trial with this signature, a unique prefix of it, or `CELL:SEED`, in any study of a results folder.
+
+    Raises LedgerError when none or several are meant.
+    """
+    matches, problems = [], []
+    for folder in study_folders(results):
+        try:
+            matches += [found for found in _trials(folder) if _is_meant(found, trial)]
+        except (LedgerError, OSError) as error:
+            problems.append(problem_of(folder, error))
+    by_signature = {found.signature: found for found in reversed(matches)}
+    if len(by_signature) == 1:
+        return next(iter(by_signature.values()))
+    if not matches:
+        none = (
+            f"{results} holds no trial {trial!r}; give a signature of `asyrp-sweep status --json`, its first "
+            f"{SHORTEST} characters or more, or CELL:SEED such as baseline:0"
+        )
+        raise LedgerError("\n".join([*problems, none]))
+    several = "\n  ".join(found.title for found in matches)
+    raise LedgerError(f"{trial!r} may be any of these trials; give one's signature:\n  {several}")
+
+
+def explain(found: Found) -> Iterator[str]:
+    """Lines on one trial."""
+    yield found.title
+    yield f"  {_why(found)}"
+    yield from (f"  {line}" for line in _origin(found))
+    yield from _against_baseline(found)
+    if found.record is not None:
+        yield from (f"  note: {note}" for note in found.record["notes"] or ())
+    yield from _curve(found)
+    path = log_path(found.folder, found.signature)
+    end = end_of_log(path)
+    yield f"log {path}:" if end else f"no log: {path} is not there"
+    yield from (f"  {line}" for line in end.splitlines())
+
+
+def first_difference(one: Found, other: Found) -> Iterator[str]:
+    """Lines on the first difference between two trials: their settings, what they ran on, and their numbers."""
+    yield f"A  {one.title}"
+    yield f"B  {other.title}"
+    if one.signature == other.signature:
+        yield "They are the same trial."
+    told = [*_differences(one.config, other.config)]
+    if one.seed != other.seed:
+        told.insert(0, f"seed: A {one.seed}, B {other.seed}")
+    parents = [found.record["parent"] if found.record else None for found in (one, other)]
+    if parents[0] != parents[1]:
+        told.append(f"parent: A {parents[0]}, B {parents[1]}")
+    unknown = [name for name, found in (("A", one), ("B", other)) if found.record is None]
+    if unknown:
+        yield f"{' and '.join(unknown)} has not run: its settings are not on record."
+        return
+    yield "told:" if told else "They were told the same."
+    yield from (f"  {line}" for line in told)
+    ran = [line for line in _differences(one.provenance, other.provenance) if not line.startswith("process")]
+    if ran:
+        yield "ran on:"
+        yield from (f"  {line}" for line in ran)
+    yield _first_other_number(one, other)
+
+
+# Finding
+
+
+def _trials(folder: Path) -> Iterator[Found]:
+    study = read_study(folder)
+    records = {record["signature"]: record for record in Ledger(folder / "ledger").records()}
+    for cell in study.cells:
+        for trial in cell.trials:
+            record = records.pop(trial.signature, None)
+            yield Found(folder, study, cell, cell.cell, trial.seed, trial.signature, record)
+    for signature, record in records.items():
+        yield Found(folder, study, None, record["cell"], record["seed"], signature, record)
+
+
+def _is_meant(found: Found, trial: str) -> bool:
+    if len(trial) >= SHORTEST and found.signature.startswith(trial):
+        return True
+    return trial in (f"{found.name}:{found.seed}", f"{found.study.name}/{found.name}:{found.seed}")
+
+
+# One trial
+
+
+def _why(found: Found) -> str:
+    """Why it ran or did not, in one sentence."""
+    launch = RunningFile(found.folder).read()
+    running = launch.running if launch is not None else ()
+    mine = next((trial for trial in running if trial["signature"] == found.signature), None)
+    if mine is not None:
+        return f"running now, epoch {mine['epoch']} of {mine['num_epochs']}"
+    record = found.record
+    if record is None:
+        kept = sorted((found.folder / "checkpoints" / found.signature).glob("epoch-*"))
+        if kept:
+            return f"interrupted after epoch {int(kept[-1].name.split('-')[1])}; the next launch goes on from there"
+        return "not run yet: no launch has come to it"
+    if record["status"] == "done":
+        took = "" if record["wall_seconds"] is None else f" in {duration(record['wall_seconds'])}"
+        left_out = "" if found.cell else "; its cell is no longer in the plan, so the report leaves it out"
+        copied = json.loads(record["provenance"] or "{}").get("copied_from")
+        source = f", copied from study {copied}" if copied else ""
+        return f"done at attempt {record['attempt']}{took} on {record['device']}{source}{left_out}"
+    again = "" if record["status"] == "pruned" else "; the next launch tries it again"
+    return f"{record['status']} at attempt {record['attempt']}: {record['reason']}{again}"
+
+
+def _origin(found: Found) -> Iterator[str]:
+    start = found.cell.starts_from if found.cell is not None else None
+    if not start:
+        return
+    epoch = f"epoch {start['epoch']}" if start["epoch"] else "the last epoch"
+    source = start["editor"] or f"{start['cell']} seed {found.seed}, after {epoch}"
+    yield f"starts from {source}"
+    if start["control"]:
+        yield f"held against {start['control']}, which spends the same compute from scratch"
+
+
+def _against_baseline(found: Found) -> Iterator[str]:
+    """Its settings where they are not the baseline's, from the records of both; else its place on the axes."""
+    baseline, name = found.study.default, "untuned default" if found.study.is_search else "baseline"
+    if found.cell is None or baseline is None or found.cell == baseline:
+        return
+    records = {record["signature"]: record for record in Ledger(found.folder / "ledger").records()}
+    known = [records[trial.signature] for trial in baseline.trials if trial.signature in records]
+    if found.record is None or not known:
+        place = ", ".join(f"{axis} {value}" for axis, value in found.cell.axis_values.items())
+        yield f"settings: {place}"
+        return
+    yield f"settings that differ from the {name}'s:"
+    theirs = _leaves(json.loads(known[0]["config"]))
+    yield from (f"  {line}" for line in _differences(found.config, theirs, ("here", name)))
+
+
+def _curve(found: Found) -> Iterator[str]:
+    """A line per epoch with the mean losses, the longest bar being the highest loss."""
+    rows = _rows(found, "curves")
+    by_epoch: dict[int, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_epoch.setdefault(row["epoch"], []).append(row)
+    if not by_epoch:
+        return
+    means = {
+        epoch: {loss: sum(row[loss] for row in own) / len(own) for loss in LOSSES}
+        for epoch, own in by_epoch.items()
+    }
+    highest = max((abs(mean["loss_total"]) for mean in means.values()), default=0.0) or 1.0
+    yield f"curve, means of {len(rows)} batches:"
+    for epoch, mean in means.items():
+        bar = "#" * round(BAR * abs(mean["loss_total"]) / highest)
+        values = ", ".join(f"{loss.removeprefix('loss_')} {mean[loss]:.5g}" for loss in LOSSES)
+        yield f"  epoch {epoch:3}  {bar:{BAR}}  {values}"
+
+
+def _rows(found: Found, table: str) -> list[Mapping[str, Any]]:
+    """A done trial's rows of a table, reading its own part alone."""
+    if found.record is None or found.record["status"] != "done":
+        return []
+    read = Ledger(found.folder / "ledger").read_done(found.signature, found.record["attempt"])
+    return [] if read is None else list(read[1][table])
+
+
+# Two trials
+
+
+def _first_other_number(one: Found, other: Found) -> str:
+    for table, places in (
+        ("curves", ("epoch", "batch")),
+        ("evaluations", ("image_id", "strength", "num_sample_steps")),
+    ):
+        left, right = _rows(one, table), _rows(other, table)
+        if bool(left) != bool(right):
+            return f"first difference: {'B' if left else 'A'} left no {table}"
+        for number, (a, b) in enumerate(zip(left, right, strict=False)):
+            names = [name for name in a if name not in ("signature", "attempt") and a[name] != b.get(name)]
+            if names:
+                place = ", ".join(f"{name} {a[name]}" for name in places)
+                values = "; ".join(f"{name} A {a[name]}, B {b.get(name)}" for name in names[:3])
+                return f"first difference: row {number} of {table} ({place}): {values}"
+        if len(left) != len(right):
+            return f"first difference: A has {len(left)} rows of {table}, B {len(right)}; the shared ones are equal"
+    return "Every number of curves and evaluations is equal."
+
+
+def _differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str] = ("A", "B")
+) -> Iterator[str]:
+    for path in dict.fromkeys([*one, *other]):
+        left, right = one.get(path, "nothing"), other.get(path, "nothing")
+        if left != right:
+            yield f"{path}: {names[0]} {left}, {names[1]} {right}"
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted path."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= _leaves(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

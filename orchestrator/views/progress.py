@@ -1,0 +1,155 @@
+"""How a launch is getting on: the numbers behind the live table, the plain lines and `status`. No output."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from orchestrator.execution.tasks import Record
+from orchestrator.space.units import duration
+
+TrialState = Literal["done", "pruned", "failed", "skipped", "running", "waiting"]
+_UNFINISHED: tuple[TrialState, ...] = ("running", "waiting")
+
+
+@dataclass
+class Row:
+    """One trial of the plan as a display shows it."""
+
+    cell: str
+    seed: int
+    state: TrialState = "waiting"
+    epoch: int = 0
+    num_epochs: int = 1
+    loss: float | None = None
+
+
+@dataclass
+class Progress:
+    """The state of a launch, told by events.
+
+    Counts and epochs are kept as events come, so that none of them costs more in a launch of many trials. A live table
+    is drawn in another thread: it looks at copies, numbers and lists that only grow, never at a dict that a search adds
+    to.
+    """
+
+    rows: dict[str, Row]
+    """Signature -> trial, in plan order; changed by `add` and the events, and not for another thread to go through."""
+    clock: Callable[[], float] = time.monotonic
+    num_prepared: int = 0
+    num_preparations: int = 0
+    num_expected: int = 0
+    """Trials in all, where a search asks for them one by one; `rows` has those it asked for."""
+    _began: float | None = None
+    _epochs_done: int = 0
+    _running: dict[str, Row] = field(default_factory=dict, init=False)
+    _counts: Counter[TrialState] = field(default_factory=Counter, init=False)
+    _epochs_left: int = field(default=0, init=False)
+    """Of the trials that are running or waiting."""
+    _epochs_planned: int = field(default=0, init=False)
+    _cells: dict[str, list[Row]] = field(default_factory=dict, init=False)
+    seeds: tuple[int, ...] = field(default=(), init=False)
+    """Of all trials, in ascending order."""
+
+    def __post_init__(self) -> None:
+        rows, self.rows = self.rows, {}
+        for signature, row in rows.items():
+            self.add(signature, row)
+
+    @classmethod
+    def of(cls, trials: Iterable[tuple[str, str, int, int]], done: Iterable[str]) -> "Progress":
+        """From (signature, cell, seed, epochs) of every planned trial and the signatures that are done."""
+        rows = {signature: Row(cell, seed, num_epochs=epochs) for signature, cell, seed, epochs in trials}
+        for signature in done:
+            rows[signature].state = "done"
+        return cls(rows)
+
+    def add(self, signature: str, row: Row) -> None:
+        """One more trial, as a search asks for it."""
+        self.rows[signature] = row
+        self._cells.setdefault(row.cell, []).append(row)
+        if row.seed not in self.seeds:
+            self.seeds = tuple(sorted((*self.seeds, row.seed)))
+        self._epochs_planned += row.num_epochs
+        self._count(signature, row, 1)
+
+    def prepared(self, num_done: int, num_tasks: int) -> None:
+        """Another chunk of the cache is there."""
+        self.num_prepared, self.num_preparations = num_done, num_tasks
+
+    def started(self, signature: str) -> None:
+        """A trial began; time is counted from the first one on."""
+        self._began = self.clock() if self._began is None else self._began
+        self._set(signature, "running")
+
+    def epoch(self, signature: str, metrics: Mapping[str, float]) -> None:
+        """A trial finished an epoch."""
+        row = self.rows[signature]
+        before = row.epoch
+        row.epoch = int(metrics.get("epoch", row.epoch + 1))
+        if row.state in _UNFINISHED:
+            self._epochs_left -= row.epoch - before
+        row.loss = metrics.get("loss_direction", metrics.get("loss_total", row.loss))
+        self._epochs_done += 1
+
+    def ended(self, signature: str, state: TrialState) -> None:
+        """A trial is over."""
+        self._set(signature, state)
+
+    def count(self, state: TrialState) -> int:
+        """How many trials of the plan are in a state."""
+        return self._counts[state]
+
+    @property
+    def num_ended(self) -> int:
+        """How many trials of the plan are over, in whatever way."""
+        return len(self.rows) - self._counts["waiting"] - self._counts["running"]
+
+    def running(self) -> dict[str, Row]:
+        """Signature -> trial being worked on, in the order they began."""
+        return self._running.copy()
+
+    def seconds_left(self) -> float | None:
+        """At the pace of this launch so far; None before its first epoch."""
+        if self._began is None or self._epochs_done == 0:
+            return None
+        left: float = self._epochs_left
+        unasked = max(self.num_expected - len(self.rows), 0)
+        if unasked:
+            left += unasked * self._epochs_planned / len(self.rows)
+        return left * (self.clock() - self._began) / self._epochs_done
+
+    def cells(self) -> dict[str, list[Row]]:
+        """Cell -> its trials, both in plan order."""
+        return self._cells.copy()
+
+    def _set(self, signature: str, state: TrialState) -> None:
+        row = self.rows[signature]
+        self._count(signature, row, -1)
+        row.state = state
+        self._count(signature, row, 1)
+
+    def _count(self, signature: str, row: Row, sign: Literal[1, -1]) -> None:
+        """Count a trial in, or out before it changes."""
+        self._counts[row.state] += sign
+        if row.state in _UNFINISHED:
+            self._epochs_left += sign * (row.num_epochs - row.epoch)
+        if sign == 1 and row.state == "running":
+            self._running[signature] = row
+        else:
+            self._running.pop(signature, None)
+
+
+def ended_line(record: Record, progress: Progress, metric: str | None, log: Path) -> str:
+    """One line for a trial that ended: `[3/30] encoder=conv seed 2 done in 41 s, s_dir 0.21`."""
+    of_all = max(len(progress.rows), progress.num_expected)
+    head = f"[{progress.num_ended}/{of_all}] {record['cell']} seed {record['seed']}"
+    if record["status"] == "pruned":
+        return f"{head} pruned: {record['reason']}"
+    if record["status"] != "done":
+        return f"{head} {record['status'].upper()}: {record['reason']} (log: {log})"
+    value = record.get(f"metric_{metric}")
+    shown = "" if value is None else f", {metric} {value:.4g}"
+    return f"{head} done in {duration(record['wall_seconds'])}{shown}"

@@ -1,0 +1,151 @@
+"""What a launch is working on, for `status` in another terminal or on another machine, and whether it is alive.
+
+A launch touches its file every `BEAT_SECONDS`, from a thread, so that no epoch is too long, and a full disk is no
+obstacle. The time of a file is the file server's, so clocks of launches need not agree. A reader whose own clock
+disagrees waits for the next heartbeat.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from orchestrator.execution.provenance import host
+from orchestrator.views.progress import Progress
+
+FILE_NAME = "running.json"
+BEAT_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""A file touched this recently is a living launch's; network drives show a change late."""
+_MOST_CLOCKS_DIFFER = 86_400.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the file of a launch says."""
+
+    host: str
+    process: int
+    beat_at: float
+    """When the file was touched last, in seconds since 1970 by the file server's clock."""
+    is_alive: bool
+    seconds_left: float | None
+    running: tuple[dict[str, Any], ...]
+    """`signature`, `epoch`, `num_epochs` and `loss` of each trial at work; none of a launch that is dead."""
+
+    @property
+    def silence(self) -> str | None:
+        """What to say of a launch that is dead and could not say so itself."""
+        if self.is_alive:
+            return None
+        since = datetime.fromtimestamp(self.beat_at, UTC)
+        return (
+            f"no heartbeat since {since:%Y-%m-%d %H:%M:%S}Z from the launch of process {self.process} on "
+            f"{self.host}: it was killed, or its machine is down; the next launch goes on from what it has kept"
+        )
+
+
+class RunningFile:
+    """The file of a study's launch; gone when it ends."""
+
+    def __init__(self, study_folder: Path) -> None:
+        self._path = study_folder / FILE_NAME
+
+    @contextmanager
+    def beating(self, progress: Progress) -> Iterator[None]:
+        """Keep the file, touched regularly, while a launch is at work."""
+        self.write(progress)
+        ended = Event()
+        thread = Thread(target=self._beat_until, args=(ended,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def write(self, progress: Progress) -> None:
+        """Replace the file. Nothing depends on it, so a full disk is no reason to stop."""
+        content = {
+            "host": host(),
+            "process": os.getpid(),
+            "process_space": _process_space(),
+            "seconds_left": progress.seconds_left(),
+            "running": [
+                {"signature": signature, "epoch": row.epoch, "num_epochs": row.num_epochs, "loss": row.loss}
+                for signature, row in progress.running().items()
+            ],
+        }
+        temporary = self._path.with_name(f".{FILE_NAME}.tmp")
+        try:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+            temporary.replace(self._path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def read(
+        self, now: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep
+    ) -> Launch | None:
+        """What the launch at work, or one that died at work, wrote; None where there is none."""
+        try:
+            content, beat_at = self._look()
+            return Launch(
+                host=content["host"],
+                process=content["process"],
+                beat_at=beat_at,
+                is_alive=(is_alive := self._is_alive(content, beat_at, now(), wait)),
+                seconds_left=content["seconds_left"] if is_alive else None,
+                running=tuple(content["running"]) if is_alive else (),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _beat_until(self, ended: Event) -> None:
+        while not ended.wait(BEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(self._path)
+
+    def _look(self) -> tuple[dict[str, Any], float]:
+        """Content and time of the file. Opening it makes a network drive ask its server."""
+        with self._path.open(encoding="utf-8") as file:
+            content: dict[str, Any] = json.load(file)
+            return content, os.fstat(file.fileno()).st_mtime
+
+    def _is_alive(
+        self, content: dict[str, Any], beat_at: float, now: float, wait: Callable[[float], None]
+    ) -> bool:
+        if content["host"] == host() and content.get("process_space") == _process_space():
+            try:
+                os.kill(content["process"], 0)
+            except ProcessLookupError:
+                return False
+            except PermissionError:  # another user's
+                pass
+        age = abs(now - beat_at)
+        if age < PATIENCE_SECONDS:
+            return True
+        return age < _MOST_CLOCKS_DIFFER and self._beats_again(beat_at, wait)
+
+    def _beats_again(self, beat_at: float, wait: Callable[[float], None]) -> bool:
+        for _ in range(5):
+            wait(BEAT_SECONDS / 2)
+            if self._look()[1] != beat_at:
+                return True
+        return False
+
+
+def _process_space() -> str | None:
+    """Which processes a number refers to: containers of one host name each count their own."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None

@@ -1,0 +1,182 @@
+"""What `status` shows: the cell x seed matrix of studies, from their ledgers and their running launch."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from orchestrator.ledger import Ledger, LedgerError, StudyPlan, read_study, status_matrix
+from orchestrator.ledger.study import STUDY_FILE
+from orchestrator.space.units import duration
+from orchestrator.views.live import matrix
+from orchestrator.views.progress import Progress, Row
+from orchestrator.views.running_file import Launch, RunningFile
+
+WATCH_SECONDS = 2.0
+STATES = ("done", "pruned", "failed", "skipped", "interrupted", "running", "waiting")
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """A study as its files tell it."""
+
+    folder: Path
+    study: StudyPlan
+    rows: dict[str, Row]
+    """Signature -> trial, in plan order; `interrupted` trials show as waiting."""
+    states: Mapping[str, str]
+    """Signature -> state, as the ledger names it."""
+    reasons: dict[str, str]
+    """Signature -> why a trial failed or was skipped."""
+    launch: Launch | None
+    """The one at work, or one that died at work."""
+    damaged: tuple[str, ...]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a launch is at work."""
+        return self.launch is not None and self.launch.is_alive
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the launch at work expects."""
+        return self.launch.seconds_left if self.launch is not None else None
+
+
+def study_folders(results: Path) -> list[Path]:
+    """Every folder of a results folder that holds a study, or what is left of one, by name.
+
+    Raises LedgerError when there is none, OSError when the results folder cannot be read.
+    """
+    if not results.exists():
+        raise LedgerError(f"{results} holds no study yet; asyrp-sweep run SPACE starts one")
+    folders = sorted(path for path in results.absolute().iterdir() if _may_hold_study(path))
+    if not folders:
+        raise LedgerError(f"{results} holds no study yet; asyrp-sweep run SPACE starts one")
+    return folders
+
+
+def _may_hold_study(folder: Path) -> bool:
+    try:
+        return (folder / STUDY_FILE).exists() or (folder / "ledger").is_dir()
+    except PermissionError:
+        return True  # Reading it says so.
+
+
+def views(
+    folders: Sequence[Path], known: Mapping[Path, Ledger] | None = None
+) -> tuple[list[StatusView], list[str]]:
+    """The state of each study, and for each that cannot be read why not; `known` ledgers have been read before."""
+    found, problems = [], []
+    for folder in folders:
+        try:
+            found.append(view(folder, (known or {}).get(folder)))
+        except (LedgerError, OSError) as error:
+            problems.append(problem_of(folder, error))
+    return found, problems
+
+
+def problem_of(folder: Path, error: LedgerError | OSError) -> str:
+    """Why a study cannot be read, in a line."""
+    return f"{folder} cannot be read: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+
+
+def view(folder: Path, ledger: Ledger | None = None) -> StatusView:
+    """Read a study's state. Raises LedgerError when the folder holds none.
+
+    A ledger that has been read before reads only what has come since.
+    """
+    study = read_study(folder)
+    ledger = ledger or Ledger(folder / "ledger")
+    records = ledger.records()
+    launch = RunningFile(folder).read()
+    at_work = {trial["signature"]: trial for trial in (launch.running if launch is not None else ())}
+    found = status_matrix(study, records, at_work)
+    states, rows = {}, {}
+    for cell in study.cells:
+        for trial in cell.trials:
+            state = found[cell.cell][trial.seed]
+            states[trial.signature] = state
+            row = Row(cell.cell, trial.seed, "waiting" if state == "interrupted" else state)
+            if trial.signature in at_work:
+                running = at_work[trial.signature]
+                row.epoch, row.num_epochs, row.loss = (running[k] for k in ("epoch", "num_epochs", "loss"))
+            rows[trial.signature] = row
+    reasons = {
+        record["signature"]: record["reason"]
+        for record in records
+        if record["reason"] and states.get(record["signature"]) in ("failed", "skipped")
+    }
+    return StatusView(folder, study, rows, states, reasons, launch, tuple(ledger.damaged))
+
+
+def as_json(status: StatusView) -> dict[str, Any]:
+    """The documented form of `status --json`."""
+    counts = Counter(status.states.values())
+    return {
+        "name": status.study.name,
+        "folder": str(status.folder),
+        "counts": {state: counts[state] for state in STATES},
+        "seconds_left": status.seconds_left,
+        "trials": [
+            {
+                "cell": row.cell,
+                "seed": row.seed,
+                "signature": signature,
+                "state": status.states[signature],
+                "reason": status.reasons.get(signature),
+                "epoch": row.epoch if row.state == "running" else None,
+            }
+            for signature, row in status.rows.items()
+        ],
+    }
+
+
+def show(found: Sequence[StatusView], console: Console) -> None:
+    """Print the studies once."""
+    for one in found:
+        console.print(drawing(one, console))
+
+
+def watch(folders: Sequence[Path], console: Console) -> list[str]:
+    """Redraw until no launch is at work, nobody reads any more, or Ctrl-C; why studies could not be read."""
+    ledgers = {folder: Ledger(folder / "ledger") for folder in folders}
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            found, problems = views(folders, ledgers)
+            live.update(Group(*(drawing(one, console) for one in found)), refresh=True)
+            if console.quiet or not any(one.is_running for one in found):
+                return problems
+            time.sleep(WATCH_SECONDS)
+
+
+def drawing(status: StatusView, console: Console) -> RenderableType:
+    """One study in at most the console's width."""
+    counts = Counter(status.states.values())
+    summary = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    if status.seconds_left:
+        summary += f"; about {duration(status.seconds_left)} left"
+    lines: list[RenderableType] = [
+        Text(f"{status.study.name}: {status.study.question}"),
+        matrix(Progress(status.rows), console.width, len(status.rows) + 1, console.encoding),
+        Text(summary),
+    ]
+    if status.launch is not None and status.launch.silence is not None:
+        lines.append(Text(status.launch.silence, style="yellow"))
+    for signature, reason in status.reasons.items():
+        row = status.rows[signature]
+        lines.append(Text(f"{row.cell} seed {row.seed} {row.state}: {reason}", style="red"))
+    lines += [
+        Text(
+            f"damaged: {name}; its trials count as not run, and a launch runs them again",
+            style="yellow",
+        )
+        for name in status.damaged
+    ]
+    return Group(*lines)

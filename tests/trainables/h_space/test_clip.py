@@ -1,0 +1,109 @@
+"""The CLIP wrapper and its word tokenizer, on a small random model and on the shipped one."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainables.h_space import clip as clip_module
+from trainables.h_space.clip import ClipModel, ClipNotFoundError
+from trainables.h_space.pretrain.avatars_clip_losses import contrastive_loss
+from trainables.h_space.word_tokenizer import UnknownWordError, WordTokenizer
+
+
+@pytest.fixture(scope="module")
+def clip() -> ClipModel:
+    with as_file(files("trainables.h_space.domains.avatars") / "weights" / "clip") as folder:
+        return ClipModel.from_folder(Path(folder))
+
+
+def test_embeddings_are_unit_vectors(clip: ClipModel) -> None:
+    x = torch.zeros(2, 3, 32, 32)
+
+    images, texts = clip.image(x), clip.text(["face", "smiling face"])
+
+    assert torch.allclose(images.norm(dim=1), torch.ones(2), atol=1e-5)
+    assert torch.allclose(texts.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_gradient_reaches_the_pixels_and_not_the_weights(clip: ClipModel) -> None:
+    x = torch.zeros(1, 3, 32, 32, requires_grad=True)
+
+    clip.image(x)[0, 0].backward()
+
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in clip.model.parameters())
+
+
+def test_pictures_of_another_size_are_resized(clip: ClipModel) -> None:
+    assert clip.image(torch.zeros(1, 3, 64, 64)).shape == clip.image(torch.zeros(1, 3, 32, 32)).shape
+
+
+def test_perceptual_distance_is_zero_to_itself_and_symmetric(clip: ClipModel) -> None:
+    a, b = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+    assert torch.allclose(clip.perceptual_distance(a, a), torch.zeros(2), atol=1e-6)
+    assert torch.allclose(clip.perceptual_distance(a, b), clip.perceptual_distance(b, a))
+    assert (clip.perceptual_distance(a, b) > 0).all()
+
+
+def test_fingerprint_is_that_of_the_files(clip: ClipModel, tmp_path: Path) -> None:
+    with as_file(files("trainables.h_space.domains.avatars") / "weights" / "clip") as folder:
+        for path in Path(folder).iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    same = ClipModel.from_folder(tmp_path).fingerprint
+    config = tmp_path / "open_clip_config.json"
+    config.write_text(config.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+
+    assert same == clip.fingerprint
+    assert ClipModel.from_folder(tmp_path).fingerprint != clip.fingerprint
+
+
+def test_empty_folder_says_which_files_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(
+        ClipNotFoundError, match=r"open_clip_config\.json and no open_clip_model\.safetensors"
+    ):
+        ClipModel.from_folder(tmp_path)
+
+
+def test_unknown_words_are_named_with_their_neighbours() -> None:
+    tokenizer = WordTokenizer(["face", "smiling"], context_length=6)
+
+    with pytest.raises(UnknownWordError, match=r"'elf'.*'smilling' \(nearest: smiling\)"):
+        tokenizer(["smilling face", "elf"])
+
+
+def test_end_token_is_the_highest_id_and_follows_the_words() -> None:
+    tokenizer = WordTokenizer(["face", "smiling"], context_length=6)
+
+    tokens = tokenizer(["Smiling face"])
+
+    assert tokens.tolist() == [[1, 3, 2, 4, 0, 0]]
+    assert tokens.argmax(1).item() == 3
+
+
+def test_too_long_a_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 words; at most 2 fit"):
+        WordTokenizer(["face"], context_length=4)("face face face")
+
+
+def test_contrastive_loss_does_not_blame_a_caption_true_of_two_pictures() -> None:
+    images = torch.eye(2)
+    both_true, texts = torch.ones(2, 2), torch.tensor([[0.7071, 0.7071], [0.7071, 0.7071]])
+
+    loss = contrastive_loss(images, texts, both_true, torch.tensor(10.0))
+
+    assert loss == pytest.approx(torch.log(torch.tensor(2.0)).item(), abs=1e-4)
+
+
+def test_a_gpu_resizes_with_the_weights_that_a_cpu_resizes_with() -> None:
+    """On a GPU the resize is two matrix products (`_resized`)."""
+    x = torch.randn(2, 3, 40, 25, generator=torch.Generator().manual_seed(0))
+
+    rows, columns = clip_module._resizing(40, 12, x.device), clip_module._resizing(25, 30, x.device)
+
+    by_matrices = rows @ x @ columns.T
+
+    torch.testing.assert_close(by_matrices, clip_module._interpolated(x, (12, 30)))

@@ -1,0 +1,199 @@
+"""Domains: what ships, what a missing file says, and that identity follows content."""
+
+import re
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.domains import (
+    DomainError,
+    domain_summary,
+    load_domain,
+    read_domain_file,
+    shipped_domains,
+)
+from trainables.h_space.domains.files import clip_weights
+from trainables.h_space.domains.folder import FolderImages
+
+AVATARS = Path(str(files("trainables.h_space.domains"))) / "avatars"
+
+
+def copy_of_avatars(folder: Path) -> Path:
+    shutil.copytree(AVATARS / "weights", folder / "weights")
+    return Path(shutil.copy(AVATARS / "domain.yaml", folder))
+
+
+def test_avatars_and_celebahq_ship() -> None:
+    assert set(shipped_domains()) == {"avatars", "celebahq"}
+
+
+def test_the_summary_agrees_with_the_loaded_model() -> None:
+    assert domain_summary("avatars").shape == load_domain("avatars").diffusion.shape
+
+
+def test_every_offered_attribute_exists_and_can_be_drawn() -> None:
+    assert all(ATTRIBUTES[name].redraw for name in domain_summary("avatars").attributes)
+
+
+def test_a_copy_of_a_domain_has_its_fingerprint(tmp_path: Path) -> None:
+    copied = domain_summary(str(copy_of_avatars(tmp_path)))
+
+    assert copied.fingerprint == domain_summary("avatars").fingerprint
+
+
+def test_other_weights_are_another_domain(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    weights = tmp_path / "weights" / "unet" / "diffusion_pytorch_model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+
+    assert domain_summary(str(path)).fingerprint != domain_summary("avatars").fingerprint
+
+
+def test_an_unknown_domain_names_the_shipped_ones() -> None:
+    with pytest.raises(DomainError, match=r"'avatar' is not a domain \(shipped: avatars, celebahq\)"):
+        read_domain_file("avatar")
+
+
+def test_missing_clip_weights_say_what_is_expected_where(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    (tmp_path / "weights" / "clip" / "open_clip_model.safetensors").unlink()
+
+    with pytest.raises(DomainError, match=r"no CLIP weights in .*clip; expected \*\.safetensors there"):
+        domain_summary(str(path))
+
+
+def test_weights_of_a_clip_are_found_beside_the_domains_file(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    text = path.read_text()
+    (tmp_path / "mine.pt").touch()
+
+    def named(pretrained: str) -> str:
+        path.write_text(
+            re.sub("clip: .*", f"clip: {{model: ViT-B-32, pretrained: {pretrained}}}", text, count=1)
+        )
+        return clip_weights(*read_domain_file(str(path)))
+
+    assert named("./mine.pt") == named("mine.pt") == str(tmp_path / "mine.pt")
+    assert named("openai") == "openai"
+    for missing in ("./away", "away.pt", "/nowhere/weights"):
+        with pytest.raises(DomainError, match=r"clip.pretrained names .*, which does not exist"):
+            named(missing)
+
+
+def test_a_missing_unet_is_named(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    shutil.rmtree(tmp_path / "weights" / "unet")
+
+    with pytest.raises(DomainError, match=r"unet/config\.json is missing"):
+        domain_summary(str(path))
+
+
+def test_celebahq_says_which_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CELEBAHQ", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    with pytest.raises(
+        DomainError, match=r"set that environment variable|Download it where there is a network"
+    ):
+        domain_summary("celebahq")
+
+
+def test_an_unknown_key_of_a_domain_file_is_named(tmp_path: Path) -> None:
+    path = copy_of_avatars(tmp_path)
+    path.write_text(path.read_text() + "clipp: {}\n")
+
+    with pytest.raises(DomainError, match="clipp"):
+        domain_summary(str(path))
+
+
+BAD_DOMAINS = {
+    "a number as text": (
+        "templates: avatars",
+        "templates: avatars\ninception: 2026",
+        "inception: expected text; found 2026",
+    ),
+    "a key twice": (
+        "name: avatars",
+        "name: avatars\nname: mine",
+        "name: repeated key; it is already on line",
+    ),
+    "an unknown setting": ("clip:", "clipp: {}\nclip:", "clipp: unknown setting; did you mean clip?"),
+    "an unknown attribute": (
+        "templates: avatars",
+        "templates: avatars\nattributes: [smilling]",
+        "attributes[0]: expected an attribute; found 'smilling'; did you mean smiling?",
+    ),
+    "a CLIP without weights": (
+        "templates: avatars",
+        "templates: avatars\nclip_eval: {model: ViT-B-32}",
+        "clip_eval: expected `folder`, or `model` and `pretrained`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DOMAINS)
+def test_a_mistake_in_a_domain_file_is_told_with_its_line(tmp_path: Path, case: str) -> None:
+    old, new, message = BAD_DOMAINS[case]
+    path = copy_of_avatars(tmp_path)
+    kept = [
+        line for line in path.read_text().splitlines() if not line.startswith(("attributes:", "clip_eval:"))
+    ]
+    text = "\n".join(kept)
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+    with pytest.raises(DomainError) as caught:
+        read_domain_file(str(path))
+
+    assert re.search(rf"^{re.escape(str(path))}:\d+  {re.escape(message)}", str(caught.value), re.MULTILINE)
+
+
+def test_all_mistakes_of_a_domain_file_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: a\nname: b\ndiffusion: .nan\nclip: {}\nimages: {kind: folder}\n")
+
+    with pytest.raises(DomainError) as caught:
+        read_domain_file(str(path))
+
+    assert [line.split("  ")[0].rpartition(":")[2] for line in str(caught.value).splitlines()] == list("2345")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("", "expected a mapping; found nothing"), ("- a", "expected a mapping; found a list")],
+)
+def test_a_domain_file_that_is_no_mapping_is_told(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+
+    with pytest.raises(DomainError, match=message):
+        read_domain_file(str(path))
+
+
+def test_a_folder_is_no_domain_file(tmp_path: Path) -> None:
+    with pytest.raises(DomainError, match="is a folder; expected the YAML of a domain"):
+        read_domain_file(str(tmp_path))
+
+
+def test_a_folder_of_pictures_is_cropped_resized_and_in_range(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for name in ("b.png", "a.png"):
+            Image.fromarray(np.full((40, 60, 3), 255, dtype=np.uint8)).save(tmp_path / split / name)
+    source = FolderImages(tmp_path)
+    source.resize_to((3, 16, 16))
+
+    ids = source.ids("train", 2, ATTRIBUTES["smiling"])
+
+    assert ids == ["train/a.png", "train/b.png"]
+    assert source.load(ids).shape == (2, 3, 16, 16)
+    assert source.load(ids).max() == 1.0
+    with pytest.raises(ValueError, match="holds only 2 images, 3 were asked"):
+        source.ids("test", 3, ATTRIBUTES["smiling"])

@@ -1,0 +1,206 @@
+"""Reading a diffusers pipeline folder: where its U-Net lies, its weights, its noise schedule."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from trainables.h_space.backbones.shapes import BackboneError, check_config, with_defaults
+from trainables.h_space.schedule import linear_betas
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
+PICKLED_NAME = "diffusion_pytorch_model.bin"
+"""Older models' weights; read without running what else may be in the file."""
+CONFIG_NAME = "config.json"
+NUM_TIMESTEPS = 1000
+"""Of every schedule: settings such as t_edit count in them."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The noise schedule a model was trained with and what it predicts."""
+
+    betas: np.ndarray
+    prediction_type: Literal["epsilon", "v_prediction", "sample"]
+
+
+def local_folder(path_or_hub_id: str | Path) -> Path:
+    """The folder itself, or the local copy of a Hugging Face hub repository (downloaded if need be)."""
+    folder = Path(path_or_hub_id)
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    patterns = [CONFIG_NAME, "scheduler_config.json", WEIGHTS_NAME, "scheduler/*.json", "unet/config.json"]
+    try:
+        return Path(
+            snapshot_download(str(path_or_hub_id), allow_patterns=[*patterns, f"unet/{WEIGHTS_NAME}"])
+        )
+    except (OSError, HFValidationError) as error:
+        raise BackboneError(
+            f"{path_or_hub_id} is neither a folder nor a model that could be fetched from the Hugging Face "
+            f"hub ({type(error).__name__}). Where there is a network: `hf download {path_or_hub_id}`; "
+            f"then name the folder, which must hold unet/config.json, unet/{WEIGHTS_NAME} and "
+            "scheduler/scheduler_config.json."
+        ) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Raises BackboneError for a pipeline folder that cannot be used, as far as its files tell without loading them."""
+    config = read_unet_config(folder)
+    path = _config_path(folder)
+    try:
+        check_config(config)
+    except BackboneError as error:
+        raise BackboneError(f"{path}  {error}") from error
+    num_timesteps = len(read_schedule(folder).betas)
+    if num_timesteps != NUM_TIMESTEPS:
+        raise BackboneError(
+            f"{folder}: expected a model of {NUM_TIMESTEPS} timesteps (num_train_timesteps of its scheduler), which "
+            f"t_edit and the published rules count in; found {num_timesteps}"
+        )
+    _check_weights(_weights_path(path.parent), config)
+
+
+def read_unet_config(folder: Path) -> dict[str, Any]:
+    """The config.json of the U-Net in a pipeline folder. Raises BackboneError where there is none."""
+    return _read_json(_config_path(folder))
+
+
+def _config_path(folder: Path) -> Path:
+    """In unet/ or (older pipelines) in the folder itself."""
+    found = next(
+        (path for path in (folder / "unet" / CONFIG_NAME, folder / CONFIG_NAME) if path.is_file()), None
+    )
+    if found is None:
+        raise BackboneError(
+            f"{folder / 'unet' / CONFIG_NAME} is missing: expected a folder of a diffusers model"
+        )
+    return found
+
+
+def _weights_path(unet_folder: Path) -> Path:
+    for name in (WEIGHTS_NAME, PICKLED_NAME):
+        if (unet_folder / name).is_file():
+            return unet_folder / name
+    endings = (".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".msgpack")
+    others = sorted(path.name for path in unet_folder.iterdir() if path.suffix in endings)
+    found = f"; found {', '.join(others[:3])}: save the model whole, under that name" if others else ""
+    raise BackboneError(f"{unet_folder / WEIGHTS_NAME} is missing: a diffusers U-Net has it{found}")
+
+
+def _check_weights(path: Path, config: Mapping[str, Any]) -> None:
+    """Whether a weights file is whole and a U-Net's of this configuration, by its header."""
+    if path.name == PICKLED_NAME:
+        return  # all of it has to be read to know
+    try:
+        with safe_open(path, framework="np") as file:
+            names = set(file.keys())
+            missing = [name for name in ("conv_in.weight", "conv_out.weight") if name not in names]
+            shape = None if missing else tuple(file.get_slice("conv_in.weight").get_shape()[:2])
+    except (OSError, SafetensorError) as error:
+        raise BackboneError(
+            f"{path} cannot be read as safetensors ({error}); it may be cut off: copy or download it again"
+        ) from error
+    if missing:
+        raise BackboneError(
+            f"{path} has no weights {' and '.join(missing)}: expected those of a diffusers U-Net; found "
+            f"{', '.join(sorted(names)[:3]) or 'none'}"
+        )
+    known = with_defaults(config)
+    expected = (known["block_out_channels"][0], known["in_channels"])
+    if shape != expected:
+        raise BackboneError(
+            f"{path} does not fit its config: conv_in.weight is {shape}, expected {expected} "
+            "(block_out_channels, in_channels)"
+        )
+
+
+def load_unet(folder: Path) -> "UNet2DModel":
+    """The U-Net in unet/ or (older pipelines) in the folder itself; every weight must be there and fit."""
+    check_config(read_unet_config(folder))
+    path = _weights_path(_config_path(folder).parent)
+    from diffusers.models.unets.unet_2d import UNet2DModel  # seconds, which only who loads a model spends
+
+    try:
+        unet, report = UNet2DModel.from_pretrained(
+            path.parent,
+            use_safetensors=path.name == WEIGHTS_NAME,
+            low_cpu_mem_usage=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+        raise BackboneError(f"{path} cannot be loaded as a diffusers U-Net: {error}") from error
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if report[problem]:
+            keys = sorted(str(key) for key in report[problem])
+            raise BackboneError(
+                f"{path} does not fit its config: {problem.replace('_', ' ')} "
+                f"{', '.join(keys[:3])}{' and more' if len(keys) > 3 else ''}"
+            )
+    return cast("UNet2DModel", unet)
+
+
+def read_schedule(folder: Path) -> Schedule:
+    """The noise schedule in scheduler/scheduler_config.json, or beside the U-Net in older folders."""
+    places = [folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise BackboneError(f"{places[0]} is missing: the noise schedule is read from it")
+    config = _read_json(path)
+    if not config.keys() & {"beta_schedule", "beta_start", "trained_betas"}:
+        raise BackboneError(
+            f"{path}  expected a schedule of betas (beta_schedule, beta_start, beta_end); found "
+            f"{config.get('_class_name', 'none')}: models of other processes than DDPM cannot be used"
+        )
+    if config.get("rescale_betas_zero_snr"):
+        raise BackboneError(
+            f"{path}: rescale_betas_zero_snr is not supported; it makes alpha_bar 0 at the last step"
+        )
+    prediction_type = config.get("prediction_type", "epsilon")
+    if prediction_type not in ("epsilon", "v_prediction", "sample"):
+        raise BackboneError(
+            f"{path}  prediction_type: expected epsilon, v_prediction or sample; found {prediction_type}"
+        )
+    return Schedule(_betas(config, path), prediction_type)
+
+
+def _betas(config: dict[str, Any], path: Path) -> np.ndarray:
+    """The betas by the names diffusers gives their schedules, in float64."""
+    if config.get("trained_betas") is not None:
+        return np.asarray(config["trained_betas"], dtype=np.float64)
+    kind = config.get("beta_schedule", "linear")
+    count: int = config.get("num_train_timesteps", 1000)
+    first, last = config.get("beta_start", 1e-4), config.get("beta_end", 2e-2)
+    if kind == "linear":
+        return linear_betas(count, first, last)
+    if kind == "scaled_linear":
+        return linear_betas(count, math.sqrt(first), math.sqrt(last)) ** 2
+    if kind == "squaredcos_cap_v2":  # Nichol and Dhariwal 2021, capped as there
+        angle = (np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2
+        alpha_bar = np.cos(angle) ** 2
+        betas: np.ndarray = np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
+        return betas
+    raise BackboneError(
+        f"{path}  beta_schedule: expected linear, scaled_linear or squaredcos_cap_v2; found {kind}"
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise BackboneError(f"{path} is not a JSON object")
+    return values

@@ -1,0 +1,195 @@
+"""Any diffusers `UNet2DModel` as a frozen noise predictor, cut at its bottleneck (the h-space of Asyrp).
+
+Letters: B images, C channels, H and W pixels, E width of the time embedding. Nothing here knows a size:
+shapes come from the model's own configuration.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from trainables.h_space import schedule as noise
+from trainables.h_space.backbones._folder import load_unet, local_folder, read_schedule
+from trainables.h_space.backbones.shapes import (
+    BackboneError,
+    BottleneckShape,
+    check_config,
+    halved_shape,
+    image_shape,
+)
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+__all__ = [
+    "BackboneError",
+    "BottleneckShape",
+    "Encoded",
+    "FrozenDiffusion",
+    "SplitUNet",
+    "bottleneck_shape",
+    "image_shape",
+]
+
+PredictionType = Literal["epsilon", "v_prediction", "sample"]
+
+
+class Encoded(NamedTuple):
+    """A noisy image at the bottleneck, with all that the decoder needs to go on from there."""
+
+    h: Tensor
+    """(B, C, H, W), the output of the middle block."""
+    skips: tuple[Tensor, ...]
+    """The encoder's feature maps, in the order they were made. Shared, never copied."""
+    temb: Tensor
+    """(B, E)"""
+    x_t: Tensor
+    """The image itself: v- and sample-prediction need it to give epsilon."""
+    timesteps: Tensor
+    """(B,)"""
+
+
+class SplitUNet(nn.Module):
+    """A `UNet2DModel` run in two halves; together they equal its own forward bit for bit."""
+
+    unet: "UNet2DModel"
+
+    def __init__(self, unet: "UNet2DModel") -> None:
+        """Raises BackboneError for a model that is conditioned, or otherwise cannot be edited."""
+        super().__init__()
+        check_config(unet.config)
+        self.unet = unet
+
+    def encode(self, x_t: Tensor, t: int | Tensor) -> Encoded:
+        """Run the encoder and the middle block on (B, C, H, W) images at one t, or at (B,) of them."""
+        timesteps = torch.as_tensor(t, device=x_t.device).expand(x_t.shape[0])
+        temb = self.unet.time_embedding(self.unet.time_proj(timesteps).to(self.unet.dtype))
+        sample = 2 * x_t - 1.0 if self.unet.config["center_input_sample"] else x_t
+        image_skip = sample
+        h = self.unet.conv_in(sample)
+        skips: tuple[Tensor, ...] = (h,)
+        for block in self.unet.down_blocks:
+            if hasattr(block, "skip_conv"):
+                h, new_skips, image_skip = block(hidden_states=h, temb=temb, skip_sample=image_skip)
+            else:
+                h, new_skips = block(hidden_states=h, temb=temb)
+            skips += new_skips
+        if self.unet.mid_block is not None:
+            h = self.unet.mid_block(h, temb)
+        return Encoded(h, skips, temb, x_t, timesteps)
+
+    def decode(self, encoded: Encoded) -> Tensor:
+        """Run the decoder: the model's raw output (B, C_out, H, W). Another `h` may have been put in."""
+        h, skips = encoded.h, encoded.skips
+        image_skip = None
+        for block in self.unet.up_blocks:
+            count = len(cast(nn.ModuleList, block.resnets))
+            skips, block_skips = skips[:-count], skips[-count:]
+            if hasattr(block, "skip_conv"):
+                h, image_skip = block(h, block_skips, encoded.temb, image_skip)
+            else:
+                h = block(h, block_skips, encoded.temb)
+        output: Tensor = self.unet.conv_out(self.unet.conv_act(self.unet.conv_norm_out(h)))
+        if image_skip is not None:
+            output = output + image_skip
+        if self.unet.config["time_embedding_type"] == "fourier":
+            output = output / encoded.timesteps.reshape(-1, 1, 1, 1)
+        return output
+
+    def forward(self, x_t: Tensor, t: int | Tensor) -> Tensor:
+        """Both halves: what the model itself would answer."""
+        return self.decode(self.encode(x_t, t))
+
+
+def bottleneck_shape(config: Mapping[str, Any]) -> BottleneckShape:
+    """The bottleneck of a U-Net with this diffusers configuration, found without weights.
+
+    By arithmetic for the usual ones, so that plans need not import diffusers, which takes seconds; any other model
+    is built and run, without numbers. Raises BackboneError for a model that cannot be edited.
+    """
+    check_config(config)
+    if (shape := halved_shape(config)) is not None:
+        return shape
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    with torch.device("meta"):
+        try:
+            unet = UNet2DModel.from_config(dict(config))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise BackboneError(f"diffusers cannot build a U-Net of this config: {error}") from error
+        x_t = torch.empty(1, *image_shape(unet.config))
+        encoded = SplitUNet(unet).encode(x_t, torch.zeros(1, dtype=torch.long))
+    _, channels, height, width = encoded.h.shape
+    return BottleneckShape(channels, height, width, encoded.temb.shape[1])
+
+
+class FrozenDiffusion(nn.Module):
+    """A frozen diffusion model that answers with epsilon, whatever it was trained to predict.
+
+    Its weights take no gradient and it stays in evaluation mode. A model with twice as many output as input
+    channels has learned its variance too: the first half is the prediction, the rest is dropped.
+    """
+
+    alpha_bar: Tensor
+
+    def __init__(
+        self, unet: "UNet2DModel", alpha_bar: Tensor, prediction_type: PredictionType = "epsilon"
+    ) -> None:
+        super().__init__()
+        if prediction_type not in get_args(PredictionType):
+            expected = ", ".join(get_args(PredictionType))
+            raise BackboneError(f"prediction_type: expected one of {expected}; found {prediction_type}")
+        self.split = SplitUNet(unet)
+        self.prediction_type = prediction_type
+        self.register_buffer("alpha_bar", alpha_bar, persistent=False)
+        self.image_shape = image_shape(unet.config)
+        self.shape = bottleneck_shape(unet.config)
+        self.requires_grad_(False)
+        self.train(False)
+        self.to(memory_format=torch.channels_last)  # a fifth faster on CPUs, tensor cores' own order on GPUs
+
+    @classmethod
+    def from_folder(cls, path_or_hub_id: str | Path) -> "FrozenDiffusion":
+        """Load a diffusers pipeline: a folder (or a hub id) with a U-Net and a scheduler configuration.
+
+        Raises BackboneError, naming the file, when something is missing or does not fit.
+        """
+        folder = local_folder(path_or_hub_id)
+        schedule = read_schedule(folder)
+        return cls(load_unet(folder), noise.alpha_bars(schedule.betas), schedule.prediction_type)
+
+    def train(self, mode: bool = True) -> "FrozenDiffusion":
+        """Stay in evaluation mode: frozen means frozen, whatever a surrounding module asks."""
+        super().train(False)
+        return self
+
+    def alpha_bar_at(self, t: int | Tensor) -> Tensor:
+        """alpha_bar(t); 1 at t = -1."""
+        return noise.alpha_bar_at(self.alpha_bar, t)
+
+    @torch.no_grad()
+    def encode(self, x_t: Tensor, t: int | Tensor) -> Encoded:
+        """The bottleneck of (B, C, H, W) images at one t, or at (B,) of them. Never carries a gradient."""
+        return self.split.encode(x_t.contiguous(memory_format=torch.channels_last), t)
+
+    def decode(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:
+        """epsilon (B, C, H, W) from the bottleneck, or from an edited `h` in its place; gradients flow."""
+        output = self.split.decode(encoded if h is None else encoded._replace(h=h))
+        return self._to_eps(output[:, : self.image_shape[0]], encoded)
+
+    @torch.no_grad()
+    def eps(self, x_t: Tensor, t: int | Tensor) -> Tensor:
+        """The unedited epsilon (B, C, H, W), without gradient."""
+        return self.decode(self.encode(x_t, t))
+
+    def _to_eps(self, prediction: Tensor, encoded: Encoded) -> Tensor:
+        """epsilon from v (Salimans and Ho 2022) or from the predicted clean image."""
+        if self.prediction_type == "epsilon":
+            return prediction
+        alpha_bar_t = self.alpha_bar_at(encoded.timesteps)
+        if self.prediction_type == "v_prediction":
+            return alpha_bar_t.sqrt() * prediction + (1 - alpha_bar_t).sqrt() * encoded.x_t
+        return (encoded.x_t - alpha_bar_t.sqrt() * prediction) / (1 - alpha_bar_t).sqrt()

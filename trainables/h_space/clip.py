@@ -1,0 +1,231 @@
+"""A frozen CLIP model: unit embeddings of pictures and texts, and a perceptual distance of its own.
+
+Legend: B pictures, N texts, H x W pixels in [-1, 1], D embedding width, T image tokens, W token width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from trainables.digests import file_digest, remembered
+from trainables.errors import UserError
+from trainables.h_space.word_tokenizer import WordTokenizer
+
+if TYPE_CHECKING:  # Imported by what loads a model: it takes seconds, and plans need none.
+    import open_clip
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+VOCABULARY_FILE = "vocab.txt"
+
+Tokenizer = Callable[[list[str]], Tensor]
+
+
+class ClipNotFoundError(UserError):
+    """The CLIP files are not where they should be, cannot be read, or cannot be downloaded from here."""
+
+
+def check_clip_folder(folder: Path) -> dict[str, Any]:
+    """The configuration of a folder in open_clip's layout.
+
+    Raises ClipNotFoundError where a file is missing or cannot be used, as far as that shows without loading weights.
+    """
+    config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    missing = [path.name for path in (config_path, weights_path) if not path.is_file()]
+    if missing:
+        raise ClipNotFoundError(
+            f"{folder}: no {' and no '.join(missing)}; expected a folder in open_clip's layout"
+        )
+    try:
+        with safe_open(weights_path, framework="np"):
+            pass
+        config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
+        _ = dict(config["model_cfg"]), config["preprocess_cfg"]["mean"], config["preprocess_cfg"]["std"]
+    except (OSError, SafetensorError) as error:
+        raise ClipNotFoundError(
+            f"{weights_path} cannot be read as safetensors ({error}); it may be cut off: copy or download it again"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ClipNotFoundError(
+            f"{config_path} is no configuration of open_clip: expected JSON with model_cfg and preprocess_cfg "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return config
+
+
+class ClipModel:
+    """A CLIP model that is never trained: eval mode, no gradient to its weights, gradient to its input."""
+
+    def __init__(
+        self,
+        model: open_clip.CLIP,
+        tokenizer: Tokenizer,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        fingerprint: str,
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.fingerprint = fingerprint
+        self._mean = torch.tensor(mean).view(1, 3, 1, 1)
+        self._std = torch.tensor(std).view(1, 3, 1, 1)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> ClipModel:
+        """Load a folder in open_clip's own layout; our word tokenizer where it has a `vocab.txt`."""
+        import open_clip
+
+        config = check_clip_folder(folder)
+        config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+        try:
+            model = open_clip.CLIP(**config["model_cfg"])
+            model.load_state_dict({name: value.float() for name, value in load_file(weights_path).items()})
+        except (RuntimeError, TypeError) as error:
+            raise ClipNotFoundError(f"{weights_path} does not fit {config_path.name}: {error}") from error
+        vocabulary_path = folder / VOCABULARY_FILE
+        files = [config_path, weights_path]
+        if vocabulary_path.is_file():
+            files.append(vocabulary_path)
+            tokenizer: Tokenizer = WordTokenizer.from_file(vocabulary_path, model.context_length)
+        else:
+            tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
+        preprocess = config["preprocess_cfg"]
+        return cls(
+            model,
+            tokenizer,
+            mean=preprocess["mean"],
+            std=preprocess["std"],
+            fingerprint=file_digest(*files),
+        )
+
+    @classmethod
+    def from_pretrained(cls, model_name: str, pretrained: str) -> ClipModel:
+        """Load a published open_clip model; `pretrained` is one of its tags or a local weights file."""
+        import open_clip
+
+        try:
+            model, _, _ = open_clip.create_model_and_transforms(model_name, pretrained=pretrained)
+        except (OSError, RuntimeError) as error:
+            raise ClipNotFoundError(
+                f"open_clip {model_name!r} with pretrained {pretrained!r} is neither on this machine nor "
+                f"downloadable from here ({type(error).__name__}). Download it where there is a network, and "
+                "give the path of the weights file as `pretrained`, or a folder in open_clip's layout."
+            ) from error
+        model = cast("open_clip.CLIP", model)
+        state = model.state_dict()
+
+        def digest() -> str:
+            whole = hashlib.sha256(model_name.encode())
+            for name, value in state.items():
+                whole.update(f"{name} ".encode() + value.cpu().numpy().tobytes())
+            return whole.hexdigest()
+
+        file = Path(pretrained)
+        return cls(
+            model,
+            open_clip.get_tokenizer(model_name),
+            mean=open_clip.get_model_preprocess_cfg(model)["mean"],
+            std=open_clip.get_model_preprocess_cfg(model)["std"],
+            fingerprint=remembered(f"CLIP {model_name}", [file], digest) if file.is_file() else digest(),
+        )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width that the image tower reads, in pixels."""
+        size = self.model.visual.image_size
+        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+    def image(self, x: Tensor) -> Tensor:
+        """Unit embeddings of pictures: (B, 3, H, W) in [-1, 1] -> (B, D)."""
+        return cast(Tensor, self.model.encode_image(self._prepare(x), normalize=True))
+
+    def text(self, texts: Sequence[str]) -> Tensor:
+        """Unit embeddings of texts: N strings -> (N, D)."""
+        tokens = self.tokenizer(list(texts)).to(self._device)
+        with torch.no_grad():
+            return cast(Tensor, self.model.encode_text(tokens, normalize=True))
+
+    def image_features(self, x: Tensor) -> list[Tensor]:
+        """The image tokens after every block: (B, 3, H, W) in [-1, 1] -> a (B, T, W) for each."""
+        from open_clip.transformer import VisionTransformer
+
+        visual = self.model.visual
+        if not isinstance(visual, VisionTransformer):
+            raise TypeError(
+                f"image_features needs a vision transformer; this CLIP has a {type(visual).__name__}"
+            )
+        found = visual.forward_intermediates(
+            self._prepare(x), output_fmt="NLC", normalize_intermediates=False, intermediates_only=True
+        )
+        return cast(list[Tensor], found["image_intermediates"])
+
+    def perceptual_distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """How differently two batches of pictures look to the image tower: (B, 3, H, W) twice -> (B,).
+
+            d(a, b) = mean over blocks and tokens of |f(a) / |f(a)| - f(b) / |f(b)||²
+
+        This is the domain's own distance, built as LPIPS is (Zhang et al. 2018, section 3) but on the
+        tokens of this CLIP and without learned channel weights. It is NOT LPIPS: values are 0 to 4 and
+        not comparable with published LPIPS values.
+        """
+        pairs = zip(self.image_features(a), self.image_features(b), strict=True)
+        per_block = [
+            (F.normalize(fa, dim=-1) - F.normalize(fb, dim=-1)).square().sum(-1).mean(-1) for fa, fb in pairs
+        ]
+        return torch.stack(per_block).mean(0)
+
+    def to(self, device: torch.device | str) -> ClipModel:
+        """Move the model to a device; returns itself."""
+        self.model.to(device)
+        self._mean, self._std = self._mean.to(device), self._std.to(device)
+        return self
+
+    @property
+    def _device(self) -> torch.device:
+        return self._mean.device
+
+    def _prepare(self, x: Tensor) -> Tensor:
+        """Pixels in [-1, 1] at any size, in colour or grey -> what the image tower reads."""
+        x = in_colour(x)
+        if tuple(x.shape[-2:]) != self.image_size:
+            x = _resized(x, self.image_size)
+        return ((x + 1) / 2 - self._mean) / self._std
+
+
+def in_colour(x: Tensor) -> Tensor:
+    """Grey pictures (B, 1, H, W) as (B, 3, H, W); coloured ones untouched."""
+    return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+
+
+def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bicubic with antialiasing, (B, C, H, W) to (B, C, *size).
+
+    On a GPU as two matrix products with the same weights: the backward pass of the built-in function adds in another
+    order every time, so that the same seed would not give the same editor.
+    """
+    if x.device.type == "cpu":
+        return _interpolated(x, size)
+    rows, columns = (_resizing(old, new, x.device) for old, new in zip(x.shape[-2:], size, strict=True))
+    return rows @ x @ columns.T
+
+
+@lru_cache(maxsize=8)
+def _resizing(old: int, new: int, device: torch.device) -> Tensor:
+    """The weights (new, old) by which `old` pixels in a line become `new`; kept where they are used at every step."""
+    return _interpolated(torch.eye(old)[None, None], (new, old))[0, 0].to(device)
+
+
+def _interpolated(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True)

@@ -1,0 +1,229 @@
+"""A domain's YAML, and where the files that it names are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from trainables.errors import Problem, UserError, without_echoes
+from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.domains.folder import FolderImages
+from trainables.h_space.domains.images import AvatarImages, ImageSource
+from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
+from trainables.h_space.perception import PUBLISHED_FILES
+from trainables.names import wrong_name
+from trainables.paths import user_path
+from trainables.settings import Settings
+from trainables.wording import expected, validation_problems
+from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
+
+_WEIGHT_ENDINGS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
+
+
+class DomainError(UserError):
+    """A domain that does not exist or whose files are missing; the message says what to put where."""
+
+    def __init__(self, *said: str | Problem) -> None:
+        """`said` are sentences, or problems with places in the domain's file."""
+        super().__init__("\n".join(map(str, said)))
+        self.said = said
+
+
+class ClipFile(Settings):
+    """Where the CLIP model is: a folder in open_clip's layout, or an open_clip name with pretrained weights."""
+
+    folder: str | None = None
+    model: str | None = None
+    pretrained: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> "ClipFile":
+        if self.folder is None and (self.model is None or self.pretrained is None):
+            raise ValueError("expected `folder`, or `model` and `pretrained`")
+        return self
+
+
+class ImagesFile(Settings):
+    """Where the images come from: drawn avatars, or a folder with `train/` and `test/` pictures."""
+
+    kind: Literal["avatars", "folder"]
+    folder: str | None = None
+    recursive: bool = False
+    """Whether the pictures in folders inside `train/` and `test/` are read too."""
+
+    @model_validator(mode="after")
+    def _has_a_folder(self) -> "ImagesFile":
+        if self.kind == "folder" and self.folder is None:
+            raise ValueError("images of kind folder need `folder`, the path of their train/ and test/")
+        return self
+
+
+class DomainFile(Settings):
+    """The content of a domain YAML. Paths are relative to the file; $VARIABLES are expanded."""
+
+    name: str
+    diffusion: str
+    """A diffusers folder with `unet/` and `scheduler/`, or a hub id."""
+    clip: ClipFile
+    images: ImagesFile
+    templates: Literal["imagenet", "avatars"] = "imagenet"
+    """Prompt templates for the text direction: open_clip's ImageNet ones, or the avatars' own."""
+    clip_eval: ClipFile | None = None
+    """A second CLIP model, for metrics alone."""
+    segmenter: str | None = None
+    """A name of `trainables.h_space.segmenters.SEGMENTERS`, for segmentation consistency."""
+    inception: str | None = None
+    """torchvision's weights file of Inception v3, for FID and KID; the domain's CLIP is used without."""
+    lpips: str | None = None
+    """torchvision's weights file of AlexNet, for LPIPS."""
+    interval: IntervalThresholds = PUBLISHED_THRESHOLDS
+    """Thresholds of `training.t_edit: auto` and of t_boost, in LPIPS where the domain has it, else in CLIP distance."""
+    attributes: tuple[str, ...] | None = None
+    """The attributes offered here; all of them when absent."""
+    stand_ins: dict[str, str] = Field(default_factory=dict)
+    """Attribute of a published study -> the one that takes its place here."""
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    """Settings of a trial that belong to the domain: partial `training`, `evaluation`, ..."""
+    per_attribute: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of the trials of one attribute. `texts: {source, target}` declares an attribute that the table does
+    not have; `per_editor` in it holds what one kind of editor needs for this attribute."""
+    per_editor: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+def shipped_domains() -> dict[str, Path]:
+    """Name and file of every domain that ships with the package."""
+    folder = Path(str(files("trainables.h_space.domains")))
+    found = [*folder.glob("*.yaml"), *folder.glob("*/domain.yaml")]
+    return {path.parent.name if path.name == "domain.yaml" else path.stem: path for path in sorted(found)}
+
+
+@dataclass(frozen=True)
+class DomainSource:
+    """A domain's file as read."""
+
+    path: Path
+    tree: YamlTree
+    domain: DomainFile
+
+    def problem(self, place: Loc, message: str) -> Problem:
+        """What is wrong with the value at a place."""
+        return Problem(str(self.path), self.tree.line_of(place), dotted(place), message)
+
+
+def read_domain_file(name: str) -> tuple[DomainFile, Path]:
+    """The parsed YAML of a shipped domain or of a path, and the folder its paths are relative to."""
+    source = read_domain_source(name)
+    return source.domain, source.path.parent
+
+
+def read_domain_source(name: str) -> DomainSource:
+    """The file of a shipped domain or of a path. Raises DomainError with everything wrong with it."""
+    path = _domain_path(name)
+    try:
+        tree = read_yaml_file(path)
+    except OSError as error:
+        raise DomainError(f"{path} cannot be read: {error.strerror}") from error
+    content = tree.content
+    problems = [Problem(str(path), *found) for found in tree.problems]
+    if not isinstance(content, dict):
+        raise DomainError(*(problems or [Problem(str(path), 1, "", expected("a mapping", content))]))
+    if isinstance(content.get("attributes"), list):
+        content = {**content, "attributes": tuple(content["attributes"])}
+    try:
+        source = DomainSource(path, tree, DomainFile.model_validate(content))
+        problems += [source.problem(place, message) for place, message in _wrong_names(source.domain)]
+    except ValidationError as error:
+        found = [
+            Problem(str(path), tree.line_of(place), dotted(place), message)
+            for place, message in validation_problems(error, DomainFile, content)
+        ]
+        problems += without_echoes(found, problems)
+    if problems:
+        raise DomainError(*problems)
+    return source
+
+
+def _domain_path(name: str) -> Path:
+    shipped = shipped_domains()
+    try:
+        path = shipped.get(name) or user_path(name)
+    except UserError as error:
+        raise DomainError(str(error)) from error
+    if path.is_dir():
+        raise DomainError(
+            f"{name!r} is a folder; expected the YAML of a domain in it, or one of {', '.join(shipped)}"
+        )
+    if not path.is_file():
+        raise DomainError(
+            f"{name!r} is not a domain (shipped: {', '.join(shipped)}) nor the path of a domain YAML"
+        )
+    return path
+
+
+def _wrong_names(domain: DomainFile) -> Iterator[tuple[Loc, str]]:
+    """A name that cannot be one, and attributes that neither the table nor the file itself knows."""
+    if wrong := wrong_name(domain.name):
+        yield ("name",), wrong
+    declared = {name for name, own in domain.per_attribute.items() if "texts" in own}
+    for index, name in enumerate(domain.attributes or ()):
+        if name not in ATTRIBUTES and name not in declared:
+            yield ("attributes", index), expected("an attribute", name, [*ATTRIBUTES, *declared])
+    for name, other in domain.stand_ins.items():
+        if other not in ATTRIBUTES and other not in declared:
+            yield ("stand_ins", name), expected("an attribute", other, [*ATTRIBUTES, *declared])
+
+
+def resolved_path(text: str, base: Path, what: str) -> Path:
+    """The path that a domain file names; an unset variable is an error that says so."""
+    try:
+        return user_path(text, base)
+    except UserError as error:
+        raise DomainError(f"{what} is {error}") from error
+
+
+def diffusion_folder(domain: DomainFile, base: Path) -> Path | None:
+    """The local folder of the diffusion model, or None where the text is a hub id."""
+    folder = resolved_path(domain.diffusion, base, f"diffusion of domain {domain.name}")
+    return folder if folder.is_dir() else None
+
+
+def weights_file(domain: DomainFile, base: Path, key: Literal["inception", "lpips"]) -> Path | None:
+    """The weights file that the domain names. Raises DomainError where it names one that does not exist."""
+    text: str | None = getattr(domain, key)
+    if text is None:
+        return None
+    path = resolved_path(text, base, f"{key} of domain {domain.name}")
+    if not path.is_file():
+        raise DomainError(
+            f"domain {domain.name}: {key} names {path}, which does not exist. Put {PUBLISHED_FILES[key]} there, or "
+            f"leave `{key}` out of a copy of the domain's YAML."
+        )
+    return path
+
+
+def clip_weights(domain: DomainFile, base: Path, key: str = "clip") -> str:
+    """What `pretrained` of a CLIP without a folder names: the path of a weights file, or a tag of open_clip.
+
+    Raises DomainError for a path where no file is.
+    """
+    named = str(getattr(domain, key).pretrained)
+    path = resolved_path(named, base, f"{key}.pretrained of domain {domain.name}")
+    if path.is_file():
+        return str(path)
+    if named.startswith((".", "/", "~", "$")) or path.suffix in _WEIGHT_ENDINGS:
+        raise DomainError(
+            f"domain {domain.name}: {key}.pretrained names {path}, which does not exist; expected a file of "
+            "weights, or a tag of open_clip such as openai"
+        )
+    return named
+
+
+def image_source(domain: DomainFile, base: Path) -> ImageSource:
+    """Where the domain's images come from. Raises DomainError without a folder, FolderError for one without splits."""
+    if domain.images.kind == "avatars":
+        return AvatarImages()
+    folder = resolved_path(str(domain.images.folder), base, f"images.folder of domain {domain.name}")
+    return FolderImages(folder, recursive=domain.images.recursive)

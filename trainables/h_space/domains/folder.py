@@ -1,0 +1,201 @@
+"""A folder of pictures as a domain's images.
+
+Legend: B images, C channels, H x W pixels in [-1, 1].
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from torch import Tensor
+
+from trainables.h_space.attributes import Attribute
+from trainables.h_space.domains.decoding import (
+    DECODER_VERSION,
+    PictureError,
+    PictureFacts,
+    inspect,
+    read_pixels,
+)
+from trainables.h_space.domains.images import SPLITS, Split, to_signed
+from trainables.h_space.domains.label_file import LabelTable, read_labels
+from trainables.h_space.domains.scanning import ENDINGS, FolderError, Scan, scan
+
+LABELS_FILE: Final = "labels.csv"
+_NAMED: Final = 5
+
+
+class FolderImages:
+    """Pictures under `train/` and `test/`, in name order; ids read `<split>/<file name>`.
+
+    With `recursive` those in sub-folders too; their ids hold the sub-folder's name. A `labels.csv` beside them, with a
+    column `image_id` and one for each label, tells what they show ("yes" and "no" for what is there or not).
+    """
+
+    def __init__(self, folder: Path, *, recursive: bool = False) -> None:
+        """Raises FolderError where the folder does not have both splits."""
+        if missing := [split for split in SPLITS if not (folder / split).is_dir()]:
+            raise FolderError(_without_splits(folder, missing))
+        self._folder = folder
+        self._recursive = recursive
+        self._image_shape: tuple[int, int, int] | None = None
+        self._looked: dict[tuple[Split, int], Looked] = {}
+
+    @cached_property
+    def _scans(self) -> Mapping[Split, Scan]:
+        """Raises FolderError for a split without pictures."""
+        return {split: scan(self._folder / split, self._recursive).checked() for split in SPLITS}
+
+    @property
+    def fingerprint(self) -> str:
+        """The rules of decoding, and the pictures' names and sizes."""
+        listing = [f"decoder {DECODER_VERSION}"]
+        for split in SPLITS:
+            folder = self._folder / split
+            listing += [f"{name}:{(folder / name).stat().st_size}" for name in self._scans[split].names]
+        labels = self._folder / LABELS_FILE
+        if labels.is_file():
+            listing.append(hashlib.sha256(labels.read_bytes()).hexdigest())
+        return hashlib.sha256("\n".join(listing).encode()).hexdigest()
+
+    @cached_property
+    def _labels(self) -> LabelTable | None:
+        """Raises LabelFileError for a file that is no table of these pictures' labels."""
+        path = self._folder / LABELS_FILE
+        if not path.exists():
+            return None
+        table = read_labels(path)
+        table.check(self.all_ids())
+        return table
+
+    def all_ids(self, *splits: Split) -> Iterator[str]:
+        """Of these splits, of both without any."""
+        return (f"{split}/{name}" for split in splits or SPLITS for name in self._scans[split].names)
+
+    def resize_to(self, image_shape: tuple[int, int, int]) -> None:
+        """Centre-crop to the model's aspect, resize (bicubic) and convert to its channels when loading."""
+        self._image_shape = image_shape
+
+    def ids(self, split: Split, count: int, attribute: Attribute) -> list[str]:
+        """The first images by name."""
+        names = [f"{split}/{name}" for name in self._scans[split].names[:count]]
+        if len(names) < count:
+            raise ValueError(f"{self._folder / split} holds only {len(names)} images, {count} were asked")
+        return names
+
+    def count(self, split: Split) -> int:
+        """As many as there are files."""
+        return len(self._scans[split].names)
+
+    def load(self, ids: list[str]) -> Tensor:
+        """(B, C, H, W). Raises PictureError for a file that cannot be read."""
+        assert self._image_shape is not None, "resize_to comes first"
+        shape = self._image_shape
+        return to_signed(np.stack([read_pixels(self._folder / image_id, shape)[0] for image_id in ids]))
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The columns of `labels.csv`."""
+        return () if self._labels is None else self._labels.columns
+
+    def labels(self, image_id: str) -> Mapping[str, str]:
+        """What `labels.csv` says; nothing for an image that it leaves out."""
+        return {} if self._labels is None else self._labels.of(image_id)
+
+    def shows(self, image_id: str, attribute: Attribute) -> bool:
+        """Whether the labels say all that the attribute asks for."""
+        own = self.labels(image_id)
+        return bool(attribute.redraw) and all(
+            _means(own.get(name), value) for name, value in attribute.redraw.items()
+        )
+
+    @property
+    def can_redraw(self) -> bool:
+        """Photographs cannot be drawn again."""
+        return False
+
+    def counterfactuals(self, ids: list[str], attribute: Attribute) -> Tensor | None:
+        """None: photographs cannot be drawn again."""
+        return None
+
+    def parts(self, ids: list[str]) -> Tensor | None:
+        """None: nobody has drawn their parts."""
+        return None
+
+    # What a plan says of the pictures before anything is trained
+
+    @property
+    def remarks(self) -> list[str]:
+        """What of the folder is not read, and why."""
+        found = [scan.remark for scan in self._scans.values() if scan.remark]
+        unknown = "" if self._labels is None else self._labels.unknown(self.all_ids())
+        return [*found, *([unknown] if unknown else [])]
+
+    def looked_at(self, split: Split, count: int) -> "Looked":
+        """Read the headers of the first pictures of a split, so that bad ones are known before training."""
+        known = self._looked.get((split, count))
+        if known is None:
+            known = self._looked[split, count] = Looked()
+            for name in self._scans[split].names[:count]:
+                try:
+                    known.facts.append(inspect(self._folder / split / name))
+                except PictureError as error:
+                    known.wrong.append(str(error))
+        return known
+
+
+def _without_splits(folder: Path, missing: Sequence[str]) -> str:
+    """Why a folder is not one of two splits, and what to do."""
+    if not folder.is_dir():
+        return (
+            f"{folder} is not a folder; expected one with {SPLITS[0]}/ and {SPLITS[1]}/ folders of pictures"
+        )
+    own = sum(path.suffix.lower() in ENDINGS for path in folder.iterdir())
+    move = f"; the {own} pictures in it have to be moved into {SPLITS[0]}/ and {SPLITS[1]}/" if own else ""
+    return f"{folder} has no {missing[0]}/ folder of images{move}"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the headers of pictures tell."""
+
+    facts: list[PictureFacts] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """Why a picture cannot be read, with its path, for each such one."""
+
+    @property
+    def problem(self) -> str | None:
+        """The pictures that cannot be read, the first of them by name; None where all can."""
+        if not self.wrong:
+            return None
+        more = len(self.wrong) - _NAMED
+        listed = "; ".join(self.wrong[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        total = len(self.wrong) + len(self.facts)
+        return f"{len(self.wrong)} of {total} pictures cannot be read, replace or remove them: {listed}"
+
+    def remarks(self, height: int, width: int) -> list[str]:
+        """What is done to some of the pictures, each said once."""
+        told: Counter[str] = Counter()
+        for facts in self.facts:
+            told.update(facts.remarks)
+            told[f"smaller than {width} x {height}, enlarged"] += facts.height < height or facts.width < width
+        return [f"{count} of {len(self.facts)} pictures: {remark}" for remark, count in told.items() if count]
+
+
+_WORDS: Final = {
+    True: frozenset(("yes", "true", "1", "1.0")),
+    False: frozenset(("no", "false", "0", "0.0", "-1")),
+}
+"""What tables write for what is there or not."""
+
+
+def _means(label: str | None, value: object) -> bool:
+    """Whether a label says the value of an attribute."""
+    if isinstance(value, bool):
+        return label is not None and label.lower() in _WORDS[value]
+    return label == value

@@ -1,0 +1,146 @@
+"""Where a domain's images come from: what every source offers, and the drawn avatars (`folder` has pictures).
+
+Legend: B images, C channels, H x W pixels in [-1, 1].
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.h_space.attributes import Attribute
+from trainables.h_space.domains.avatars import drawing, faces, masks
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
+
+_NUM_FINGERPRINT_FACES = 8
+
+
+class ImageSource(Protocol):
+    """Images with stable ids, and what is known of each."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any image would."""
+
+    def resize_to(self, image_shape: tuple[int, int, int]) -> None:
+        """Deliver images of this (C, H, W) from now on."""
+
+    def ids(self, split: Split, count: int, attribute: Attribute) -> list[str]:
+        """The first `count` ids of a split to which the edit can be applied.
+
+        Raises ValueError when the split holds fewer.
+        """
+
+    def count(self, split: Split) -> int:
+        """How many images a split holds."""
+
+    def load(self, ids: list[str]) -> Tensor:
+        """(B, C, H, W). Raises PictureError for a file that cannot be read."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What every image is labelled with; empty where there are no labels."""
+
+    def labels(self, image_id: str) -> Mapping[str, str]:
+        """What is known of the image; empty where there are no labels."""
+
+    def shows(self, image_id: str, attribute: Attribute) -> bool:
+        """Whether the image's labels say that it has the attribute already."""
+
+    @property
+    def can_redraw(self) -> bool:
+        """Whether the true edit of an attribute with a `redraw` can be drawn."""
+
+    def counterfactuals(self, ids: list[str], attribute: Attribute) -> Tensor | None:
+        """The true edits, (B, C, H, W), or None where they cannot be drawn."""
+
+    def parts(self, ids: list[str]) -> Tensor | None:
+        """The true part that each pixel shows, (B, H, W), or None where it is not known."""
+
+
+def to_signed(pixels: NDArray[np.uint8]) -> Tensor:
+    """(B, H, W, C) bytes to (B, C, H, W) in [-1, 1]."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+class AvatarImages:
+    """Faces drawn from their own seeds; ids read `avatar-<seed>`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of a few drawn faces: any change of the drawing rules or of the libraries behind them shows."""
+        sample = [
+            drawing.draw(faces.sample_face(seed)).tobytes()
+            for seed in faces.TRAIN_SEEDS[:_NUM_FINGERPRINT_FACES]
+        ]
+        return hashlib.sha256(b"".join(sample)).hexdigest()
+
+    def resize_to(self, image_shape: tuple[int, int, int]) -> None:
+        """Faces are drawn at one size; another model is a mistake in the domain file."""
+        drawn = (3, drawing.SIZE, drawing.SIZE)
+        if image_shape != drawn:
+            raise ValueError(f"avatars are drawn as {drawn}, but the diffusion model wants {image_shape}")
+
+    def ids(self, split: Split, count: int, attribute: Attribute) -> list[str]:
+        """Training: any ordinary face. Test: only faces that do not have the attribute yet."""
+        seeds = faces.TRAIN_SEEDS if split == "train" else faces.TEST_SEEDS
+        found: list[str] = []
+        for seed in seeds:
+            if len(found) == count:
+                return found
+            if split == "train" or _lacks(faces.sample_face(seed), attribute):
+                found.append(f"avatar-{seed}")
+        raise ValueError(f"the {split} split holds only {len(found)} faces, {count} were asked")
+
+    def count(self, split: Split) -> int:
+        """As many as there are seeds."""
+        return len(faces.TRAIN_SEEDS if split == "train" else faces.TEST_SEEDS)
+
+    def load(self, ids: list[str]) -> Tensor:
+        """(B, 3, 32, 32)."""
+        return to_signed(np.stack([drawing.draw(_face(image_id)) for image_id in ids]))
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The options that say what a face shows."""
+        return tuple(faces.CHOICES)
+
+    def labels(self, image_id: str) -> Mapping[str, str]:
+        """The options the face was drawn with."""
+        return faces.labels(_face(image_id))
+
+    def shows(self, image_id: str, attribute: Attribute) -> bool:
+        """Whether the face was drawn with all that the attribute asks for."""
+        return not _lacks(_face(image_id), attribute)
+
+    @property
+    def can_redraw(self) -> bool:
+        """Every face is drawn."""
+        return True
+
+    def counterfactuals(self, ids: list[str], attribute: Attribute) -> Tensor | None:
+        """The same faces drawn again with the attribute."""
+        if not attribute.redraw:
+            return None
+        edited = [drawing.draw(faces.redraw(_face(image_id), attribute.redraw)) for image_id in ids]
+        return to_signed(np.stack(edited))
+
+    def parts(self, ids: list[str]) -> Tensor:
+        """The parts the faces were drawn with, indices into `masks.PARTS`."""
+        return torch.from_numpy(masks.draw_masks([_face(image_id) for image_id in ids]))
+
+
+@lru_cache(maxsize=4096)
+def _face(image_id: str) -> faces.Face:
+    return faces.sample_face(int(image_id.removeprefix("avatar-")))
+
+
+def _lacks(face: faces.Face, attribute: Attribute) -> bool:
+    return not attribute.redraw or any(getattr(face, key) != value for key, value in attribute.redraw.items())

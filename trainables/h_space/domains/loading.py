@@ -1,0 +1,115 @@
+"""A domain's models, loaded onto a device.
+
+Legend: B images, C channels, H x W pixels in [-1, 1].
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trainables.h_space.backbones.unet import FrozenDiffusion
+from trainables.h_space.clip import ClipModel
+from trainables.h_space.domains.files import (
+    ClipFile,
+    DomainError,
+    DomainFile,
+    clip_weights,
+    diffusion_folder,
+    image_source,
+    read_domain_file,
+    resolved_path,
+    weights_file,
+)
+from trainables.h_space.domains.images import ImageSource
+from trainables.h_space.domains.summary import domain_summary
+from trainables.h_space.perception import FeatureExtractor, load_inception, load_lpips
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A loaded domain; one per process and device."""
+
+    name: str
+    fingerprint: str
+    diffusion: FrozenDiffusion
+    clip: ClipModel
+    images: ImageSource
+    templates: tuple[str, ...]
+    device: torch.device
+    clip_eval: ClipModel | None = None
+    """Another CLIP, which no editor is trained with."""
+    segment: Callable[[Tensor], Tensor] | None = None
+    """The part that each pixel shows: (B, C, H, W) -> (B, H, W)."""
+    inception: FeatureExtractor | None = None
+    lpips: Callable[[Tensor, Tensor], Tensor] | None = None
+    """LPIPS of two (B, C, H, W): (B,)."""
+
+    def prompts(self, text: str) -> list[str]:
+        """The text in every prompt template."""
+        return [template.format(text) for template in self.templates]
+
+    def load_images(self, ids: list[str]) -> Tensor:
+        """Images of the given ids, (B, C, H, W) in [-1, 1], on the domain's device."""
+        return self.images.load(ids).to(self.device)
+
+
+@lru_cache(maxsize=2)
+def load_domain(name: str, device: str = "cpu") -> Domain:
+    """Load a domain's models onto a device, once per process.
+
+    Raises DomainError when a file is missing.
+    """
+    summary = domain_summary(name)
+    domain, base = read_domain_file(name)
+    folder = diffusion_folder(domain, base)
+    diffusion = FrozenDiffusion.from_folder(folder if folder is not None else domain.diffusion)
+    images = image_source(domain, base)
+    images.resize_to(diffusion.image_shape)
+    inception, lpips = weights_file(domain, base, "inception"), weights_file(domain, base, "lpips")
+    return Domain(
+        name=summary.name,
+        fingerprint=summary.fingerprint,
+        diffusion=diffusion.to(torch.device(device)),
+        clip=_load_clip(domain, base).to(torch.device(device)),
+        images=images,
+        templates=_templates(domain.templates),
+        device=torch.device(device),
+        clip_eval=None
+        if domain.clip_eval is None
+        else _load_clip(domain, base, "clip_eval").to(torch.device(device)),
+        segment=_segmenter(domain, torch.device(device)),
+        inception=None if inception is None else load_inception(inception, torch.device(device)),
+        lpips=None if lpips is None else load_lpips(lpips, torch.device(device)),
+    )
+
+
+def _load_clip(domain: DomainFile, base: Path, key: str = "clip") -> ClipModel:
+    clip: ClipFile = getattr(domain, key)
+    if clip.folder is not None:
+        return ClipModel.from_folder(resolved_path(clip.folder, base, f"{key}.folder"))
+    return ClipModel.from_pretrained(str(clip.model), clip_weights(domain, base, key))
+
+
+def _segmenter(domain: DomainFile, device: torch.device) -> Callable[[Tensor], Tensor] | None:
+    if domain.segmenter is None:
+        return None
+    from trainables.h_space.segmenters import SEGMENTERS  # They draw avatars, which is not needed to plan.
+
+    if domain.segmenter not in SEGMENTERS:
+        known = ", ".join(SEGMENTERS)
+        raise DomainError(f"domain {domain.name}: {domain.segmenter!r} is not a segmenter (known: {known})")
+    return SEGMENTERS[domain.segmenter].load(device)
+
+
+def _templates(kind: str) -> tuple[str, ...]:
+    if kind == "avatars":
+        from trainables.h_space.domains.avatars.captions import PROMPT_TEMPLATES
+
+        return tuple(PROMPT_TEMPLATES)
+    from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+    return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)

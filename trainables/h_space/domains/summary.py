@@ -1,0 +1,232 @@
+"""What planning needs to know of a domain, without loading a model."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from trainables.digests import file_digest
+from trainables.errors import UserError
+from trainables.h_space.attributes import ATTRIBUTES, Attribute
+from trainables.h_space.backbones._folder import check_folder, read_unet_config
+from trainables.h_space.backbones.shapes import check_config, image_shape
+from trainables.h_space.backbones.unet import BottleneckShape, bottleneck_shape
+from trainables.h_space.clip import check_clip_folder
+from trainables.h_space.domains.files import (
+    ClipFile,
+    DomainError,
+    DomainFile,
+    DomainSource,
+    clip_weights,
+    diffusion_folder,
+    image_source,
+    read_domain_file,
+    read_domain_source,
+    resolved_path,
+    weights_file,
+)
+from trainables.h_space.domains.folder import FolderImages
+from trainables.h_space.domains.images import SPLITS, ImageSource, Split
+from trainables.h_space.domains.scanning import FolderError
+from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
+from trainables.h_space.metrics import NEEDS, Need
+
+
+@dataclass(frozen=True)
+class DomainSummary:
+    """What planning needs to know of a domain; no model is loaded for it."""
+
+    name: str
+    fingerprint: str
+    shape: BottleneckShape
+    attributes: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    per_attribute: Mapping[str, Mapping[str, Any]]
+    per_editor: Mapping[str, Mapping[str, Any]]
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    offers: frozenset[Need] = frozenset(NEEDS)
+    """What metrics may need and find here; all of it where that is not known."""
+    label_names: tuple[str, ...] = ()
+    """What every image is labelled with."""
+    interval: IntervalThresholds = PUBLISHED_THRESHOLDS
+    num_images: Mapping[str, int] = field(default_factory=dict)
+    """How many images each split holds; empty where that is not known."""
+    source: DomainSource | None = None
+    """The file that says all this, where there is one."""
+    texts_identity: str = ""
+    """Of the prompt templates and of CLIP weights, where `fingerprint` holds but their names."""
+    pictures: FolderImages | None = None
+    """The folder that the images come from; None for drawn ones."""
+    image_size: tuple[int, int] = (0, 0)
+    """Height and width that the diffusion model reads."""
+
+
+@lru_cache(maxsize=16)
+def domain_summary(name: str) -> DomainSummary:
+    """Fingerprint, shapes and defaults of a domain, without loading its models.
+
+    Raises DomainError when the domain is unknown, or one of its files is missing or cannot be used.
+    """
+    source = read_domain_source(name)
+    try:
+        return _summary(source)
+    except DomainError:
+        raise
+    except UserError as error:
+        raise DomainError(f"domain {source.domain.name}: {error}") from error
+
+
+def _summary(source: DomainSource) -> DomainSummary:
+    domain, base = source.domain, source.path.parent
+    folder = diffusion_folder(domain, base)
+    unet_config = _unet_config(domain, folder)
+    images = image_source(domain, base)
+    identity = {
+        "diffusion": _folder_digest(folder) if folder is not None else domain.diffusion,
+        "clip": _clip_identity(domain, base),
+        "images": images.fingerprint,
+        "templates": domain.templates,
+        **_evaluation_identity(domain, base),
+    }
+    text = json.dumps(identity, sort_keys=True)
+    return DomainSummary(
+        name=domain.name,
+        fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
+        shape=bottleneck_shape(unet_config),
+        attributes=(*(domain.attributes or ATTRIBUTES), *_declared(domain)),
+        defaults=domain.defaults,
+        per_attribute=domain.per_attribute,
+        per_editor=domain.per_editor,
+        stand_ins=domain.stand_ins,
+        offers=_offers(domain, images),
+        label_names=images.label_names,
+        interval=domain.interval,
+        num_images={split: images.count(split) for split in SPLITS},
+        source=source,
+        texts_identity=_texts_identity(domain, base),
+        pictures=images if isinstance(images, FolderImages) else None,
+        image_size=image_shape(unet_config)[1:],
+    )
+
+
+def domain_image_ids(name: str, split: Split, count: int, attribute: Attribute) -> list[str]:
+    """Ids of the first `count` images of a split to which the edit applies; loads no model.
+
+    Raises DomainError when the split holds fewer.
+    """
+    try:
+        return _images(name).ids(split, count, attribute)
+    except (ValueError, FolderError) as error:
+        raise DomainError(f"domain {domain_summary(name).name}: {error}") from error
+
+
+@lru_cache(maxsize=4)
+def _images(name: str) -> ImageSource:
+    """The images of a domain, their folder looked through once a process."""
+    return image_source(*read_domain_file(name))
+
+
+def _declared(domain: DomainFile) -> list[str]:
+    """Attributes that the domain's file adds to the table by giving their texts."""
+    offered = domain.attributes or ATTRIBUTES
+    return [name for name, own in domain.per_attribute.items() if "texts" in own and name not in offered]
+
+
+def _offers(domain: DomainFile, images: ImageSource) -> frozenset[Need]:
+    """What metrics may need and find in this domain."""
+    found: dict[Need, bool] = {
+        "counterfactual": images.can_redraw,
+        "labels": bool(images.label_names),
+        "second_clip": domain.clip_eval is not None,
+        "segmenter": domain.segmenter is not None,
+        "inception": domain.inception is not None,
+        "lpips": domain.lpips is not None,
+    }
+    return frozenset(need for need, is_offered in found.items() if is_offered)
+
+
+def _clip_identity(domain: DomainFile, base: Path, key: str = "clip") -> dict[str, str] | str:
+    clip: ClipFile = getattr(domain, key)
+    if clip.folder is None:
+        clip_weights(domain, base, key)  # Whether they are there.
+        return f"{clip.model}/{clip.pretrained}"
+    folder = resolved_path(clip.folder, base, f"{key}.folder of domain {domain.name}")
+    digests = _folder_digest(folder) if folder.is_dir() else {}
+    if not any(name.endswith(".safetensors") for name in digests):
+        raise DomainError(f"domain {domain.name}: no CLIP weights in {folder}; expected *.safetensors there")
+    check_clip_folder(folder)
+    return digests
+
+
+def _evaluation_identity(domain: DomainFile, base: Path) -> dict[str, object]:
+    """Digests of the models that only metrics use, of those that the domain has."""
+    identity: dict[str, object] = {}
+    if domain.clip_eval is not None:
+        identity["clip_eval"] = _clip_identity(domain, base, "clip_eval")
+    for key in ("inception", "lpips"):
+        if (path := weights_file(domain, base, key)) is not None:
+            identity[key] = file_digest(path)
+    return identity
+
+
+def _texts_identity(domain: DomainFile, base: Path) -> str:
+    """What texts are embedded with: templates, and CLIP weights given as a file."""
+    if domain.templates == "avatars":
+        from trainables.h_space.domains.avatars.captions import PROMPT_TEMPLATES
+
+        templates = "|".join(PROMPT_TEMPLATES)
+    else:
+        templates = f"open_clip {version('open_clip_torch')}"  # whose import takes seconds
+    keys = [key for key in ("clip", "clip_eval") if (clip := getattr(domain, key)) and clip.folder is None]
+    weights = [Path(clip_weights(domain, base, key)) for key in keys]
+    return json.dumps([templates, *(file_digest(path) for path in weights if path.is_file())])
+
+
+def _folder_digest(folder: Path) -> dict[str, str]:
+    """Relative name and sha256 of every weight and config file of a model folder."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".bin"}:
+            digests[str(path.relative_to(folder))] = file_digest(path)
+    return digests
+
+
+def _unet_config(domain: DomainFile, folder: Path | None) -> dict[str, Any]:
+    """The U-Net's config.json, from the folder or (downloading only that file) from the hub.
+
+    Raises DomainError or BackboneError for a model that is not there or cannot be edited.
+    """
+    if folder is not None:
+        check_folder(folder)
+        return read_unet_config(folder)
+    try:
+        config = dict(json.loads(_file_of_hub(domain.diffusion, "config.json").read_text(encoding="utf-8")))
+    except Exception as error:
+        raise DomainError(
+            f"domain {domain.name}: the diffusion model {domain.diffusion!r} is neither a folder nor can it be fetched "
+            f"from the hub ({type(error).__name__}). Download it where there is a network and name its folder under "
+            f"`diffusion:` in a copy of the domain's YAML."
+        ) from error
+    check_config(config)
+    return config
+
+
+def _file_of_hub(repository: str, name: str) -> Path:
+    """A file of a Hugging Face repository, from the local cache where it is there."""
+    from huggingface_hub import (
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
+
+    cached = try_to_load_from_cache(repository, name)
+    if isinstance(cached, str):
+        return Path(cached)
+    # Asked first, since it fails at once where there is no network: the download would go on trying for 25 seconds.
+    get_hf_file_metadata(hf_hub_url(repository, name))
+    return Path(hf_hub_download(repository, name))

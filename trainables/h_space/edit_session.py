@@ -1,0 +1,242 @@
+"""Editor files of one domain, ready to turn pictures and generated faces into strips of edits.
+
+Legend: B images, C channels, H x W pixels in [-1, 1].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trainables.errors import UserError
+from trainables.h_space.diffusion import invert, timestep_sequence
+from trainables.h_space.domains import Domain
+from trainables.h_space.domains.decoding import PictureError, PictureFacts, kept_part, read_pixels
+from trainables.h_space.domains.images import to_signed
+from trainables.h_space.domains.scanning import printable
+from trainables.h_space.editing import Part, Window, apply_editors, equal_coefficients
+from trainables.h_space.editor_file import LoadedEditor
+from trainables.h_space.evaluation import png
+from trainables.paths import user_path
+from trainables.randomness import generator_for
+
+
+class EditError(UserError):
+    """What was asked cannot be done; the message says why."""
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """How editors are applied."""
+
+    strengths: tuple[float, ...] = (1.0,)
+    num_steps: int | None = None
+    """Of inversion and generation; those the first editor was trained with when left out."""
+    coefficients: tuple[float, ...] | None = None
+    """One an editor; 1/sqrt(n) each when left out."""
+    window: Window = "own"
+    t_boost: int = 0
+    """Noise is added below this t, to edits and reconstruction alike; 0 for none."""
+    seed: int = 0
+    """Of generated faces and of the boost's noise."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a strip."""
+
+    label: str
+    file_name: str
+    """Without folder; ends in `.png`."""
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Strip:
+    """An image's pictures in order: original, reconstruction, edits, and the true edit where it can be drawn."""
+
+    references: tuple[Tile, ...]
+    edits: tuple[Tile, ...]
+    true_edit: tuple[Tile, ...] = ()
+
+    @property
+    def groups(self) -> tuple[tuple[Tile, ...], ...]:
+        """What belongs together, in order."""
+        return tuple(group for group in (self.references, self.edits, self.true_edit) if group)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image to edit: a picture, or the noise of a face that is made up."""
+
+    name: str
+    """Without folder or ending."""
+    original: Tensor | None = None
+    """(1, C, H, W)"""
+    x_T: Tensor | None = None
+    """(1, C, H, W), in place of the original."""
+    true_edit: Tensor | None = None
+    """(1, C, H, W): the image drawn with the attribute."""
+    note: str | None = None
+    """What was done to the picture to make it fit."""
+
+
+class EditSession:
+    """Editors of one domain, applied to one image after another."""
+
+    def __init__(self, domain: Domain, editors: Sequence[LoadedEditor], settings: EditSettings) -> None:
+        """Raises EditError when the editors, their number or the settings do not fit the domain."""
+        self._domain = domain
+        self._settings = settings
+        self._attributes = [editor.metadata.config.edit for editor in editors]
+        self.parts = _parts(domain, editors, settings)
+        self.num_steps = settings.num_steps or self.parts[0].num_train_steps
+        self._num_refinements = max(e.metadata.config.training.inversion_refinements for e in editors)
+        highest = domain.diffusion.alpha_bar.numel()
+        if not 2 <= self.num_steps <= highest:
+            raise EditError(f"expected 2 to {highest} steps; found {self.num_steps}")
+
+    @property
+    def title(self) -> str:
+        """What the edit is: `smiling`, or `0.71 smiling + 0.71 old`."""
+        names = [attribute.name for attribute in self._attributes]
+        if len(names) == 1 and self.parts[0].coefficient == 1:
+            return names[0]
+        return " + ".join(
+            f"{part.coefficient:.2g} {name}" for part, name in zip(self.parts, names, strict=True)
+        )
+
+    def read(self, image: str) -> Source:
+        """A picture file, or one of the domain's own images by its id. Raises EditError when it is neither."""
+        if (path := user_path(image)).is_file():
+            original, note = _read_picture(path, self._domain.diffusion.image_shape)
+            return Source(printable(path.stem), original.to(self._domain.device), note=note)
+        try:
+            original = self._domain.load_images([image])
+        except (ValueError, OSError, PictureError) as error:
+            raise EditError(
+                f"{image!r} is neither a picture file nor the id of an image of {self._domain.name}"
+            ) from error
+        return Source(image.replace("/", "__"), original, true_edit=self._true_edit(image))
+
+    def held_out(self, count: int) -> list[str]:
+        """Ids of the domain's first held-out images that all the edits apply to. Raises EditError for too many."""
+        looked_at = count
+        try:
+            while True:
+                first, *others = (
+                    self._domain.images.ids("test", looked_at, attribute) for attribute in self._attributes
+                )
+                shared = [image_id for image_id in first if all(image_id in ids for ids in others)]
+                if len(shared) >= count:
+                    return shared[:count]
+                looked_at *= 2
+        except ValueError as error:
+            raise EditError(f"domain {self._domain.name}: {error}") from error
+
+    def made_up(self, count: int) -> list[Source]:
+        """Images that the diffusion model makes up from the seed's noise; more of them begin with the same."""
+        noise = generator_for(self._settings.seed, "generated images")
+        shape = (1, *self._domain.diffusion.image_shape)
+        return [
+            Source(
+                f"generated-{self._settings.seed}-{number}",
+                x_T=torch.randn(shape, generator=noise).to(self._domain.device),
+            )
+            for number in range(1, count + 1)
+        ]
+
+    def strip(self, source: Source) -> Strip:
+        """Every picture of an image: inverted where it is a real one, generated again at strength 0, then edited."""
+        references, x_T = [], source.x_T
+        if source.original is not None:
+            references = [_tile("original", source.original)]
+            x_T = invert(
+                self._domain.diffusion,
+                source.original,
+                timestep_sequence(self.num_steps),
+                self._num_refinements,
+            )
+        assert x_T is not None
+        unedited = "reconstruction" if references else "unedited"
+        references.append(_tile(unedited, self._edited(x_T, 0.0)))
+        edits = [
+            _tile(_strength_label(strength), self._edited(x_T, strength), f"strength_{strength:+g}")
+            for strength in self._settings.strengths
+        ]
+        drawn = [] if source.true_edit is None else [_tile("true edit", source.true_edit)]
+        return Strip(tuple(references), tuple(edits), tuple(drawn))
+
+    def _edited(self, x_T: Tensor, strength: float) -> Tensor:
+        """One strength; all strengths of an image get the same boost noise, so that only the edit tells them apart."""
+        settings = self._settings
+        return apply_editors(
+            self._domain.diffusion,
+            x_T,
+            self.parts,
+            strength,
+            self.num_steps,
+            window=settings.window,
+            t_boost=settings.t_boost,
+            noise_generator=generator_for(settings.seed, "boost noise"),
+        )
+
+    def _true_edit(self, image_id: str) -> Tensor | None:
+        """The image drawn with the attribute, where the domain can; of one editor only."""
+        if len(self._attributes) > 1:
+            return None
+        return self._domain.images.counterfactuals([image_id], self._attributes[0])
+
+
+def _parts(domain: Domain, editors: Sequence[LoadedEditor], settings: EditSettings) -> list[Part]:
+    coefficients = settings.coefficients or equal_coefficients(len(editors))
+    if len(coefficients) != len(editors):
+        raise EditError(
+            f"expected a coefficient for each of {len(editors)} editors; found {len(coefficients)}"
+        )
+    return [
+        _part(domain, editor, coefficient) for editor, coefficient in zip(editors, coefficients, strict=True)
+    ]
+
+
+def _part(domain: Domain, loaded: LoadedEditor, coefficient: float) -> Part:
+    config, shape, own = loaded.metadata.config, loaded.metadata.shape, domain.diffusion.shape
+    if shape != own:
+        raise EditError(
+            f"the {loaded.settings.kind} editor of {config.attribute} is for a bottleneck of "
+            f"{shape.channels} x {shape.height} x {shape.width}, but domain {domain.name} has "
+            f"{own.channels} x {own.height} x {own.width}"
+        )
+    editor = loaded.editor.to(domain.device).eval().requires_grad_(False)
+    return Part(editor, config.training.num_train_steps, config.training.lowest_t, coefficient)
+
+
+def _read_picture(path: Path, image_shape: tuple[int, int, int]) -> tuple[Tensor, str | None]:
+    """A picture file as (1, C, H, W), and what was done to it; None where nothing was. Raises PictureError."""
+    pixels, facts = read_pixels(path, image_shape)
+    done = [*_fitting(facts, image_shape[1:]), *facts.remarks]
+    found = f"{facts.width} x {facts.height}"
+    return to_signed(pixels[None]), f"{printable(path.name)}: {found}, {', '.join(done)}" if done else None
+
+
+def _fitting(facts: PictureFacts, size: tuple[int, int]) -> list[str]:
+    """What was done to a picture's size."""
+    height, width = size
+    if (facts.height, facts.width) == size:
+        return []
+    shape = "square centre" if height == width else f"centre of {width} : {height}"
+    is_whole = kept_part(facts.height, facts.width, size) == (facts.height, facts.width)
+    return [f"{'' if is_whole else f'cut to its {shape} and '}resized to {width} x {height}"]
+
+
+def _strength_label(strength: float) -> str:
+    return f"{strength:+.3g}".replace("-", "−") if strength else "0"
+
+
+def _tile(label: str, pixels: Tensor, stem: str | None = None) -> Tile:
+    """The first of a batch of pictures."""
+    encoded = png(pixels[0], stem or label)["bytes"]
+    assert isinstance(encoded, bytes)
+    return Tile(label, f"{(stem or label).replace(' ', '_')}.png", encoded)

@@ -1,0 +1,13 @@
+"""Attention between the channels of the bottleneck."""
+
+from typing import ClassVar, Literal
+
+from trainables.h_space.editors._transformer import TokenAxis, TransformerSettings
+
+
+class Config(TransformerSettings):
+    """One token per channel, as wide as there are positions."""
+
+    AXES: ClassVar[tuple[TokenAxis, ...]] = ("channel",)
+
+    kind: Literal["channel"]

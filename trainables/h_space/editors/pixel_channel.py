@@ -1,0 +1,13 @@
+"""Attention between positions, then between channels."""
+
+from typing import ClassVar, Literal
+
+from trainables.h_space.editors._transformer import TokenAxis, TransformerSettings
+
+
+class Config(TransformerSettings):
+    """A pixel encoder followed by a channel encoder, as in-layer and again as out-layer."""
+
+    AXES: ClassVar[tuple[TokenAxis, ...]] = ("pixel", "channel")
+
+    kind: Literal["pixel_channel"]

@@ -1,0 +1,20 @@
+"""How far the picture moved in the domain's perceptual features."""
+
+from torch import Tensor
+
+from trainables.h_space.metrics._base import EditBatch, ImageMetric
+
+
+def _compute(batch: EditBatch) -> Tensor:
+    return batch.distance(batch.edit.pixels, batch.reconstruction.pixels)
+
+
+METRIC = ImageMetric(
+    name="feature_distance",
+    label="Feature distance to reconstruction",
+    unit="squared distance of unit features",
+    higher_is_better=False,
+    description="Perceptual distance between edit and unedited reconstruction in the features of the domain's "
+    "CLIP. Not LPIPS. Doing nothing gives 0.",
+    compute=_compute,
+)

@@ -1,0 +1,30 @@
+"""Is it still the same face, apart from the attribute?"""
+
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.h_space.metrics._base import EditBatch, ImageMetric
+
+
+def _compute(batch: EditBatch) -> Tensor:
+    edit, original = (
+        without(pictures.embedding, batch.text_direction) for pictures in (batch.edit, batch.original)
+    )
+    return functional.cosine_similarity(edit, original, dim=1)
+
+
+def without(embedding: Tensor, direction: Tensor) -> Tensor:
+    """The embeddings (B, D) less their part along a unit direction (D,)."""
+    return embedding - (embedding @ direction)[:, None] * direction
+
+
+METRIC = ImageMetric(
+    name="identity_kept",
+    label="Identity kept",
+    unit="cosine",
+    higher_is_better=True,
+    description="Cosine between the CLIP embeddings of original and edit once the attribute's text direction is "
+    "projected out of both. No face recognition is involved: all that the CLIP sees beyond that one "
+    "direction counts. Doing nothing gives the model's own reconstruction.",
+    compute=_compute,
+)

@@ -1,0 +1,16 @@
+"""Unbiased kernel distance between the edits and their reconstructions."""
+
+from trainables.h_space.metrics._base import SetMetric
+from trainables.h_space.metrics._sets import kernel_distance
+
+METRIC = SetMetric(
+    name="kid_from_reconstruction",
+    label="Kernel distance from reconstruction",
+    unit="squared distance of features",
+    higher_is_better=False,
+    description="Unbiased squared maximum mean discrepancy, polynomial kernel of degree 3, between the set of "
+    "reconstructions and the set of edits: KID where `feature_extractor` says Inception. Its expectation "
+    "does not depend on the number of images; it may be negative. Doing nothing wins it.",
+    reference="reconstruction",
+    compute=kernel_distance,
+)

@@ -1,0 +1,20 @@
+"""How many pixels changed, whatever for."""
+
+from torch import Tensor
+
+from trainables.h_space.metrics._base import EditBatch, ImageMetric
+
+
+def _compute(batch: EditBatch) -> Tensor:
+    return (batch.edit.pixels - batch.reconstruction.pixels).abs().mean(dim=(1, 2, 3))
+
+
+METRIC = ImageMetric(
+    name="l1_distance",
+    label="L1 to reconstruction",
+    unit="pixel value, range [-1, 1]",
+    higher_is_better=False,
+    description="Mean absolute difference between edit and unedited reconstruction. Doing nothing gives 0, "
+    "so it is read beside a metric of success, never alone.",
+    compute=_compute,
+)

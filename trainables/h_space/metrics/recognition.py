@@ -1,0 +1,21 @@
+"""Is the attribute recognised in the edit?"""
+
+from torch import Tensor
+
+from trainables.h_space.metrics._base import EditBatch, ImageMetric
+
+
+def _compute(batch: EditBatch) -> Tensor:
+    similarity = batch.edit.embedding @ batch.rival_texts.T  # (B, K)
+    return (similarity.argmax(dim=1) == 0).float()
+
+
+METRIC = ImageMetric(
+    name="recognition",
+    label="Recognised",
+    unit="share of images",
+    higher_is_better=True,
+    description="Zero-shot CLIP picks the target text over the source text and over the attributes of the same "
+    "family (the other emotions, the other kinds, ...).",
+    compute=_compute,
+)

@@ -1,0 +1,263 @@
+"""A few seconds of work that tell what a trial costs on this device, before any has run."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from trainables.h_space.config import CellConfig
+from trainables.h_space.diffusion import generate, training_timesteps, unedited_trajectory
+from trainables.h_space.domains import Domain, load_domain
+from trainables.h_space.editors import num_parameters
+from trainables.h_space.evaluation import Evaluation
+from trainables.h_space.optimizers import build_optimizer
+from trainables.h_space.prompts import AttributeTexts
+from trainables.h_space.references import Lookup, Reference
+from trainables.h_space.training import Objective, train_batches
+from trainables.h_space.trajectories import CachedBatch
+from trainables.h_space.trajectory_files import images_at_once
+from trainables.h_space.workload import measured_pictures, sample_steps, sampling_passes, trained_timesteps
+from trainables.randomness import generator_for
+
+NUM_PIECES = 3
+"""How often each piece of a trial is timed, after a first time that warms up."""
+
+NUM_EVALUATED = 4
+"""Images whose evaluation is timed."""
+NUM_PROMPTS = 8
+"""Prompts that are embedded together for a timing."""
+
+TIMESTEPS = training_timesteps(NUM_PIECES + 2, 0)
+"""What is trained and sampled: what a timestep costs does not depend on which it is."""
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Seconds of the timed pieces of one round, each per image but for a prompt's."""
+
+    between: float
+    """A trained timestep that has others before and after it."""
+    end: float
+    """The first and the last one of a training take one decoder pass less."""
+    plain: float
+    edited: float
+    """A step of generation without and with the editor."""
+    unedited: float
+    """A plain pass of the U-Net, with as many images at once as the trajectory cache takes."""
+    measuring: float
+    """Of a generated picture, by all metrics."""
+    image: float
+    """Embedding an image in CLIP, one at a time."""
+    prompt: float
+    """Embedding a prompt in CLIP, several at a time."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What the timed pieces tell of trials of one kind."""
+
+    rounds: tuple[Pieces, ...]
+    """`NUM_PIECES` of them; how far they lie apart tells how steady this machine is."""
+    num_parameters: int
+    """Of the editor."""
+    num_templates: int
+    """Prompts of a text."""
+    load_seconds: float | None
+    """What reading the models took; None where they were loaded already."""
+
+
+def train_rate(config: CellConfig, pieces: Pieces) -> float:
+    """Seconds per image and trained timestep."""
+    num_steps = len(trained_timesteps(config))
+    num_ends = min(2, num_steps)
+    return (pieces.between * (num_steps - num_ends) + pieces.end * num_ends) / num_steps
+
+
+def evaluation_rate(config: CellConfig, pieces: Pieces) -> float:
+    """Seconds per image, strength and sampling step of an evaluation: generating, then measuring."""
+    num_plain, num_edited = sampling_passes(config)
+    generating = pieces.plain * num_plain + pieces.edited * num_edited
+    return (generating + pieces.measuring * measured_pictures(config)) / sample_steps(config)
+
+
+def pilot(
+    config: CellConfig, device: str = "cpu", clock: Clock = time.perf_counter, num_threads: int = 1
+) -> Pilot:
+    """Train, sample and measure a batch of noise for a few timesteps, with as many threads as a trial has.
+
+    Raises DomainError or ValueError when the domain's files are missing or hold too little.
+    """
+    with _threads(num_threads):
+        num_loaded, began = load_domain.cache_info().misses, clock()
+        domain = load_domain(config.domain, device)
+        load_seconds = clock() - began
+        is_first = load_domain.cache_info().misses > num_loaded
+        return _measure(config, domain, clock, load_seconds if is_first else None)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: float | None) -> Pilot:
+    trained, shape = trained_timesteps(config), domain.diffusion.shape
+    editor = config.editor.build(shape, generator_for(0, "pilot"), tuple(t for t, _ in TIMESTEPS))
+    editor = editor.to(domain.device)
+    batch = _noise(domain, min(config.training.batch_size, config.training.num_images))
+    size, t = len(batch.x_T), TIMESTEPS[0].t
+
+    training = _training(config, domain, editor, batch, clock)
+    plain = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t]), clock)
+    edited = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t], editor), clock)
+    unedited = _unedited_passes(domain, clock)
+    evaluated = _evaluation(config, domain, editor, clock)
+    image = _seconds(lambda: domain.clip.image(batch.x_T[:1]), clock)
+    prompts = domain.prompts(config.edit.target)[:NUM_PROMPTS]
+    prompt = _seconds(lambda: domain.clip.text(prompts), clock)
+
+    rounds = tuple(
+        Pieces(
+            between=training[number][0] / size,
+            end=training[number][1] / size,
+            plain=plain[number] / size,
+            edited=edited[number] / size,
+            unedited=unedited[number],
+            # Two pictures are measured, one of them after two edited passes.
+            measuring=max(evaluated[number] / 2 - edited[number] / size, 0.0),
+            image=image[number],
+            prompt=prompt[number] / len(prompts),
+        )
+        for number in range(NUM_PIECES)
+    )
+    return Pilot(rounds, num_parameters(config.editor, shape, trained), len(domain.templates), load_seconds)
+
+
+def _evaluation(config: CellConfig, domain: Domain, editor: nn.Module, clock: Clock) -> list[float]:
+    """Seconds of evaluating an image at one strength and two steps, `NUM_PIECES` times: two measured pictures."""
+    count = min(NUM_EVALUATED, config.evaluation.num_images)
+    settings = {
+        "num_images": count,
+        "strengths": (1.0,),
+        "primary_strength": 1.0,
+        "num_sample_steps": 2,
+        "more_sample_steps": (),
+        "num_preview_images": 0,
+        "t_boost": 0,
+        "delta_h": "predicted",
+    }
+    short = config.model_copy(
+        update={
+            "training": config.training.model_copy(update={"t_edit": 0}),
+            "evaluation": config.evaluation.model_copy(update=settings),
+        }
+    )
+    images = _NoiseImages(tuple(domain.images.ids("test", count, config.edit)), _noise(domain, count))
+    look_up = _noise_look_up(domain, images.noise)
+    texts = AttributeTexts.of(domain, config.edit, look_up)
+    evaluation = Evaluation(short, domain, images, texts, look_up=look_up)
+    return [seconds / count for seconds in _seconds(lambda: evaluation.run(editor, 1), clock)]
+
+
+@dataclass(frozen=True)
+class _NoiseImages:
+    """In place of cached images."""
+
+    image_ids: tuple[str, ...]
+    noise: CachedBatch
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def batch(self, rows: Sequence[int]) -> CachedBatch:
+        """All of them: they fit into one batch."""
+        return self.noise
+
+
+def _noise_look_up(domain: Domain, noise: CachedBatch) -> Lookup:
+    """Noise in place of embedded texts: what they cost is timed apart."""
+    width = noise.embedding.shape[1]
+    second = 0 if domain.clip_eval is None else domain.clip_eval.image(noise.original[:1]).shape[1]
+
+    def look_up(one: Reference) -> Mapping[str, Tensor]:
+        generator = generator_for(0, f"pilot {one}")
+        rows = torch.randn(
+            (len(one.texts), second if one.kind == "second" else width), generator=generator
+        ).to(domain.device)
+        if one.kind == "probe":
+            return {"weights": rows[0], "offset": torch.zeros(())}
+        return {"embedding": rows / rows.norm(dim=1, keepdim=True)}
+
+    return look_up
+
+
+def _training(
+    config: CellConfig, domain: Domain, editor: nn.Module, batch: CachedBatch, clock: Clock
+) -> list[tuple[float, float]]:
+    """Seconds of a batch's timestep: (one between others, the last one), `NUM_PIECES` times.
+
+    The first and the last of a training take one decoder pass less than those between them.
+    """
+    optimizer = build_optimizer(config.training.optimizer, editor)
+    settings = config.training.model_copy(update={"steps_per": "timestep"})
+    objective = Objective(batch.embedding[0], settings.lambda_recon, settings)
+    ends: list[float] = []
+
+    def step() -> None:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        ends.append(_now(clock))
+
+    train_batches(domain.diffusion, domain.clip, editor, objective, [batch], TIMESTEPS, step)
+    *between, last = [after - before for before, after in pairwise(ends)]
+    return [(piece, min(piece, last)) for piece in between]
+
+
+def _unedited_passes(domain: Domain, clock: Clock) -> list[float]:
+    size = images_at_once(domain.device)
+    x_T = _images_of_noise(domain, size)
+    passes = _seconds(lambda: generate(domain.diffusion, x_T, [TIMESTEPS[0].t]), clock)
+    return [seconds / size for seconds in passes]
+
+
+def _noise(domain: Domain, size: int) -> CachedBatch:
+    """A batch like a cached one, of noise: what it costs does not depend on what it shows."""
+    x_T = _images_of_noise(domain, size)
+    points = list(unedited_trajectory(domain.diffusion, x_T, [t for t, _ in reversed(TIMESTEPS)]))
+    with torch.no_grad():
+        embedding = domain.clip.image(x_T)
+    p_t = torch.stack([point.p_t for point in points], dim=1)
+    p_embedding = embedding[:, None].expand(-1, len(points), -1)
+    return CachedBatch(x_T, x_T, points[-1].p_t, embedding, p_t, points[0].eps, p_embedding)
+
+
+def _images_of_noise(domain: Domain, size: int) -> Tensor:
+    x_T = torch.randn((size, *domain.diffusion.image_shape), generator=generator_for(0, "pilot noise"))
+    return x_T.to(domain.device)
+
+
+@torch.no_grad()
+def _seconds(work: Callable[[], object], clock: Clock) -> list[float]:
+    """Times of `NUM_PIECES` rounds after a first one."""
+    times = [_now(clock)]
+    for _ in range(NUM_PIECES + 1):
+        work()
+        times.append(_now(clock))
+    return [after - before for before, after in pairwise(times[1:])]
+
+
+def _now(clock: Clock) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return clock()

@@ -1,0 +1,53 @@
+"""How much work a trial's settings ask for, in the units that its cost is told in."""
+
+from trainables.h_space.config import CellConfig
+from trainables.h_space.diffusion import timestep_sequence, training_timesteps
+
+
+def lowest_trained_t(config: CellConfig) -> int:
+    """t_edit; 0, where it is at most, while it is still to be found."""
+    t_edit = config.training.t_edit
+    return t_edit if isinstance(t_edit, int) else 0
+
+
+def trained_timesteps(config: CellConfig) -> tuple[int, ...]:
+    """Timesteps that a training visits; all of its sequence where t_edit is still to be found."""
+    steps = training_timesteps(config.training.num_train_steps, lowest_trained_t(config))
+    return tuple(t for t, _ in steps)
+
+
+def image_steps(config: CellConfig) -> int:
+    """Images x timesteps that a training visits."""
+    return config.training.num_images * config.training.epochs * len(trained_timesteps(config))
+
+
+def sample_steps(config: CellConfig) -> int:
+    """Images x strengths x steps that an evaluation visits."""
+    evaluation = config.evaluation
+    return evaluation.num_images * len(evaluation.strengths) * sum(evaluation.all_sample_steps)
+
+
+def measured_pictures(config: CellConfig) -> int:
+    """Pictures that an evaluation measures: each image's edits, and once what they are compared with."""
+    evaluation = config.evaluation
+    return evaluation.num_images * (1 + len(evaluation.strengths)) * len(evaluation.all_sample_steps)
+
+
+def sampling_passes(config: CellConfig) -> tuple[int, int]:
+    """(plain, edited) steps of one image each that generate what an evaluation shows, previews included.
+
+    A strength of 0 is the reconstruction, and that at the cached number of steps is read, not made.
+    """
+    evaluation = config.evaluation
+    plain = edited = 0
+    num_edits = evaluation.num_images * sum(strength != 0 for strength in evaluation.strengths)
+    num_previews = min(evaluation.num_preview_images, evaluation.num_images) * (config.training.epochs - 1)
+    for num_steps in evaluation.all_sample_steps:
+        is_primary = num_steps == evaluation.num_sample_steps
+        pictures = num_edits + (num_previews if is_primary else 0)
+        acting = sum(t >= lowest_trained_t(config) for t in timestep_sequence(num_steps))
+        edited += pictures * acting
+        plain += pictures * (num_steps - acting)
+        if not is_primary or evaluation.t_boost:
+            plain += evaluation.num_images * num_steps
+    return plain, edited
