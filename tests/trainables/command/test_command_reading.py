@@ -1,0 +1,125 @@
+"""Curves out of files that grow, are cut short, or are written anew."""
+
+from pathlib import Path
+
+import pytest
+
+from trainables.command import curves as curves_module
+from trainables.command.curves import Curves, column_name
+from trainables.command.reading import Unreadable, cut_half_line
+
+
+def followed(path: Path) -> Curves:
+    curves = Curves()
+    curves.follow(path)
+    return curves
+
+
+def losses(curves: Curves) -> list[float]:
+    return [row["loss"] for row in curves.rows]
+
+
+def test_a_half_written_last_line_is_left_for_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    path.write_text('{"loss": 1}\n{"lo')
+    curves = followed(path)
+
+    assert curves.read() == 1
+    with path.open("a") as file:
+        file.write('ss": 2}\n{"loss": 3}')
+    assert curves.read() == 1
+    assert curves.read() == 0
+    assert curves.read(is_final=True) == 1
+    assert losses(curves) == [1, 2, 3]
+
+
+def test_a_csv_file_grows_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("\ufeffepoch,loss,split\r\n1,0.5,train\r\n1,0.2")
+    curves = followed(path)
+
+    assert curves.read() == 1
+    with path.open("a") as file:
+        file.write('5,"valid"\r\n\r\nepoch,loss,split\r\n2,,train\r\n3,nan,train\r\n')
+    curves.read()
+
+    assert [row["epoch"] for row in curves.rows] == [1, 1, 2, 3]
+    assert [row.get("loss") for row in curves.rows[:3]] == [0.5, 0.25, None]
+    assert curves.notes == ["log.csv: split holds no number ('train') and is no part of the curves"]
+
+
+def test_a_file_written_anew_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,loss\n1,1\n2,2\n")
+    curves = followed(path)
+    curves.read()
+
+    path.write_text("epoch,loss,accuracy\n1,1,0.5\n2,2,0.5\n3,3,0.5\n")
+    curves.read()
+
+    assert losses(curves) == [1, 2, 3]
+    assert curves.rows[0]["accuracy"] == 0.5
+
+
+def test_a_file_written_anew_with_the_same_beginning_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    path.write_text('{"loss": 1}\n')
+    curves = followed(path)
+    curves.read()
+
+    path.unlink()
+    path.write_text('{"loss": 1}\n{"loss": 2}\n')
+    curves.read()
+
+    assert losses(curves) == [1, 2]
+
+
+def test_an_absent_file_has_no_rows(tmp_path: Path) -> None:
+    assert followed(tmp_path / "curve.jsonl").read(is_final=True) == 0
+
+
+def test_nested_values_and_odd_names_become_columns(tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    path.write_text(
+        '{"val/loss": 1, "test": {"acc@1": 2}, "2nd": 3, "attempt": 4, "is_best": true, "epoch": 0.3}\n'
+    )
+    curves = followed(path)
+    curves.read()
+
+    (row,) = curves.rows
+    del row["_position"]
+    assert row == {"val_loss": 1.0, "test_acc_1": 2.0, "script_2nd": 3.0, "script_attempt": 4.0, "epoch": 1}
+    assert column_name("/") == "value"
+
+
+def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    path.write_bytes(b'{"loss": 1}\n' + b"x" * 3_000_000)
+
+    with pytest.raises(Unreadable, match=r"curve\.jsonl:2: expected lines of at most 1048576 bytes"):
+        followed(path).read()
+
+
+def test_very_long_curves_are_thinned_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves_module, "MAX_ROWS", 10)
+    path = tmp_path / "curve.jsonl"
+    path.write_text("".join(f'{{"loss": {number}}}\n' for number in range(100)))
+    curves = followed(path)
+
+    assert curves.read() == 100
+
+    assert losses(curves) == list(range(0, 100, 16))
+    assert len(curves.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b"a\nb", b"a\n"), (b"a\n", b"a\n"), (b"ab", b""), (b"", b""), (b"a\n" + b"x" * 600_000, b"a\n")],
+)
+def test_a_half_line_is_cut(tmp_path: Path, before: bytes, after: bytes) -> None:
+    path = tmp_path / "curve.jsonl"
+    path.write_bytes(before)
+
+    cut_half_line(path)
+
+    assert path.read_bytes() == after

@@ -1,0 +1,163 @@
+"""Placeholders: the command and its environment for one trial, and what is wrong with a configuration."""
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from trainables.command.config import CommandConfig, Value
+from trainables.wording import did_you_mean
+from trainables.yaml_tree import Loc
+
+PREFIX = "TRIAL_"
+"""Of the environment variables that carry values."""
+BUILT_IN = ("seed", "folder", "config", "here", "python", "start_from")
+"""Placeholders of every command."""
+
+_PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}")
+
+
+def words_of(config: CommandConfig) -> list[str]:
+    """The command's words with their placeholders; with `shell`, one text. Raises ValueError for an open quotation."""
+    if config.shell:
+        return [config.command if isinstance(config.command, str) else " ".join(config.command)]
+    return shlex.split(config.command) if isinstance(config.command, str) else list(config.command)
+
+
+def filled_command(config: CommandConfig, values: Mapping[str, Value]) -> list[str]:
+    """The command's words. A word that is one placeholder alone becomes as many as its list has members."""
+    if config.shell:
+        return [_filled(word, values, quoted=True) for word in words_of(config)]
+    return [filled for word in words_of(config) for filled in _words(word, values)]
+
+
+def filled(text: str, values: Mapping[str, Value]) -> str:
+    """A text with its placeholders replaced."""
+    return _filled(text, values)
+
+
+def environment_of(config: CommandConfig, values: Mapping[str, Value]) -> dict[str, str]:
+    """Environment variables of a trial's command; output is not buffered, so that its last lines are known."""
+    carried = {
+        f"{PREFIX}{name.upper()}": as_text(value) for name, value in values.items() if name != "python"
+    }
+    own = {name: _filled(text, values) for name, text in config.environment.items()}
+    return {"PYTHONUNBUFFERED": "1", **carried, **own}
+
+
+def values_of(
+    config: CommandConfig, seed: int, folder: Path, config_file: Path, start_from: Path | None
+) -> dict[str, Value]:
+    """What every placeholder of a trial stands for."""
+    return {
+        **config.settings,
+        "seed": seed,
+        "folder": str(folder),
+        "config": str(config_file),
+        "here": str(Path(config.base_folder).absolute()),
+        "python": sys.executable,
+        "start_from": None if start_from is None else str(start_from),
+    }
+
+
+def as_text(value: Value) -> str:
+    """A value as a command line has it: truths as true and false, nothing as no text, a list as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | list):
+        return json.dumps(value)
+    return str(value)
+
+
+def problems(config: CommandConfig) -> list[tuple[Loc, str]]:
+    """(place, message) of what can be told before anything runs."""
+    try:
+        words = words_of(config)
+    except ValueError as error:
+        return [(("command",), f"cannot be split into words: {str(error).lower()}")]
+    if not words or not words[0].strip():
+        return [(("command",), "expected a program and its arguments; found nothing")]
+    return [
+        *_name_problems(config),
+        *_unfilled(config, words),
+        *_unused(config, words),
+        *_pattern_problems(config),
+    ]
+
+
+def _name_problems(config: CommandConfig) -> Iterator[tuple[Loc, str]]:
+    by_variable: dict[str, str] = {}
+    for name in config.settings:
+        if name in BUILT_IN:
+            yield ("settings", name), f"{{{name}}} has a meaning of its own; give the setting another name"
+        elif (other := by_variable.setdefault(name.upper(), name)) != name:
+            yield (
+                ("settings", name),
+                f"{name} and {other} would be one environment variable, {PREFIX}{name.upper()}",
+            )
+
+
+def _unfilled(config: CommandConfig, words: list[str]) -> Iterator[tuple[Loc, str]]:
+    known = [*config.settings, *BUILT_IN]
+    texts: list[tuple[Loc, str]] = [(("command",), word) for word in words]
+    texts += [(("environment", name), text) for name, text in config.environment.items()]
+    texts += [(("working_folder",), config.working_folder)]
+    for place, text in texts:
+        for name in names_in(text):
+            if name not in known:
+                near = did_you_mean(name, known) or f"; write {{{{{name}}}}} for the text {{{name}}} itself"
+                yield place, f"no setting fills {{{name}}}{near}"
+
+
+def _unused(config: CommandConfig, words: list[str]) -> Iterator[tuple[Loc, str]]:
+    """Settings, and the seed, that cannot reach the script."""
+    used = {name for text in (*words, *config.environment.values()) for name in names_in(text)}
+    if config.reads or "config" in used:
+        return
+    unfilled = [name for name in used if name not in config.settings and name not in BUILT_IN]
+    for name in (*config.settings, "seed"):
+        if name not in used:
+            place = ("command",) if name == "seed" else ("settings", name)
+            what = "the seed does not reach the script" if name == "seed" else "does not reach the script"
+            ways = f"add it, or {{config}}, or `reads: [environment]` where the script reads {PREFIX}{name.upper()}"
+            near = did_you_mean(name, unfilled)
+            yield place, f"{what}: neither command nor environment has {{{name}}}{near}; {ways}"
+
+
+def _pattern_problems(config: CommandConfig) -> Iterator[tuple[Loc, str]]:
+    for name, metric in config.metrics.items():
+        if metric.pattern is None:
+            continue
+        place = ("metrics", name, "pattern")
+        try:
+            if re.compile(metric.pattern).groups != 1:
+                yield place, "expected a regular expression with one group, such as `Accuracy: ([0-9.]+)`"
+        except re.error as error:
+            yield place, f"is no regular expression: {error}"
+
+
+def names_in(text: str) -> Iterable[str]:
+    """The placeholders of a text."""
+    return [found[2] for found in _PLACEHOLDER.finditer(text) if found[2]]
+
+
+def _words(word: str, values: Mapping[str, Value]) -> list[str]:
+    alone = _PLACEHOLDER.fullmatch(word)
+    value = values.get(alone[2]) if alone and alone[2] else ""
+    if isinstance(value, list):
+        return [as_text(member) for member in value]
+    return [_filled(word, values)]
+
+
+def _filled(text: str, values: Mapping[str, Value], *, quoted: bool = False) -> str:
+    def value_of(found: re.Match[str]) -> str:
+        if found[1]:
+            return f"{{{found[1]}}}"
+        value = values[found[2]]
+        if not quoted:
+            return as_text(value)
+        return shlex.join(map(as_text, value)) if isinstance(value, list) else shlex.quote(as_text(value))
+
+    return _PLACEHOLDER.sub(value_of, text)

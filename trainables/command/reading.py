@@ -1,0 +1,204 @@
+"""Files that a script writes, read with suspicion: JSON objects, and rows of JSONL and CSV, also while they grow."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from trainables.wording import shown
+
+MAX_FILE_BYTES = 64 << 20
+"""Of a file that is read whole; one beyond it is hardly a handful of numbers."""
+MAX_LINE_BYTES = 1 << 20
+BLOCK = 1 << 18
+CSV_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+Content = dict[str, Any]
+"""Column or key -> value; mappings inside are flattened, `{"test": {"loss": 1}}` to `test.loss`. CSV has texts only."""
+
+
+class Unreadable(Exception):
+    """What a script wrote is not what was expected; the message names file and line."""
+
+
+def read_object(path: Path) -> Content:
+    """A JSON object. Raises Unreadable."""
+    try:
+        content = json.loads(_whole(path))
+    except (ValueError, RecursionError) as error:
+        place = f"{path.name}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else path.name
+        raise Unreadable(f"{place} is not JSON: {_why(error)}") from error
+    if not isinstance(content, dict):
+        raise Unreadable(
+            f'{path.name}: expected a JSON object such as {{"accuracy": 0.9}}; found {shown(content)}'
+        )
+    return flattened(content)
+
+
+def read_rows(path: Path) -> list[Content]:
+    """Every row of a JSONL or CSV file that grows no more. Raises Unreadable."""
+    _check_size(path)
+    tail = Tail(path)
+    return [*tail.new_rows(is_final=True)]
+
+
+def is_csv(path: Path) -> bool:
+    """Whether the rows of a file are of texts."""
+    return path.suffix.lower() in CSV_SEPARATORS
+
+
+def number_in(value: object, *, is_text: bool) -> float | None:
+    """A value as a number; None for what is none. In CSV, whose cells are texts, a text may be one.
+
+    Raises ValueError for a text that would be a number without its quotes, and for one too large.
+    """
+    if isinstance(value, str):
+        number = _as_number(value)
+        if number is not None and not is_text:
+            raise ValueError(f"expected a number; found the text {shown(value)}; write it without quotes")
+        return number
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError("expected a number; found one that is too large") from error
+
+
+def flattened(content: Mapping[str, Any], prefix: str = "") -> Content:
+    """Mappings inside a mapping become keys with dots."""
+    flat: Content = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+@dataclass
+class Tail:
+    """The rows of a JSONL or CSV file as they appear.
+
+    A last line without its line break is left for next time. A file that was written anew, which shows where the last
+    line was read, is read from its beginning: then `times_restarted` rises, and the rows before count no more.
+    """
+
+    path: Path
+    times_restarted: int = 0
+    _offset: int = 0
+    _line: int = 0
+    _last: bytes = b""
+    """The last line that was read."""
+    _header: list[str] = field(default_factory=list)
+    """Of a CSV file."""
+
+    def new_rows(self, *, is_final: bool = False) -> Iterator[Content]:
+        """Rows since the last call; when the file is `final`, a last line counts without its line break too.
+
+        Raises Unreadable for a line that is broken.
+        """
+        try:
+            file = self.path.open("rb")
+        except OSError:
+            return
+        with file:
+            if self._is_another(file):
+                self.times_restarted += 1
+                self._offset, self._line, self._last, self._header = 0, 0, b"", []
+                file.seek(0)
+            for line in self._lines(file, is_final=is_final):
+                self._line += 1
+                self._offset += len(line)
+                self._last = line
+                if text := line.decode("utf-8-sig", "replace").strip():
+                    yield from self._parsed(text)
+
+    def _is_another(self, file: BinaryIO) -> bool:
+        file.seek(self._offset - len(self._last))
+        return file.read(len(self._last)) != self._last
+
+    def _lines(self, file: BinaryIO, *, is_final: bool) -> Iterator[bytes]:
+        rest = b""
+        while block := file.read(BLOCK):
+            *lines, rest = (rest + block).split(b"\n")
+            yield from (line + b"\n" for line in lines)
+            if len(rest) > MAX_LINE_BYTES:
+                raise Unreadable(f"{self.place(1)}: expected lines of at most {MAX_LINE_BYTES} bytes")
+        if is_final and rest:
+            yield rest
+
+    def place(self, ahead: int = 0) -> str:
+        """File and line of the row that was read last."""
+        return f"{self.path.name}:{self._line + ahead}"
+
+    def _parsed(self, text: str) -> Iterator[Content]:
+        separator = CSV_SEPARATORS.get(self.path.suffix.lower())
+        yield from self._from_json(text) if separator is None else self._from_csv(text, separator)
+
+    def _from_json(self, text: str) -> Iterator[Content]:
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise Unreadable(f"{self.place()} is not JSON ({_why(error)}): {shown(text)}") from error
+        if not isinstance(content, dict):
+            raise Unreadable(f"{self.place()}: expected a JSON object; found {shown(content)}")
+        yield flattened(content)
+
+    def _from_csv(self, text: str, separator: str) -> Iterator[Content]:
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([text], delimiter=separator))]
+        except csv.Error as error:
+            raise Unreadable(f"{self.place()} is not CSV: {error}") from error
+        if not self._header:
+            self._header = cells
+        elif len(cells) != len(self._header):
+            raise Unreadable(f"{self.place()}: expected {len(self._header)} cells; found {len(cells)}")
+        elif cells != self._header:  # A script that goes on may write its header again.
+            yield {name: cell for name, cell in zip(self._header, cells, strict=True) if cell}
+
+
+def cut_half_line(path: Path) -> None:
+    """Take a last line without its line break off a file: whoever wrote it was killed over it."""
+    with path.open("r+b") as file:
+        end = size = file.seek(0, os.SEEK_END)
+        while end > 0:
+            begin = max(0, end - BLOCK)
+            file.seek(begin)
+            if (found := file.read(end - begin).rfind(b"\n")) >= 0:
+                end = begin + found + 1
+                break
+            end = begin
+        if end < size:
+            file.truncate(end)
+
+
+def _whole(path: Path) -> str:
+    _check_size(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"{path.name} is not UTF-8 text") from error
+    except OSError as error:
+        raise Unreadable(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def _check_size(path: Path) -> None:
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise Unreadable(f"{path.name}: expected at most {MAX_FILE_BYTES} bytes; found {path.stat().st_size}")
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)

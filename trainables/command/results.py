@@ -1,0 +1,208 @@
+"""What a command that has ended well leaves: metrics, rows per item, samples and a model."""
+
+import math
+import mimetypes
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainables.command.config import METRICS_FILES, CommandConfig, Metric
+from trainables.command.curves import column_name
+from trainables.command.reading import Content, Unreadable, is_csv, number_in, read_object, read_rows
+from trainables.wording import did_you_mean, shown
+
+Row = dict[str, Any]
+
+NUM_PARAMETERS = "num_parameters"
+"""Key of a metrics file that says how many weights the script has trained."""
+ITEM = "item"
+MAX_ITEMS = 1_000_000
+MEGABYTE = 1_000_000
+_LISTED = 10
+
+
+@dataclass
+class Results:
+    """Everything that a trial keeps of its folder."""
+
+    summary: dict[str, float] = field(default_factory=dict)
+    items: list[Row] = field(default_factory=list)
+    num_parameters: int = 0
+    samples: list[Row] = field(default_factory=list)
+    """Each with `name`, `media_type` and `content`, its bytes."""
+    model: Path | None = None
+    """A file in the trial's folder, or in a checkpoint."""
+    notes: list[str] = field(default_factory=list)
+
+
+def read_results(config: CommandConfig, folder: Path, output: str) -> Results:
+    """Read what a script left in its folder, and what of its output is asked for. Raises Unreadable."""
+    results = Results()
+    named = {name: metric for name, metric in config.metrics.items() if metric.pattern is None}
+    if named:
+        path = _found_file(config.metrics_file, METRICS_FILES, folder, "metrics_file")
+        content, is_text = _last_values(path)
+        for name, metric in named.items():
+            results.summary[name] = _metric(name, metric, content, path.name, is_text=is_text)
+        results.num_parameters = _num_parameters(content)
+        results.notes += _not_declared(content, named, path.name)
+    for name, metric in config.metrics.items():
+        if metric.pattern is not None:
+            results.summary[name] = _printed(name, metric.pattern, output)
+    if config.items_file is not None:
+        results.items = _items(config, _found_file(config.items_file, (), folder, "items_file"))
+    results.samples, notes = _samples(config, folder)
+    results.notes += notes
+    results.model = _model(config, folder)
+    return results
+
+
+def files_matching(folder: Path, pattern: str) -> list[Path]:
+    """Regular files of a folder that a glob matches, in the order of their names; none that a link leads out of it."""
+    inside = folder.resolve()
+    found = [
+        path for path in folder.glob(pattern) if path.is_file() and path.resolve().is_relative_to(inside)
+    ]
+    return sorted(found)
+
+
+def _found_file(asked: str | None, usual: tuple[str, ...], folder: Path, setting: str) -> Path:
+    patterns = usual if asked is None else (asked,)
+    for pattern in patterns:
+        if found := files_matching(folder, pattern):
+            return found[-1]
+    there = [str(path.relative_to(folder)) for path in files_matching(folder, "**/*")]
+    holds = f"it holds {_listed(there)}" if there else "it is empty"
+    wanted = patterns[0] if asked is not None else f"one of {', '.join(patterns)}"
+    near = did_you_mean(patterns[0], there) if asked is not None else f"; name it in {setting}"
+    raise Unreadable(f"expected {wanted} in the trial's folder; {holds}{near}")
+
+
+def _last_values(path: Path) -> tuple[Content, bool]:
+    """Key -> its last value in a file, and whether values are texts."""
+    if path.suffix.lower() == ".json":
+        return read_object(path), False
+    content: Content = {}
+    for row in read_rows(path):
+        content |= {key: value for key, value in row.items() if value is not None}
+    return content, is_csv(path)
+
+
+def _metric(name: str, metric: Metric, content: Content, file: str, *, is_text: bool) -> float:
+    by_name = {key: key for key in content} | {column_name(key): key for key in content}
+    key = by_name.get(metric.key or name)
+    if key is None:
+        near = did_you_mean(metric.key or name, by_name)
+        found = _listed([*content]) or "nothing"
+        raise Unreadable(f"{file}: the metric {metric.key or name} is missing; found {found}{near}")
+    return _finite(f"{file}: {key}", content[key], is_text=is_text)
+
+
+def _finite(where: str, value: object, *, is_text: bool) -> float:
+    try:
+        number = number_in(value, is_text=is_text)
+    except ValueError as error:
+        raise Unreadable(f"{where}: {error}") from error
+    if number is None:
+        raise Unreadable(f"{where}: expected a number; found {shown(value)}")
+    if not math.isfinite(number):
+        raise Unreadable(f"{where}: expected a finite number; found {number}")
+    return number
+
+
+def _num_parameters(content: Mapping[str, object]) -> int:
+    value = content.get(NUM_PARAMETERS, 0)
+    return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else 0
+
+
+def _not_declared(content: Content, named: Mapping[str, Metric], file: str) -> list[str]:
+    """A note on the numbers that nobody asked for."""
+    asked = {metric.key or name for name, metric in named.items()} | {NUM_PARAMETERS, "epoch", "step", "seed"}
+    others = [
+        key
+        for key, value in content.items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and not {key, column_name(key)} & asked
+    ]
+    return [f"{file} also holds {_listed(others)}, which are not declared as metrics"] if others else []
+
+
+def _printed(name: str, pattern: str, output: str) -> float:
+    found = re.findall(pattern, output, re.MULTILINE)
+    if not found:
+        raise Unreadable(f"the output has no match of the pattern of {name}, {shown(pattern)}")
+    return _finite(f"the output's last match of the pattern of {name}", found[-1], is_text=True)
+
+
+def _items(config: CommandConfig, path: Path) -> list[Row]:
+    is_text = is_csv(path)
+    rows = [*_item_rows(config, path, is_text=is_text)]
+    ids = [row[ITEM] for row in rows]
+    if len(set(ids)) < len(ids):
+        twice = next(one for number, one in enumerate(ids) if one in ids[:number])
+        raise Unreadable(f"{path.name}: expected each item once; found {shown(twice)} twice")
+    return rows
+
+
+def _item_rows(config: CommandConfig, path: Path, *, is_text: bool) -> Iterator[Row]:
+    for number, content in enumerate(read_rows(path), 1):
+        if number > MAX_ITEMS:
+            raise Unreadable(f"{path.name}: expected at most {MAX_ITEMS} items")
+        if not isinstance(item := content.get(ITEM), str | int):
+            raise Unreadable(
+                f"{path.name}: row {number}: expected a column {ITEM}{did_you_mean(ITEM, content)}"
+            )
+        asked = {name: metric.key or name for name, metric in config.metrics.items()}
+        values = {
+            name: _finite(f"{path.name}: row {number}: {key}", content[key], is_text=is_text)
+            for name, key in asked.items()
+            if key in content
+        }
+        if not values:
+            raise Unreadable(f"{path.name}: row {number}: expected a metric ({', '.join(asked)}); found none")
+        yield {ITEM: str(item), **values}
+
+
+def _samples(config: CommandConfig, folder: Path) -> tuple[list[Row], list[str]]:
+    """The files to keep as samples, and notes on patterns without a file and files without room."""
+    by_pattern = {pattern: files_matching(folder, pattern) for pattern in config.keep.samples}
+    notes = [f"no file matches keep.samples {pattern}" for pattern, found in by_pattern.items() if not found]
+    kept: list[Row] = []
+    left_out: list[str] = []
+    room = config.keep.max_sample_megabytes * MEGABYTE
+    for path in dict.fromkeys(path for found in by_pattern.values() for path in found):
+        name = path.relative_to(folder).as_posix()
+        if (size := path.stat().st_size) > room:
+            left_out.append(name)
+            continue
+        room -= size
+        kept.append({"name": name, "media_type": media_type(path), "content": path.read_bytes()})
+    if left_out:
+        most = f"{config.keep.max_sample_megabytes:g} MB (keep.max_sample_megabytes)"
+        notes.append(f"samples left out, for together they may have {most}: {_listed(left_out)}")
+    return kept, notes
+
+
+def _model(config: CommandConfig, folder: Path) -> Path | None:
+    if config.keep.model is None:
+        return None
+    path = _found_file(config.keep.model, (), folder, "keep.model")
+    if (size := path.stat().st_size) > config.keep.max_model_megabytes * MEGABYTE:
+        raise Unreadable(
+            f"{path.name}: expected a model of at most {config.keep.max_model_megabytes:g} MB "
+            f"(keep.max_model_megabytes); found {size / MEGABYTE:.0f} MB"
+        )
+    return path
+
+
+def media_type(path: Path) -> str:
+    """`image/png`, `text/csv` and the like, by the name of a file."""
+    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+def _listed(names: list[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:_LISTED]) + ", ..." * (len(names) > _LISTED)

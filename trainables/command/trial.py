@@ -1,0 +1,280 @@
+"""One trial: a command run to its end, its curve read on the way, its metrics afterwards."""
+
+import base64
+import json
+import logging
+import shlex
+import shutil
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainables.command.config import CURVES_FILES, CommandConfig
+from trainables.command.curves import EPOCH, Curves, without_positions
+from trainables.command.filling import environment_of, filled, filled_command, values_of
+from trainables.command.folders import RunFolder, folder_key
+from trainables.command.process import Ended, Launch, Running, how_it_ended, last_lines
+from trainables.command.reading import Unreadable
+from trainables.command.results import Results, Row, files_matching, read_results
+from trainables.command.supervisor import KILL_SECONDS
+from trainables.errors import UserError
+
+POLL_SECONDS, LATER_POLL_SECONDS = 0.05, 0.25
+"""Between two looks at the command, in its first second and later."""
+STEP_SECONDS = 1.0
+"""How long a step takes at least: what a script logs faster than this is taken in together."""
+OUTPUT_BYTES = 4 << 20
+"""Most of the output that patterns are looked for in: all that is kept of it."""
+_STATE, _MODEL = "state.json", "model"
+log = logging.getLogger("asyrp_sweep.trial")
+
+
+class TrialFailed(UserError):
+    """A command that ended badly or left something else than was expected: the reason is the message."""
+
+
+@dataclass
+class TrialResult:
+    """What a finished trial leaves for the ledger."""
+
+    curves: list[Row]
+    evaluations: list[Row]
+    samples: list[Row]
+    summary: dict[str, float]
+    num_parameters: int
+    notes: list[str] = field(default_factory=list)
+
+
+class CommandTrial:
+    """A command started with the values of a cell and a seed: `step()` until `is_done`, then `finish()`.
+
+    A step lasts until there are new rows of the curve, or to the end. The command is stopped, with all that it has
+    started, when this object goes or its process dies.
+    """
+
+    def __init__(
+        self,
+        config: CommandConfig,
+        seed: int,
+        *,
+        cache_dir: Path,
+        device: str = "cpu",
+        start_from: Path | None = None,
+    ) -> None:
+        self.config = config
+        self.seed = seed
+        self._cache_dir = cache_dir
+        self._start_from = start_from
+        self._curves = Curves()
+        self._epoch = 0
+        self._seconds_before = 0.0
+        """That the command ran before it was interrupted."""
+        self._seconds = 0.0
+        self._run: _Run | None = None
+        self._results: Results | None = None
+        self._notes: list[str] = []
+
+    @property
+    def epoch(self) -> int:
+        """The highest epoch that the curve has reached; 1 at least once the command has ended."""
+        return max(self._epoch, self._curves.epoch, int(self.is_done))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the command has ended and its results are read."""
+        return self._results is not None
+
+    def step(self) -> dict[str, float]:
+        """Wait for news of the curve, or for the end of the command. Returns the last row.
+
+        Raises TrialFailed where the command or what it writes is not as it should be.
+        """
+        if self._run is None:
+            self._run = self._start()
+        run = self._run
+        try:
+            ended = self._news(run)
+            if ended is not None:
+                self._end(run, ended)
+        except Unreadable as error:
+            raise self._failed(run, str(error)) from error
+        if ended is None:
+            run.place.mark("running", self._seconds_before + run.seconds)
+        return {**self._last_row(), EPOCH: float(self.epoch)}
+
+    def finish(self) -> TrialResult:
+        """What the trial leaves; the folder of the command goes with this object."""
+        assert self._results is not None, "step() until is_done"
+        results = self._results
+        if self._run is not None:
+            self._run.is_over = True
+        return TrialResult(
+            curves=without_positions(self._curves.rows),
+            evaluations=[{EPOCH: self.epoch, **row} for row in results.items],
+            samples=[{EPOCH: self.epoch, **row} for row in results.samples],
+            summary={"train_seconds": self._seconds, **results.summary},
+            num_parameters=results.num_parameters,
+            notes=[*self._notes, *self._curves.notes, *results.notes],
+        )
+
+    def save_model(self, path: Path) -> None:
+        """Write the file that `keep.model` names; without one, a JSON file that says what was run."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self._results is not None and self._results.model is not None:
+            shutil.copyfile(self._results.model, path)
+            return
+        what = {"seed": self.seed, "epoch": self.epoch, "config": self.config.model_dump(mode="json")}
+        path.write_text(json.dumps(what, indent=1), encoding="utf-8")
+
+    def save_checkpoint(self, folder: Path) -> None:
+        """Write how far the command is; once it has ended, everything of it that is kept."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state: dict[str, Any] = {EPOCH: self.epoch, "seconds": self._seconds, "notes": self._notes}
+        if (results := self._results) is not None:
+            samples = [
+                {**row, "content": base64.b64encode(row["content"]).decode()} for row in results.samples
+            ]
+            state["results"] = {**vars(results), "samples": samples, "model": results.model is not None}
+            if results.model is not None:
+                shutil.copyfile(results.model, folder / _MODEL)
+        (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
+
+    def checkpoint_rows(self, after: int) -> Iterator[Row]:
+        """Rows of the curve of epochs after one, a JSON-able row each."""
+        yield from (row for row in self._curves.rows if row[EPOCH] > after)
+
+    def load_checkpoint(self, folder: Path, rows: Iterable[Row]) -> None:
+        """Go on from what `save_checkpoint` wrote: with the results, or with the script's own checkpoint.
+
+        A script that cannot go on begins anew, and the trial with it.
+        """
+        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        results = state.get("results")
+        if results is None and not self.config.resume:
+            return
+        self._curves.earlier = list(rows)
+        self._epoch, self._seconds, self._notes = state[EPOCH], state["seconds"], state["notes"]
+        if results is not None:
+            samples = [{**row, "content": base64.b64decode(row["content"])} for row in results["samples"]]
+            model = folder / _MODEL if results["model"] else None
+            self._results = Results(**{**results, "samples": samples, "model": model})
+
+    def _start(self) -> "_Run":
+        config = self.config
+        patience = config.grace_seconds + KILL_SECONDS + 1
+        place = RunFolder.take(self._cache_dir, folder_key(config.model_dump_json(), self.seed), patience)
+        before = place.prepare(keep=config.resume)
+        if place.is_fallback:
+            self._note(f"another process uses the usual folder of this trial; it runs in {place.root}")
+        if before is not None:
+            self._seconds_before = before
+            self._curves.take_up(self._curves.earlier, self._curves_file(place.folder))
+        else:
+            self._curves, self._epoch, self._seconds_before = Curves(), 0, 0.0
+        values = values_of(config, self.seed, place.folder, place.config_file, self._start_from)
+        place.config_file.write_text(json.dumps(values, indent=1), encoding="utf-8")
+        limit = config.time_limit_seconds
+        launch = Launch(
+            command=filled_command(config, values),
+            working_folder=Path(filled(config.working_folder, values)),
+            environment=environment_of(config, values),
+            log=place.log,
+            shell=config.shell,
+            time_limit_seconds=limit,
+            seconds_before=self._seconds_before,
+            grace_seconds=config.grace_seconds,
+            lock=place.lock,
+        )
+        log.info("command: %s", shlex.join(launch.command))
+        place.mark("running", self._seconds_before)
+        run = _Run(place, launch)
+        weakref.finalize(self, run.close)
+        try:
+            run.running = Running(launch)
+        except (OSError, ValueError) as error:  # Arguments that are too long, or hold a NUL character.
+            raise self._failed(run, f"the command could not be run: {error}") from error
+        return run
+
+    def _news(self, run: "_Run") -> Ended | None:
+        """Wait until the command has ended or, after a while, there are new rows; how it ended, if it has."""
+        assert run.running is not None
+        began, num_new = time.monotonic(), 0
+        while True:
+            ended = run.running.wait(POLL_SECONDS if run.seconds < STEP_SECONDS else LATER_POLL_SECONDS)
+            if not self._curves.has_file and (file := self._curves_file(run.place.folder)) is not None:
+                self._curves.follow(file)
+            num_new += self._curves.read(is_final=ended is not None)
+            self._seconds = self._seconds_before + run.seconds
+            if ended is not None or (num_new and time.monotonic() - began >= STEP_SECONDS):
+                return ended
+
+    def _end(self, run: "_Run", ended: Ended) -> None:
+        """Read what a command has left that ended well. Raises Unreadable, TrialFailed."""
+        self._seconds = self._seconds_before + ended.seconds
+        if ended.start_error or ended.cause or ended.exit_code != 0:
+            raise self._failed(run, how_it_ended(ended, run.launch))
+        if ended.num_left:
+            self._note(f"{ended.num_left} processes that the command left running were stopped")
+        output = run.place.log.read_bytes()[-OUTPUT_BYTES:].decode(errors="replace")
+        self._results = read_results(self.config, run.place.folder, output)
+        run.place.mark("ended", self._seconds)
+
+    def _failed(self, run: "_Run", reason: str) -> TrialFailed:
+        """Stop the command; the exception to raise, with the end of the output."""
+        run.stop()
+        lines = last_lines(run.place.log)
+        said = (
+            "\n".join(["its last lines:", *(f"  {line}" for line in lines)])
+            if lines
+            else "it printed nothing"
+        )
+        run.place.mark("failed", self._seconds)
+        run.close()
+        return TrialFailed(f"{reason}; {said}\nIts folder: {run.place.root}")
+
+    def _curves_file(self, folder: Path) -> Path | None:
+        """The file that the script logs to, once it is there."""
+        asked = self.config.curves_file
+        patterns = CURVES_FILES if asked is None else (asked,)
+        found = (path for pattern in patterns for path in reversed(files_matching(folder, pattern)))
+        return next(found, None)
+
+    def _last_row(self) -> dict[str, float]:
+        last = self._curves.rows[-1:]
+        return without_positions(last)[0] if last else {}
+
+    def _note(self, text: str) -> None:
+        log.warning("%s", text)
+        self._notes.append(text)
+
+
+@dataclass
+class _Run:
+    """A command, and the folder it runs in."""
+
+    place: RunFolder
+    launch: Launch
+    running: Running | None = None
+    is_over: bool = False
+    """Whether nothing of the folder is needed any more."""
+    _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since the command started."""
+        return time.monotonic() - self._began
+
+    def stop(self) -> None:
+        """Stop the command, if it still runs."""
+        if self.running is not None:
+            self.running.stop()
+
+    def close(self) -> None:
+        """Stop the command and give its folder back."""
+        self.stop()
+        if self.is_over:
+            self.place.remove()
+        self.place.release()
