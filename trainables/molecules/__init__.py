@@ -1,0 +1,1 @@
+"""Properties of small molecules predicted from their atoms: E(n) graph networks and transformers on QM9."""
