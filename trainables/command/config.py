@@ -99,6 +99,10 @@ class CommandConfig(Settings):
     curves_file: str | None = None
     """JSONL or CSV that the script writes while it runs, a line an epoch or a step. Where nothing is given, the first
     of `CURVES_FILES` that is there."""
+    curves_pattern: str | None = None
+    """For scripts that only print: a regular expression whose named groups are the columns of a row, such as
+    `epoch (?P<epoch>[0-9]+): loss (?P<loss>[0-9.]+)`. Every match in the first megabyte of the output counts, and in
+    the last."""
     items_file: str | None = None
     """JSONL or CSV with a row for each test item: a column `item` and any of the metrics, for comparisons that are
     paired over items."""

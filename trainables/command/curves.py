@@ -2,12 +2,12 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from trainables.command.reading import Content, Tail, Unreadable, cut_half_line, is_csv, number_in
+from trainables.command.reading import Content, Tail, Unreadable, cut_half_line, number_in
 from trainables.wording import shown
 
 Row = dict[str, Any]
@@ -15,27 +15,33 @@ Row = dict[str, Any]
 EPOCH, STEPS = "epoch", ("step", "global_step", "iteration", "iter", "batch")
 """Columns that say where in its training a script is; the first of `STEPS` that a row has counts."""
 MAX_ROWS = 50_000
-"""Of a trial; when there are more, every second one is left out."""
-POSITION = "_position"
-"""Of a row: where in the training it stands, more finely than its epoch; not for the ledger."""
+"""Of a file; when there are more, every second one is left out."""
 _TAKEN = {"signature", "attempt"}
 """Columns that the ledger has for itself."""
+
+
+class Entry(NamedTuple):
+    """What a script logged at one moment."""
+
+    numbers: dict[str, float]
+    position: tuple[float, ...]
+    """Where in the training: epoch, then step, as far as the script says; else the number of the line."""
 
 
 @dataclass
 class Curves:
     """The curve of one trial.
 
-    Rows of an earlier run of the same trial count up to where the first new row begins: a script that goes on from its
-    checkpoint repeats what it did after it, and one that found none begins anew.
+    What an earlier run of the same trial logged counts up to where the first new entry begins: a script that goes on
+    from its checkpoint repeats what it did after it, and one that found none begins anew.
     """
 
-    earlier: list[Row] = field(default_factory=list)
-    """Of the runs before this one."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know of what was left out."""
+    _earlier: list[Entry] = field(default_factory=list)
+    """Of the runs, and the files, before this one."""
+    _own: list[Entry] = field(default_factory=list)
     _tail: Tail | None = None
-    _own: list[Row] = field(default_factory=list)
     _num_read: int = 0
     _stride: int = 1
     _restarts: int = 0
@@ -43,34 +49,43 @@ class Curves:
 
     @property
     def rows(self) -> list[Row]:
-        """The whole curve as far as it is known."""
-        return joined(self.earlier, self._own)
+        """The whole curve as far as it is known; `epoch` counts from 1."""
+        return [row for row, _ in self._numbered()]
 
     @property
     def epoch(self) -> int:
-        """The highest epoch so far."""
-        return max((row[EPOCH] for row in (*self._own[-1:], *self.earlier[-1:])), default=0)
+        """The highest epoch so far, 0 before the first one."""
+        return max((row[EPOCH] for row in self.rows[-1:]), default=0)
 
-    @property
-    def has_file(self) -> bool:
-        """Whether it is known which file the script writes."""
-        return self._tail is not None
+    def checkpoint_rows(self, after: int) -> Iterator[Row]:
+        """The entries of epochs after one, as JSON can hold them."""
+        return (entry._asdict() for row, entry in self._numbered() if row[EPOCH] > after)
 
-    def take_up(self, rows: Sequence[Row], file: Path | None) -> None:
-        """Before the command starts: rows that a checkpoint kept, and what an interrupted run left in its file."""
-        self.earlier = list(rows)
-        if file is not None:
-            cut_half_line(file)  # The script would go on behind it.
-            self.follow(file)
-            self.read()
-            self.earlier, self._own = self.rows, []
+    def take_up(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Start from what `checkpoint_rows` gave."""
+        self._earlier = [Entry(row["numbers"], tuple(row["position"])) for row in rows]
 
-    def follow(self, file: Path) -> None:
-        """Read this file, from its beginning on."""
-        self._tail = Tail(file)
+    def take_up_file(self, file: Path) -> None:
+        """Before the command starts again: what an interrupted run left in its file."""
+        cut_half_line(file)  # The script would go on behind it.
+        self.follow(file)
+        self.read()
+        self._earlier, self._own = self._entries(), []
+
+    def follow(self, file: Path, pattern: str | None = None) -> None:
+        """Read this file, from its beginning on: what matches the pattern, where there is one."""
+        if self._tail is not None and self._tail.path == file:
+            return
+        self._earlier, self._own, self._num_read, self._stride, self._restarts = self._entries(), [], 0, 1, 0
+        self._tail = Tail(file, None if pattern is None else re.compile(pattern))
+
+    def go_on_in(self, file: Path) -> None:
+        """Go on where the reading is, in a file that begins with what was read."""
+        if self._tail is not None:
+            self._tail.path = file
 
     def read(self, *, is_final: bool = False) -> int:
-        """Take in what is new in the file; how many rows that is. Raises Unreadable."""
+        """Take in what is new in the file; how many entries that is. Raises Unreadable."""
         if self._tail is None:
             return 0
         before = self._num_read
@@ -79,26 +94,42 @@ class Curves:
                 self._restarts = self._tail.times_restarted
                 self._own, self._num_read, self._stride, before = [], 0, 1, 0
             if self._num_read % self._stride == 0:
-                self._own.append(self._row(content))
+                numbers = self._numbers(content)
+                self._own.append(Entry(numbers, position(numbers) or (self._num_read + 1.0,)))
             self._num_read += 1
             if len(self._own) > MAX_ROWS:
                 self._thin_out()
         return self._num_read - before
 
-    def _row(self, content: Content) -> Row:
-        numbers = self._numbers(content)
-        where = numbers.get(EPOCH, math.nan)
-        # Within an epoch (0.33), as some scripts count, it is the first one that is under way.
-        epoch = max(1, math.ceil(where)) if math.isfinite(where) else self._num_read + 1
-        return {**numbers, EPOCH: epoch, POSITION: position(numbers) or (self._num_read + 1,)}
+    def _entries(self) -> list[Entry]:
+        """Earlier entries up to where the new ones begin, then those."""
+        if not self._own:
+            return self._earlier
+        begin = self._own[0].position
+        return [*(entry for entry in self._earlier if entry.position < begin), *self._own]
+
+    def _numbered(self) -> Iterator[tuple[Row, Entry]]:
+        """Rows with their epochs, and the entries that they come from.
+
+        Some scripts count epochs from 0, and some say 0.33 within the first one. Where they say nothing, each entry
+        is an epoch.
+        """
+        entries = self._entries()
+        said = [
+            entry.numbers[EPOCH] for entry in entries if math.isfinite(entry.numbers.get(EPOCH, math.nan))
+        ]
+        from_zero = 0.0 in said and all(epoch.is_integer() for epoch in said)
+        for number, entry in enumerate(entries, 1):
+            epoch = entry.numbers.get(EPOCH, math.nan)
+            epoch = max(1, math.ceil(epoch) + from_zero) if math.isfinite(epoch) else number
+            yield {**entry.numbers, EPOCH: epoch}, entry
 
     def _numbers(self, content: Content) -> dict[str, float]:
         assert self._tail is not None
-        file = self._tail.path
         numbers = {}
         for key, value in content.items():
             try:
-                number = number_in(value, is_text=is_csv(file))
+                number = number_in(value, is_text=self._tail.is_text)
             except ValueError as error:
                 raise Unreadable(f"{self._tail.place()}: {key}: {error}") from error
             if number is not None:
@@ -106,37 +137,24 @@ class Curves:
             elif value is not None and key not in self._texts:
                 self._texts.add(key)
                 what = f"{key} holds no number ({shown(value)}) and is no part of the curves"
-                self.notes.append(f"{file.name}: {what}")
+                self.notes.append(f"{self._tail.path.name}: {what}")
         return numbers
 
     def _thin_out(self) -> None:
         del self._own[1::2]
         self._stride *= 2
-        note = f"the curves have more than {MAX_ROWS} rows; of some stretches every second one, or fewer, are kept"
+        note = f"the curves have more than {MAX_ROWS} rows: only every second one, or fewer, are kept"
         if note not in self.notes:
             self.notes.append(note)
 
 
 def position(numbers: Mapping[str, float]) -> tuple[float, ...]:
-    """Where in a training a row stands, as far as it says: epoch, then step."""
+    """Where in a training a row stands, as far as it says."""
     steps = (numbers[name] for name in STEPS if name in numbers)
     return tuple(value for value in (numbers.get(EPOCH), next(steps, None)) if value is not None)
-
-
-def joined(earlier: list[Row], new: list[Row]) -> list[Row]:
-    """Earlier rows up to where the new ones begin, then those."""
-    if not new or not earlier:
-        return [*earlier, *new]
-    begin = tuple(new[0][POSITION])
-    return [*(row for row in earlier if tuple(row[POSITION]) < begin), *new]
 
 
 def column_name(key: str) -> str:
     """A key as the name of a column: `val/loss` is `val_loss`."""
     name = re.sub(r"\W+", "_", key).strip("_") or "value"
     return f"script_{name}" if name in _TAKEN or name[0].isdigit() else name
-
-
-def without_positions(rows: Sequence[Row]) -> list[Row]:
-    """Rows as the ledger takes them."""
-    return [{name: value for name, value in row.items() if name != POSITION} for row in rows]

@@ -128,14 +128,30 @@ def _unused(config: CommandConfig, words: list[str]) -> Iterator[tuple[Loc, str]
 
 def _pattern_problems(config: CommandConfig) -> Iterator[tuple[Loc, str]]:
     for name, metric in config.metrics.items():
-        if metric.pattern is None:
-            continue
-        place = ("metrics", name, "pattern")
-        try:
-            if re.compile(metric.pattern).groups != 1:
-                yield place, "expected a regular expression with one group, such as `Accuracy: ([0-9.]+)`"
-        except re.error as error:
-            yield place, f"is no regular expression: {error}"
+        if metric.pattern is not None:
+            found = _compiled(metric.pattern)
+            if isinstance(found, str) or found.groups != 1:
+                told = (
+                    found if isinstance(found, str) else "expected one group, such as `Accuracy: ([0-9.]+)`"
+                )
+                yield ("metrics", name, "pattern"), told
+    if config.curves_pattern is not None:
+        found = _compiled(config.curves_pattern)
+        if isinstance(found, str) or not found.groupindex:
+            told = (
+                found if isinstance(found, str) else "expected named groups, such as `loss (?P<loss>[0-9.]+)`"
+            )
+            yield ("curves_pattern",), told
+        if config.curves_file is not None:
+            yield ("curves_pattern",), "expected one of curves_pattern and curves_file; found both"
+
+
+def _compiled(pattern: str) -> re.Pattern[str] | str:
+    """The regular expression, or what is wrong with it."""
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        return f"is no regular expression: {error}"
 
 
 def names_in(text: str) -> Iterable[str]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,13 +82,14 @@ def flattened(content: Mapping[str, Any], prefix: str = "") -> Content:
 
 @dataclass
 class Tail:
-    """The rows of a JSONL or CSV file as they appear.
+    """The rows of a JSONL or CSV file as they appear; with a `pattern`, of any text: named groups are columns.
 
     A last line without its line break is left for next time. A file that was written anew, which shows where the last
     line was read, is read from its beginning: then `times_restarted` rises, and the rows before count no more.
     """
 
     path: Path
+    pattern: re.Pattern[str] | None = None
     times_restarted: int = 0
     _offset: int = 0
     _line: int = 0
@@ -95,6 +97,11 @@ class Tail:
     """The last line that was read."""
     _header: list[str] = field(default_factory=list)
     """Of a CSV file."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the values of rows are texts."""
+        return self.pattern is not None or is_csv(self.path)
 
     def new_rows(self, *, is_final: bool = False) -> Iterator[Content]:
         """Rows since the last call; when the file is `final`, a last line counts without its line break too.
@@ -137,7 +144,10 @@ class Tail:
 
     def _parsed(self, text: str) -> Iterator[Content]:
         separator = CSV_SEPARATORS.get(self.path.suffix.lower())
-        yield from self._from_json(text) if separator is None else self._from_csv(text, separator)
+        if self.pattern is not None:
+            yield from (found.groupdict() for found in self.pattern.finditer(text))
+        else:
+            yield from self._from_json(text) if separator is None else self._from_csv(text, separator)
 
     def _from_json(self, text: str) -> Iterator[Content]:
         try:

@@ -68,11 +68,16 @@ def files_matching(folder: Path, pattern: str) -> list[Path]:
     return sorted(found)
 
 
+def newest(paths: list[Path]) -> Path | None:
+    """The file that was written last: of `version_0/` and `version_1/`, `epoch_9.pt` and `epoch_10.pt`."""
+    return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
 def _found_file(asked: str | None, usual: tuple[str, ...], folder: Path, setting: str) -> Path:
     patterns = usual if asked is None else (asked,)
     for pattern in patterns:
-        if found := files_matching(folder, pattern):
-            return found[-1]
+        if (found := newest(files_matching(folder, pattern))) is not None:
+            return found
     there = [str(path.relative_to(folder)) for path in files_matching(folder, "**/*")]
     holds = f"it holds {_listed(there)}" if there else "it is empty"
     wanted = patterns[0] if asked is not None else f"one of {', '.join(patterns)}"

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from trainables.command.config import CURVES_FILES, CommandConfig
-from trainables.command.curves import EPOCH, Curves, without_positions
+from trainables.command.curves import EPOCH, Curves
 from trainables.command.filling import environment_of, filled, filled_command, values_of
 from trainables.command.folders import RunFolder, folder_key
 from trainables.command.process import Ended, Launch, Running, how_it_ended, last_lines
 from trainables.command.reading import Unreadable
-from trainables.command.results import Results, Row, files_matching, read_results
-from trainables.command.supervisor import KILL_SECONDS
+from trainables.command.results import Results, Row, files_matching, newest, read_results
+from trainables.command.supervisor import KILL_SECONDS, pieces_of
 from trainables.errors import UserError
 
 POLL_SECONDS, LATER_POLL_SECONDS = 0.05, 0.25
@@ -112,7 +112,7 @@ class CommandTrial:
         if self._run is not None:
             self._run.is_over = True
         return TrialResult(
-            curves=without_positions(self._curves.rows),
+            curves=self._curves.rows,
             evaluations=[{EPOCH: self.epoch, **row} for row in results.items],
             samples=[{EPOCH: self.epoch, **row} for row in results.samples],
             summary={"train_seconds": self._seconds, **results.summary},
@@ -143,8 +143,8 @@ class CommandTrial:
         (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
 
     def checkpoint_rows(self, after: int) -> Iterator[Row]:
-        """Rows of the curve of epochs after one, a JSON-able row each."""
-        yield from (row for row in self._curves.rows if row[EPOCH] > after)
+        """What the curve has of epochs after one, a JSON-able row each."""
+        return self._curves.checkpoint_rows(after)
 
     def load_checkpoint(self, folder: Path, rows: Iterable[Row]) -> None:
         """Go on from what `save_checkpoint` wrote: with the results, or with the script's own checkpoint.
@@ -155,7 +155,7 @@ class CommandTrial:
         results = state.get("results")
         if results is None and not self.config.resume:
             return
-        self._curves.earlier = list(rows)
+        self._curves.take_up(rows)
         self._epoch, self._seconds, self._notes = state[EPOCH], state["seconds"], state["notes"]
         if results is not None:
             samples = [{**row, "content": base64.b64decode(row["content"])} for row in results["samples"]]
@@ -171,7 +171,9 @@ class CommandTrial:
             self._note(f"another process uses the usual folder of this trial; it runs in {place.root}")
         if before is not None:
             self._seconds_before = before
-            self._curves.take_up(self._curves.earlier, self._curves_file(place.folder))
+            file = self._curves_file(place.folder)
+            if config.curves_pattern is None and file is not None:
+                self._curves.take_up_file(file)
         else:
             self._curves, self._epoch, self._seconds_before = Curves(), 0, 0.0
         values = values_of(config, self.seed, place.folder, place.config_file, self._start_from)
@@ -204,8 +206,7 @@ class CommandTrial:
         began, num_new = time.monotonic(), 0
         while True:
             ended = run.running.wait(POLL_SECONDS if run.seconds < STEP_SECONDS else LATER_POLL_SECONDS)
-            if not self._curves.has_file and (file := self._curves_file(run.place.folder)) is not None:
-                self._curves.follow(file)
+            self._follow(run.place, is_over=ended is not None)
             num_new += self._curves.read(is_final=ended is not None)
             self._seconds = self._seconds_before + run.seconds
             if ended is not None or (num_new and time.monotonic() - began >= STEP_SECONDS):
@@ -226,25 +227,29 @@ class CommandTrial:
         """Stop the command; the exception to raise, with the end of the output."""
         run.stop()
         lines = last_lines(run.place.log)
-        said = (
-            "\n".join(["its last lines:", *(f"  {line}" for line in lines)])
-            if lines
-            else "it printed nothing"
-        )
+        said = ["Its last lines:", *(f"  {line}" for line in lines)] if lines else ["It printed nothing."]
         run.place.mark("failed", self._seconds)
         run.close()
-        return TrialFailed(f"{reason}; {said}\nIts folder: {run.place.root}")
+        return TrialFailed("\n".join([reason, *said, f"Its folder: {run.place.root}"]))
+
+    def _follow(self, place: RunFolder, *, is_over: bool) -> None:
+        """Find what holds the curve: a file of the script, or its output."""
+        if (pattern := self.config.curves_pattern) is not None:
+            self._curves.follow(pieces_of(place.log)[0], pattern)
+            if is_over:
+                self._curves.go_on_in(place.log)
+        elif (file := self._curves_file(place.folder)) is not None:
+            self._curves.follow(file)
 
     def _curves_file(self, folder: Path) -> Path | None:
         """The file that the script logs to, once it is there."""
         asked = self.config.curves_file
         patterns = CURVES_FILES if asked is None else (asked,)
-        found = (path for pattern in patterns for path in reversed(files_matching(folder, pattern)))
-        return next(found, None)
+        found = (newest(files_matching(folder, pattern)) for pattern in patterns)
+        return next((path for path in found if path is not None), None)
 
     def _last_row(self) -> dict[str, float]:
-        last = self._curves.rows[-1:]
-        return without_positions(last)[0] if last else {}
+        return next(iter(self._curves.rows[-1:]), {})
 
     def _note(self, text: str) -> None:
         log.warning("%s", text)

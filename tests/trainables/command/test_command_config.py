@@ -90,7 +90,7 @@ def test_a_command_that_is_none_is_told(command: object, told: str) -> None:
 @pytest.mark.parametrize(
     ("pattern", "told"),
     [
-        ("accuracy", "expected a regular expression with one group"),
+        ("accuracy", "expected one group"),
         ("(", "is no regular expression: missing )"),
     ],
 )
@@ -98,6 +98,24 @@ def test_a_wrong_pattern_is_told(pattern: str, told: str) -> None:
     ((place, message),) = found(metrics={"accuracy": {"better": "lower is better", "pattern": pattern}})
 
     assert place == "metrics.accuracy.pattern"
+    assert message.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"curves_pattern": "loss ([0-9.]+)"}, "expected named groups"),
+        ({"curves_pattern": "(?P<loss>"}, "is no regular expression"),
+        (
+            {"curves_pattern": "(?P<loss>.)", "curves_file": "log.csv"},
+            "expected one of curves_pattern and curves_file",
+        ),
+    ],
+)
+def test_a_wrong_pattern_of_curves_is_told(given: dict[str, Any], told: str) -> None:
+    ((place, message),) = found(**given)
+
+    assert place == "curves_pattern"
     assert message.startswith(told)
 
 

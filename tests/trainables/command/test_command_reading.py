@@ -87,9 +87,42 @@ def test_nested_values_and_odd_names_become_columns(tmp_path: Path) -> None:
     curves.read()
 
     (row,) = curves.rows
-    del row["_position"]
     assert row == {"val_loss": 1.0, "test_acc_1": 2.0, "script_2nd": 3.0, "script_attempt": 4.0, "epoch": 1}
     assert column_name("/") == "value"
+
+
+@pytest.mark.parametrize(
+    ("said", "epochs"),
+    [
+        ((0, 0, 1, 2), [1, 1, 2, 3]),
+        ((1, 2, 3), [1, 2, 3]),
+        ((0.0, 0.5, 1.0, 1.01), [1, 1, 1, 2]),
+        (("null", "null"), [1, 2]),
+    ],
+)
+def test_epochs_count_from_one_however_a_script_counts(
+    tmp_path: Path, said: tuple[object, ...], epochs: list[int]
+) -> None:
+    path = tmp_path / "curve.jsonl"
+    path.write_text("".join(f'{{"epoch": {epoch}}}\n' for epoch in said))
+    curves = followed(path)
+    curves.read()
+
+    assert [row["epoch"] for row in curves.rows] == epochs
+    assert curves.epoch == epochs[-1]
+
+
+def test_a_second_file_goes_on_where_the_first_one_was_left(tmp_path: Path) -> None:
+    (tmp_path / "version_0.csv").write_text("epoch,step,loss\n0,10,1\n0,20,2\n1,30,3\n1,40,4\n")
+    (tmp_path / "version_1.csv").write_text("epoch,step,loss\n1,35,5\n2,50,6\n")
+    curves = followed(tmp_path / "version_0.csv")
+    curves.read()
+
+    curves.follow(tmp_path / "version_1.csv")
+    curves.read()
+
+    assert losses(curves) == [1, 2, 3, 5, 6]
+    assert [row["epoch"] for row in curves.rows] == [1, 1, 2, 2, 3]
 
 
 def test_a_line_without_end_is_refused(tmp_path: Path) -> None:

@@ -274,6 +274,26 @@ def test_a_metric_may_be_what_a_script_prints(build: Build) -> None:
     assert result.summary["accuracy"] == 0.75
 
 
+def test_curves_may_be_what_a_script_prints(build: Build) -> None:
+    source = (
+        LEAVES_METRICS
+        + """
+import time
+print("epoch 1 loss 0.5", flush=True)
+print("nothing", flush=True)
+time.sleep(0.3)
+print("\\repoch 2 loss 0.25\\repoch 3 loss nan")
+"""
+    )
+    trial = build(source, curves_pattern=r"epoch (?P<epoch>\d+) loss (?P<loss>[0-9.]+|nan)")
+
+    assert steps_to(trial, epoch=1) == {"epoch": 1.0, "loss": 0.5}
+    rows = run(trial).curves
+
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["loss"] for row in rows[:2]] == [0.5, 0.25]
+
+
 def test_rows_per_item_are_read(build: Build) -> None:
     source = LEAVES_METRICS + (
         "open(os.environ['TRIAL_FOLDER'] + '/items.csv', 'w').write('item,accuracy\\n007,1\\nb,0\\n')"
@@ -304,7 +324,7 @@ def test_numbers_that_are_not_declared_are_named(build: Build) -> None:
         ("print('a line'); raise SystemExit(3)", ["exit code 3", "  a line"]),
         ("import os; print('said', flush=True); os.kill(os.getpid(), 9)", ["SIGKILL (often: out of memory)", "said"]),
         ("1 / 0", ["exit code 1", "ZeroDivisionError: division by zero"]),
-        ("raise SystemExit(1)", ["exit code 1; it printed nothing"]),
+        ("raise SystemExit(1)", ["exit code 1\nIt printed nothing."]),
         ("pass", ["one of metrics.json, ", "it is empty", "metrics_file"]),
         ("open(FOLDER + '/out.txt', 'w')", ["it holds out.txt"]),
         ("metrics('{\"accuracy\": ')", ["metrics.json:1 is not JSON", "Expecting value"]),
