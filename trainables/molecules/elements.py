@@ -11,8 +11,9 @@ HARTREE_IN_MEV = 27_211.386245988
 
 COVALENT_RADII_ANGSTROM = (0.31, 0.76, 0.71, 0.66, 0.57)
 """In the order of SYMBOLS (Cordero et al. 2008)."""
-BOND_TOLERANCE_ANGSTROM = 0.45
-"""Two atoms are bonded when no farther apart than their radii and this together, Open Babel's rule. QM9 lists none."""
+BOND_TOLERANCE_ANGSTROM = 0.25
+"""Two atoms are bonded when no farther apart than their radii and this together; QM9 lists no bonds. Of the 6,500
+shipped molecules all but two then have as many bonds as their SMILES; with Open Babel's 0.45 one in twenty has more."""
 
 
 class Target(NamedTuple):
