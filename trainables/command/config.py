@@ -11,10 +11,10 @@ Value = Scalar | list[Scalar]
 """A free setting of the script. A list becomes as many words of the command as it has members, perhaps none."""
 
 SettingName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Better = Literal["higher is better", "lower is better", "neither is better"]
+Better = Literal["higher is better", "lower is better"]
 
 
-class Metric(Settings):
+class MetricConfig(Settings):
     """A number that the script reports at its end."""
 
     better: Better
@@ -72,9 +72,8 @@ class CommandConfig(Settings):
     """Program and arguments as a list, or one text that is split as a shell would split it. No shell sees it."""
     settings: dict[SettingName, Value] = Field(default_factory=dict)
     """The script's own settings: what axes vary, as `settings.learning_rate`."""
-    metrics: dict[SettingName, Annotated[Metric, BeforeValidator(_as_metric)]] = Field(min_length=1)
-    """What the script reports at its end: names, each with `higher is better`, `lower is better` or `neither is
-    better`, or with a mapping."""
+    metrics: dict[SettingName, Annotated[MetricConfig, BeforeValidator(_as_metric)]] = Field(min_length=1)
+    """What the script reports at its end: names, each with `higher is better`, `lower is better` or a mapping."""
     reads: Annotated[tuple[Literal["environment", "config"], ...], BeforeValidator(_as_tuple)] = ()
     """How the script takes settings that no placeholder carries: from the environment variables, from the JSON file at
     `TRIAL_CONFIG`. Only for the check that every setting reaches the script: both are always there."""

@@ -116,13 +116,12 @@ def _unused(config: CommandConfig, words: list[str]) -> Iterator[tuple[Loc, str]
     used = {name for text in (*words, *config.environment.values()) for name in names_in(text)}
     if config.reads or "config" in used:
         return
-    unfilled = [name for name in used if name not in config.settings and name not in BUILT_IN]
     for name in (*config.settings, "seed"):
         if name not in used:
             place = ("command",) if name == "seed" else ("settings", name)
             what = "the seed does not reach the script" if name == "seed" else "does not reach the script"
             ways = f"add it, or {{config}}, or `reads: [environment]` where the script reads {PREFIX}{name.upper()}"
-            near = did_you_mean(name, unfilled)
+            near = did_you_mean(name, used - {*BUILT_IN})
             yield place, f"{what}: neither command nor environment has {{{name}}}{near}; {ways}"
 
 

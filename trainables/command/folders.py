@@ -101,9 +101,9 @@ class RunFolder:
             return None
 
 
-def folder_key(config_json: str, seed: int) -> str:
-    """The name of a trial's folder: the same for the same settings and seed."""
-    return hashlib.sha256(f"{seed} {config_json}".encode()).hexdigest()[:20]
+def folder_key(*what: object) -> str:
+    """The name of a trial's folder: the same for the same content, which must be JSON-able."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:20]
 
 
 class _NoLocks(Exception):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -13,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from trainables.command import supervisor
 from trainables.names import visible
 
-QUOTED_LINES, QUOTED_BYTES = 12, 4000
-"""How much of the end of the output a message repeats."""
+QUOTED_LINES, LOGGED_LINES, QUOTED_BYTES = 6, 40, 8000
+"""How much of the end of the output a message repeats, and the trial's log."""
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """Codes for a terminal."""
 
@@ -76,42 +77,38 @@ class Running:
         }
         self._began = time.monotonic()
         # Isolated (-I) and without site packages (-S): it needs none, and starts in half the time.
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(spec)],
             env={**os.environ, **launch.environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=() if launch.lock is None else (launch.lock,),
-            start_new_session=True,
         )
-        self.stop = weakref.finalize(self, _stop, self._process, launch.grace_seconds)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._link = _Link(process.stdin, process.stdout, process.stderr, launch.grace_seconds)
+        self.stop = weakref.finalize(self, self._link.stop)
         """Stop everything of the command; without effect once it has ended."""
+        process.wait()  # The supervisor has forked and goes on by itself.
 
     def wait(self, seconds: float) -> Ended | None:
         """How the command ended, or None where it is still running after this time."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-            return self._ended()
-        return None
-
-    def _ended(self) -> Ended:
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        lines = [json.loads(line) for line in self._process.stdout.read().splitlines()]
-        report: dict[str, Any] = lines[-1] if lines else {}
-        if "seconds" not in report:
-            # Killed itself: on Linux the command has died with it; elsewhere its group is left.
-            _kill_group(report.get("pid"))
-            said = self._process.stderr.read().decode(errors="replace").strip().splitlines()
-            why = said[-1] if said else _exit_words(self._process.returncode)
+        if not self._link.listen(seconds):
+            return None
+        said = self._link.said
+        if "seconds" not in said:
+            # The supervisor was killed: on Linux the command has died with it; elsewhere its group is left.
+            self._link.kill()
+            why = self._link.last_words or "it was killed"
             return Ended(
                 None,
                 seconds=time.monotonic() - self._began,
                 start_error=f"the process that watches over it ended early: {why}",
             )
-        error = self._start_error(report) if "start_error" in report else None
-        return Ended(report.get("exit_code"), report["cause"], report["seconds"], report["num_left"], error)
+        error = self._start_error(said) if "start_error" in said else None
+        return Ended(said.get("exit_code"), said["cause"], said["seconds"], said["num_left"], error)
 
     def _start_error(self, report: Mapping[str, Any]) -> str:
         """Why the program did not start, and what to do."""
@@ -167,22 +164,54 @@ def _exit_words(code: int | None) -> str:
     return f"{name}{hint}"
 
 
-def _stop(process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-    """Let the supervisor stop the command; kill it where it takes longer than it should."""
-    assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.close()
-    try:
-        process.wait(grace_seconds + supervisor.KILL_SECONDS + 1)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
+class _Link:
+    """The pipes between a worker and a supervisor."""
+
+    def __init__(self, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], grace_seconds: float) -> None:
+        self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
+        self._grace_seconds = grace_seconds
+        self._poll = select.poll()
+        self._poll.register(stdout, select.POLLIN)
+        self._received = b""
+        self.is_over = False
+        """Whether the supervisor has ended, and so the command."""
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """Everything that the supervisor has told."""
+        lines = self._received.split(b"\n")[:-1]
+        return {name: value for line in lines for name, value in json.loads(line).items()}
+
+    @property
+    def last_words(self) -> str:
+        """The last line of a supervisor that ended by an exception; call it only when it is over."""
+        lines = b"" if self._stderr.closed else self._stderr.read()
+        return (lines.decode(errors="replace").strip().splitlines() or [""])[-1]
+
+    def listen(self, seconds: float) -> bool:
+        """Wait for the end of the supervisor, for some time; whether it has come."""
+        ends = time.monotonic() + seconds
+        while not self.is_over:
+            if not self._poll.poll(max(ends - time.monotonic(), 0.0) * 1000):
+                return False
+            content = os.read(self._stdout.fileno(), 1 << 16)
+            self._received += content
+            self.is_over = not content
+        return True
+
+    def stop(self) -> None:
+        """Let the supervisor stop the command; kill both where that takes longer than it should."""
+        with suppress(OSError):
+            self._stdin.close()
+        if not self.listen(self._grace_seconds + supervisor.KILL_SECONDS + 1):
+            self.kill()
+        for stream in (self._stdout, self._stderr):
             stream.close()
 
-
-def _kill_group(pid: int | None) -> None:
-    if pid is not None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+    def kill(self) -> None:
+        """Kill the supervisor and the command's process group."""
+        self.listen(0.0)
+        for name, end in (("supervisor", os.kill), ("command", os.killpg)):
+            if name in self.said:
+                with suppress(ProcessLookupError, PermissionError):
+                    end(self.said[name], signal.SIGKILL)

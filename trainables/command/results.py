@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainables.command.config import METRICS_FILES, CommandConfig, Metric
+from trainables.command.config import METRICS_FILES, CommandConfig, MetricConfig
 from trainables.command.curves import column_name
 from trainables.command.reading import Content, Unreadable, is_csv, number_in, read_object, read_rows
 from trainables.wording import did_you_mean, shown
@@ -95,7 +95,7 @@ def _last_values(path: Path) -> tuple[Content, bool]:
     return content, is_csv(path)
 
 
-def _metric(name: str, metric: Metric, content: Content, file: str, *, is_text: bool) -> float:
+def _metric(name: str, metric: MetricConfig, content: Content, file: str, *, is_text: bool) -> float:
     by_name = {key: key for key in content} | {column_name(key): key for key in content}
     key = by_name.get(metric.key or name)
     if key is None:
@@ -122,7 +122,7 @@ def _num_parameters(content: Mapping[str, object]) -> int:
     return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else 0
 
 
-def _not_declared(content: Content, named: Mapping[str, Metric], file: str) -> list[str]:
+def _not_declared(content: Content, named: Mapping[str, MetricConfig], file: str) -> list[str]:
     """A note on the numbers that nobody asked for."""
     asked = {metric.key or name for name, metric in named.items()} | {NUM_PARAMETERS, "epoch", "step", "seed"}
     others = [

@@ -1,13 +1,14 @@
 """Runs one command and lets nothing of it outlive it: `python supervisor.py SPEC`, with the standard library alone.
 
-The worker starts it in a session of its own and holds the other end of its standard input. When that end closes,
-because the worker asked for it or died, or at the time limit, everything that the command started is stopped: SIGTERM,
-the grace period, SIGKILL. On Linux this process adopts orphans of the command (PR_SET_CHILD_SUBREAPER), so that a child
-that left its session is found too, and the command dies with this process (PR_SET_PDEATHSIG). Elsewhere the command's
-process group is stopped, and a child that left it goes on.
+The worker holds the other end of its standard input. When that end closes, because the worker asked for it or died, or
+at the time limit, everything that the command started is stopped: SIGTERM, the grace period, SIGKILL. It is no child of
+the worker, for Ray kills a worker's children, and in a session of its own, where no Ctrl-C reaches it. On Linux it
+adopts orphans of the command (PR_SET_CHILD_SUBREAPER), so that a child that left its session is found too, and the
+command dies with it (PR_SET_PDEATHSIG). Elsewhere the command's process group is stopped, and a child that left it
+goes on.
 
-It writes two JSON lines to its standard output: `{"pid": ...}`, then a `Report`. The command's own output goes to files
-(see `BoundedLog`).
+It writes JSON lines to its standard output: `{"supervisor": ...}` and `{"command": ...}`, the ids of both processes,
+then a `Report`. The command's own output goes to files (see `BoundedLog`).
 """
 
 import contextlib
@@ -122,7 +123,7 @@ class Supervisor:
             return {"start_error": str(error), **found, **self._account(None, 0)}
         os.close(inner)
         os.set_blocking(output, False)
-        say({"pid": self._pid})
+        say({"command": self._pid})
         cause = self._watch(output)
         left = self._stop_all(0.0) if cause else self._stop_all(LEFT_SECONDS)
         self._drain(output)
@@ -288,6 +289,10 @@ def say(content: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    if os.fork():
+        os._exit(0)
+    os.setsid()
     for unheeded in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(unheeded, lambda number, frame: None)  # SIG_IGN would be passed on to the command.
+    say({"supervisor": os.getpid()})
     say(Supervisor(json.loads(sys.argv[1])).run())

@@ -16,9 +16,17 @@ from trainables.command.config import CURVES_FILES, CommandConfig
 from trainables.command.curves import EPOCH, Curves
 from trainables.command.filling import environment_of, filled, filled_command, values_of
 from trainables.command.folders import RunFolder, folder_key
-from trainables.command.process import Ended, Launch, Running, how_it_ended, last_lines
+from trainables.command.process import (
+    LOGGED_LINES,
+    Ended,
+    Launch,
+    Running,
+    how_it_ended,
+    last_lines,
+)
 from trainables.command.reading import Unreadable
 from trainables.command.results import Results, Row, files_matching, newest, read_results
+from trainables.command.sources import source_digests
 from trainables.command.supervisor import KILL_SECONDS, pieces_of
 from trainables.errors import UserError
 
@@ -76,6 +84,11 @@ class CommandTrial:
         self._run: _Run | None = None
         self._results: Results | None = None
         self._notes: list[str] = []
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether there is anything to go on from."""
+        return self.config.resume or self.is_done
 
     @property
     def epoch(self) -> int:
@@ -162,10 +175,19 @@ class CommandTrial:
             model = folder / _MODEL if results["model"] else None
             self._results = Results(**{**results, "samples": samples, "model": model})
 
+    def close(self) -> None:
+        """Stop the command, with all that it has started."""
+        if self._run is not None:
+            self._run.close()
+
     def _start(self) -> "_Run":
         config = self.config
         patience = config.grace_seconds + KILL_SECONDS + 1
-        place = RunFolder.take(self._cache_dir, folder_key(config.model_dump_json(), self.seed), patience)
+        place = RunFolder.take(
+            self._cache_dir,
+            folder_key(self.seed, config.model_dump(mode="json"), source_digests(config)),
+            patience,
+        )
         before = place.prepare(keep=config.resume)
         if place.is_fallback:
             self._note(f"another process uses the usual folder of this trial; it runs in {place.root}")
@@ -227,6 +249,7 @@ class CommandTrial:
         """Stop the command; the exception to raise, with the end of the output."""
         run.stop()
         lines = last_lines(run.place.log)
+        log.error("the end of the command's output:\n%s", "\n".join(last_lines(run.place.log, LOGGED_LINES)))
         said = ["Its last lines:", *(f"  {line}" for line in lines)] if lines else ["It printed nothing."]
         run.place.mark("failed", self._seconds)
         run.close()

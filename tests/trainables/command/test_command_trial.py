@@ -1,6 +1,7 @@
 """A command as a trial: what it is given, what is read of it, how it is stopped and resumed, and how it can fail."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -515,9 +516,10 @@ def test_a_killed_supervisor_takes_the_command_along_and_fails_the_trial(build: 
     trial._run = trial._start()
     pid = int(await_file(folder_of(trial) / "pid"))
 
-    trial._run.running._process.kill()
+    assert trial._run.running.wait(0.0) is None
+    os.kill(trial._run.running._link.said["supervisor"], signal.SIGKILL)
 
-    assert "the process that watches over it ended early: SIGKILL" in failure(trial)
+    assert "the process that watches over it ended early: it was killed" in failure(trial)
     await_end(pid)
 
 
