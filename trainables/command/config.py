@@ -61,8 +61,8 @@ class CommandConfig(Settings):
 
     The command, `working_folder` and the values of `environment` may hold `{name}` for a setting, `{seed}`, `{folder}`
     (the trial's own folder, where the script leaves its files), `{config}` (a JSON file with all values), `{here}`
-    (`base_folder`), `{python}` (the interpreter that runs asyrp-sweep) and `{start_from}` (the model file that a warm
-    start goes on from, or nothing). `{{name}}` stands for the text `{name}` itself.
+    (`base_folder`), `{python}` (the interpreter that runs asyrp-sweep), `{device}` (cpu or cuda) and `{start_from}`
+    (the model file that a warm start goes on from, or nothing). `{{name}}` stands for the text `{name}` itself.
 
     All of these are also environment variables, `TRIAL_` and the name in capitals: `TRIAL_LEARNING_RATE`, `TRIAL_SEED`,
     `TRIAL_FOLDER`, `TRIAL_CONFIG`.

@@ -16,6 +16,7 @@ EPOCH, STEPS = "epoch", ("step", "global_step", "iteration", "iter", "batch")
 """Columns that say where in its training a script is; the first of `STEPS` that a row has counts."""
 MAX_ROWS = 50_000
 """Of a file; when there are more, every second one is left out."""
+MAX_COLUMNS = 200
 _TAKEN = {"signature", "attempt"}
 """Columns that the ledger has for itself."""
 
@@ -45,6 +46,7 @@ class Curves:
     _num_read: int = 0
     _stride: int = 1
     _restarts: int = 0
+    _columns: set[str] = field(default_factory=set)
     _texts: set[str] = field(default_factory=set)
 
     @property
@@ -132,8 +134,12 @@ class Curves:
                 number = number_in(value, is_text=self._tail.is_text)
             except ValueError as error:
                 raise Unreadable(f"{self._tail.place()}: {key}: {error}") from error
-            if number is not None:
-                numbers[column_name(key)] = number
+            name = column_name(key)
+            if number is not None and (name in self._columns or len(self._columns) < MAX_COLUMNS):
+                self._columns.add(name)
+                numbers[name] = number
+            elif number is not None:
+                self._note(f"the curves have more than {MAX_COLUMNS} columns; the others are left out")
             elif value is not None and key not in self._texts:
                 self._texts.add(key)
                 what = f"{key} holds no number ({shown(value)}) and is no part of the curves"
@@ -143,9 +149,11 @@ class Curves:
     def _thin_out(self) -> None:
         del self._own[1::2]
         self._stride *= 2
-        note = f"the curves have more than {MAX_ROWS} rows: only every second one, or fewer, are kept"
-        if note not in self.notes:
-            self.notes.append(note)
+        self._note(f"the curves have more than {MAX_ROWS} rows: only every second one, or fewer, are kept")
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 def position(numbers: Mapping[str, float]) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Placeholders: the command and its environment for one trial, and what is wrong with a configuration."""
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -13,7 +14,7 @@ from trainables.yaml_tree import Loc
 
 PREFIX = "TRIAL_"
 """Of the environment variables that carry values."""
-BUILT_IN = ("seed", "folder", "config", "here", "python", "start_from")
+BUILT_IN = ("seed", "folder", "config", "here", "python", "device", "start_from")
 """Placeholders of every command."""
 
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}")
@@ -39,16 +40,30 @@ def filled(text: str, values: Mapping[str, Value]) -> str:
 
 
 def environment_of(config: CommandConfig, values: Mapping[str, Value]) -> dict[str, str]:
-    """Environment variables of a trial's command; output is not buffered, so that its last lines are known."""
+    """Environment variables of a trial's command, beside those it inherits.
+
+    Output is not buffered, so that its last lines are known; a trial without a share of a GPU sees none, and as many
+    threads as the worker has are the default.
+    """
     carried = {
         f"{PREFIX}{name.upper()}": as_text(value) for name, value in values.items() if name != "python"
     }
     own = {name: _filled(text, values) for name, text in config.environment.items()}
-    return {"PYTHONUNBUFFERED": "1", **carried, **own}
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if values["device"] == "cpu" else {}
+    torch = sys.modules.get("torch")
+    is_open = "OMP_NUM_THREADS" not in os.environ
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())} if torch is not None and is_open else {}
+    return {"PYTHONUNBUFFERED": "1", **threads, **hidden, **carried, **own}
 
 
 def values_of(
-    config: CommandConfig, seed: int, folder: Path, config_file: Path, start_from: Path | None
+    config: CommandConfig,
+    seed: int,
+    folder: Path,
+    config_file: Path,
+    *,
+    device: str = "cpu",
+    start_from: Path | None = None,
 ) -> dict[str, Value]:
     """What every placeholder of a trial stands for."""
     return {
@@ -58,6 +73,7 @@ def values_of(
         "config": str(config_file),
         "here": str(Path(config.base_folder).absolute()),
         "python": sys.executable,
+        "device": device,
         "start_from": None if start_from is None else str(start_from),
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 from trainables.command.config import METRICS_FILES, CommandConfig, MetricConfig
 from trainables.command.curves import column_name
 from trainables.command.reading import Content, Unreadable, is_csv, number_in, read_object, read_rows
+from trainables.names import visible
 from trainables.wording import did_you_mean, shown
 
 Row = dict[str, Any]
@@ -184,7 +185,7 @@ def _samples(config: CommandConfig, folder: Path) -> tuple[list[Row], list[str]]
             left_out.append(name)
             continue
         room -= size
-        kept.append({"name": name, "media_type": media_type(path), "content": path.read_bytes()})
+        kept.append({"name": visible(name), "media_type": media_type(path), "content": path.read_bytes()})
     if left_out:
         most = f"{config.keep.max_sample_megabytes:g} MB (keep.max_sample_megabytes)"
         notes.append(f"samples left out, for together they may have {most}: {_listed(left_out)}")

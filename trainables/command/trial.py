@@ -8,6 +8,7 @@ import shutil
 import time
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from trainables.command.results import Results, Row, files_matching, newest, rea
 from trainables.command.sources import source_digests
 from trainables.command.supervisor import KILL_SECONDS, pieces_of
 from trainables.errors import UserError
+from trainables.names import visible
+from trainables.wording import shortened
 
 POLL_SECONDS, LATER_POLL_SECONDS = 0.05, 0.25
 """Between two looks at the command, in its first second and later."""
@@ -36,6 +39,8 @@ STEP_SECONDS = 1.0
 """How long a step takes at least: what a script logs faster than this is taken in together."""
 OUTPUT_BYTES = 4 << 20
 """Most of the output that patterns are looked for in: all that is kept of it."""
+QUOTED_CHARACTERS = 300
+"""Of a line that a message repeats."""
 _STATE, _MODEL = "state.json", "model"
 log = logging.getLogger("asyrp_sweep.trial")
 
@@ -75,6 +80,7 @@ class CommandTrial:
         self.config = config
         self.seed = seed
         self._cache_dir = cache_dir
+        self._device = device
         self._start_from = start_from
         self._curves = Curves()
         self._epoch = 0
@@ -130,7 +136,7 @@ class CommandTrial:
             samples=[{EPOCH: self.epoch, **row} for row in results.samples],
             summary={"train_seconds": self._seconds, **results.summary},
             num_parameters=results.num_parameters,
-            notes=[*self._notes, *self._curves.notes, *results.notes],
+            notes=[visible(note) for note in (*self._notes, *self._curves.notes, *results.notes)],
         )
 
     def save_model(self, path: Path) -> None:
@@ -198,7 +204,14 @@ class CommandTrial:
                 self._curves.take_up_file(file)
         else:
             self._curves, self._epoch, self._seconds_before = Curves(), 0, 0.0
-        values = values_of(config, self.seed, place.folder, place.config_file, self._start_from)
+        values = values_of(
+            config,
+            self.seed,
+            place.folder,
+            place.config_file,
+            device=self._device,
+            start_from=self._start_from,
+        )
         place.config_file.write_text(json.dumps(values, indent=1), encoding="utf-8")
         limit = config.time_limit_seconds
         launch = Launch(
@@ -250,10 +263,12 @@ class CommandTrial:
         run.stop()
         lines = last_lines(run.place.log)
         log.error("the end of the command's output:\n%s", "\n".join(last_lines(run.place.log, LOGGED_LINES)))
-        said = ["Its last lines:", *(f"  {line}" for line in lines)] if lines else ["It printed nothing."]
-        run.place.mark("failed", self._seconds)
+        quoted = (f"  {shortened(line, QUOTED_CHARACTERS)}" for line in lines)
+        said = ["Its last lines:", *quoted] if lines else ["It printed nothing."]
+        with suppress(OSError):  # The script may have removed the folder.
+            run.place.mark("failed", self._seconds)
         run.close()
-        return TrialFailed("\n".join([reason, *said, f"Its folder: {run.place.root}"]))
+        return TrialFailed("\n".join([visible(reason), *said, f"Its folder: {run.place.root}"]))
 
     def _follow(self, place: RunFolder, *, is_over: bool) -> None:
         """Find what holds the curve: a file of the script, or its output."""

@@ -1,5 +1,6 @@
 """Curves out of files that grow, are cut short, or are written anew."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,16 @@ def test_very_long_curves_are_thinned_evenly(tmp_path: Path, monkeypatch: pytest
 
     assert losses(curves) == list(range(0, 100, 16))
     assert len(curves.notes) == 1
+
+
+def test_columns_beyond_a_number_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "curve.jsonl"
+    path.write_text(json.dumps({f"c{number}": number for number in range(300)}) + "\n")
+    curves = followed(path)
+    curves.read()
+
+    assert len(curves.rows[0]) == 201
+    assert curves.notes == ["the curves have more than 200 columns; the others are left out"]
 
 
 @pytest.mark.parametrize(

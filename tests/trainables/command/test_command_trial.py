@@ -182,6 +182,19 @@ json.dump({"accuracy": int(os.environ["TRIAL_SEED"])}, open("metrics.json", "w")
     }
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_trial_without_a_gpu_sees_none(build: Build, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    source = (
+        LEAVES_METRICS
+        + "print('sees', os.environ['CUDA_VISIBLE_DEVICES'], os.environ['TRIAL_DEVICE']); 1 / 0"
+    )
+    trial = build(source)
+    trial = CommandTrial(trial.config, 0, cache_dir=trial._cache_dir, device=device)
+
+    assert f"sees {'3' if device == 'cuda' else ''} {device}\n" in failure(trial)
+
+
 def test_one_text_is_split_like_a_shell_would_and_sees_no_shell(build: Build) -> None:
     trial = build(command="{python} train.py {folder} {seed} '4' '; touch {here}/harm'", settings={})
 
@@ -340,6 +353,8 @@ def test_numbers_that_are_not_declared_are_named(build: Build) -> None:
         ("metrics('[' * 100000)", ["nested too deeply"]),
         ("curve('{\"epoch\": 1}\\n{\"epoch\":\\n')", ["curve.jsonl:2 is not JSON"]),
         ("curve('{\"loss\": \"0.5\"}\\n')", ["curve.jsonl:1: loss: expected a number"]),
+        ("import shutil; shutil.rmtree(FOLDER)", ["it is empty"]),
+        ("import os; open(os.fsencode(FOLDER) + b'/\\xff', 'w')", ["it holds \\udcff"]),
         ("open(FOLDER + '/curve.csv', 'w').write('epoch,loss\\n1,2,3\\n')", ["curve.csv:2: expected 2 cells; found 3"]),
     ],
 )  # fmt: skip
@@ -484,7 +499,8 @@ os.wait()
     await_end(int(await_file(tmp_path / "cache" / "command" / "daemon")))
 
 
-def test_everything_ends_when_the_worker_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills_children", [False, True])
+def test_everything_ends_when_the_worker_is_killed(tmp_path: Path, kills_children: bool) -> None:
     child = "import time; time.sleep(60)"
     script = f"""
 import subprocess, sys, os, time
@@ -501,7 +517,9 @@ Running(Launch([sys.executable, "-S", "-c", {script!r}], Path("/"), {{}}, Path({
     process = subprocess.Popen([sys.executable, "-c", worker])
     pids = [int(pid) for pid in await_file(tmp_path / "pids").split()]
 
-    process.send_signal(signal.SIGKILL)
+    children = psutil.Process(process.pid).children() if kills_children else []  # As Ray does.
+    for one in (*children, process):
+        one.send_signal(signal.SIGKILL)
     process.wait()
 
     for pid in pids:
