@@ -1,8 +1,8 @@
 """The settings of a trial that is a command: what to run, what to read of it, what to keep."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from trainables.settings import Settings
 
@@ -56,6 +56,33 @@ class Kept(Settings):
     """A larger model fails the trial."""
 
 
+class StartSource(Settings):
+    """Which model a script is given to start from: exactly one of these."""
+
+    cell: str | dict[str, bool | int | float | str] | None = None
+    """Another cell of the plan by its name, or this cell with other values of some axes."""
+    file: str | None = None
+    """A file, relative to the space's. It counts by its content, not by its name."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.cell is None) == (self.file is None):
+            raise ValueError("expected one of cell and file")
+        return self
+
+
+class InitConfig(Settings):
+    """A warm start: the script is given the model that another trial kept, as `{start_from}`."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    source: StartSource = Field(alias="from")
+    """Whose model it is."""
+    control: bool = True
+    """Add the cell that trains from scratch for as long as parent and child together, where `settings.epochs` says how
+    long that is."""
+
+
 class CommandConfig(Settings):
     """Any script, as a trial.
 
@@ -107,6 +134,8 @@ class CommandConfig(Settings):
     paired over items."""
     keep: Kept = Kept()
     """Which files of the trial's folder outlive it."""
+    init: InitConfig | None = None
+    """A warm start; nothing where the script starts from its seed."""
     resume: bool = False
     """Whether the script goes on by itself from a checkpoint that it finds in `{folder}`. An interrupted trial then
     finds its folder as it left it; otherwise the folder is emptied before the command starts again."""

@@ -132,6 +132,8 @@ def _unused(config: CommandConfig, words: list[str]) -> Iterator[tuple[Loc, str]
     used = {name for text in (*words, *config.environment.values()) for name in names_in(text)}
     if config.reads or "config" in used:
         return
+    if config.init is not None and "start_from" not in used:
+        yield ("init",), "the model to start from does not reach the script: add {start_from} to the command"
     for name in (*config.settings, "seed"):
         if name not in used:
             place = ("command",) if name == "seed" else ("settings", name)

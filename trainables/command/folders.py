@@ -66,10 +66,10 @@ class RunFolder:
     def prepare(self, *, keep: bool) -> float | None:
         """Make the folder ready for a start.
 
-        With `keep`, one whose command was interrupted stays as it is: returns how many seconds it had run. Else
-        the folder is empty, and None is returned.
+        With `keep`, one whose command did not fail stays as it is: returns how many seconds it had run. Else the folder
+        is empty, and None is returned.
         """
-        seconds = self._interrupted_after() if keep else None
+        seconds = self._kept_after() if keep else None
         if seconds is None and self.root.exists():
             shutil.rmtree(self.root)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -93,10 +93,10 @@ class RunFolder:
                 os.close(self.lock)
             self.lock = None
 
-    def _interrupted_after(self) -> float | None:
+    def _kept_after(self) -> float | None:
         try:
             content = json.loads((self.root / _STATE).read_text(encoding="utf-8"))
-            return float(content["seconds"]) if content["state"] == "running" else None
+            return float(content["seconds"]) if content["state"] in ("running", "ended") else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -28,6 +28,8 @@ from typing import Any, BinaryIO
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 """From <linux/prctl.h>."""
 IS_LINUX = sys.platform == "linux"
+HAS_PROC = IS_LINUX and Path("/proc/self/stat").is_file()
+"""Whether processes can be listed."""
 HEAD_BYTES, TAIL_BYTES = 1 << 20, 1 << 20
 """How much of the output is kept: its beginning, and at least this much of its end."""
 BLOCK = 1 << 16
@@ -214,7 +216,7 @@ class Supervisor:
     def _alive(self) -> list[int]:
         """Processes of the command; where they cannot be listed, its process group as a negative number."""
         self._reap()
-        if IS_LINUX:
+        if HAS_PROC:
             return descendants(os.getpid())
         try:
             os.killpg(self._pid, 0)

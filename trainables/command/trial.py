@@ -130,6 +130,10 @@ class CommandTrial:
         results = self._results
         if self._run is not None:
             self._run.is_over = True
+        else:  # The worker that ran the command was killed just after its end.
+            place = self._take_place()
+            place.remove()
+            place.release()
         return TrialResult(
             curves=self._curves.rows,
             evaluations=[{EPOCH: self.epoch, **row} for row in results.items],
@@ -188,12 +192,7 @@ class CommandTrial:
 
     def _start(self) -> "_Run":
         config = self.config
-        patience = config.grace_seconds + KILL_SECONDS + 1
-        place = RunFolder.take(
-            self._cache_dir,
-            folder_key(self.seed, config.model_dump(mode="json"), source_digests(config)),
-            patience,
-        )
+        place = self._take_place()
         before = place.prepare(keep=config.resume)
         if place.is_fallback:
             self._note(f"another process uses the usual folder of this trial; it runs in {place.root}")
@@ -201,7 +200,12 @@ class CommandTrial:
             self._seconds_before = before
             file = self._curves_file(place.folder)
             if config.curves_pattern is None and file is not None:
-                self._curves.take_up_file(file)
+                try:
+                    self._curves.take_up_file(file)
+                except Unreadable as error:
+                    place.mark("failed", before)
+                    place.release()
+                    raise TrialFailed(f"{error}\nIts folder: {place.root}") from error
         else:
             self._curves, self._epoch, self._seconds_before = Curves(), 0, 0.0
         values = values_of(
@@ -235,6 +239,11 @@ class CommandTrial:
             raise self._failed(run, f"the command could not be run: {error}") from error
         return run
 
+    def _take_place(self) -> RunFolder:
+        """The folder of this trial, waiting for what may be left of a command of an earlier worker."""
+        key = folder_key(self.seed, self.config.model_dump(mode="json"), source_digests(self.config))
+        return RunFolder.take(self._cache_dir, key, self.config.grace_seconds + KILL_SECONDS + 1)
+
     def _news(self, run: "_Run") -> Ended | None:
         """Wait until the command has ended or, after a while, there are new rows; how it ended, if it has."""
         assert run.running is not None
@@ -253,7 +262,7 @@ class CommandTrial:
         if ended.start_error or ended.cause or ended.exit_code != 0:
             raise self._failed(run, how_it_ended(ended, run.launch))
         if ended.num_left:
-            self._note(f"{ended.num_left} processes that the command left running were stopped")
+            self._note(f"the command left processes running ({ended.num_left}), which were stopped")
         output = run.place.log.read_bytes()[-OUTPUT_BYTES:].decode(errors="replace")
         self._results = read_results(self.config, run.place.folder, output)
         run.place.mark("ended", self._seconds)
@@ -303,6 +312,7 @@ class _Run:
     running: Running | None = None
     is_over: bool = False
     """Whether nothing of the folder is needed any more."""
+    is_closed: bool = False
     _began: float = field(default_factory=time.monotonic)
 
     @property
@@ -316,7 +326,10 @@ class _Run:
             self.running.stop()
 
     def close(self) -> None:
-        """Stop the command and give its folder back."""
+        """Stop the command and give its folder back, once: it may be another worker's afterwards."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         self.stop()
         if self.is_over:
             self.place.remove()

@@ -15,6 +15,7 @@ import pytest
 
 from trainables.command import trial as trial_module
 from trainables.command.config import CommandConfig
+from trainables.command.folders import RunFolder
 from trainables.command.trial import CommandTrial, TrialFailed, TrialResult
 
 GOOD = """
@@ -495,7 +496,7 @@ os.wait()
 
     result = run(build(source))
 
-    assert result.notes == ["1 processes that the command left running were stopped"]
+    assert result.notes == ["the command left processes running (1), which were stopped"]
     await_end(int(await_file(tmp_path / "cache" / "command" / "daemon")))
 
 
@@ -595,6 +596,45 @@ def test_without_resume_the_folder_is_empty_at_each_start(build: Build, tmp_path
     assert [row["run"] for row in run(second).curves] == [0.0] * 4
 
 
+def test_a_broken_log_of_an_interrupted_run_fails_the_trial_once(build: Build) -> None:
+    source = RESUMING.replace("MODE", "'a'")
+    first = build(source, resume=True)
+    steps_to(first, epoch=3)
+    (folder_of(first) / "curve.jsonl").write_text("nonsense\n")
+    del first
+
+    assert "curve.jsonl:1 is not JSON" in failure(build(source, resume=True))
+
+    again = build(source.replace("done == 0", "done == 99"), resume=True)
+    assert [row["run"] for row in run(again).curves] == [0.0] * 4
+
+
+def test_a_closed_trial_leaves_the_folder_to_the_next_one(build: Build) -> None:
+    first = build()
+    run(first)
+    first.close()
+    second = build(GOOD + FOREVER)
+    steps_to(second, epoch=2)
+
+    del first
+
+    assert folder_of(second).is_dir()
+
+
+def test_a_folder_in_use_is_never_shared(build: Build) -> None:
+    first = build(GOOD + FOREVER, grace_seconds=0.0)
+    steps_to(first, epoch=2)
+    second = build(GOOD + FOREVER, grace_seconds=0.0)
+    second._take_place = lambda: RunFolder.take(second._cache_dir, folder_of(first).parent.name, 0.1)
+
+    steps_to(second, epoch=2)
+
+    assert folder_of(second) != folder_of(first)
+    assert second._notes == [
+        f"another process uses the usual folder of this trial; it runs in {folder_of(second).parent}"
+    ]
+
+
 def test_a_failed_trial_starts_anew_even_where_it_could_go_on(build: Build) -> None:
     source = RESUMING.replace("MODE", "'a'").replace("done == 0", "done == 99")
     failure(build(source + "raise SystemExit(1)", resume=True))
@@ -617,10 +657,12 @@ def test_a_checkpoint_of_an_ended_command_has_its_results(build: Build, tmp_path
     del first
     assert not place.exists()
 
-    second = build("raise SystemExit('must not run')", keep=keep)
+    second = build(source, keep=keep)
     second.load_checkpoint(tmp_path / "checkpoint", rows)
     second.save_model(tmp_path / "model")
 
+    place.mkdir()  # As it is where the first worker was killed before it could clear it away.
     assert second.is_done
     assert second.finish() == expected
+    assert not place.exists()
     assert (tmp_path / "model").read_text() == "weights"
