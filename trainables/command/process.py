@@ -79,7 +79,7 @@ class Running:
         # Isolated (-I) and without site packages (-S): it needs none, and starts in half the time.
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(spec)],
-            env={**os.environ, **launch.environment},
+            env={**surroundings(), **launch.environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -128,6 +128,22 @@ class Running:
         if number == errno.ENOEXEC:
             return f"{program} is no program; name its interpreter before it, or begin it with a line like #!/bin/sh"
         return str(report["start_error"])
+
+
+def surroundings() -> dict[str, str]:
+    """The environment that a command inherits: the worker's, without what would mislead a script.
+
+    Ray puts our packages, of which one is called `analysis`, before those of the user, and its own debugger, which
+    waits for ever, in the place of Python's.
+    """
+    kept = dict(os.environ)
+    own = Path(__file__).parents[2]
+    paths = [path for path in kept.pop("PYTHONPATH", "").split(os.pathsep) if path and Path(path) != own]
+    if paths:
+        kept["PYTHONPATH"] = os.pathsep.join(paths)
+    if kept.get("PYTHONBREAKPOINT", "").startswith("ray."):
+        del kept["PYTHONBREAKPOINT"]
+    return kept
 
 
 def how_it_ended(ended: Ended, launch: Launch) -> str:

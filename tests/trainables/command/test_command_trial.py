@@ -183,6 +183,16 @@ json.dump({"accuracy": int(os.environ["TRIAL_SEED"])}, open("metrics.json", "w")
     }
 
 
+def test_a_script_sees_neither_our_packages_nor_ray_s_debugger(
+    build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{Path(trial_module.__file__).parents[2]}:{tmp_path}")
+    monkeypatch.setenv("PYTHONBREAKPOINT", "ray.util.rpdb.set_trace")
+    source = "import os; print(os.environ['PYTHONPATH'], os.environ.get('PYTHONBREAKPOINT')); 1 / 0"
+
+    assert f"  {tmp_path} None\n" in failure(build(source))
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_trial_without_a_gpu_sees_none(build: Build, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
