@@ -71,7 +71,7 @@ class NoopTrial:
         """Measure nothing."""
         return NoopResult()
 
-    def save_editor(self, path: Path) -> None:
+    def save_model(self, path: Path) -> None:
         """Keep an empty editor."""
         path.touch()
 

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import Space
-from orchestrator.space.resolving import Summarise
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.domains import DomainError, DomainSummary
+from trainables.h_space.family import HSpace
+from trainables.h_space.layers import Summarise
 from trainables.h_space.schedule import alpha_bars
 
 if TYPE_CHECKING:
@@ -74,9 +75,10 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summarise: Summarise) 
     """Load a space from its text, as `space.yaml` of the working directory."""
     monkeypatch.chdir(tmp_path)
 
-    def load_text(text: str, **options: object) -> Space:
+    def load_text(text: str, **options: Any) -> Space:
         Path("space.yaml").write_text(text, encoding="utf-8")
-        return load_space("space.yaml", **{"summarise": summarise, **options})
+        family = HSpace(options.pop("summarise", summarise))
+        return load_space("space.yaml", family=family, **options)
 
     return load_text
 

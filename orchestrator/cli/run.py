@@ -38,7 +38,7 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     study = open_study(space, options.results)
     view = planning.view(study)
     planning.show(view, console)
-    planning.show_pictures(view, console)
+    planning.show_remarks(view, console)
     view = _priced(view, options, console)
     planning.show_price(view, console)
     if view.num_missing and not _agreed(view, options, console):
@@ -65,7 +65,7 @@ def plan_command(options: argparse.Namespace, console: Console) -> int:
         print(json.dumps(planning.as_json(view), indent=2))
         return 0
     planning.show(view, console)
-    planning.show_pictures(view, console)
+    planning.show_remarks(view, console)
     planning.show_price(_priced(view, options, console), console)
     return 0
 

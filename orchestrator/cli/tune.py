@@ -25,7 +25,6 @@ from orchestrator.study.price.pilots import announcing
 from orchestrator.study.price.pricing import price_lines
 from orchestrator.study.runner import RunOptions, run_missing
 from orchestrator.views.live import make_display, say
-from trainables.h_space.domains import domain_summary
 
 MAX_PARETO_SHOWN = 8
 
@@ -39,7 +38,7 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
     _introduce(study, console)
     if options.price:
         _price(study, chosen, options, console)
-    launch = run_search(study, chosen, make_display(console), domain_summary)
+    launch = run_search(study, chosen, make_display(console))
     for note in launch.notes:
         say(console, f"note: {note}")
     if launch.outcome.preparation_error is not None:
@@ -87,7 +86,7 @@ def _introduce(study: Study, console: Console) -> None:
 
 def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, console: Console) -> None:
     """Say what the search will cost; raises ConfigError where that is more than it may."""
-    quote = SearchQuote(study, domain_summary, chosen, announcing(console))
+    quote = SearchQuote(study, chosen, announcing(console))
     price = quote.of(quote.num_left)
     for line in price_lines(price) if price is not None else ():
         say(console, line)
@@ -158,7 +157,7 @@ def _conclude(
 def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, console: Console) -> int:
     """Settings, an editor and figures, each with its place."""
     with LedgerLock(study.ledger_folder):
-        entry = write_entry(study, winner, verdict, domain_summary)
+        entry = write_entry(study, winner, verdict)
         editor = keep_editor(study, winner, retest)
     say(console, f"Settings: {entry}")
     for name, value in acting_values(study.space.config, winner.candidate.values).items():

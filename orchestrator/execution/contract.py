@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import Record, TrialTask
 from orchestrator.ledger import LedgerError
 from trainables.errors import UserError
-
-if TYPE_CHECKING:
-    from orchestrator.execution.tasks import Preparation
 
 
 class Observer(Protocol):
@@ -54,7 +51,7 @@ class Backend(Protocol):
     def __exit__(self, *exc_info: object) -> None:
         """Stop every worker that is left."""
 
-    def prepare(self, tasks: Sequence["Preparation"], observer: Observer) -> None:
+    def prepare(self, tasks: Sequence[Any], observer: Observer) -> None:
         """Run the preparation tasks in parallel. Raises PreparationFailed with the worker's own words."""
 
     def run(self, queue: TrialQueue, observer: Observer) -> None:

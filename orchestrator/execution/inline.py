@@ -1,7 +1,7 @@
 """Every trial in this process, one after the other: for debugging, for tests, and for tiny studies."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from orchestrator.execution.contract import Observer, PreparationFailed
 from orchestrator.execution.interrupts import SignalWatch
@@ -9,9 +9,6 @@ from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import WorkerSettings
 from orchestrator.execution.worker import TrialRun, prepare_torch, run_preparation_task
 from orchestrator.ledger import LedgerError
-
-if TYPE_CHECKING:
-    from orchestrator.execution.tasks import Preparation
 
 
 class InlineBackend:
@@ -28,7 +25,7 @@ class InlineBackend:
     def __exit__(self, *exc_info: object) -> None:
         self._signals.__exit__(*exc_info)
 
-    def prepare(self, tasks: Sequence["Preparation"], observer: Observer) -> None:
+    def prepare(self, tasks: Sequence[Any], observer: Observer) -> None:
         """Run the preparation tasks one by one."""
         if tasks:
             prepare_torch(self._settings)

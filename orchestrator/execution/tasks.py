@@ -3,21 +3,11 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.space.execution import ExecutionConfig
-
-if TYPE_CHECKING:
-    from trainables.h_space.editing_interval import IntervalTask
-    from trainables.h_space.references import ReferenceTask
-    from trainables.h_space.trajectory_files import PreparationTask
-
-    Preparation = PreparationTask | IntervalTask | ReferenceTask
-
-DEFAULT_TRIAL_CLASS = "trainables.h_space.trial:Trial"
-PREPARING_TRIAL_CLASS = "orchestrator.search.preparing:PreparingTrial"
-OWN_TRIAL_CLASSES = (DEFAULT_TRIAL_CLASS, PREPARING_TRIAL_CLASS)
-"""Those that read the trajectory cache."""
+from trainables.families import DEFAULT_FAMILY, family_of_source, find_family
+from trainables.family import Family
 
 Record = dict[str, Any]
 """What a finished trial leaves: one row of the ledger's `trials` table."""
@@ -34,16 +24,16 @@ class TrialTask:
     seed: int
     axis_values: dict[str, Any]
     config: dict[str, Any]
-    """The resolved CellConfig in JSON form."""
+    """The resolved configuration in JSON form."""
     parent: str | None = None
     num_epochs: int = 1
     """How many epochs the trial takes, for progress and the time left."""
     parent_epoch: int | None = None
     """After which epoch of the parent's training this one goes on; None for its last."""
     start_digest: str | None = None
-    """SHA-256 of the editor file this one starts from, where that is no trial's (see `execution.editor_files`)."""
+    """SHA-256 of the file this one starts from, where that is no trial's (see `execution.models`)."""
     keep_epochs: list[int] = field(default_factory=list)
-    """Epochs after which the editor is kept, for children that start from it."""
+    """Epochs after which the weights are kept, for children that start from them."""
 
     def to_json(self) -> str:
         """One line; `from_json` restores an equal task."""
@@ -56,16 +46,39 @@ class TrialTask:
 
 
 @dataclass(frozen=True)
+class FamilyRef:
+    """A family as it travels: its name, or the file that it was read from."""
+
+    name: str = DEFAULT_FAMILY
+    source: tuple[str, str] | None = None
+    """Name and text of the file."""
+
+    @classmethod
+    def of(cls, family: Family) -> "FamilyRef":
+        """What finds this family again on another machine."""
+        return cls(family.name, family.source)
+
+    def find(self) -> Family:
+        """The family. Raises UserError where this machine does not have it."""
+        if self.source is not None:
+            return family_of_source(*self.source)
+        return find_family(self.name, Path.cwd())
+
+
+@dataclass(frozen=True)
 class WorkerSettings:
     """What every trial of a launch shares. Paths are absolute, for Ray's workers change directory."""
 
     study_folder: Path
     cache_dir: Path
-    trial_class: str = DEFAULT_TRIAL_CLASS
-    """`module:Class`, importable where the trial runs."""
+    trial_class: str | None = None
+    """`module:Class`, importable where the trial runs, in the place of the family's own trials."""
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     git_commit: str | None = None
     """Of the code that planned the study, for the records; workers may have no repository."""
+    family: FamilyRef = field(default_factory=FamilyRef)
+    prepares_itself: bool = False
+    """Whether a trial computes what its preparation lacks."""
 
     @property
     def device(self) -> str:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.execution.checkpoints import CheckpointStore, DamagedCheckpoint, Superseded
 from orchestrator.execution.editor_files import editor_path, put_editor, start_file
@@ -29,9 +29,7 @@ from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.ledger.files import writing
 from trainables.errors import UserError
-
-if TYPE_CHECKING:
-    from orchestrator.execution.tasks import Preparation
+from trainables.trials import close
 
 TRACEBACK_LINES = 12
 log = logging.getLogger("asyrp_sweep.trial")
@@ -55,7 +53,7 @@ class TrialRun:
         self._settings = settings
         self._ledger_folder = settings.study_folder / "ledger"
         self._checkpoints = CheckpointStore(settings.study_folder, task.signature, task.attempt)
-        self._trial: Any = None  # Any class with the signature of trainables.h_space.trial.Trial.
+        self._trial: Any = None  # A `trainables.family.TrialRun`.
         self._started_at = datetime.now(UTC)
         self._began = 0.0
         """When the present piece of work began, on the clock that only goes on."""
@@ -80,6 +78,7 @@ class TrialRun:
         self._wall_seconds = self._wall_until_now()
         if step.record is not None:
             step.record["wall_seconds"] = self._wall_seconds
+            close(self._trial)
             self._trial = None  # Lets go of the trial's memory before the next one starts.
             _empty_gpu_cache()
         return step
@@ -101,7 +100,9 @@ class TrialRun:
         """Write what the trial can be taken up from, and the editor where a child asks for this epoch's."""
         trial = self._trial
         if trial.epoch in self._task.keep_epochs:  # Before the checkpoint: a resumed trial is past it.
-            put_editor(self._editor(trial.epoch), trial.save_editor, self._checkpoints.check)
+            put_editor(self._editor(trial.epoch), trial.save_model, self._checkpoints.check)
+        if not getattr(trial, "is_resumable", True):
+            return
         account = {
             "started_at": self._started_at.isoformat(),
             "wall_seconds": self._wall_until_now(),
@@ -145,14 +146,18 @@ class TrialRun:
         return trial
 
     def _new_trial(self) -> Any:
-        from trainables.h_space.config import CellConfig  # Imports torch: only a worker needs it.
-
-        trial_class = import_class(self._settings.trial_class)
-        config = CellConfig.model_validate_json(json.dumps(self._task.config))
-        given: dict[str, Any] = {"cache_dir": self._settings.cache_dir, "device": self._settings.device}
-        if (start := start_file(self._task, self._settings.study_folder)) is not None:
+        task, settings = self._task, self._settings
+        family = settings.family.find()
+        config = family.Config.model_validate_json(json.dumps(task.config))
+        given: dict[str, Any] = {"cache_dir": settings.cache_dir, "device": settings.device}
+        if settings.prepares_itself:
+            for stage in family.preparation([config], settings.cache_dir):
+                for missing in stage:
+                    family.run_preparation(missing, settings.cache_dir, settings.device)
+        if (start := start_file(task, settings.study_folder)) is not None:
             given["start_from"] = start
-        return trial_class(config, self._task.seed, **given)
+        new = family.trial if settings.trial_class is None else import_class(settings.trial_class)
+        return new(config, task.seed, **given)
 
     def _editor(self, epoch: int | None = None) -> Path:
         return editor_path(self._settings.study_folder, self._task.signature, epoch)
@@ -166,7 +171,8 @@ class TrialRun:
         task = self._task
         rows = {name: getattr(result, name) for name in ("curves", "evaluations", "samples")}
         with writing(self._settings.study_folder):
-            put_editor(self._editor(), self._trial.save_editor, self._checkpoints.check)
+            if hasattr(self._trial, "save_model"):
+                put_editor(self._editor(), self._trial.save_model, self._checkpoints.check)
             self._checkpoints.check()
             Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, **rows)
             self._checkpoints.check()
@@ -237,11 +243,9 @@ def prepare_torch(settings: WorkerSettings) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set at run time
 
 
-def run_preparation_task(task: "Preparation", settings: WorkerSettings) -> None:
-    """Compute one chunk of the trajectory cache, or a part of what finds t_edit."""
-    from trainables.h_space.trajectories import run_preparation
-
-    run_preparation(task, settings.cache_dir, settings.device)
+def run_preparation_task(task: Any, settings: WorkerSettings) -> None:
+    """Compute one task of what trials share."""
+    settings.family.find().run_preparation(task, settings.cache_dir, settings.device)
 
 
 def import_class(path: str) -> Any:

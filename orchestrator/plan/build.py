@@ -1,8 +1,7 @@
-"""From a space to cells and trials with their identities. Reads the domain's summary, and files that settings name."""
+"""From a space to cells and trials with their identities. Reads what the family reads, and files that settings name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from orchestrator.plan.cells import Cell, Plan, TrialSpec, WarmStart
@@ -12,31 +11,26 @@ from orchestrator.plan.warm_starts import Makers, StartProblem, linked
 from orchestrator.space.axes import AxisValue, AxisValues
 from orchestrator.space.config import Setting, Space
 from orchestrator.space.points import BASELINE, Point, baseline_values, point_name, select
-from orchestrator.space.resolving import Summarise, resolve
-from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import domain_summary
-from trainables.h_space.editors import num_parameters
-from trainables.h_space.workload import trained_timesteps
+from orchestrator.space.resolving import resolve
+from trainables.family import Family
+from trainables.settings import Settings
 
 
-def build_plan(
-    space: Space, *, num_seeds: Mapping[str, int] | None = None, summarise: Summarise = domain_summary
-) -> Plan:
+def build_plan(space: Space, *, num_seeds: Mapping[str, int] | None = None) -> Plan:
     """Cells and trials of a space that `orchestrator.plan.loading` has checked.
 
     `num_seeds` says how many seeds each cell has where they are added while needed; the rule's `start` for
     cells that it does not name.
     """
-    cells, problems, excluded = _linked_cells(space, summarise)
+    cells, problems, excluded = _linked_cells(space)
     if problems:
         raise ValueError(f"{problems[0].cell}: {problems[0].message}")
-    fingerprints = {cell.config.domain: summarise(cell.config.domain).fingerprint for cell in cells}
     trials = [
         trial
         for seed, with_seed in _by_seed(space, cells, num_seeds or {})
-        for trial in _trials(with_seed, seed, summarise)
+        for trial in _trials(space.family, with_seed, seed)
     ]
-    return Plan(space.name, cells, tuple(trials), plan_hash(space), fingerprints, excluded)
+    return Plan(space.name, cells, tuple(trials), space.family, plan_hash(space), excluded)
 
 
 def _by_seed(
@@ -61,105 +55,87 @@ def _with_ancestors(cell: Cell, by_name: Mapping[str, Cell]) -> Iterator[str]:
         yield from _with_ancestors(by_name[cell.start.cell], by_name)
 
 
-def resolve_cell(space: Space, values: AxisValues, *, summarise: Summarise = domain_summary) -> CellConfig:
+def resolve_cell(space: Space, values: AxisValues) -> Settings:
     """Full configuration of the point with these axis values.
 
-    Raises pydantic's ValidationError when it is not a valid one, DomainError when its domain is unknown.
+    Raises pydantic's ValidationError when it is not a valid one, UserError when the family cannot read what it needs.
     """
-    return _canonical_config(resolve(space, values, summarise).settings)
+    return _config(space.family, resolve(space, values).settings)
 
 
-def _canonical_config(settings: Mapping[str, Any]) -> CellConfig:
+def _config(family: Family, settings: Mapping[str, Any]) -> Settings:
     """The configuration with what has no effect in it at its default, so that equal cells look equal."""
-    config = CellConfig.model_validate(settings)
-    init = None if config.init is None else config.init.for_attribute(config.attribute)
-    return config.model_copy(
-        update={
-            "editor": config.editor.canonical(),
-            "training": config.training.canonical(),
-            "init": init,
-        }
-    )
+    found: Settings = family.canonical(family.Config.model_validate(settings))
+    return found
 
 
 # Cells
 
 
-def _cells(
-    space: Space, baseline: AxisValues, summarise: Summarise
-) -> tuple[tuple[Cell, ...], tuple[Point, ...]]:
+def _cells(space: Space, baseline: AxisValues) -> tuple[tuple[Cell, ...], tuple[Point, ...]]:
     """The points of the space, those with one configuration joined into one cell; and what was excluded."""
     selection = select(space, baseline)
     alike: dict[str, list[tuple[Point, Cell]]] = {}
     for point, acting in selection.points:
-        cell = _cell(space, Point(point_name(acting, baseline), acting), summarise)
+        cell = _cell(space, Point(point_name(acting, baseline), acting))
         alike.setdefault(canonical_text(cell.config.model_dump(mode="json")), []).append((point, cell))
     return tuple(_joined(cells) for cells in alike.values()), selection.excluded
 
 
-def _known_baseline(space: Space, summarise: Summarise) -> dict[str, AxisValue]:
+def _known_baseline(space: Space) -> dict[str, AxisValue]:
     """The baseline's value on every axis of a checked space."""
-    baseline, missing = baseline_values(space, summarise)
+    baseline, missing = baseline_values(space)
     if missing:
         raise ValueError(f"the baseline is not among the values of {', '.join(missing)}")
     return baseline
 
 
-def _cell(space: Space, point: Point, summarise: Summarise) -> Cell:
-    resolved = resolve(space, point.axis_values, summarise)
-    config = _canonical_config(resolved.settings)
+def _cell(space: Space, point: Point) -> Cell:
+    family, resolved = space.family, resolve(space, point.axis_values)
+    config = _config(family, resolved.settings)
     return Cell(
         name=point.name,
         axis_values=point.axis_values,
         config=config,
         is_baseline=point.name == BASELINE,
-        num_parameters=_num_parameters(
-            config.editor, summarise(config.domain).shape, trained_timesteps(config)
-        ),
-        notes=tuple(config.editor.notes()),
+        num_parameters=family.num_parameters(config),
+        notes=family.notes(config),
         dropped=resolved.dropped,
     )
 
 
-_num_parameters = lru_cache(maxsize=4096)(num_parameters)
-"""Building an editor without memory still takes milliseconds, and many cells have the same one."""
-
-
-def warm_start_problems(space: Space, summarise: Summarise) -> list[StartProblem]:
+def warm_start_problems(space: Space) -> list[StartProblem]:
     """What is wrong with the warm starts of a space whose cells are sound."""
-    return _linked_cells(space, summarise)[1]
+    return _linked_cells(space)[1]
 
 
 _Linked = tuple[tuple[Cell, ...], list[StartProblem], tuple[Point, ...]]
-_latest: list[tuple[Space, Summarise, _Linked]] = []
+_latest: list[tuple[Space, _Linked]] = []
 """The space that was resolved last: its checks, its plan and every plan with more seeds have the same cells."""
 
 
-def _linked_cells(space: Space, summarise: Summarise) -> _Linked:
-    """The cells of the space, those that others start from or are held against; wrong starts; excluded points."""
-    for known, with_domains, found in _latest:
-        if known is space and with_domains is summarise:
+def _linked_cells(space: Space) -> _Linked:
+    """The cells of the space, those that others start from or are compared with; wrong starts; excluded points."""
+    for known, found in _latest:
+        if known is space:
             return found
-    _latest[:] = [(space, summarise, _resolved_cells(space, summarise))]
-    return _latest[0][2]
+    _latest[:] = [(space, _resolved_cells(space))]
+    return _latest[0][1]
 
 
-def _resolved_cells(space: Space, summarise: Summarise) -> _Linked:
-    baseline = _known_baseline(space, summarise)
+def _resolved_cells(space: Space) -> _Linked:
+    baseline = _known_baseline(space)
 
     def cell_at(name: str, values: AxisValues, settings: Sequence[Setting]) -> Cell:
-        return _cell(
-            replace(space, settings=(*space.settings, *settings)), Point(name, dict(values)), summarise
-        )
+        return _cell(replace(space, settings=(*space.settings, *settings)), Point(name, dict(values)))
 
     makers = Makers(
         cell=cell_at,
         key=lambda config: canonical_text(config.model_dump(mode="json")),
         name=lambda values: point_name(values, baseline),
-        epoch_cost=lambda config: config.training.num_images * len(trained_timesteps(config)),
-        summarise=summarise,
+        family=space.family,
     )
-    chosen, excluded = _cells(space, baseline, summarise)
+    chosen, excluded = _cells(space, baseline)
     return (*linked(chosen, space.config.axes, makers), excluded)
 
 
@@ -173,7 +149,7 @@ def _joined(alike: Sequence[tuple[Point, Cell]]) -> Cell:
 # Identity
 
 
-def _trials(cells: Sequence[Cell], seed: int, summarise: Summarise) -> Iterator[TrialSpec]:
+def _trials(family: Family, cells: Sequence[Cell], seed: int) -> Iterator[TrialSpec]:
     """A seed's trials, every parent before its children."""
     signatures: dict[str, str] = {}
     for cell in parents_first(cells):
@@ -182,8 +158,8 @@ def _trials(cells: Sequence[Cell], seed: int, summarise: Summarise) -> Iterator[
         origin = f"file {start.digest}" if start.digest else parent
         if start.epoch is not None:
             origin = f"{parent} epoch {start.epoch}"
-        signature = trial_signature(cell.config, seed, parent=origin, domain=summarise(cell.config.domain))
+        signature = trial_signature(family, cell.config, seed, parent=origin)
         signatures[cell.name] = signature
         yield TrialSpec(
-            cell.name, seed, signature, parent, cell.config, start.epoch, start.editor, start.digest
+            cell.name, seed, signature, parent, cell.config, start.epoch, start.file, start.digest
         )

@@ -1,25 +1,22 @@
 """What a plan is made of: cells, and trials with their identities."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from orchestrator.space.axes import AxisValues
 from orchestrator.space.points import Point
-from trainables.h_space.config import CellConfig
-
-Role = Literal["design", "parent", "control"]
-"""Why a cell is in the plan: the space asks for it, another one starts from it, or it is what one is compared with."""
+from trainables.family import Family, Role
+from trainables.settings import Settings
 
 
 class WarmStart(NamedTuple):
-    """Where a cell's first weights come from: another cell of the plan, or an editor file."""
+    """Where a cell's first weights come from: another cell of the plan, or a file."""
 
     cell: str | None = None
     epoch: int | None = None
     """After which epoch of that cell's training; None for its last."""
-    editor: str | None = None
-    """Absolute path of an editor file."""
+    file: str | None = None
+    """Absolute path of a file with weights."""
     digest: str | None = None
     """SHA-256 of its content, which is what it counts by."""
     control: str | None = None
@@ -32,16 +29,16 @@ class Cell:
 
     name: str
     axis_values: AxisValues
-    config: CellConfig
+    config: Settings
     is_baseline: bool
-    num_parameters: int
-    """Weights the editor learns."""
+    num_parameters: int | None
+    """Weights that a trial learns; None where only training tells."""
     notes: tuple[str, ...] = ()
     """What a reader of this cell's results should be told."""
     coinciding: tuple[Point, ...] = ()
     """Other points with the very same configuration; they are this cell."""
     dropped: tuple[str, ...] = ()
-    """Settings of the space that this cell's editor does not have, such as `editor.num_heads`."""
+    """Settings of the space that have no meaning in this cell."""
     role: Role = "design"
     start: WarmStart | None = None
     """What its weights start from; random ones where there is nothing."""
@@ -61,12 +58,12 @@ class TrialSpec:
     signature: str
     """16 hex digits; equal exactly when the same numbers would come out."""
     parent: str | None
-    """Signature of the trial whose editor this one starts from."""
-    config: CellConfig
+    """Signature of the trial whose weights this one starts from."""
+    config: Settings
     parent_epoch: int | None = None
     """After which epoch of the parent's training; None for its last."""
     start_from: str | None = None
-    """The editor file that this one starts from, where that is not a trial's."""
+    """The file that this one starts from, where that is not a trial's."""
     start_digest: str | None = None
     """SHA-256 of that file."""
 
@@ -79,9 +76,8 @@ class Plan:
     cells: tuple[Cell, ...]
     trials: tuple[TrialSpec, ...]
     """Seed by seed, so that an interrupted study holds complete pairs."""
+    family: Family = field(repr=False, compare=False)
     plan_hash: str
     """Covers what was decided before running: primary metric, margin, alpha, design, axes and claims."""
-    fingerprints: Mapping[str, str]
-    """Fingerprint of every domain that a cell uses, by `CellConfig.domain`."""
     excluded: tuple[Point, ...] = ()
     """Points that the space's constraints leave out, each with the reason."""

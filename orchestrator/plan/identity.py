@@ -3,43 +3,19 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from orchestrator.space.config import Space
-from trainables.h_space.config import TRAINING_VERSION, CellConfig
-from trainables.h_space.domains import DomainSummary
+from trainables.family import Family
+from trainables.settings import Settings
 
 
-def trial_signature(config: CellConfig, seed: int, *, parent: str | None, domain: DomainSummary) -> str:
+def trial_signature(family: Family, config: Settings, seed: int, *, parent: str | None) -> str:
     """16 hex digits of everything that decides a trial's numbers.
 
-    A domain counts by its name and fingerprint, so that moving its YAML changes nothing; a warm start by
-    `parent`, what it starts from, and not by how the space found it.
+    A warm start counts by `parent`, what it starts from, and not by how the space found it.
     """
-    dumped = config.model_dump(mode="json", exclude={"init"})
-    identity = {
-        "config": {**dumped, "domain": domain.name, "evaluation": _evaluation_identity(dumped["evaluation"])},
-        **({"interval": domain.interval.model_dump()} if _has_own_interval(config, domain) else {}),
-        "seed": seed,
-        "parent": parent,
-        "domain_fingerprint": domain.fingerprint,
-        "training_version": TRAINING_VERSION,
-    }
-    return _digest(identity)
-
-
-def _has_own_interval(config: CellConfig, domain: DomainSummary) -> bool:
-    """Whether t_edit comes from thresholds that are not the published ones, which no fingerprint holds."""
-    return config.training.t_edit == "auto" and not domain.interval.is_published
-
-
-def _evaluation_identity(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """What is measured, a file of subgroups by its content. Raises OSError for one that is not there."""
-    kept = _without_defaults(evaluation, ("subgroups", "subgroup_file"))
-    if (file := evaluation["subgroup_file"]) is not None:
-        kept["subgroup_file"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    return kept
+    return _digest({**family.identity(config), "seed": seed, "parent": parent})
 
 
 def plan_hash(space: Space) -> str:

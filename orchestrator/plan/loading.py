@@ -1,22 +1,22 @@
 """From a YAML file to a `Space`, or one readable list of everything wrong with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
-from orchestrator.plan.checks.cells import Outside
 from orchestrator.plan.checks.space import ExtraCheck, check_space
 from orchestrator.plan.primary import with_told_primary
 from orchestrator.space.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge, nested
 from orchestrator.space.designs import full_form
 from orchestrator.space.extending import Sources, read_sources
-from orchestrator.space.resolving import Summarise, with_absolute_domain
-from orchestrator.space.stand_ins import stand_in, stand_in_settings
-from trainables.errors import without_echoes
-from trainables.h_space.domains import DomainError, domain_summary
+from trainables.errors import UserError, without_echoes
+from trainables.families import DEFAULT_FAMILY, find_family
+from trainables.family import Family, Outside
 from trainables.names import wrong_name
+from trainables.paths import absolute_path
 from trainables.wording import validation_problems
 from trainables.yaml_tree import Loc, read_yaml
 
@@ -36,13 +36,13 @@ def load_space(
     domain: str | None = None,
     seeds: str | int | None = None,
     extra_checks: Sequence[ExtraCheck] = (),
-    summarise: Summarise = domain_summary,
+    family: Family | None = None,
 ) -> Space:
     """Read and check a search space.
 
     `space` is a shipped name or a path. `settings` are the texts after `--set` (`training.epochs=2`, the
     value being YAML), `domain` and `seeds` what follows `--domain` and `--seeds`. `extra_checks` see the
-    parsed space and give (place, message) of what else is wrong.
+    parsed space and give (place, message) of what else is wrong. `family` is the one that the file names when left out.
     Raises ConfigError with every problem.
     """
     sources = read_sources(space)
@@ -52,16 +52,17 @@ def load_space(
     if unfit := wrong_name(file.name):
         problems.append(Problem(file.shown, 0, "", f"{unfit}; the study's folder is named after the file"))
     content, given, outside = _with_options(sources.content, given, seeds)
-    names = _stand_ins(content, given, file.folder, summarise)
-    content, given = stand_in(content, names), stand_in_settings(given, names)
-    config, findings = _validated({**content, **_full_design(content)}, outside)
+    family, unknown = (family, []) if family is not None else _family(content, file.folder)
+    content, given = family.renamed(content, given, file.folder)
+    config, findings = _validated({**content, **_full_design(content)}, outside, space_model(family))
+    findings += unknown
     loaded = None
     if config is not None:
         extended = tuple((base.shown, base.tree.text) for base in sources.files[1:])
-        loaded = Space(file.name, file.shown, file.tree.text, file.folder, config, given, extended)
+        loaded = Space(file.name, file.shown, file.tree.text, file.folder, config, family, given, extended)
         lost = {_block(place) for place, _ in findings if isinstance(place, tuple)}
-        loaded = with_told_primary(loaded, summarise)
-        checked = check_space(loaded, summarise, extra_checks)
+        loaded = with_told_primary(loaded)
+        checked = check_space(loaded, extra_checks)
         findings += [finding for finding in checked if not _is_in(finding[0], lost)]
     problems += without_echoes(_located(findings, sources), sources.problems)
     if problems or loaded is None:
@@ -87,8 +88,8 @@ def _command_line(texts: Iterable[str], domain: str | None) -> tuple[tuple[Setti
         else:
             settings.append(Setting(f"--set {path}", path, tree.content))
     if domain is not None:
-        given = with_absolute_domain({"domain": domain}, Path.cwd())
-        settings.append(Setting("--domain", "domain", given["domain"]))
+        path = absolute_path(domain, Path.cwd()) if domain.endswith((".yaml", ".yml")) else domain
+        settings.append(Setting("--domain", "domain", path))
     return tuple(settings), problems
 
 
@@ -110,17 +111,21 @@ def _with_options(
     return content, tuple(setting for setting in given if setting not in of_space), outside
 
 
-def _stand_ins(
-    content: Mapping[str, Any], given: Sequence[Setting], folder: Path, summarise: Summarise
-) -> Mapping[str, str]:
-    """What stands in for which attribute in the space's domain; nothing where that is not known (yet)."""
-    written = content.get("baseline")
-    chosen = merge(written if isinstance(written, Mapping) else {}, *(nested(s.path, s.value) for s in given))
-    domain = with_absolute_domain(chosen, folder).get("domain")
+def _family(content: Mapping[str, Any], folder: Path) -> tuple[Family, list[tuple[Loc | Outside, str]]]:
+    """The family that a space names; the default one, and what is wrong, where that is none."""
+    named = content.get("family", DEFAULT_FAMILY)
     try:
-        return summarise(domain).stand_ins if isinstance(domain, str) else {}
-    except DomainError:
-        return {}  # its own check says so, with the line
+        return find_family(str(named), folder), []
+    except UserError as error:
+        return find_family(DEFAULT_FAMILY, folder), [(("family",), str(error))]
+
+
+@lru_cache(maxsize=8)
+def space_model(family: Family) -> type[SpaceConfig]:
+    """What a space's file of this family may say."""
+    bases: Any = (SpaceConfig, family.SpaceKeys)  # create_model is annotated for bases of one type
+    found: type[SpaceConfig] = create_model("SpaceConfig", __base__=bases)
+    return found
 
 
 def _seeds(seeds: str | int) -> Any:
@@ -139,7 +144,7 @@ def _full_design(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _validated(
-    content: dict[str, Any], outside: Mapping[Loc, str]
+    content: dict[str, Any], outside: Mapping[Loc, str], model: type[SpaceConfig]
 ) -> tuple[SpaceConfig | None, list[tuple[Loc | Outside, str]]]:
     """The parsed space and what is wrong with its form; `outside` are the places given as options.
 
@@ -147,17 +152,17 @@ def _validated(
     checked too; None where that is impossible.
     """
     try:
-        return SpaceConfig.model_validate(content), []
+        return model.model_validate(content), []
     except ValidationError as error:
-        wrong = validation_problems(error, SpaceConfig, content)
+        wrong = validation_problems(error, model, content)
     findings: list[tuple[Loc | Outside, str]] = []
     for place, message in wrong:
         option = next((option for start, option in outside.items() if place[: len(start)] == start), None)
         findings.append((place if option is None else Outside("", option), message))
-    return _salvaged(content, [place for place, _ in wrong]), findings
+    return _salvaged(content, [place for place, _ in wrong], model), findings
 
 
-def _salvaged(content: dict[str, Any], wrong: Sequence[Loc]) -> SpaceConfig | None:
+def _salvaged(content: dict[str, Any], wrong: Sequence[Loc], model: type[SpaceConfig]) -> SpaceConfig | None:
     """The space without the blocks that hold these places, and without what may refer to a lost axis."""
     lost = {_block(place) for place in wrong}
     if any(block[0] == "axes" for block in lost if block):
@@ -168,7 +173,7 @@ def _salvaged(content: dict[str, Any], wrong: Sequence[Loc]) -> SpaceConfig | No
     if isinstance(kept.get("axes"), dict):
         kept["axes"] = {name: axis for name, axis in kept["axes"].items() if ("axes", name) not in lost}
     try:
-        return SpaceConfig.model_validate(merge(_PLACEHOLDER, kept))
+        return model.model_validate(merge(_PLACEHOLDER, kept))
     except ValidationError:
         return None
 

@@ -6,20 +6,16 @@ know, such as which axes a space has or which cells fit a domain, `asyrp-sweep p
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from orchestrator.plan.checks.space import CURVE_METRICS
-from orchestrator.space.config import SpaceConfig
+from orchestrator.plan.loading import space_model
 from orchestrator.space.designs import DESIGNS
-from orchestrator.space.setting_paths import setting_paths
-from trainables.h_space.attributes import ATTRIBUTES
-from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import shipped_domains
-from trainables.h_space.editors import EDITORS
-from trainables.h_space.metrics import METRICS
+from trainables.families import DEFAULT_FAMILY, family_names, find_family
+from trainables.family import Family
 from trainables.yaml_tree import HELPER
 
 FILE = "space.schema.json"
@@ -35,16 +31,17 @@ def schema_text(figures: Mapping[str, type[BaseModel]]) -> str:
 
 def space_schema(figures: Mapping[str, type[BaseModel]]) -> Schema:
     """JSON Schema (draft 2020-12) of a space's file."""
-    models: list[type[BaseModel]] = [SpaceConfig, CellConfig, *figures.values()]
+    family = find_family(DEFAULT_FAMILY, Path.cwd())
+    model = space_model(family)
+    models: list[type[BaseModel]] = [model, family.Config, *figures.values()]
     names, whole = models_json_schema([(model, "validation") for model in models])
     defs: dict[str, Schema] = whole["$defs"]
     ref_of = {model: names[(model, "validation")]["$ref"] for model in models}
-    partial = _Partial(defs)
-    cell = partial.of(ref_of[CellConfig])
-    space = defs.pop(_name(ref_of[SpaceConfig]))
+    cell = _Partial(defs, family).of(ref_of[family.Config])
+    space = defs.pop(_name(ref_of[model]))
     _loosen(defs)
-    _fill_axis(defs["AxisConfig"], cell)
-    _fill_space(space, defs, cell, [ref_of[model] for model in figures.values()])
+    _fill_axis(defs["AxisConfig"], cell, family)
+    _fill_space(space, defs, cell, family, [ref_of[model] for model in figures.values()])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "asyrp-sweep search space",
@@ -57,12 +54,14 @@ def space_schema(figures: Mapping[str, type[BaseModel]]) -> Schema:
     }
 
 
-def _fill_space(space: Schema, defs: dict[str, Schema], cell: Schema, figures: list[str]) -> None:
+def _fill_space(
+    space: Schema, defs: dict[str, Schema], cell: Schema, family: Family, figures: list[str]
+) -> None:
     """Names and forms that the models leave to checks or to what reads the file."""
     properties = space["properties"]
     properties["baseline"] = {**_kept(properties["baseline"]), **cell}
-    properties["per_attribute"]["additionalProperties"] = {"type": "object"}
-    properties["per_domain"]["additionalProperties"] = cell
+    family.fill_space_schema(properties, cell)
+    properties["family"] |= {"examples": [*family_names(), "./my_model.py"]}
     axis = {"anyOf": [{"$ref": "#/$defs/AxisConfig"}, {"type": "null", "description": "not inherited"}]}
     (pattern,) = properties["axes"]["patternProperties"]
     properties["axes"]["patternProperties"] = {pattern: axis}
@@ -80,16 +79,16 @@ def _fill_space(space: Schema, defs: dict[str, Schema], cell: Schema, figures: l
         ],
     }
     properties["figures"]["items"] = {"anyOf": [{"$ref": ref} for ref in figures]} if figures else {}
-    metrics = [*METRICS, *CURVE_METRICS]
+    metrics = [*family.metrics, *family.curve_metrics]
     defs["PrimaryConfig"]["properties"]["metric"]["enum"] = metrics
     claim = defs["ClaimConfig"]["properties"]
     if "metric" in claim:
         claim["metric"]["anyOf"] = [{"enum": metrics}, {"type": "null"}]
 
 
-def _fill_axis(axis: Schema, cell: Schema) -> None:
+def _fill_axis(axis: Schema, cell: Schema, family: Family) -> None:
     properties = axis["properties"]
-    properties["path"]["anyOf"] = [{"enum": list(setting_paths())}, {"type": "null"}]
+    properties["path"]["anyOf"] = [{"enum": list(family.setting_paths())}, {"type": "null"}]
     for form in properties["values"]["anyOf"]:
         if form.get("type") == "object":
             form["additionalProperties"] = cell
@@ -118,8 +117,9 @@ def _loosen(schema: Any) -> None:
 class _Partial:
     """Copies of a model's schema in which nothing is required, since other layers may say it."""
 
-    def __init__(self, defs: dict[str, Schema]) -> None:
+    def __init__(self, defs: dict[str, Schema], family: Family) -> None:
         self._defs = defs
+        self._family = family
 
     def of(self, ref: str) -> Schema:
         """A reference to the partial copy of what a reference names; makes it where it is not there."""
@@ -139,38 +139,12 @@ class _Partial:
         }
 
     def _property(self, name: str, schema: Schema) -> Schema:
-        if name == "editor":
-            return self._any_editor()
-        if name == "attribute":
-            return {**_kept(schema), "type": "string", "examples": list(ATTRIBUTES)}
-        if name == "domain":
-            return {**_kept(schema), "type": "string", "examples": list(shipped_domains())}
+        own = self._family.setting_schema(name, schema, self._defs)
+        if own is not None:
+            return own
         if "$ref" in schema:
             return {**_kept(schema), **self.of(schema["$ref"])}
         return schema
-
-    def _any_editor(self) -> Schema:
-        """Settings of every kind together: those of another kind than the cell's are left out of it."""
-        properties: dict[str, list[Schema]] = {}
-        for kind in EDITORS:
-            for name, inside in self._defs[_editor_name(self._defs, kind)]["properties"].items():
-                forms = properties.setdefault(name, [])
-                if inside not in forms:
-                    forms.append(inside)
-        merged = {
-            name: forms[0] if len(forms) == 1 else {"anyOf": forms} for name, forms in properties.items()
-        }
-        return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {**merged, "kind": {"enum": list(EDITORS)}},
-        }
-
-
-def _editor_name(defs: Mapping[str, Schema], kind: str) -> str:
-    """Which definition is the editor's of a kind: all their classes are called Config."""
-    module = EDITORS[kind].__module__.replace(".", "__")
-    return next(name for name in defs if name == f"{module}__Config" or name.endswith(f"{module}__Config"))
 
 
 def _needs_only_kind(model: type[BaseModel]) -> bool:

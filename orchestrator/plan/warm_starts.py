@@ -1,21 +1,23 @@
-"""Cells that start from the weights of another cell's editor: their parents, chains and controls.
+"""Cells that start from the weights of another cell: their parents, chains and controls.
 
 A parent is a cell of the plan like any other, trained with the same seeds; where the space does not have it, it
 is added. So is each warm cell's control: trained from scratch for as long as parent and child together, because
 a head start is only worth something if it beats spending the same compute on the child alone.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from orchestrator.plan.cells import Cell, Role, WarmStart
-from orchestrator.plan.start_checks import FROM, ImpossibleStart, check_fit, start_from_file
+from orchestrator.plan.cells import Cell, WarmStart
 from orchestrator.plan.start_controls import control_value, start_axis
+from orchestrator.space.axes import axis_text
 from orchestrator.space.config import AxisConfig, AxisValue, Setting
-from orchestrator.space.resolving import Summarise
-from trainables.h_space.attributes import ATTRIBUTES
-from trainables.h_space.config import CellConfig, InitConfig
+from trainables.errors import UserError
+from trainables.family import Family, ImpossibleStart, Role, Start
+from trainables.paths import user_path
+from trainables.settings import Settings
 from trainables.wording import expected
 from trainables.yaml_tree import Loc
 
@@ -39,20 +41,18 @@ class Makers(NamedTuple):
     """What linking needs to make cells."""
 
     cell: MakeCell
-    key: Callable[[CellConfig], str]
+    key: Callable[[Settings], str]
     """Equal for configurations that are the same cell."""
     name: Callable[[Mapping[str, AxisValue]], str]
     """What a point of the space is called."""
-    epoch_cost: Callable[[CellConfig], int]
-    """Images x timesteps that an epoch visits."""
-    summarise: Summarise
+    family: Family
 
 
 def linked(
     cells: Sequence[Cell], axes: Mapping[str, AxisConfig], makers: Makers
 ) -> tuple[tuple[Cell, ...], list[StartProblem]]:
     """All cells with their warm starts resolved, parents and controls added; and what is wrong with some."""
-    if all(cell.config.init is None for cell in cells):
+    if all(makers.family.start(cell.config) is None for cell in cells):
         return tuple(cells), []
     links = _Links(axes, makers)
     for cell in cells:
@@ -109,14 +109,19 @@ class _Links:
         """Find a cell's parent, and its parent's; `children` are those that brought us here."""
         if name in children:
             loop = " <- ".join([*children[children.index(name) :], name])
-            self._problem(self.cells[children[-1]], FROM, f"a warm start that comes back to itself: {loop}")
+            self._problem(
+                self.cells[children[-1]],
+                self.makers.family.init_place,
+                f"a warm start that comes back to itself: {loop}",
+            )
             return
         if name in self._resolved:
             return
         cell = self.cells[name]
-        if cell.config.init is not None:
+        asked = self.makers.family.start(cell.config)
+        if asked is not None:
             try:
-                start = self._start(cell, cell.config.init)
+                start = self._start(cell, asked)
                 if start.cell is not None:
                     self.resolve(start.cell, (*children, name))
                 self.cells[name] = replace(cell, start=start)
@@ -129,61 +134,69 @@ class _Links:
 
     # Parents
 
-    def _start(self, cell: Cell, init: InitConfig) -> WarmStart:
-        source = init.source
-        if source.editor is not None:
-            return start_from_file(cell, source.editor, self.makers.summarise(cell.config.domain).shape)
-        if source.attribute is not None:
-            parent = self._by_attribute(cell, init)
-        elif isinstance(source.cell, str):
-            parent = self._by_name(source.cell)
+    def _start(self, cell: Cell, asked: Start) -> WarmStart:
+        family = self.makers.family
+        family.check_start(asked, cell.config)
+        if asked.file is not None:
+            return self._from_file(cell, asked)
+        if asked.changes:
+            parent = self._by_changes(cell, asked)
+        elif isinstance(asked.cell, str):
+            parent = self._by_name(asked.cell, asked.place)
         else:
-            parent = self._by_values(cell, source.cell or {})
-        check_fit(cell, self.cells[parent], (*FROM, "attribute" if source.attribute else "cell"))
-        last = self.cells[parent].config.training.epochs
-        if init.epoch is not None and init.epoch > last:
+            parent = self._by_values(cell, asked.cell or {}, asked.place)
+        if unlike := family.unlike(cell.config, self.cells[parent].config):
+            raise ImpossibleStart(asked.place, f"{parent} has {unlike}")
+        last = family.num_epochs(self.cells[parent].config)
+        if asked.epoch is not None and asked.epoch > last:
             raise ImpossibleStart(
-                ("init", "epoch"), f"expected at most {last}, the epochs of {parent}; found {init.epoch}"
+                (*family.init_place[:-1], "epoch"),
+                f"expected at most {last}, the epochs of {parent}; found {asked.epoch}",
             )
-        return WarmStart(cell=parent, epoch=None if init.epoch == last else init.epoch)
+        return WarmStart(cell=parent, epoch=None if asked.epoch == last else asked.epoch)
 
-    def _by_attribute(self, cell: Cell, init: InitConfig) -> str:
-        sources = init.source.attribute
-        attribute = sources[cell.config.attribute] if isinstance(sources, dict) else sources
-        assert attribute is not None
-        place: Loc = (*FROM, "attribute", *([cell.config.attribute] if isinstance(sources, dict) else []))
-        offered = self.makers.summarise(cell.config.domain).attributes
-        if attribute not in offered:
-            known = "an attribute" if attribute not in ATTRIBUTES else f"an attribute of {cell.config.domain}"
-            raise ImpossibleStart(place, expected(known, attribute, offered))
-        settings = [Setting("its warm start", "attribute", attribute)]
-        if not isinstance(sources, dict):  # A mapping says itself where a chain ends.
-            settings.append(Setting("its warm start", "init", None))
-        kept = {axis: value for axis, value in cell.axis_values.items() if not self._sets(axis, "attribute")}
-        kept = {axis: value for axis, value in kept.items() if not self._sets(axis, "init")}
+    def _from_file(self, cell: Cell, asked: Start) -> WarmStart:
+        """A start from a file, which counts by its content."""
+        try:
+            path = user_path(str(asked.file))
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            self.makers.family.check_file(path, cell.config)
+        except OSError as error:
+            raise ImpossibleStart(asked.place, f"{asked.file} cannot be read: {error.strerror}") from error
+        except UserError as error:
+            raise ImpossibleStart(asked.place, str(error)) from error
+        return WarmStart(file=str(path), digest=digest)
+
+    def _by_changes(self, cell: Cell, asked: Start) -> str:
+        settings = [Setting("its warm start", path, value) for path, value in asked.changes.items()]
+        changed = {path.partition(".")[0] for path in asked.changes} | {self.makers.family.init_place[0]}
+        kept = {
+            axis: value
+            for axis, value in cell.axis_values.items()
+            if not any(self._sets(axis, str(block)) for block in changed)
+        }
         rest = self.makers.name(kept)
-        name = f"attribute={attribute}" + ("" if rest == self.makers.name({}) else f",{rest}")
+        name = ",".join(
+            f"{path}={axis_text(value)}" for path, value in asked.changes.items() if value is not None
+        )
+        name += "" if rest == self.makers.name({}) else f",{rest}"
         point = self._points[cell.name]
         parent = self.makers.cell(name, point, settings)
         return self.add(replace(parent, role="parent", axis_values=kept), point)
 
-    def _by_name(self, name: str) -> str:
+    def _by_name(self, name: str, place: Loc) -> str:
         if name not in self._aliases:
-            raise ImpossibleStart((*FROM, "cell"), expected("a cell of this plan", name, self._aliases))
+            raise ImpossibleStart(place, expected("a cell of this plan", name, self._aliases))
         return self._aliases[name]
 
-    def _by_values(self, cell: Cell, values: Mapping[str, AxisValue]) -> str:
+    def _by_values(self, cell: Cell, values: Mapping[str, AxisValue], place: Loc) -> str:
         for axis, value in values.items():
             if axis not in self.axes:
-                raise ImpossibleStart(
-                    (*FROM, "cell", axis), f"not an axis of this space: {', '.join(self.axes)}"
-                )
+                raise ImpossibleStart((*place, axis), f"not an axis of this space: {', '.join(self.axes)}")
             names = self.axes[axis].names
             if value not in names:
                 known = [str(name) for name in names]
-                raise ImpossibleStart(
-                    (*FROM, "cell", axis), expected(f"a value of axis {axis}", value, known)
-                )
+                raise ImpossibleStart((*place, axis), expected(f"a value of axis {axis}", value, known))
         point = {**self._points[cell.name], **values}
         return self.add(replace(self.makers.cell(self.makers.name(point), point, ()), role="parent"), point)
 
@@ -194,16 +207,17 @@ class _Links:
 
     def add_control(self, name: str) -> None:
         """Add the cell that spends on its own what this one and its ancestors spend."""
-        cell = self.cells[name]
-        if cell.start is None or cell.config.init is None or not cell.config.init.control:
+        cell, family = self.cells[name], self.makers.family
+        asked = family.start(cell.config)
+        if cell.start is None or asked is None or not asked.control:
             return
         cost = self._cost(cell)
         if cost is None:
             return
-        epochs = max(1, round(cost / self.makers.epoch_cost(cell.config)))
+        epochs = max(1, round(cost / family.epoch_work(cell.config)))
         settings = [
-            Setting("its control", "init", None),
-            Setting("its control", "training.epochs", epochs),
+            Setting("its control", str(family.init_place[0]), None),
+            Setting("its control", family.epochs_path, epochs),
         ]
         axis, values = start_axis(self.axes), cell.axis_values
         control_name = f"{name},start=scratch_matched"
@@ -216,8 +230,9 @@ class _Links:
         self.cells[name] = replace(cell, start=cell.start._replace(control=control))
 
     def _cost(self, cell: Cell, epochs: int | None = None) -> int | None:
-        """Images x timesteps of a cell's training, or its first epochs, and of all that it starts from."""
-        own = (epochs or cell.config.training.epochs) * self.makers.epoch_cost(cell.config)
+        """Units of work of a cell's training, or its first epochs, and of all that it starts from."""
+        family = self.makers.family
+        own = (epochs or family.num_epochs(cell.config)) * family.epoch_work(cell.config)
         if cell.start is None:
             return own
         if cell.start.cell is None:

@@ -12,8 +12,8 @@ from orchestrator.plan.identity import trial_signature
 from orchestrator.space.axes import AxisValue, AxisValues
 from orchestrator.space.config import Space
 from orchestrator.space.points import baseline_values, is_allowed, settled_point
-from orchestrator.space.resolving import Summarise
-from trainables.h_space.config import CellConfig
+from trainables.family import Family
+from trainables.settings import Settings
 
 Record = Mapping[str, Any]
 """How a trial ended: a worker's record, or a row of the ledger."""
@@ -24,7 +24,7 @@ class Candidate:
     """A point of the space."""
 
     values: dict[str, AxisValue]
-    config: CellConfig
+    config: Settings
     signatures: tuple[str, ...]
     """Of its trials, in the order of the space's seeds."""
 
@@ -37,11 +37,10 @@ class Candidate:
 class Candidates:
     """Finds the trials of a point, and the point of a trial."""
 
-    def __init__(self, space: Space, summarise: Summarise) -> None:
+    def __init__(self, space: Space) -> None:
         self.space = space
         self.seeds = space.config.first_seeds
-        self.baseline, _ = baseline_values(space, summarise)
-        self._summarise = summarise
+        self.baseline, _ = baseline_values(space)
         self._known: dict[str, Candidate] = {}
         """Signature of any trial -> the point it belongs to."""
         self.default = self.at(self.baseline)
@@ -49,9 +48,9 @@ class Candidates:
     def at(self, values: AxisValues) -> Candidate:
         """The trials at a point. Raises pydantic's ValidationError where the settings exclude each other."""
         acting, _ = settled_point(self.space.config, values, self.baseline)
-        config = resolve_cell(self.space, acting, summarise=self._summarise)
-        domain = self._summarise(config.domain)
-        signatures = tuple(trial_signature(config, seed, parent=None, domain=domain) for seed in self.seeds)
+        config = resolve_cell(self.space, acting)
+        family = self.space.family
+        signatures = tuple(trial_signature(family, config, seed, parent=None) for seed in self.seeds)
         if signatures[0] not in self._known:
             self._known.update(dict.fromkeys(signatures, Candidate(acting, config, signatures)))
         return self._known[signatures[0]]
@@ -64,9 +63,8 @@ class Candidates:
             candidate = self.at(values)
         except ValidationError as error:
             raise ValueError("; ".join(details["msg"] for details in error.errors())) from error
-        problems = list(candidate.config.editor.check(self._summarise(candidate.config.domain).shape))
-        if problems:
-            raise ValueError("; ".join(problems))
+        if misfit := self.space.family.misfit(candidate.config):
+            raise ValueError(misfit)
         return candidate
 
     def of_record(self, record: Record) -> Candidate | None:
@@ -83,7 +81,7 @@ class Candidates:
         return candidate if record["signature"] in candidate.signatures else None
 
 
-def record_config(record: Record) -> CellConfig:
+def record_config(record: Record, family: Family) -> Settings:
     """The configuration in a record, be it the worker's or a row of the ledger."""
     config = record["config"]
-    return CellConfig.model_validate_json(config if isinstance(config, str) else json.dumps(config))
+    return family.Config.model_validate_json(config if isinstance(config, str) else json.dumps(config))

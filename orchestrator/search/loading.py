@@ -15,8 +15,7 @@ from orchestrator.search.objectives import objective_findings
 from orchestrator.space.config import ConfigError, Problem, Space
 from orchestrator.space.designs.optuna import Config as SearchConfig
 from orchestrator.space.points import baseline_values
-from orchestrator.space.resolving import Summarise
-from trainables.h_space.domains import domain_summary
+from trainables.family import Family
 from trainables.names import wrong_name
 from trainables.wording import expected, validation_problems
 from trainables.yaml_tree import Loc, dotted, read_yaml
@@ -44,7 +43,7 @@ class Wish:
 
 
 def load_tuning_space(
-    wish: Wish, *, extra_checks: Sequence[ExtraCheck] = (), summarise: Summarise = domain_summary
+    wish: Wish, *, extra_checks: Sequence[ExtraCheck] = (), family: Family | None = None
 ) -> Space:
     """The space of a search for one attribute, named after it. Raises ConfigError with every problem."""
     if wrong := wrong_name(wish.attribute):
@@ -58,15 +57,15 @@ def load_tuning_space(
             settings=settings,
             domain=wish.domain,
             extra_checks=extra_checks,
-            summarise=summarise,
+            family=family,
         )
     except ConfigError as error:
         raise ConfigError([_in_options_words(problem, wish) for problem in error.problems]) from error
     problems = list(_design_problems(space))
     if not problems:
-        space, problems = _with_options(space, wish, summarise)
+        space, problems = _with_options(space, wish)
     if not problems:
-        problems = _objective_problems(space, summarise)
+        problems = _objective_problems(space)
     if problems:
         raise ConfigError(problems)
     return replace(space, name=f"{PREFIX}{wish.attribute}")
@@ -112,7 +111,7 @@ def _design_problems(space: Space) -> list[Problem]:
     return found
 
 
-def _with_options(space: Space, wish: Wish, summarise: Summarise) -> tuple[Space, list[Problem]]:
+def _with_options(space: Space, wish: Wish) -> tuple[Space, list[Problem]]:
     """The space with the search's settings of the command line."""
     design = space.config.design
     given = {name: value for name, value in wish.design if value is not None}
@@ -124,7 +123,7 @@ def _with_options(space: Space, wish: Wish, summarise: Summarise) -> tuple[Space
         found = validation_problems(error, SearchConfig, {**design.model_dump(), **given})
         return space, [Problem("", 0, f"--{dotted(place)}", message) for place, message in found]
     if given:
-        baseline, _ = baseline_values(space, summarise)
+        baseline, _ = baseline_values(space)
         findings = list(changed.findings(space.config.axes, baseline))
         if findings:
             return space, [
@@ -134,11 +133,9 @@ def _with_options(space: Space, wish: Wish, summarise: Summarise) -> tuple[Space
     return replace(space, config=space.config.model_copy(update={"design": changed})), []
 
 
-def _objective_problems(space: Space, summarise: Summarise) -> list[Problem]:
-    baseline, _ = baseline_values(space, summarise)
-    default = resolve_cell(space, baseline, summarise=summarise)
-    summary = summarise(default.domain)
-    found = objective_findings(space.config, default, summary)
+def _objective_problems(space: Space) -> list[Problem]:
+    baseline, _ = baseline_values(space)
+    found = objective_findings(space, resolve_cell(space, baseline))
     return [_at(space, place, message) for place, message in found]
 
 

@@ -1,26 +1,23 @@
-"""What a search can be for: metrics of edits, losses of the last epoch, and costs."""
+"""What a search can be for: metrics, losses of the last epoch, and costs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.plan.checks.metrics import untold
-from orchestrator.plan.checks.space import CURVE_METRICS
-from orchestrator.space.config import SpaceConfig
+from orchestrator.plan.checks.space import known_metrics
+from orchestrator.space.config import Space, SpaceConfig
 from orchestrator.space.designs.optuna import Config as SearchConfig
-from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import DomainSummary
-from trainables.h_space.metrics import METRICS
-from trainables.h_space.workload import image_steps
+from orchestrator.space.resolving import resolve
+from trainables.family import Family
+from trainables.settings import Settings
 from trainables.wording import expected
 from trainables.yaml_tree import Loc
 
 COSTS = {
-    "image_steps": "images x timesteps that the training visits",
-    "num_parameters": "weights of the editor",
+    "num_parameters": "weights that a trial learns",
     "train_seconds": "seconds of training, on the machine that trained",
 }
-"""Lower is better, as for losses."""
+"""Costs of every family, beside its own units of training. Lower is better, as for losses."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +27,10 @@ class Objective:
     name: str
     higher_is_better: bool
 
-    def of(self, record: Mapping[str, Any], config: CellConfig) -> float:
+    def of(self, record: Mapping[str, Any], config: Settings, family: Family) -> float:
         """The trial's value; NaN where its record has none."""
-        if self.name == "image_steps":
-            return float(image_steps(config))
+        if self.name in family.work_unit:
+            return float(family.work(config).train)
         column = self.name if self.name in COSTS else f"metric_{self.name}"
         value = record.get(column)
         return float("nan") if value is None else float(value)
@@ -45,36 +42,33 @@ def search_config(config: SpaceConfig) -> SearchConfig:
     return config.design
 
 
-def objectives(config: SpaceConfig) -> list[Objective]:
+def objectives(space: Space) -> list[Objective]:
     """The objectives of a checked tuning space, the first one first."""
-    return [Objective(name, name in METRICS and METRICS[name].higher_is_better) for name in _names(config)]
+    metrics = known_metrics(space.family, resolve(space, {}).settings)
+    names = search_config(space.config).objectives or (space.config.primary.metric,)
+    return [Objective(name, name in metrics and metrics[name].higher_is_better) for name in names]
 
 
-def objective_findings(
-    config: SpaceConfig, default: CellConfig, summary: DomainSummary
-) -> Iterator[tuple[Loc, str]]:
+def objective_findings(space: Space, default: Settings) -> Iterator[tuple[Loc, str]]:
     """What is wrong with the objectives of a space that is sound apart from them; `default` is its baseline.
 
     The primary metric is any space's, and has been checked with it.
     """
-    known = [*METRICS, *CURVE_METRICS, *COSTS]
-    listed = search_config(config).objectives
+    costs = {**space.family.work_unit, **COSTS}
+    known = [*known_metrics(space.family, resolve(space, {}).settings), *costs]
+    listed = search_config(space.config).objectives
     for index, name in enumerate(listed):
         place: Loc = ("design", "objectives", index)
         if name not in known:
             yield (
                 place,
-                f"{expected('an objective', name, known)} (asyrp-sweep list metrics; or {', '.join(COSTS)})",
+                f"{expected('an objective', name, known)} (asyrp-sweep list metrics; or {', '.join(costs)})",
             )
-        elif name in METRICS and (reason := untold(METRICS[name], default, summary)):
+        elif reason := space.family.unmeasured(name, default):
             yield place, f"{name} {reason}"
-    if listed and listed[0] != config.primary.metric:
+    primary = space.config.primary.metric
+    if listed and listed[0] != primary:
         yield (
             ("design", "objectives", 0),
-            f"expected the primary metric first, {config.primary.metric}, which the winner is tested on; "
-            f"found {listed[0]!r}",
+            f"expected the primary metric first, {primary}, which the winner is tested on; found {listed[0]!r}",
         )
-
-
-def _names(config: SpaceConfig) -> tuple[str, ...]:
-    return search_config(config).objectives or (config.primary.metric,)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.execution.checkpoints import drop_committed, unfinished
-from orchestrator.execution.tasks import DEFAULT_TRIAL_CLASS, PREPARING_TRIAL_CLASS, TrialTask
+from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger import Ledger, LedgerLock, share_columns, write_study
 from orchestrator.ledger.files import writing
 from orchestrator.plan.build import build_plan
@@ -21,7 +21,6 @@ from orchestrator.space.axes import AxisValues
 from orchestrator.space.config import Space
 from orchestrator.space.designs.explicit import Config as ExplicitConfig
 from orchestrator.space.points import acting_values, baseline_values, select
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.document import study_document
 from orchestrator.study.expected_columns import expected_rows
 from orchestrator.study.launch import Study
@@ -45,7 +44,7 @@ class SearchLaunch:
     notes: tuple[str, ...]
 
 
-def run_search(study: Study, options: RunOptions, display: Display, summarise: Summarise) -> SearchLaunch:
+def run_search(study: Study, options: RunOptions, display: Display) -> SearchLaunch:
     """Go on with a search until its budget is spent, its time is up, its space exhausted, or a signal.
 
     `study` is a space of the design optuna with its folder. Raises LedgerError when another launch is at work or
@@ -54,34 +53,32 @@ def run_search(study: Study, options: RunOptions, display: Display, summarise: S
     with ExitStack() as stack:
         stack.enter_context(LedgerLock(study.ledger_folder))
         if study.earlier_plan_hash is None:
-            write_study(study.folder, search_document(study, [], summarise))
+            write_study(study.folder, search_document(study, []))
         ledger = Ledger(study.ledger_folder)
         ledger.clean_uncommitted(unfinished(study.folder))
-        expected = expected_rows(reachable(study.space, summarise), summarise)
+        expected = expected_rows(reachable(study.space))
         share_columns(study.ledger_folder, expected)
-        search = open_search(study, ledger, summarise)
+        search = open_search(study, ledger)
         for name in ledger.damaged:
             display.note(f"damaged and set aside: {name}; trials that it held count as not run")
         outcome = Outcome()
         ended = {name for name, record in search.records.items() if record["status"] in ("done", "pruned")}
         drop_committed(study.folder, ended)
         if search.num_left() > 0:
-            _run(study, options, display, search, ledger, outcome, stack, summarise)
+            _run(study, options, display, search, ledger, outcome, stack)
         if outcome.interrupted_by is None:
             share_columns(study.ledger_folder, expected)
         asked = search.asked()
-        write_study(
-            study.folder, search_document(study, [candidate.values for candidate in asked], summarise)
-        )
+        write_study(study.folder, search_document(study, [candidate.values for candidate in asked]))
         results = results_of(search)
         write_results(study.folder, results)
         return SearchLaunch(outcome, results, tuple(dict.fromkeys(search.notes)))
 
 
-def open_search(study: Study, ledger: Ledger, summarise: Summarise) -> Search:
+def open_search(study: Study, ledger: Ledger) -> Search:
     """Take up a search where it was left. Raises LedgerError when its journal cannot be written."""
     with writing(study.folder):
-        search = Search(study, ledger, summarise)
+        search = Search(study, ledger)
         points = earlier_points(study, search.config.earlier)
         if taken := search.enqueue_earlier(points):
             names = ", ".join(dict.fromkeys(origin for _, origin in points))
@@ -99,7 +96,6 @@ def _run(
     ledger: Ledger,
     outcome: Outcome,
     stack: ExitStack,
-    summarise: Summarise,
 ) -> None:
     progress = Progress({}, num_expected=search.num_left())
     observer = StudyObserver(study, ledger, [], progress, display, outcome)
@@ -111,37 +107,23 @@ def _run(
         progress.add(task.signature, Row(task.cell, task.seed, num_epochs=task.num_epochs))
         if (began := time.monotonic()) >= due:  # `status` reads it.
             points = [candidate.values for candidate in search.asked()]
-            write_study(study.folder, search_document(study, [*points, task.axis_values], summarise))
+            write_study(study.folder, search_document(study, [*points, task.axis_values]))
             took = time.monotonic() - began
             due = time.monotonic() + max(SECONDS_BETWEEN_DOCUMENTS, REST_AFTER_A_DOCUMENT * took)
 
-    reach = replace(study, plan=reachable(study.space, summarise))
-    if options.trial_class == DEFAULT_TRIAL_CLASS:
-        options = replace(options, trial_class=PREPARING_TRIAL_CLASS)
+    reach = replace(study, plan=reachable(study.space))
+    options = replace(options, prepares_itself=options.trial_class is None)
     queue = SearchQueue(search, on_new)
     run_queue(reach, options, queue, observer, display, [_to_prepare(trial) for trial in reach.plan.trials])
 
 
-def reachable(space: Space, summarise: Summarise) -> Plan:
+def reachable(space: Space) -> Plan:
     """The untuned default, and each end of each axis alone: what can be prepared before anything is proposed."""
-    baseline, _ = baseline_values(space, summarise)
+    baseline, _ = baseline_values(space)
     probed = select(space, baseline, to_check=True)
     ends = [acting for _, acting in probed.points]
-    plan = build_plan(with_points(space, ends), summarise=summarise)
-    # A cached trajectory serves every t_edit above its own, so the lowest one of each kind is enough.
-    lowest: dict[str, Any] = {}
-    for trial in plan.trials:
-        key = trial.config.model_dump_json(exclude={"editor": True, "training": {"t_edit"}})
-        t_edit = trial.config.training.t_edit
-        known = lowest.get(key)
-        if known is None or (isinstance(t_edit, int) and t_edit < _t_edit(known)):
-            lowest[key] = trial
-    return replace(plan, trials=tuple(lowest.values()))
-
-
-def _t_edit(trial: Any) -> int:
-    t_edit = trial.config.training.t_edit
-    return t_edit if isinstance(t_edit, int) else 1000
+    plan = build_plan(with_points(space, ends))
+    return replace(plan, trials=tuple(space.family.to_prepare(plan.trials)))
 
 
 def _to_prepare(trial: Any) -> TrialTask:
@@ -156,13 +138,13 @@ def with_points(space: Space, points: Sequence[AxisValues]) -> Space:
     return replace(space, config=space.config.model_copy(update=changed))
 
 
-def search_document(study: Study, points: Sequence[AxisValues], summarise: Summarise) -> dict[str, Any]:
+def search_document(study: Study, points: Sequence[AxisValues]) -> dict[str, Any]:
     """`study.json` of a search: its trials so far are its cells, and none is a baseline for contrasts.
 
     A search looks at its seeds, and picks; only the test of its winner on fresh seeds compares.
     """
     space = with_points(study.space, points)
-    document = study_document(build_plan(space, summarise=summarise), space)
+    document = study_document(build_plan(space), space)
     design = study.space.config.design
     document |= {
         "design": design.kind,

@@ -24,7 +24,6 @@ from orchestrator.search.optimizer import Optimizer, Outcome, Proposal
 from orchestrator.space.axes import AxisValues
 from orchestrator.space.designs.optuna import seconds_of
 from orchestrator.space.points import point_name
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.launch import Study
 
 MAX_REPEATS = 40
@@ -34,13 +33,13 @@ MAX_REPEATS = 40
 class Search:
     """Asks for one trial after another until the budget is spent, the time is up or the space is exhausted."""
 
-    def __init__(self, study: Study, ledger: Ledger, summarise: Summarise) -> None:
+    def __init__(self, study: Study, ledger: Ledger) -> None:
         """Take up a search where it was left. Only for the holder of the ledger's lock, while no trial runs."""
         self.space = study.space
         self.folder = study.folder
         self.config = search_config(study.space.config)
-        self.objectives = objectives(study.space.config)
-        self.candidates = Candidates(study.space, summarise)
+        self.objectives = objectives(study.space)
+        self.candidates = Candidates(study.space)
         self.baseline, self.default = self.candidates.baseline, self.candidates.default
         self.notes: list[str] = []
         """What the user should know, each once."""
@@ -70,9 +69,7 @@ class Search:
             self._take_over_ledger()
             known = self.default.signature in self.optimizer.signatures()
             if not known and not self.optimizer.enqueue(self.baseline, "default"):
-                self.notes.append(
-                    "the untuned default lies on no step of the axes: only the last test tries it"
-                )
+                self.notes.append("the untuned default is off the grid: only the last test tries it")
         self._asked = set(self.optimizer.signatures())
         self._deadline = self._until()
 
@@ -172,7 +169,7 @@ class Search:
             seed=seed,
             axis_values=dict(candidate.values),
             config=candidate.config.model_dump(mode="json"),
-            num_epochs=candidate.config.training.epochs,
+            num_epochs=self.space.family.num_epochs(candidate.config),
         )
 
     # Telling
@@ -234,8 +231,8 @@ class Search:
 
     def values_of(self, record: Record) -> list[float]:
         """The objectives of a done trial, NaN where its record has none."""
-        config = record_config(record)
-        return [objective.of(record, config) for objective in self.objectives]
+        config = record_config(record, self.space.family)
+        return [objective.of(record, config, self.space.family) for objective in self.objectives]
 
     # Taking up
 

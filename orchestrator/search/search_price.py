@@ -19,7 +19,6 @@ from orchestrator.search.running import reachable
 from orchestrator.search.winner import retest_folder
 from orchestrator.space.designs.random import Config as RandomConfig
 from orchestrator.space.points import is_allowed
-from orchestrator.space.resolving import Summarise
 from orchestrator.space.units import duration
 from orchestrator.study.launch import Study
 from orchestrator.study.price.budget import known, refused
@@ -28,7 +27,7 @@ from orchestrator.study.price.pricing import Price, about
 from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.runner import RunOptions
-from trainables.h_space.config import CellConfig
+from trainables.settings import Settings
 
 NUM_DRAWS = 40
 """Points that stand for a space."""
@@ -40,15 +39,14 @@ class SearchQuote:
     def __init__(
         self,
         study: Study,
-        summarise: Summarise,
         options: RunOptions | None = None,
         announce: Announce = silently,
     ) -> None:
         config = search_config(study.space.config)
-        candidates = Candidates(study.space, summarise)
+        candidates = Candidates(study.space)
         self._study = study
         self._quote = Quote(study, options, announce)
-        self._prepared = reachable(study.space, summarise)
+        self._prepared = reachable(study.space)
         self._default = candidates.default.config
         self._draws = [candidate.config for candidate in _drawn(candidates)]
         self._num_seeds = len(candidates.seeds)
@@ -75,7 +73,7 @@ class SearchQuote:
             return typical
         return replace(typical, seconds=Range(cheap.seconds.low, typical.seconds.typical, dear.seconds.high))
 
-    def _priced(self, num_points: int, configs: Sequence[CellConfig]) -> Price | None:
+    def _priced(self, num_points: int, configs: Sequence[Settings]) -> Price | None:
         """Price with these configurations in turn for the points that nobody knows yet."""
         first = [self._default][: 0 if self._default_is_done else num_points]
         searched = [*first, *_in_turn(configs, num_points - len(first))] * self._num_seeds
@@ -125,7 +123,7 @@ def _ended(study: Study, candidates: Candidates) -> Collection[str]:
     return {candidate.signature for candidate in found if candidate is not None}
 
 
-def _in_turn(configs: Sequence[CellConfig], count: int) -> list[CellConfig]:
+def _in_turn(configs: Sequence[Settings], count: int) -> list[Settings]:
     """So many of them, evenly from all."""
     return [configs[(2 * index + 1) * len(configs) // (2 * count)] for index in range(count)]
 
@@ -150,5 +148,5 @@ def _what_fits(quote: SearchQuote, seconds: float) -> str:
 
     most = bisect_right(range(1, quote.num_left + 1), seconds, key=seconds_high)
     if most == 0:
-        return f"not even one trial more and the test of the winner fit (up to {duration(seconds_high(1))})"
+        return f"budget too small for one trial plus the retest (up to {duration(seconds_high(1))})"
     return f"--trials {quote.num_ended + most} would fit (up to {duration(seconds_high(most))})"

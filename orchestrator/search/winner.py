@@ -14,12 +14,13 @@ from orchestrator.ledger import Ledger
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.files import writing
 from orchestrator.plan.build import resolve_cell
+from orchestrator.search.earlier import PREFIX
 from orchestrator.search.objectives import search_config
 from orchestrator.search.results import Found, Results
-from orchestrator.space.config import Space, SpaceConfig, merge, nested
-from orchestrator.space.resolving import Summarise, value_at
+from orchestrator.space.config import Space, merge, nested
+from orchestrator.space.resolving import value_at
 from orchestrator.study.launch import Study
-from trainables.h_space.config import CellConfig
+from trainables.settings import Settings
 from trainables.yaml_tree import write_yaml
 
 TUNED = "tuned"
@@ -48,7 +49,7 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
     default["evaluation"]["strengths"] = tuned["evaluation"]["strengths"] = strengths
     shown = dict.fromkeys(side["evaluation"]["primary_strength"] for side in (default, tuned))
     document = {
-        "question": f"Do the settings found for {results.default.config.attribute} beat the untuned default?",
+        "question": f"Do the settings found for {_attribute(study)} beat the untuned default?",
         "published": {"search": study.space.name},
         "baseline": default,
         "axes": {"settings": {"values": {"default": {}, TUNED: difference(tuned, default)}}},
@@ -67,7 +68,7 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
         "execution": config.execution.model_dump(mode="json"),
     }
     head = [
-        f"# Written by `asyrp-sweep tune {results.default.config.attribute}`: the winner of the search",
+        f"# Written by `asyrp-sweep tune {_attribute(study)}`: the winner of the search",
         f"# {study.space.name} against the untuned default, on seeds that the search never used.",
     ]
     path = retest_file(study)
@@ -75,16 +76,16 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
     return path
 
 
-def write_entry(study: Study, winner: Found, verdict: str, summarise: Summarise) -> Path:
+def write_entry(study: Study, winner: Found, verdict: str) -> Path:
     """Write the winner's settings as a `per_attribute` entry, for a domain's YAML or a search space.
 
     With it, a cell that names only domain, attribute and kind of editor is the winner's.
     """
-    config = winner.candidate.config
+    config: Any = winner.candidate.config
     entry: dict[str, Any] = {}
     if config.texts is not None:
         entry["texts"] = config.texts.model_dump(mode="json")
-    bare = _settings(bare_cell(study.space, config, summarise))
+    bare = _settings(bare_cell(study.space, config))
     found = difference(_settings(config), bare)
     found["evaluation"] = _searched(study.space, found.get("evaluation", {}), "evaluation")
     entry["per_editor"] = {config.editor.kind: {name: block for name, block in found.items() if block}}
@@ -98,7 +99,7 @@ def write_entry(study: Study, winner: Found, verdict: str, summarise: Summarise)
     return path
 
 
-def bare_cell(space: Space, config: CellConfig, summarise: Summarise) -> CellConfig:
+def bare_cell(space: Space, config: Any) -> Settings:
     """The cell that names only domain, attribute and editor, as the domain alone would settle it."""
     baseline: dict[str, Any] = {
         "domain": config.domain,
@@ -107,10 +108,10 @@ def bare_cell(space: Space, config: CellConfig, summarise: Summarise) -> CellCon
     }
     if config.texts is not None:
         baseline["texts"] = config.texts.model_dump(mode="json")
-    bare = SpaceConfig(
+    bare = type(space.config)(
         question="", baseline=baseline, seeds=space.config.first_seeds[:1], primary=space.config.primary
     )
-    return resolve_cell(replace(space, config=bare, settings=()), {}, summarise=summarise)
+    return resolve_cell(replace(space, config=bare, settings=()), {})
 
 
 def keep_editor(study: Study, winner: Found, retest: Study | None) -> Path | None:
@@ -122,7 +123,7 @@ def keep_editor(study: Study, winner: Found, retest: Study | None) -> Path | Non
     source = source or editor_path(study.folder, winner.candidate.signature)
     if not source.is_file():
         return None
-    path = study.folder / f"{winner.candidate.config.attribute}.safetensors"
+    path = study.folder / f"{_attribute(study)}.safetensors"
     with writing(study.folder):
         write_atomically(path, lambda temporary: _copy(source, temporary))
     return path
@@ -142,8 +143,13 @@ def _median_editor(retest: Study) -> Path | None:
     return editor_path(retest.folder, signature)
 
 
-def _baseline_config(study: Study) -> CellConfig:
+def _baseline_config(study: Study) -> Settings:
     return next(cell.config for cell in study.plan.cells if cell.is_baseline)
+
+
+def _attribute(study: Study) -> str:
+    """What was tuned."""
+    return study.space.name.removeprefix(PREFIX)
 
 
 def difference(changed: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +179,7 @@ def _searched(space: Space, settings: Mapping[str, Any], block: str) -> dict[str
     return kept
 
 
-def _settings(config: CellConfig) -> dict[str, Any]:
+def _settings(config: Settings) -> dict[str, Any]:
     """A configuration as a space would write it, without what is absent."""
     content: dict[str, Any] = config.model_dump(mode="json", exclude_none=True)
     content.pop("schema_version")

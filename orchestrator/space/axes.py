@@ -112,9 +112,9 @@ class AxisConfig(Settings):
     """One thing that is varied: values of the setting at `path`, or named groups of settings."""
 
     path: str | None = None
-    """Dotted place in `CellConfig`, such as `editor.kind`; with listed values or a range."""
+    """Dotted setting of a cell, such as `optimizer.learning_rate`; with listed values or a range."""
     values: Annotated[Listed | Named | Range, Discriminator(_values_form)]
-    """Values of the setting at `path`; a range of them; or name -> partial `CellConfig`, merged over the baseline."""
+    """Values of the setting at `path`; a range of them; or name -> partial settings, merged over the baseline."""
     off: AxisValue | None = None
     """The value that leaves the ingredient out, for the design leave_one_out; the first one when not given."""
     when: Condition = Field(default_factory=dict)
@@ -180,7 +180,7 @@ class AxisConfig(Settings):
         return self.names[int(fraction * len(self.names))]
 
     def override(self, value: AxisValue) -> dict[str, Any]:
-        """The partial `CellConfig` that gives a cell this value."""
+        """The partial settings that give a cell this value."""
         if isinstance(self.values, dict):
             return self.values[str(value)]
         return nested(self.path or "", value)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from orchestrator.space.designs import DESIGNS
 from orchestrator.space.execution import ExecutionConfig
 from orchestrator.space.mappings import merge, nested
 from trainables.errors import Problem, UserError
+from trainables.family import Family
 from trainables.settings import Settings
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class PrimaryConfig(Settings):
     """The question's answer, fixed before anything runs."""
 
     metric: str
-    """A name of `trainables.h_space.metrics.METRICS`, or `loss_direction` or `loss_total` (last epoch's mean)."""
+    """A metric of the family, or a loss of its curves (the mean over the last epoch)."""
     margin: float = Field(gt=0)
     """The smallest difference that matters, in the metric's own unit."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
@@ -174,14 +175,10 @@ class SpaceConfig(Settings):
     question: str
     published: dict[str, str] = Field(default_factory=dict)
     """Where the question comes from: free text by name, such as `figure`."""
+    family: str = "h_space"
+    """What is trained: a family of the package or of an installed one, or the path of a Python file that has one."""
     baseline: dict[str, Any]
-    """Partial `CellConfig`, merged over the domain's defaults."""
-    per_attribute: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """As in a domain's file, and over it: partial `CellConfig`s by attribute. `texts: {source, target}` declares an
-    attribute that the table does not have."""
-    per_domain: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Partial `CellConfig`s by a domain's name, over all that the domain says: how large the question is asked there,
-    say. The baseline still wins."""
+    """What all cells share: partial settings of a cell, merged over the family's defaults."""
     axes: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")], AxisConfig] = Field(
         default_factory=dict
     )
@@ -229,7 +226,7 @@ class Setting:
     """One setting given on the command line; it wins over everything in the file."""
 
     option: str
-    """What the user wrote it after: `--set training.epochs` or `--domain`."""
+    """What the user wrote it after: `--set training.epochs`."""
     path: str
     value: Any
 
@@ -243,8 +240,9 @@ class Space:
     file: str
     text: str
     folder: Path
-    """What a domain's relative path starts from."""
+    """What relative paths start from."""
     config: SpaceConfig
+    family: Family = field(compare=False, repr=False)
     settings: tuple[Setting, ...] = ()
     extended: tuple[tuple[str, str], ...] = ()
     """(file, text) of the spaces that this one extends, the nearest first."""

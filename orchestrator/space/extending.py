@@ -7,10 +7,9 @@ from typing import Any
 
 from orchestrator.space.config import ConfigError, Problem
 from orchestrator.space.designs import full_form
-from orchestrator.space.resolving import with_absolute_domain
 from search_spaces import shipped_spaces
 from trainables.errors import UserError, without_echoes
-from trainables.paths import user_path
+from trainables.paths import absolute_path, user_path
 from trainables.wording import did_you_mean, expected, shown
 from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
 
@@ -130,9 +129,9 @@ def _extended_by(file: SpaceFile) -> SpaceFile:
 def _merged(files: Sequence[SpaceFile]) -> dict[str, Any]:
     """One content, each file over those that it extends."""
     *nearer, last = files
-    content = dict(last.tree.content) if not nearer else _with_absolute_domains(last)
+    content = dict(last.tree.content) if not nearer else _with_absolute_paths(last)
     for file in reversed(nearer):
-        own = file.tree.content if file is files[0] else _with_absolute_domains(file)
+        own = file.tree.content if file is files[0] else _with_absolute_paths(file)
         merged = _over(_with_full_design(content), _with_full_design(own))
         content = _without_dropped_axes(merged, content)
     return content
@@ -142,12 +141,25 @@ def _with_full_design(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: full_form(value) if key == "design" else value for key, value in content.items()}
 
 
-def _with_absolute_domains(file: SpaceFile) -> dict[str, Any]:
-    """A file's content with the domain of its baseline, where that is a path, as seen from anywhere."""
+def _with_absolute_paths(file: SpaceFile) -> dict[str, Any]:
+    """A file's content with the paths in its baseline, and of its family, as seen from anywhere."""
     content = dict(file.tree.content)
     if isinstance(content.get("baseline"), dict):
-        content["baseline"] = with_absolute_domain(content["baseline"], file.folder)
+        content["baseline"] = _with_absolute_yaml(content["baseline"], file.folder)
+    family = content.get("family")
+    if isinstance(family, str) and family.endswith(".py"):
+        content["family"] = absolute_path(family, file.folder)
     return content
+
+
+def _with_absolute_yaml(baseline: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The baseline with the paths of YAML files that it names at its top made absolute."""
+    return {
+        key: absolute_path(value, folder)
+        if isinstance(value, str) and value.endswith((".yaml", ".yml"))
+        else value
+        for key, value in baseline.items()
+    }
 
 
 def _over(below: Any, above: Any) -> Any:

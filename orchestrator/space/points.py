@@ -7,9 +7,7 @@ from pydantic import ValidationError
 
 from orchestrator.space.axes import AxisValue, AxisValues, Condition, axis_text, matches
 from orchestrator.space.config import Space, SpaceConfig
-from orchestrator.space.resolving import Summarise, resolve, value_at
-from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import domain_summary
+from orchestrator.space.resolving import resolve, value_at
 from trainables.wording import one_of
 
 BASELINE = "baseline"
@@ -77,7 +75,7 @@ def settled_point(
 
 
 def acting_values(config: SpaceConfig, values: AxisValues) -> dict[str, AxisValue]:
-    """The axes that act at a settled point: a head count is none of a convolution's."""
+    """The axes that act at a settled point."""
     return {name: value for name, value in values.items() if matches(config.axes[name].when, values)}
 
 
@@ -98,24 +96,22 @@ def point_name(values: AxisValues, baseline: AxisValues) -> str:
     return ",".join(differing) or BASELINE
 
 
-def baseline_values(
-    space: Space, summarise: Summarise = domain_summary
-) -> tuple[dict[str, AxisValue], list[str]]:
+def baseline_values(space: Space) -> tuple[dict[str, AxisValue], list[str]]:
     """The value that every axis has in the baseline, and the axes where that is not among their values."""
-    alone = _settled(space, {}, summarise)
-    found = {name: _baseline_value(space, name, alone, summarise) for name in space.config.axes}
+    alone = _settled(space, {})
+    found = {name: _baseline_value(space, name, alone) for name in space.config.axes}
     missing = [name for name, value in found.items() if value is None]
     return {name: value for name, value in found.items() if value is not None}, missing
 
 
-def _baseline_value(space: Space, name: str, alone: dict[str, Any], summarise: Summarise) -> AxisValue | None:
+def _baseline_value(space: Space, name: str, alone: dict[str, Any]) -> AxisValue | None:
     """The value that an axis has in the baseline, or None where it is not among the axis's values.
 
-    An axis whose setting the baseline's editor does not have stands at its first value, a range at its low end.
+    An axis whose setting the baseline does not have stands at its first value, a range at its low end.
     """
     axis = space.config.axes[name]
     if axis.path is None:
-        matching = [value for value in axis.names if _settled(space, {name: value}, summarise) == alone]
+        matching = [value for value in axis.names if _settled(space, {name: value}) == alone]
         return matching[0] if matching else None
     own = _own_setting(space, axis.path, alone)
     if axis.range is not None:
@@ -124,21 +120,21 @@ def _baseline_value(space: Space, name: str, alone: dict[str, Any], summarise: S
     return matching[0] if matching else None
 
 
-def baseline_setting(space: Space, path: str, summarise: Summarise) -> Any:
+def baseline_setting(space: Space, path: str) -> Any:
     """The baseline's own setting at a path, None where it has none."""
-    return _own_setting(space, path, _settled(space, {}, summarise))
+    return _own_setting(space, path, _settled(space, {}))
 
 
 def _own_setting(space: Space, path: str, alone: dict[str, Any]) -> Any:
-    """As `baseline_setting`; also where the baseline's editor ignores it (a head count beside `conv`)."""
+    """As `baseline_setting`; also where the baseline ignores it."""
     own = value_at(alone, path)
     return value_at(space.config.baseline, path) if own is None else own
 
 
-def _settled(space: Space, values: AxisValues, summarise: Summarise) -> dict[str, Any]:
+def _settled(space: Space, values: AxisValues) -> dict[str, Any]:
     """A point's settings with every default filled in; as written where they do not validate."""
-    settings = resolve(space, values, summarise).settings
+    settings = resolve(space, values).settings
     try:
-        return CellConfig.model_validate(settings).model_dump()
+        return space.family.Config.model_validate(settings).model_dump()
     except ValidationError:
         return settings

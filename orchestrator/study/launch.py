@@ -1,31 +1,24 @@
 """A study as a launch finds it: its plan, its folder, and what is still to run."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from orchestrator.execution.contract import PreparationFailed
 from orchestrator.execution.editor_files import find_editor
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, claim_study, write_study
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan, TrialSpec
 from orchestrator.space.config import Space
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.document import study_document
 from orchestrator.study.reuse import adopt, counted, found_elsewhere
-from trainables.h_space.domains import domain_summary
 from trainables.names import folded
-
-if TYPE_CHECKING:
-    from trainables.h_space.config import CellConfig
-    from trainables.h_space.editing_interval import IntervalTask
-    from trainables.h_space.trajectories import Preparation
+from trainables.settings import Settings
 
 CACHE_FOLDER = "cache"
-"""Under the results folder: trajectories that all its studies share."""
+"""Under the results folder: what preparation leaves, which all its studies share."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,7 @@ class Study:
 
     @property
     def cache_dir(self) -> Path:
-        """The trajectory cache."""
+        """What preparation leaves."""
         return self.folder.parent / CACHE_FOLDER
 
     @property
@@ -64,7 +57,7 @@ class Standing:
         return {signature for signature, record in self.records.items() if record["status"] == "done"}
 
 
-def open_study(space: Space, results: Path, *, summarise: Summarise = domain_summary) -> Study:
+def open_study(space: Space, results: Path) -> Study:
     """Plan a checked space and find its folder. Raises LedgerError when the folder cannot be used.
 
     Where seeds are added while they are needed, cells keep those that the study there has already asked for.
@@ -75,30 +68,28 @@ def open_study(space: Space, results: Path, *, summarise: Summarise = domain_sum
         )
     folder = results.absolute() / space.name
     existing = claim_study(folder, space.name)
-    plan = build_plan(space, summarise=summarise)
+    plan = build_plan(space)
     study = Study(space, plan, folder, None if existing is None else existing.plan_hash)
     if space.config.adaptive is None or existing is None:
         return study
-    return with_seeds(
-        study, _seeds_asked_for(longest_plan(study, summarise=summarise), existing), summarise=summarise
-    )
+    return with_seeds(study, _seeds_asked_for(longest_plan(study), existing))
 
 
-def with_seeds(study: Study, num_seeds: Mapping[str, int], *, summarise: Summarise = domain_summary) -> Study:
+def with_seeds(study: Study, num_seeds: Mapping[str, int]) -> Study:
     """The study with these numbers of seeds, by cell; a cell never has fewer than before."""
     before = Counter(trial.cell for trial in study.plan.trials)
     wanted = {cell: max(num_seeds.get(cell, 0), count) for cell, count in before.items()}
-    plan = build_plan(study.space, num_seeds=wanted, summarise=summarise)
+    plan = build_plan(study.space, num_seeds=wanted)
     return replace(study, plan=plan)
 
 
-def longest_plan(study: Study, *, summarise: Summarise = domain_summary) -> Plan:
+def longest_plan(study: Study) -> Plan:
     """The plan if no contrast is ever decided; the study's own where the number of seeds is fixed."""
     rule = study.space.config.adaptive
     if rule is None:
         return study.plan
     most = dict.fromkeys((cell.name for cell in study.plan.cells), rule.max)
-    return build_plan(study.space, num_seeds=most, summarise=summarise)
+    return build_plan(study.space, num_seeds=most)
 
 
 def _seeds_asked_for(longest: Plan, existing: StudyPlan) -> dict[str, int]:
@@ -159,6 +150,7 @@ def missing_tasks(study: Study, ledger: Ledger, now: Standing) -> list[TrialTask
             attempts[trial.signature],
             axis_values[trial.cell],
             dumped[id(trial.config)],
+            study.space.family.num_epochs(trial.config),
             sorted(kept_epochs.get(trial.signature, ())),
         )
         for trial in missing
@@ -175,53 +167,10 @@ def _to_run(study: Study, done: Collection[str]) -> list[TrialSpec]:
     return list({trial.signature: trial for trial in study.plan.trials if trial.signature in needed}.values())
 
 
-def intervals_of(study: Study, tasks: Sequence[TrialTask]) -> list["IntervalTask"]:
-    """What is to be computed before `t_edit: auto` is a number for these trials, each once. Comes first."""
-    from trainables.h_space.editing_interval import interval_tasks
-
-    found = [task for config in _configs(study, tasks) for task in interval_tasks(config, study.cache_dir)]
-    return list(dict.fromkeys(found))
-
-
-def preparation_of(study: Study, tasks: Sequence[TrialTask]) -> list["Preparation"]:
-    """The chunks of the trajectory cache that these trials need and that are not there yet, each once.
-
-    Raises PreparationFailed when a t_edit that is to be found cannot be.
-    """
-    from trainables.h_space.editing_interval import IntervalError
-    from trainables.h_space.trajectories import merged, preparation_tasks
-
-    try:
-        found = [
-            task for config in _configs(study, tasks) for task in preparation_tasks(config, study.cache_dir)
-        ]
-    except IntervalError as error:
-        raise PreparationFailed(f"training.t_edit auto: {error}") from error
-    return merged(found)
-
-
-_NOT_IN_CACHE: Any = {
-    "editor": True,
-    "init": True,
-    "training": {
-        *("batch_size", "epochs", "optimizer", "accumulation", "steps_per", "trajectory", "direction"),
-        *("lambda_clip", "lambda_recon", "prompt_cosine", "clip_loss", "templates"),
-    },
-}
-"""Settings that have no part in the trajectory cache."""
-
-
-def _configs(study: Study, tasks: Iterable[TrialTask]) -> list["CellConfig"]:
-    """Of these trials, one for all the cells that read the same of the trajectory cache."""
-    return cache_configs(study.plan, {task.signature for task in tasks})
-
-
-def cache_configs(plan: Plan, signatures: Collection[str]) -> list["CellConfig"]:
-    """Configurations of these trials, one for all that read the same of the trajectory cache."""
+def configs_to_prepare(plan: Plan, signatures: Collection[str]) -> list[Settings]:
+    """Configurations of these trials, one for all that need the same preparation."""
     configs = {id(trial.config): trial.config for trial in plan.trials if trial.signature in signatures}
-    return list(
-        {config.model_dump_json(exclude=_NOT_IN_CACHE): config for config in configs.values()}.values()
-    )
+    return list({plan.family.shared(config): config for config in configs.values()}.values())
 
 
 def _task(
@@ -229,6 +178,7 @@ def _task(
     attempt: int,
     axis_values: dict[str, Any],
     config: dict[str, Any],
+    num_epochs: int,
     keep_epochs: list[int],
 ) -> TrialTask:
     return TrialTask(
@@ -239,7 +189,7 @@ def _task(
         axis_values=axis_values,
         config=config,
         parent=trial.parent,
-        num_epochs=trial.config.training.epochs,
+        num_epochs=num_epochs,
         parent_epoch=trial.parent_epoch,
         start_digest=trial.start_digest,
         keep_epochs=keep_epochs,

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from orchestrator.ledger import Ledger
 from orchestrator.plan.cells import Cell, Plan
-from orchestrator.plan.checks.metrics import images_asked
 from orchestrator.plan.start_chains import chain_lines
 from orchestrator.space.points import Point
 from orchestrator.study.launch import Standing, Study, longest_plan, standing
@@ -20,7 +19,6 @@ from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.reuse import Hit, counted, found_elsewhere
 from orchestrator.views.live import say
-from trainables.h_space.domains import domain_summary
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def show(plan: PlanView, console: Console) -> None:
     for cell in study.plan.cells:
         for line in _remarks(cell):
             say(console, line)
-    for line in chain_lines(study.plan.cells):
+    for line in chain_lines(study.plan.cells, study.space.family):
         say(console, f"  warm start: {line}")
     for point in study.plan.excluded:
         say(console, f"  {point.name} is excluded: {point.because}")
@@ -102,19 +100,9 @@ def show(plan: PlanView, console: Console) -> None:
         )
 
 
-def show_pictures(plan: PlanView, console: Console) -> None:
-    """Print what of the pictures that the plan's domains read from folders is left out or changed, each once."""
-    lines = []
-    for cell in plan.study.plan.cells:
-        summary = domain_summary(cell.config.domain)
-        if summary.pictures is None:
-            continue
-        lines += summary.pictures.remarks
-        for _, count, split in images_asked(cell.config):
-            looked = summary.pictures.looked_at(split, count)
-            lines += [
-                f"{split} images of {summary.name}: {line}" for line in looked.remarks(*summary.image_size)
-            ]
+def show_remarks(plan: PlanView, console: Console) -> None:
+    """Print what the family has to say of what the plan reads, each line once."""
+    lines = plan.study.space.family.remarks([cell.config for cell in plan.study.plan.cells])
     for line in dict.fromkeys(lines):
         say(console, f"  {line}")
 

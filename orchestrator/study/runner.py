@@ -10,23 +10,21 @@ from orchestrator.execution.contract import Backend, Interrupted, LaunchStopped,
 from orchestrator.execution.editor_files import collect_editor
 from orchestrator.execution.provenance import git_commit
 from orchestrator.execution.queue import TrialQueue
-from orchestrator.execution.tasks import DEFAULT_TRIAL_CLASS, OWN_TRIAL_CLASSES, TrialTask, WorkerSettings
+from orchestrator.execution.tasks import FamilyRef, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError, LedgerLock, share_columns
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.expected_columns import expected_rows
 from orchestrator.study.launch import (
     Study,
+    configs_to_prepare,
     describe,
-    intervals_of,
     missing_tasks,
-    preparation_of,
     standing,
     with_copies,
 )
 from orchestrator.study.observing import Outcome, StudyObserver
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress
-from trainables.h_space.domains import domain_summary
+from trainables.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,15 @@ class RunOptions:
     num_cpus: int | None = None
     retries_failed: bool = True
     """Whether trials that failed in an earlier launch are tried again."""
-    trial_class: str = DEFAULT_TRIAL_CLASS
+    trial_class: str | None = None
+    """`module:Class` in the place of the family's own trials."""
+    prepares_itself: bool = False
+    """Whether a trial computes what its preparation lacks, as those of a search do."""
     extra_modules: tuple[Path, ...] = ()
     """Python files that hold `trial_class`, for Ray's workers to import."""
 
 
-def run_missing(
-    study: Study, options: RunOptions, display: Display, summarise: Summarise = domain_summary
-) -> Outcome:
+def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
     """Train every trial of the plan that is not done, and commit each as it ends.
 
     Trials that failed in an earlier launch are tried again. A signal ends the launch after what has
@@ -59,7 +58,7 @@ def run_missing(
         describe(study)
         ledger = Ledger(study.ledger_folder)
         ledger.clean_uncommitted(unfinished(study.folder))
-        expected = expected_rows(study.plan, summarise)
+        expected = expected_rows(study.plan)
         share_columns(study.ledger_folder, expected)
         now = standing(study, ledger)
         for name in now.damaged:
@@ -98,9 +97,8 @@ def run_queue(
     with observer.compaction as compaction:
         try:
             with make_backend(study, options, display.note) as backend, display.showing(observer.progress):
-                if options.trial_class in OWN_TRIAL_CLASSES:
-                    backend.prepare(intervals_of(study, tasks), observer)
-                    backend.prepare(preparation_of(study, tasks), observer)
+                if options.trial_class is None:
+                    _prepare(study, backend, observer, tasks)
                 with stopping_when_unwritable():
                     backend.run(queue, observer)
         except PreparationFailed as error:
@@ -113,6 +111,17 @@ def run_queue(
             compaction.stop()
     if compaction.problem is not None:
         display.note(f"the ledger was not compacted: {compaction.problem}; nothing in it is lost")
+
+
+def _prepare(study: Study, backend: Backend, observer: StudyObserver, tasks: Sequence[TrialTask]) -> None:
+    """Run the family's preparation, stage after stage. Raises PreparationFailed."""
+    family = study.space.family
+    configs = configs_to_prepare(study.plan, {task.signature for task in tasks})
+    try:
+        for stage in family.preparation(configs, study.cache_dir):
+            backend.prepare(stage, observer)
+    except UserError as error:
+        raise PreparationFailed.by(error, error) from error
 
 
 @contextmanager
@@ -129,7 +138,9 @@ def make_backend(study: Study, options: RunOptions, note: Callable[[str], None])
     settings = WorkerSettings(
         study_folder=study.folder,
         cache_dir=study.cache_dir,
+        family=FamilyRef.of(study.space.family),
         trial_class=options.trial_class,
+        prepares_itself=options.prepares_itself,
         execution=study.space.config.execution,
         git_commit=git_commit(),
     )
@@ -143,5 +154,6 @@ def make_backend(study: Study, options: RunOptions, note: Callable[[str], None])
 
 
 def _progress(study: Study, done: set[str]) -> Progress:
-    trials = [(t.signature, t.cell, t.seed, t.config.training.epochs) for t in study.plan.trials]
+    num_epochs = study.space.family.num_epochs
+    trials = [(t.signature, t.cell, t.seed, num_epochs(t.config)) for t in study.plan.trials]
     return Progress.of(trials, done)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from orchestrator.ledger import Ledger
 from orchestrator.plan.build import build_plan
 from orchestrator.space.config import Space
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.launch import Study, standing
 from orchestrator.study.planning import PlanView, show
 from trainables.h_space.backbones.shapes import BottleneckShape
@@ -107,7 +106,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         run_preparation(task, folder)
     trial = Trial(config, 0, cache_dir=folder)
     trial.step()
-    trial.save_editor(folder / "trained.safetensors")
+    trial.save_model(folder / "trained.safetensors")
     return Finished(trial, trial.finish(), folder / "trained.safetensors", folder)
 
 
@@ -185,13 +184,13 @@ def test_a_direct_delta_h_edits_and_learns(kind: str, tiny_diffusion: FrozenDiff
 @pytest.mark.parametrize("kind", ["conv", "pixel_channel"])
 @torch.no_grad()
 def test_instance_norm_with_additive_time_is_warned_about_in_the_plan(
-    kind: str, load: Callable[..., Space], space_text: str, summarise: Summarise, tmp_path: Path
+    kind: str, load: Callable[..., Space], space_text: str, tmp_path: Path
 ) -> None:
     text = space_text.replace("kind: pixel_channel, num_heads: 1", f"kind: {kind}")
     norms = "axes:\n  norm: {path: editor.norm, values: [group, instance]}\n"
     space = load(text.replace("axes:\n", norms))
 
-    plan = build_plan(space, summarise=summarise)
+    plan = build_plan(space)
     study = Study(space, plan, tmp_path / "space", None)
     printed = StringIO()
     show(

@@ -79,7 +79,7 @@ class FakeTrial:
         assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
         self.weights = json.loads((folder / "weights.json").read_text())
 
-    def save_editor(self, path: Path) -> None:
+    def save_model(self, path: Path) -> None:
         """Write the weights as the editor, after those that it started from."""
         path.write_text(json.dumps(self.inherited + self.weights))
 

@@ -12,9 +12,10 @@ from orchestrator.plan.loading import load_space
 from orchestrator.search.journal import JOURNAL
 from orchestrator.search.running import SearchLaunch, run_search
 from orchestrator.space.designs.optuna import Config as SearchConfig
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.launch import Study, open_study
 from orchestrator.study.runner import RunOptions
+from trainables.h_space.family import HSpace
+from trainables.h_space.layers import Summarise
 
 SPACE = """
 question: Which settings suit?
@@ -46,12 +47,12 @@ def launcher(tmp_path: Path, display: Any, summarise: Summarise) -> Launch:
     ) -> tuple[Study, SearchLaunch]:
         file = tmp_path / f"{name}.yaml"
         file.write_text(text)
-        space = load_space(file, summarise=summarise)
+        space = load_space(file, family=HSpace(summarise))
         changed = SearchConfig.model_validate({**space.config.design.model_dump(), **design})
         space = replace(space, config=space.config.model_copy(update={"design": changed}))
-        study = open_study(space, tmp_path / "results", summarise=summarise)
+        study = open_study(space, tmp_path / "results")
         options = RunOptions(inline=True, trial_class=f"fake_trials:{trial}")
-        return study, run_search(study, options, display, summarise)
+        return study, run_search(study, options, display)
 
     return run
 

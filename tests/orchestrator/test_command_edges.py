@@ -27,8 +27,11 @@ INTERNAL = {
     "Interrupted": "ends a launch with 130 or 143",
     "LeaveTune": "leaves Tune's loop",
     "TooLarge": "a figure is left out of the report, with the reason",
+    "Unreadable": "a command's trial fails with its words",
+    "_NoLocks": "a command's folder is used without a lock",
     "_Over": "ends the compacting thread",
     "_Refused": "the YAML loader gives it its line",
+    "_Stopped": "ends the thread of a train function",
 }
 """Exceptions that reach nobody, and what is made of them."""
 

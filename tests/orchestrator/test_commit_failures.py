@@ -23,9 +23,9 @@ from orchestrator.execution.worker import Step
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.plan.loading import load_space
 from orchestrator.search import journal
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.launch import Study, open_study
 from orchestrator.study.runner import RunOptions, run_missing
+from trainables.h_space.layers import Summarise
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]

@@ -9,7 +9,6 @@ from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
 from orchestrator.space.config import ConfigError, Space
 from orchestrator.space.designs import DESIGNS
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.document import study_document
 
 HEAD = """\
@@ -30,9 +29,9 @@ PlanOf = Callable[..., Plan]
 
 
 @pytest.fixture
-def plan_of(load: Callable[..., Space], summarise: Summarise) -> PlanOf:
+def plan_of(load: Callable[..., Space]) -> PlanOf:
     def plan(axes: str, rest: str = "", **options: Any) -> Plan:
-        return build_plan(load(f"{HEAD}axes:\n{axes}{rest}{TAIL}", **options), summarise=summarise)
+        return build_plan(load(f"{HEAD}axes:\n{axes}{rest}{TAIL}", **options))
 
     return plan
 
@@ -150,13 +149,13 @@ def test_a_condition_on_a_resting_axis_does_not_hold(plan_of: PlanOf) -> None:
     ]
 
 
-def test_constraints_exclude_points_and_say_why(load: Callable[..., Space], summarise: Summarise) -> None:
+def test_constraints_exclude_points_and_say_why(load: Callable[..., Space]) -> None:
     rest = (
         "constraints: [{not: {encoder: [conv, pixel], heads: 8}, because: does not fit}]\ndesign: product\n"
     )
     space = load(f"{HEAD}axes:\n{HEADS}{ENCODER}{rest}{TAIL}")
 
-    plan = build_plan(space, summarise=summarise)
+    plan = build_plan(space)
 
     assert [(point.name, point.because) for point in plan.excluded] == [
         ("heads=8,encoder=conv", "does not fit"),

@@ -8,8 +8,9 @@ import pytest
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Space
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.document import study_document
+from trainables.h_space.family import HSpace
+from trainables.h_space.layers import Summarise
 
 BASE = """\
 question: Which encoder edits best?
@@ -39,17 +40,17 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summarise: Summarise)
         Path("sub/mine.yaml").write_text(text)
         for name, content in others.items():
             Path(f"{name}.yaml").write_text(content)
-        return load_space("sub/mine.yaml", summarise=summarise)
+        return load_space("sub/mine.yaml", family=HSpace(summarise))
 
     return load
 
 
-def test_what_a_space_does_not_say_is_as_in_the_one_it_extends(write: Write, summarise: Summarise) -> None:
+def test_what_a_space_does_not_say_is_as_in_the_one_it_extends(write: Write) -> None:
     text = "extends: ../base.yaml\nbaseline: {attribute: goblin}\naxes: {encoder: {values: [pixel_channel, pixel]}}\n"
 
     space = write(text)
 
-    plan = build_plan(space, summarise=summarise)
+    plan = build_plan(space)
     assert space.name == "mine"
     assert {cell.config.attribute for cell in plan.cells} == {"goblin"}
     assert [cell.name for cell in plan.cells][:3] == ["baseline", "encoder=pixel", "heads=2"]
@@ -79,9 +80,7 @@ def test_a_chain_of_spaces_is_followed(write: Write) -> None:
     assert [file for file, _ in space.extended] == ["sub/../middle.yaml", "sub/../base.yaml"]
 
 
-def test_a_shipped_space_can_be_extended_by_its_name(
-    write: Write, summarise: Summarise, tmp_path: Path
-) -> None:
+def test_a_shipped_space_can_be_extended_by_its_name(write: Write, tmp_path: Path) -> None:
     space = write("extends: encoder\nseeds: 3\nbaseline: {domain: tiny}\n")
 
     assert "encoder" in space.config.axes
@@ -131,9 +130,7 @@ def test_what_cannot_be_extended_is_told(write: Write, text: str, message: str) 
     assert str(caught.value).startswith(message)
 
 
-def test_the_domain_of_an_extended_space_is_found_beside_it(
-    write: Write, tmp_path: Path, summarise: Summarise
-) -> None:
+def test_the_domain_of_an_extended_space_is_found_beside_it(write: Write, tmp_path: Path) -> None:
     (tmp_path / "domain.yaml").touch()
 
     space = write("extends: ../other.yaml\n", other=BASE.replace("domain: tiny", "domain: domain.yaml"))

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.plan.loading import load_space
-from orchestrator.space.config import ConfigError, Space, SpaceConfig
-from orchestrator.space.resolving import Summarise, owners, with_absolute_domain
+from orchestrator.plan.loading import load_space, space_model
+from orchestrator.space.config import ConfigError, Space
 from trainables.h_space.domains import domain_summary, shipped_domains
 from trainables.h_space.editors import EDITORS
+from trainables.h_space.family import FAMILY, HSpace
+from trainables.h_space.layers import Summarise, owners, with_absolute_paths
 from trainables.wording import one_of
 
 Load = Callable[..., Space]
@@ -259,7 +260,7 @@ def test_a_file_whose_name_cannot_be_a_folders_is_told(
     path.write_text(space_text, encoding="utf-8")
 
     with pytest.raises(ConfigError, match="expected a name that a file can have on any system; found "):
-        load_space(path, summarise=summarise)
+        load_space(path, family=HSpace(summarise))
 
 
 def test_merge_keys_and_helper_blocks_work_in_a_space(load: Load, space_text: str) -> None:
@@ -288,7 +289,7 @@ def test_paths_may_have_a_tilde_and_variables(
     (tmp_path / "tiny.yaml").touch()
 
     for written in ("~/tiny.yaml", "$HOME/tiny.yaml", "${MINE}/tiny.yaml"):
-        domain = with_absolute_domain({"domain": written}, Path("/"))["domain"]
+        domain = with_absolute_paths({"domain": written}, Path("/"))["domain"]
         assert domain == str(tmp_path / "tiny.yaml")
 
 
@@ -326,7 +327,7 @@ def test_all_mistakes_are_told_at_once_from_the_top(load: Load, space_text: str)
         "space.yaml:5  baseline.editor.num_heads: num_heads 3 does not divide the width 64 of the pixel tokens; "
         "num_heads 3 does not divide the width 16 of the channel tokens\n"
         "space.yaml:8  seeds[1]: expected a whole number; found 'yes'\n"
-        f"space.yaml:9  colour: unknown setting; known here: {', '.join(sorted(SpaceConfig.model_fields))}\n"
+        f"space.yaml:9  colour: unknown setting; known here: {', '.join(sorted(space_model(FAMILY).model_fields))}\n"
         "space.yaml:10  primary.margin: required, but missing\n"
         "space.yaml:10  primary.marign: unknown setting; did you mean margin?\n"
         "--set training.epochs: expected a whole number; found 'none'\n"
@@ -505,7 +506,7 @@ def test_a_space_is_named_after_its_file(tmp_path: Path, space_text: str, summar
     path = tmp_path / "my_question.yaml"
     path.write_text(space_text, encoding="utf-8")
 
-    assert load_space(path, summarise=summarise).name == "my_question"
+    assert load_space(path, family=HSpace(summarise)).name == "my_question"
 
 
 def test_the_execution_block_can_be_set_on_the_command_line(

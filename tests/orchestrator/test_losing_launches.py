@@ -14,9 +14,9 @@ from orchestrator.cli import tune as command
 from orchestrator.ledger import LedgerError, LedgerLock
 from orchestrator.plan.loading import load_space
 from orchestrator.search.winner import retest_file
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.launch import Study, open_study
 from orchestrator.study.runner import RunOptions, run_missing
+from trainables.h_space.layers import Summarise
 
 
 def tree_of(folder: Path) -> dict[str, tuple[str, int]]:

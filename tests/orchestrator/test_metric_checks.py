@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.space.config import ConfigError, Space
-from orchestrator.space.resolving import Summarise
 from trainables.h_space.domains import DomainSummary
+from trainables.h_space.layers import Summarise
 from trainables.h_space.metrics import NEEDS, Need
 
 Load = Callable[..., Space]
@@ -110,9 +110,7 @@ def test_subgroups_need_a_label_of_the_domain_or_a_file_of_groups(
     assert message("s_dir", evaluation="{subgroups: [team], subgroup_file: teams.csv}") == ""
 
 
-def test_a_figure_of_a_set_metric_by_a_label_needs_that_subgroup(
-    load: Load, summarise: Summarise, space_text: str
-) -> None:
+def test_a_figure_of_a_set_metric_by_a_label_needs_that_subgroup(load: Load, space_text: str) -> None:
     figures = "figures:\n  - {kind: subgroups, label: skin, metrics: [s_dir, kid]}\n"
     text = space_text.replace("attribute: smiling", "attribute: smiling\n  evaluation: {subgroups: [skin]}")
 

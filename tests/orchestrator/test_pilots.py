@@ -12,10 +12,10 @@ from rich.console import Console
 from orchestrator.cli import parser as cli
 from orchestrator.space.execution import ExecutionConfig
 from orchestrator.study.price.pilots import Pilots
-from orchestrator.study.price.throughput import kind_of
 from trainables.h_space import pilot as timing
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError
+from trainables.h_space.family import FAMILY
 from trainables.h_space.pilot import Pieces, Pilot
 
 SPACE = """
@@ -70,12 +70,12 @@ def with_training(config: CellConfig, **settings: object) -> CellConfig:
 def test_a_pilot_is_timed_once_whatever_the_settings_count(
     config: CellConfig, timer: Timer, tmp_path: Path
 ) -> None:
-    first, second = (Pilots(tmp_path / "cache", ExecutionConfig()) for _ in range(2))
+    first, second = (Pilots(FAMILY, tmp_path / "cache", ExecutionConfig()) for _ in range(2))
 
     fresh, kept = first.of(config), second.of(with_training(config, epochs=9, t_edit=300))
 
     assert timer.num_timed == 1
-    assert (first.kept, second.kept) == (set(), {kind_of(config)})
+    assert (first.kept, second.kept) == (set(), {FAMILY.kind(config)})
     assert fresh[0].train_rate != kept[0].train_rate  # Fewer steps: the cheap ends weigh more.
     assert second.load_seconds == 5.0
 
@@ -85,7 +85,7 @@ def test_another_batch_thread_or_editor_is_another_pilot(
     config: CellConfig, timer: Timer, tmp_path: Path, batch_size: int
 ) -> None:
     def timed(of: CellConfig, threads: int = 1) -> None:
-        Pilots(tmp_path / "cache", ExecutionConfig(threads_per_trial=threads)).of(of)
+        Pilots(FAMILY, tmp_path / "cache", ExecutionConfig(threads_per_trial=threads)).of(of)
 
     timed(config)
     timed(with_training(config, batch_size=batch_size))
@@ -102,11 +102,11 @@ def test_another_batch_thread_or_editor_is_another_pilot(
 def test_a_damaged_or_old_pilot_is_timed_again(
     config: CellConfig, timer: Timer, tmp_path: Path, content: str
 ) -> None:
-    Pilots(tmp_path / "cache", ExecutionConfig()).of(config)
+    Pilots(FAMILY, tmp_path / "cache", ExecutionConfig()).of(config)
     (kept,) = tmp_path.rglob("pilots/*.json")
     kept.write_text(content)
 
-    Pilots(tmp_path / "cache", ExecutionConfig()).of(config)
+    Pilots(FAMILY, tmp_path / "cache", ExecutionConfig()).of(config)
 
     assert timer.num_timed == 2
 
@@ -118,7 +118,7 @@ def test_where_results_cannot_be_written_the_users_cache_keeps_pilots(
     no_folder.write_text("")
 
     for _ in range(2):
-        assert Pilots(no_folder / "cache", ExecutionConfig()).of(config)
+        assert Pilots(FAMILY, no_folder / "cache", ExecutionConfig()).of(config)
 
     assert timer.num_timed == 1
     assert len(list((tmp_path / "user" / "pilots").iterdir())) == 1
@@ -132,10 +132,10 @@ def test_a_pilot_that_fails_as_expected_says_why_and_any_other_error_is_raised(
             raise error
 
         monkeypatch.setattr(timing, "pilot", failing)
-        pilots = Pilots(tmp_path / "cache", ExecutionConfig())
+        pilots = Pilots(FAMILY, tmp_path / "cache", ExecutionConfig())
         return [pilots.of(config), pilots.failures]
 
-    assert fail(DomainError("no CLIP there")) == [[], {kind_of(config): "no CLIP there"}]
+    assert fail(DomainError("no CLIP there")) == [[], {FAMILY.kind(config): "no CLIP there"}]
     with pytest.raises(AssertionError, match="ours"):
         fail(AssertionError("ours"))
 

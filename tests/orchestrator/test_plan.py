@@ -14,20 +14,21 @@ from orchestrator.plan.cells import Cell, Plan
 from orchestrator.plan.identity import trial_signature
 from orchestrator.space.config import ConfigError, Space
 from orchestrator.space.points import Point
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.document import study_document
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainSummary
 from trainables.h_space.domains.thresholds import IntervalThresholds
 from trainables.h_space.editors import EDITORS
+from trainables.h_space.family import HSpace
+from trainables.h_space.layers import Summarise
 
 HEADS = "  heads: {path: editor.num_heads, values: [1, 2, 4, 8]}\n"
 
 
 @pytest.fixture
-def plan_of(load: Callable[..., Space], summarise: Summarise) -> Callable[..., Plan]:
+def plan_of(load: Callable[..., Space]) -> Callable[..., Plan]:
     def plan(text: str, **options: Any) -> Plan:
-        return build_plan(load(text, **options), summarise=summarise)
+        return build_plan(load(text, **options))
 
     return plan
 
@@ -91,12 +92,12 @@ def test_trials_come_seed_by_seed_so_that_pairs_are_complete(plan_of: PlanOf, sp
     ]
 
 
-def test_later_layers_win(load: Callable[..., Space], summarise: Summarise, space_text: str) -> None:
+def test_later_layers_win(load: Callable[..., Space], space_text: str) -> None:
     text = with_axis(space_text, "  length: {values: {short: {}, long: {training: {epochs: 7}}}}\n")
     space = load(text.replace("smiling", "goblin"), settings=["training.batch_size=3"])
 
-    short = resolve_cell(space, {"length": "short", "encoder": "conv"}, summarise=summarise)
-    long = resolve_cell(space, {"length": "long", "encoder": "pixel_channel"}, summarise=summarise)
+    short = resolve_cell(space, {"length": "short", "encoder": "conv"})
+    long = resolve_cell(space, {"length": "long", "encoder": "pixel_channel"})
 
     assert (short.training.epochs, long.training.epochs) == (2, 7)  # the domain's, the axis's
     assert short.training.t_edit == 400  # the attribute's
@@ -187,13 +188,13 @@ def test_trials_of_earlier_versions_are_still_known_by_their_signatures(
 def test_a_domain_s_own_thresholds_count_where_t_edit_comes_from_them(
     load: Callable[..., Space], summarise: Summarise, space_text: str
 ) -> None:
-    config = build_plan(load(space_text), summarise=summarise).cells[0].config
+    config = build_plan(load(space_text)).cells[0].config
     automatic = config.model_copy(update={"training": config.training.model_copy(update={"t_edit": "auto"})})
     published = summarise("tiny")
     own = replace(published, interval=IntervalThresholds(t_edit=0.1))
 
     def signature(config: CellConfig, domain: DomainSummary) -> str:
-        return trial_signature(config, 0, parent=None, domain=domain)
+        return trial_signature(HSpace(lambda _: domain), config, 0, parent=None)
 
     assert signature(config, own) == signature(config, published)
     assert signature(automatic, own) != signature(automatic, published)
@@ -254,10 +255,10 @@ def leaves(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def test_every_setting_that_acts_moves_the_signature_of_a_cell(
-    load: Callable[..., Space], summarise: Summarise, space_text: str
+    load: Callable[..., Space], space_text: str
 ) -> None:
     text = space_text.replace("axes:\n  encoder: {path: editor.kind, values: [pixel_channel, conv]}\n", "")
-    baseline = build_plan(load(text), summarise=summarise).trials[0]
+    baseline = build_plan(load(text)).trials[0]
     config = baseline.config
     blocks = (("editor", config.editor), ("training", config.training))
     idle = {f"{name}.{setting}" for name, block in blocks for setting in block.inactive()}
@@ -271,7 +272,7 @@ def test_every_setting_that_acts_moves_the_signature_of_a_cell(
                 space = load(text, settings=[f"{path}={json.dumps(other)}"])
             except ConfigError:
                 continue  # not beside the other settings
-            moved = build_plan(space, summarise=summarise).trials[0].signature
+            moved = build_plan(space).trials[0].signature
             found[path] = moved if path not in idle else path
             break
 
@@ -283,14 +284,14 @@ def test_every_setting_that_acts_moves_the_signature_of_a_cell(
 def test_seed_parent_and_fingerprint_move_a_signature(
     load: Callable[..., Space], summarise: Summarise, space_text: str
 ) -> None:
-    config = build_plan(load(space_text), summarise=summarise).cells[0].config
-    tiny, wide = summarise("tiny"), summarise("wide")
+    config = build_plan(load(space_text)).cells[0].config
+    tiny, wide = HSpace(summarise), HSpace(lambda _: summarise("wide"))
 
     found = {
-        trial_signature(config, 0, parent=None, domain=tiny),
-        trial_signature(config, 1, parent=None, domain=tiny),
-        trial_signature(config, 0, parent="a" * 16, domain=tiny),
-        trial_signature(config, 0, parent=None, domain=wide),
+        trial_signature(tiny, config, 0, parent=None),
+        trial_signature(tiny, config, 1, parent=None),
+        trial_signature(tiny, config, 0, parent="a" * 16),
+        trial_signature(wide, config, 0, parent=None),
     }
 
     assert len(found) == 4
@@ -338,30 +339,28 @@ def test_the_plan_hash_covers_what_is_decided_before_running(
 
 
 def test_checks_and_plans_of_a_space_resolve_its_cells_once(
-    load: Callable[..., Space], summarise: Summarise, space_text: str, monkeypatch: pytest.MonkeyPatch
+    load: Callable[..., Space], space_text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolved: list[str] = []
 
-    def counting(space: Space, point: Point, domains: Summarise) -> Cell:
+    def counting(space: Space, point: Point) -> Cell:
         resolved.append(point.name)
-        return make_cell(space, point, domains)
+        return make_cell(space, point)
 
     make_cell = plan._cell
     monkeypatch.setattr(plan, "_cell", counting)
 
     space = load(space_text)
-    first, second = build_plan(space, summarise=summarise), build_plan(space, summarise=summarise)
-    build_plan(load(space_text), summarise=summarise)
+    first, second = build_plan(space), build_plan(space)
+    build_plan(load(space_text))
 
     assert first == second
     assert resolved == ["baseline", "encoder=conv"] * 2
 
 
-def test_the_study_document_tells_readers_the_plan(
-    load: Callable[..., Space], summarise: Summarise, space_text: str
-) -> None:
+def test_the_study_document_tells_readers_the_plan(load: Callable[..., Space], space_text: str) -> None:
     space = load(with_axis(space_text, HEADS) + "design: product\n")
-    plan = build_plan(space, summarise=summarise)
+    plan = build_plan(space)
 
     document = study_document(plan, space)
 

@@ -8,21 +8,20 @@ import pytest
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
 from orchestrator.space.config import ExecutionConfig, Space
-from orchestrator.space.resolving import Summarise
 from orchestrator.space.units import duration
 from orchestrator.study.price.pricing import Conditions, makespan, parallel_trials, price, price_lines
 from orchestrator.study.price.ranges import Range
-from orchestrator.study.price.throughput import FEW_ERROR, PILOT_ERROR, Measured, PreparationRates, measured
-from trainables.h_space.trajectories import PreparationWork
+from orchestrator.study.price.throughput import FEW_ERROR, PILOT_ERROR, Measured, measured
+from trainables.h_space.family import FAMILY
 
 EXECUTION = ExecutionConfig()
 KINDS = (("tiny", "pixel_channel"), ("tiny", "conv"))
 
 
 @pytest.fixture
-def plan(load: Callable[..., Space], summarise: Summarise, space_text: str) -> Plan:
+def plan(load: Callable[..., Space], space_text: str) -> Plan:
     """Two cells, pixel_channel and conv, with two seeds each."""
-    return build_plan(load(space_text), summarise=summarise)
+    return build_plan(load(space_text))
 
 
 def test_without_any_measurement_the_price_is_unknown(plan: Plan) -> None:
@@ -44,7 +43,7 @@ def test_measured_trials_price_the_missing_ones(
     plan: Plan, tmp_path: Path, write_done: Callable[..., None]
 ) -> None:
     write_done(tmp_path, plan, train_seconds=30, wall_seconds=40)
-    throughput = measured(tmp_path, "cpu")
+    throughput = measured(tmp_path, "cpu", FAMILY)
     conv = {trial.signature for trial in plan.trials if trial.cell != "baseline"}
 
     of_two = price(plan, conv, throughput, EXECUTION)
@@ -89,8 +88,10 @@ def test_a_single_finished_trial_does_not_pass_for_certainty(plan: Plan) -> None
 
 def test_a_pilot_shows_its_spread_and_its_error_also_for_the_preparation(plan: Plan) -> None:
     rates = [Measured(rate, rate, 10, is_pilot=True) for rate in (0.1, 0.2, 0.3)]
-    preparing = [PreparationRates(rate / 10, rate, 10 * rate, rate) for rate in (0.1, 0.2, 0.3)]
-    work = PreparationWork(passes=9_000, images=100, texts=10, prompts=100)
+    preparing = [
+        {"passes": rate / 10, "images": rate, "texts": 10 * rate, "prompts": rate} for rate in (0.1, 0.2, 0.3)
+    ]
+    work = {"passes": 9_000.0, "images": 100.0, "texts": 10.0, "prompts": 100.0}
     start = Range(1.0, 2.0, 9.0)
 
     trials = price(plan, (), dict.fromkeys(KINDS, rates), EXECUTION, Conditions(2))
@@ -112,7 +113,7 @@ def test_a_pilot_shows_its_spread_and_its_error_also_for_the_preparation(plan: P
         assert getattr(all_of_it.seconds, end) == pytest.approx(sum(parts))
     (line,) = price_lines(all_of_it)
     assert "by 2 pilots of a few steps here; " in line
-    assert "of it for the trajectories and texts that all trials share; " in line
+    assert "of it to prepare what all trials share; " in line
     assert line.endswith("2 s (1 s to 9 s) of it to start")
 
 
@@ -176,8 +177,8 @@ def test_trials_of_another_machine_or_device_tell_nothing(
 ) -> None:
     write_done(tmp_path, plan, train_seconds=30, wall_seconds=40, at="elsewhere")
 
-    assert measured(tmp_path, "cpu") == {}
-    assert measured(tmp_path, "cuda") == {}
+    assert measured(tmp_path, "cpu", FAMILY) == {}
+    assert measured(tmp_path, "cuda", FAMILY) == {}
 
 
 def test_nothing_missing_costs_nothing(plan: Plan) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Space
-from orchestrator.space.resolving import Summarise
 from trainables.h_space.domains import shipped_domains
+from trainables.h_space.layers import Summarise
 
 SPACE = """
 question: Which one?

@@ -16,6 +16,7 @@ from orchestrator.study.launch import Study, open_study
 from orchestrator.study.price.throughput import measured
 from orchestrator.study.reuse import found_elsewhere
 from orchestrator.study.runner import RunOptions, run_missing
+from trainables.h_space.family import FAMILY
 
 Tree = dict[str, tuple[str, int]]
 
@@ -77,7 +78,7 @@ def test_a_reader_names_what_is_damaged_and_changes_nothing(
         ["report", "rates", "--out", str(tmp_path / "report")],
     ):
         cli.main([*command, "--results", str(tmp_path / "results")])
-    measured(tmp_path / "results", "cpu")
+    measured(tmp_path / "results", "cpu", FAMILY)
     found_elsewhere([signature], tmp_path / "results" / "another")
     for table in ("trials", "curves", "evaluations", "samples"):
         Ledger(study.ledger_folder).table(table)

@@ -11,6 +11,8 @@ from orchestrator.plan.loading import load_space
 from orchestrator.study.launch import Study, open_study
 from orchestrator.study.observing import Outcome
 from orchestrator.study.runner import RunOptions, run_missing
+from trainables.errors import UserError
+from trainables.h_space.family import HSpace
 
 Launch = Callable[..., tuple[Study, Outcome, list[str]]]
 
@@ -162,19 +164,15 @@ def test_a_launch_is_visible_while_it_runs_and_leaves_no_trace(launch: Launch) -
 
 
 def test_a_preparation_that_fails_ends_the_launch_with_its_words(
-    launch: Launch, monkeypatch: pytest.MonkeyPatch
+    space_file: Path, tmp_path: Path, display: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator.study import runner
+    def fail(self: HSpace, configs: Any, cache_dir: Path) -> Any:
+        raise UserError("no such image")
 
-    def fail(study: Study, tasks: Any) -> Any:
-        from orchestrator.execution.contract import PreparationFailed
+    monkeypatch.setattr(HSpace, "preparation", fail)
+    study = open_study(load_space(space_file), tmp_path / "results")
 
-        raise PreparationFailed("no such image")
-
-    monkeypatch.setattr(runner, "preparation_of", fail)
-    monkeypatch.setattr(runner, "OWN_TRIAL_CLASSES", ("fake_trials:FakeTrial",))
-
-    study, outcome, _ = launch()
+    outcome = run_missing(study, RunOptions(inline=True), display)
 
     assert (outcome.exit_code, outcome.preparation_error) == (1, "no such image")
     assert records_of(study) == []

@@ -6,9 +6,10 @@ import pytest
 
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.loading import load_space
-from orchestrator.space.resolving import Summarise
 from search_spaces import shipped_spaces
 from trainables.h_space.domains import domain_summary
+from trainables.h_space.family import HSpace
+from trainables.h_space.layers import Summarise
 
 
 @pytest.fixture
@@ -19,9 +20,9 @@ def avatars() -> Summarise:
 
 @pytest.mark.parametrize("name", shipped_spaces())
 def test_a_shipped_space_plans_as_many_trials_as_its_head_comment_says(name: str, avatars: Summarise) -> None:
-    space = load_space(name, summarise=avatars)
+    space = load_space(name, family=HSpace(avatars))
 
-    plan = build_plan(space, summarise=avatars)
+    plan = build_plan(space)
 
     told = re.search(r"(\d+) trials", space.text)
     assert told is not None
@@ -41,7 +42,7 @@ def test_a_shipped_space_has_a_head_comment_with_source_and_cost(name: str) -> N
 
 
 def test_the_encoder_space_compares_five_editors_with_enough_seeds_for_a_verdict(avatars: Summarise) -> None:
-    plan = build_plan(load_space("encoder", summarise=avatars), summarise=avatars)
+    plan = build_plan(load_space("encoder", family=HSpace(avatars)))
 
     assert {cell.config.editor.kind for cell in plan.cells} == {
         "pixel_channel",

@@ -72,7 +72,7 @@ def test_an_older_worker_that_wakes_writes_nothing(
     assert files_of(settings) == held
 
 
-@pytest.mark.parametrize("writes", ["save_editor", "save_checkpoint"])
+@pytest.mark.parametrize("writes", ["save_model", "save_checkpoint"])
 @pytest.mark.parametrize("epochs", range(EPOCHS))
 def test_a_worker_superseded_in_the_middle_of_a_write_leaves_all_as_it_was(
     begin: Callable[[int], TrialRun], settings: WorkerSettings, writes: str, epochs: int

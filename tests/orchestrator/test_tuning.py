@@ -20,9 +20,10 @@ from orchestrator.search.running import run_search
 from orchestrator.space.axes import AxisConfig
 from orchestrator.space.config import Space
 from orchestrator.space.designs.optuna import Config as SearchConfig
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.launch import open_study
 from orchestrator.study.runner import RunOptions
+from trainables.h_space.family import HSpace
+from trainables.h_space.layers import Summarise
 
 HERE = Path(__file__).parent
 
@@ -243,12 +244,12 @@ def test_parallel_workers_share_one_search_and_stop_what_does_not_promise(
     text = "".join(line for line in text.splitlines(True) if not line.startswith(("  encoder:", "  heads:")))
     file = tmp_path / "tune_goblin.yaml"
     file.write_text(text.replace("trials: 8, startup_trials: 3", pruned))
-    study = open_study(load_space(file, summarise=summarise), tmp_path / "results", summarise=summarise)
+    study = open_study(load_space(file, family=HSpace(summarise)), tmp_path / "results")
     options = RunOptions(
         address=ray_cluster, trial_class="fake_trials:TunedTrial", extra_modules=(HERE / "fake_trials.py",)
     )
 
-    launched = run_search(study, options, display, summarise)
+    launched = run_search(study, options, display)
 
     states = states_of(study)
     assert len(records_of(study)) == launched.outcome.num_run == 8

@@ -12,7 +12,7 @@ from searches import SPACE, Launch, launcher, optuna_trials, points_of, records_
 
 from orchestrator.ledger import LedgerError
 from orchestrator.search.journal import JOURNAL, open_journal
-from orchestrator.space.resolving import Summarise
+from trainables.h_space.layers import Summarise
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from orchestrator.execution.editor_files import editor_path
 from orchestrator.ledger import Ledger, read_study
 from orchestrator.space.config import Space
-from orchestrator.space.resolving import Summarise
 from orchestrator.study.launch import Study, open_study
 from orchestrator.study.observing import Outcome
 from orchestrator.study.runner import RunOptions, run_missing
@@ -29,13 +28,13 @@ def with_warm(value: str) -> str:
 
 
 @pytest.fixture
-def launch(load: Load, summarise: Summarise, tmp_path: Path, display: Any) -> Launch:
+def launch(load: Load, tmp_path: Path, display: Any) -> Launch:
     """Run what a space misses in this process, with trials that take no time."""
 
     def run(text: str, trial: str = "FakeTrial") -> tuple[Study, Outcome]:
-        study = open_study(load(text), tmp_path / "results", summarise=summarise)
+        study = open_study(load(text), tmp_path / "results")
         options = RunOptions(inline=True, trial_class=f"fake_trials:{trial}")
-        return study, run_missing(study, options, display, summarise)
+        return study, run_missing(study, options, display)
 
     return run
 

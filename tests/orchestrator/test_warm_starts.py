@@ -12,7 +12,6 @@ from orchestrator.ledger import Ledger
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
 from orchestrator.space.config import ConfigError, Space
-from orchestrator.space.resolving import Summarise
 from orchestrator.study import planning
 from orchestrator.study.launch import open_study
 
@@ -25,8 +24,8 @@ WARM = "warm: {init: {from: {attribute: goblin}}}"
 
 
 @pytest.fixture
-def plan_of(load: Load, summarise: Summarise) -> PlanOf:
-    return lambda text: build_plan(load(text), summarise=summarise)
+def plan_of(load: Load) -> PlanOf:
+    return lambda text: build_plan(load(text))
 
 
 def with_warm(value: str) -> str:
@@ -202,14 +201,12 @@ def test_a_warm_baseline_has_a_parent_and_a_control_outside_the_axes(plan_of: Pl
     ]
 
 
-def test_an_editor_file_counts_by_its_content(
-    load: Load, summarise: Summarise, tmp_path: Path, write_editor: WriteEditor
-) -> None:
+def test_an_editor_file_counts_by_its_content(load: Load, tmp_path: Path, write_editor: WriteEditor) -> None:
     for name, number in (("a", 1), ("b", 1), ("c", 2)):
         write_editor(tmp_path / f"{name}.safetensors", number)
 
     def child(name: str) -> Any:
-        plan = build_plan(load(with_warm(f"{{from: {{editor: {name}.safetensors}}}}")), summarise=summarise)
+        plan = build_plan(load(with_warm(f"{{from: {{editor: {name}.safetensors}}}}")))
         [trial] = [trial for trial in plan.trials if (trial.cell, trial.seed) == ("start=warm", 0)]
         return trial
 
@@ -281,9 +278,9 @@ def test_weights_of_another_editor_are_refused(load: Load, tmp_path: Path, write
     assert "encoder=4 has another editor: its num_heads is 4, this cell's 1" in of_cell
 
 
-def test_plan_prints_the_chains_and_their_controls(load: Load, summarise: Summarise, tmp_path: Path) -> None:
+def test_plan_prints_the_chains_and_their_controls(load: Load, tmp_path: Path) -> None:
     space = load(with_warm("{from: {attribute: {zombie: sad, sad: smiling}}, epoch: 1}"))
-    study = open_study(space, tmp_path / "results", summarise=summarise)
+    study = open_study(space, tmp_path / "results")
     paper = io.StringIO()
     view = planning.PlanView(study, planning.standing(study, Ledger(study.ledger_folder)), None)
 

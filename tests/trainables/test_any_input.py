@@ -16,10 +16,11 @@ from orchestrator.plan.identity import canonical_text, trial_signature
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Space
 from orchestrator.space.designs.optuna import seconds_of
-from orchestrator.space.resolving import Summarise
 from orchestrator.space.units import bytes_of
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError, read_domain_file
+from trainables.h_space.family import HSpace
+from trainables.h_space.layers import Summarise
 from trainables.names import wrong_label, wrong_name
 from trainables.yaml_tree import read_yaml, write_yaml
 
@@ -123,14 +124,16 @@ def test_any_value_at_any_place_of_a_space_is_taken_or_refused(
     path = tmp_path / "space.yaml"
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
 
-    assert _loaded_or_refused(lambda: load_space(path, summarise=summarise, extra_checks=[check_figures]))
+    assert _loaded_or_refused(
+        lambda: load_space(path, family=HSpace(summarise), extra_checks=[check_figures])
+    )
 
 
 def test_the_space_that_is_changed_is_sound(tmp_path: Path, summarise: Summarise) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(RICH, encoding="utf-8")
 
-    assert load_space(path, summarise=summarise, extra_checks=[check_figures]).config.claims
+    assert load_space(path, family=HSpace(summarise), extra_checks=[check_figures]).config.claims
 
 
 @quick
@@ -142,7 +145,7 @@ def test_any_setting_of_the_command_line_is_taken_or_refused(
     path.write_text(space_text, encoding="utf-8")
 
     assert _loaded_or_refused(
-        lambda: load_space(path, settings=[setting], seeds=setting, summarise=summarise)
+        lambda: load_space(path, settings=[setting], seeds=setting, family=HSpace(summarise))
     )
 
 
@@ -199,7 +202,7 @@ TRAINING: dict[str, st.SearchStrategy[Any]] = {
 
 def signature_of(training: dict[str, Any], summarise: Summarise) -> str:
     config = CellConfig.model_validate({**CELL, "training": training})
-    return trial_signature(config, 0, parent=None, domain=summarise("tiny"))
+    return trial_signature(HSpace(summarise), config, 0, parent=None)
 
 
 @quick

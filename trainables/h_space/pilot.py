@@ -3,12 +3,16 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from trainables.errors import UserError
+from trainables.family import Rates, Timing
+from trainables.h_space.backbones.unet import BackboneError
 from trainables.h_space.config import CellConfig
 from trainables.h_space.diffusion import generate, training_timesteps, unedited_trajectory
 from trainables.h_space.domains import Domain, load_domain
@@ -20,9 +24,11 @@ from trainables.h_space.references import Lookup, Reference
 from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import CachedBatch
 from trainables.h_space.trajectory_files import images_at_once
+from trainables.h_space.word_tokenizer import UnknownWordError
 from trainables.h_space.workload import measured_pictures, sample_steps, sampling_passes, trained_timesteps
 from trainables.randomness import generator_for
 
+BYTES_OF_A_WEIGHT = 4
 NUM_PIECES = 3
 """How often each piece of a trial is timed, after a first time that warms up."""
 
@@ -261,3 +267,40 @@ def _now(clock: Clock) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return clock()
+
+
+def timed(config: CellConfig, device: str, num_threads: int) -> dict[str, Any]:
+    """A pilot as JSON holds it. Raises UserError where it cannot be timed here."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("torch finds no GPU here")
+    foreseen = (OSError, ImportError, MemoryError)
+    try:
+        return asdict(pilot(config, device, num_threads=num_threads))
+    except (*foreseen, BackboneError, UnknownWordError) as error:
+        raise UserError(str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise UserError("out of GPU memory") from error
+
+
+def timing(config: CellConfig, found: Mapping[str, Any]) -> Timing:
+    """What a pilot's pieces come to in a trial of this configuration. Raises ValueError where they are no pieces."""
+    try:
+        rounds = [Pieces(**one) for one in found["rounds"]]
+        num_templates, num_bytes = found["num_templates"], BYTES_OF_A_WEIGHT * found["num_parameters"]
+        load_seconds = found["load_seconds"] or 0.0
+    except (KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    rates = [
+        Rates(
+            train_rate(config, pieces),
+            evaluation_rate(config, pieces),
+            {
+                "passes": pieces.unedited,
+                "images": pieces.image,
+                "texts": pieces.prompt * num_templates,
+                "prompts": pieces.prompt,
+            },
+        )
+        for pieces in rounds
+    ]
+    return Timing(rates, num_bytes, load_seconds)

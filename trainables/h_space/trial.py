@@ -5,12 +5,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from trainables.errors import UserError
 from trainables.h_space.config import CellConfig, TrainingConfig
 from trainables.h_space.diffusion import training_timesteps
 from trainables.h_space.domains import domain_summary, load_domain
@@ -27,29 +25,11 @@ from trainables.h_space.trajectories import load_cached
 from trainables.h_space.trial_state import decoded, encoded, load_state, rows_after, save_state
 from trainables.h_space.warm_start import WarmStartError, take_weights
 from trainables.randomness import generator_for
-
-Row = dict[str, Any]
-"""One row of a ledger table: column name to value."""
+from trainables.trials import Row, TrialFailed, TrialResult
 
 DATA_ORDER, TIMESTEP_ORDER, DROPOUT = "data order", "timestep order", "dropout"
 STREAMS = (DATA_ORDER, TIMESTEP_ORDER, DROPOUT)
 """Purposes of the random streams that go on through a training."""
-
-
-class TrialFailed(UserError):
-    """A trial that ended in a way its record should name: the reason is the message."""
-
-
-@dataclass
-class TrialResult:
-    """What a finished trial leaves for the ledger."""
-
-    curves: list[Row]
-    evaluations: list[Row]
-    samples: list[Row]
-    summary: dict[str, float]
-    num_parameters: int
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -149,7 +129,7 @@ class Trial:
             notes=[*self._notes, *self._evaluation.notes()],
         )
 
-    def save_editor(self, path: Path) -> None:
+    def save_model(self, path: Path) -> None:
         """Write the editor as it is, after any epoch, with its complete configuration."""
         extra = {
             "seed": str(self.seed),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.execution.contract import BackendError, Observer, PreparationFailed
 from orchestrator.execution.interrupts import SignalWatch
@@ -48,9 +48,6 @@ from orchestrator.execution.tasks import WorkerSettings
 from orchestrator.execution.worker import prepare_torch, run_preparation_task
 from orchestrator.space.units import duration
 from trainables.paths import home
-
-if TYPE_CHECKING:
-    from orchestrator.execution.tasks import Preparation
 
 POLL_SECONDS = 0.1
 WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")
@@ -129,7 +126,7 @@ class RayBackend:
         cpus, gpus = (sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
         return f"Ray {ray.__version__}, {len(nodes)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
 
-    def prepare(self, tasks: Sequence["Preparation"], observer: Observer) -> None:
+    def prepare(self, tasks: Sequence[Any], observer: Observer) -> None:
         """Run the preparation tasks on all CPUs, or GPUs, of the cluster."""
         execution = self._settings.execution
         remote = ray.remote(_prepare).options(
@@ -233,7 +230,7 @@ def _bring_a_token() -> None:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def _prepare(task: "Preparation", settings: WorkerSettings) -> None:
+def _prepare(task: Any, settings: WorkerSettings) -> None:
     prepare_torch(settings)
     run_preparation_task(task, settings)
 

@@ -1,71 +1,40 @@
-"""What can be wrong with the cells of a space: settings that do not fit, names that no domain knows, editors that
-cannot be built.
+"""What can be wrong with the cells of a space: settings that do not fit, and whatever else its family finds.
 
 Every check yields findings: (place in the space's file or label of what is not in it, message).
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from orchestrator.plan.build import warm_start_problems
 from orchestrator.plan.checks.conditions import check_conditions, check_selection
-from orchestrator.plan.checks.metrics import NamedMetric, check_asked, check_grouped, check_named
 from orchestrator.space.axes import axis_text
 from orchestrator.space.config import AxisValues, Space, SpaceConfig
 from orchestrator.space.mappings import nested
 from orchestrator.space.points import baseline_setting, baseline_values, select
-from orchestrator.space.resolving import BASELINE_PLACE, Layer, Resolved, Summarise, owners, resolve
-from orchestrator.space.setting_paths import setting_blocks
-from trainables.h_space.attributes import ATTRIBUTES
-from trainables.h_space.backbones.shapes import BottleneckShape
-from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import DomainError, DomainSummary
-from trainables.names import wrong_name
-from trainables.wording import did_you_mean, expected, flow, look_up, one_of, validation_problems
+from orchestrator.space.resolving import BASELINE_PLACE, Resolved, resolve
+from trainables.family import Asked, Family, InSpace, Layer, Outside
+from trainables.settings import Settings
+from trainables.wording import expected, flow, look_up, one_of, validation_problems
 from trainables.yaml_tree import Loc, dotted
 
 MAX_TRIALS = 100_000
 """Of a plan; each costs memory and a line in the ledger."""
 
 
-@dataclass(frozen=True)
-class Outside:
-    """A place that is not in the space's file."""
-
-    file: str
-    """A domain, or nothing for the command line."""
-    where: str
-    line: int = 0
-
-
 Finding = tuple[Loc | Outside, str]
 
 
-class _Domains:
-    """Summaries of domains, an empty one for a domain that cannot be read, so that other checks go on."""
-
-    def __init__(self, summarise: Summarise) -> None:
-        self._summarise = summarise
-        self.errors: dict[str, DomainError] = {}
-
-    def __call__(self, name: str) -> DomainSummary:
-        try:
-            return self._summarise(name)
-        except DomainError as error:
-            self.errors[name] = error
-            return DomainSummary(name, "", BottleneckShape(1, 1, 1, 1), tuple(ATTRIBUTES), {}, {}, {})
-
-
-def check_cells(space: Space, summarise: Summarise) -> Iterator[Finding]:
+def check_cells(space: Space) -> Iterator[Finding]:
     """Every cell resolves to a configuration that can be built, and every setting is used by one."""
-    domains = _Domains(summarise)
-    baseline, missing = baseline_values(space, domains)
+    space = replace(space, family=space.family.tolerant())
+    baseline, missing = baseline_values(space)
     for name in missing:
-        yield from _baseline_not_in_axis(space, name, domains)
+        yield from _baseline_not_in_axis(space, name)
     stand_ins = {name: space.config.axes[name].at(0.0) for name in missing}
     baseline = {name: {**baseline, **stand_ins}[name] for name in space.config.axes}
     unsound = list(space.config.design.findings(space.config.axes, baseline)) or list(_too_many(space.config))
@@ -77,11 +46,11 @@ def check_cells(space: Space, summarise: Summarise) -> Iterator[Finding]:
         if not any(check_conditions(space.config)):
             yield from check_selection(space.config, selection, baseline)
         chosen = list({tuple(acting.values()): acting for _, acting in selection.points}.values())
-    cells = [resolve(space, values, domains) for values in chosen]
+    cells = [resolve(space, values) for values in chosen]
     for cell in cells:
-        yield from _check_blocks(cell)
-        yield from _check_cell(cell, domains, space)
-    yield from _check_unused(cells)
+        yield from _check_blocks(cell, space.family)
+        yield from _check_cell(cell, space)
+    yield from _check_unused(cells, space.family)
 
 
 def _too_many(config: SpaceConfig) -> Iterator[tuple[Loc, str]]:
@@ -95,7 +64,7 @@ def _too_many(config: SpaceConfig) -> Iterator[tuple[Loc, str]]:
         )
 
 
-def _baseline_not_in_axis(space: Space, name: str, domains: _Domains) -> Iterator[Finding]:
+def _baseline_not_in_axis(space: Space, name: str) -> Iterator[Finding]:
     axis = space.config.axes[name]
     if axis.path is None:
         yield (
@@ -103,7 +72,7 @@ def _baseline_not_in_axis(space: Space, name: str, domains: _Domains) -> Iterato
             "expected one value that changes nothing, the baseline's; every one changes it; add one: baseline: {}",
         )
         return
-    own = baseline_setting(space, axis.path, domains)
+    own = baseline_setting(space, axis.path)
     if axis.range is not None:
         ends = f"{axis.range.low} to {axis.range.high}"
         yield (
@@ -121,16 +90,16 @@ def _baseline_not_in_axis(space: Space, name: str, domains: _Domains) -> Iterato
     )
 
 
-def _check_blocks(cell: Resolved) -> Iterator[Finding]:
+def _check_blocks(cell: Resolved, family: Family) -> Iterator[Finding]:
     """A block written as one value (`editor: conv`) would be lost where another layer writes it in full."""
     for layer in cell.layers:
-        for block in setting_blocks():
+        for block in _blocks(family):
             value = look_up(layer.settings, _parts(block))
             if value is not None and not isinstance(value, dict) and isinstance(layer.origin, tuple):
                 yield (*layer.origin, *_parts(block)), expected("a mapping", value)
 
 
-def _named_metrics(space: Space) -> list[NamedMetric]:
+def _named_metrics(space: Space) -> list[tuple[Loc, str]]:
     """The metrics that verdicts and claims are about."""
     claims = enumerate(space.config.claims)
     named: list[tuple[Loc, str | None]] = [
@@ -140,60 +109,57 @@ def _named_metrics(space: Space) -> list[NamedMetric]:
     return [(place, metric) for place, metric in named if metric is not None]
 
 
-def _check_cell(cell: Resolved, domains: _Domains, space: Space) -> Iterator[Finding]:
-    wrong, config, lost = wrong_settings(cell.settings)
+def _check_cell(cell: Resolved, space: Space) -> Iterator[Finding]:
+    wrong, config, lost = wrong_settings(cell.settings, space.family)
     yield from ((_written_at(cell, place), message) for place, message in wrong)
-    yield from _check_names(cell, domains)
-    domain = cell.settings.get("domain")
-    if config is None or not isinstance(domain, str) or domain in domains.errors:
-        return
-    if config.texts is not None or config.attribute in ATTRIBUTES:
-        asked = check_asked(config, domains(domain))
-        yield from ((_written_at(cell, place), message) for place, message in asked)
-        yield from check_named(config, domains(domain), _named_metrics(space))
-        yield from check_grouped(config, space.config.figures)
+    asked = Asked(_named_metrics(space), space.config.figures)
     by_place: dict[Loc | Outside, list[str]] = {}
-    for message in config.editor.check(domains(domain).shape):
-        if not _speaks_of(message, lost):
-            written_at = _written_at(cell, _place_named_in(message, config.editor))
-            by_place.setdefault(written_at, []).append(message)
+    for place, message in space.family.findings(cell.settings, config, asked):
+        if isinstance(place, InSpace):
+            by_place.setdefault(place.place, []).append(message)
+        elif isinstance(place, Outside):
+            by_place.setdefault(place, []).append(message)
+        elif not _speaks_of(message, lost):
+            by_place.setdefault(_written_at(cell, place), []).append(message)
     yield from ((place, "; ".join(messages)) for place, messages in by_place.items())
 
 
-def wrong_settings(settings: Mapping[str, Any]) -> tuple[list[tuple[Loc, str]], CellConfig | None, set[str]]:
+def wrong_settings(
+    settings: Mapping[str, Any], family: Family
+) -> tuple[list[tuple[Loc, str]], Settings | None, set[str]]:
     """What is wrong with a cell's settings; the cell without those; and their names.
 
     Pydantic looks at what settings are to each other only where each is right by itself. So wrong ones are taken
     out and the rest is looked at again, until it is sound; what then is said of one that was taken out, and is a
-    default now, does not count. The cell is None where it cannot be told what it is, as without a kind of editor.
+    default now, does not count. The cell is None where it cannot be told what it is.
     """
     found: dict[Loc, str] = {}
     lost: set[str] = set()
     while True:
         try:
-            return list(found.items()), CellConfig.model_validate(settings), lost
+            return list(found.items()), family.Config.model_validate(settings), lost
         except ValidationError as error:
-            wrong = validation_problems(error, CellConfig, settings)
+            wrong = validation_problems(error, family.Config, settings)
         found |= {place: said for place, said in wrong if place not in found and not _speaks_of(said, lost)}
         rest = settings
         for place, _ in wrong:
-            rest = _without(rest, place)
+            rest = _without(rest, place, family)
         lost |= {str(place[-1]) for place, _ in wrong if place}
         if rest == settings:
             return list(found.items()), None, lost
         settings = rest
 
 
-def _without(settings: Any, place: Loc) -> Any:
+def _without(settings: Any, place: Loc, family: Family) -> Any:
     """The settings without what is at a place, the whole of a list; text in place of a name that must be there."""
     if not isinstance(settings, Mapping) or not place:
         return settings
     first, *rest = place
-    if place in (("domain",), ("attribute",)):
+    if place in family.text_settings:
         return {**settings, first: ""}
     inside = settings.get(str(first))
     if rest and isinstance(inside, Mapping):
-        return {**settings, first: _without(inside, tuple(rest))}
+        return {**settings, first: _without(inside, tuple(rest), family)}
     return {key: value for key, value in settings.items() if key != first}
 
 
@@ -201,53 +167,25 @@ def _speaks_of(message: str, names: Set[str]) -> bool:
     return not names.isdisjoint(re.findall(r"\w+", message))
 
 
-def _check_names(cell: Resolved, domains: _Domains) -> Iterator[Finding]:
-    """The cell's domain can be read and its attribute is offered there."""
-    domain, attribute = cell.settings.get("domain"), cell.settings.get("attribute")
-    if isinstance(domain, str) and domain in domains.errors:
-        for said in domains.errors[domain].said:
-            if isinstance(said, str):
-                yield _written_at(cell, ("domain",)), said
-            else:
-                yield Outside(said.file, said.where, said.line), said.message
-    if not isinstance(attribute, str):
-        return
-    place = _written_at(cell, ("attribute",))
-    if cell.settings.get("texts") is not None:
-        if wrong := wrong_name(attribute):
-            yield place, wrong
-        return
-    if attribute not in ATTRIBUTES:
-        yield place, f"{expected('an attribute', attribute, ATTRIBUTES)} (all: asyrp-sweep list attributes)"
-    elif isinstance(domain, str) and attribute not in domains(domain).attributes:
-        offered = domains(domain).attributes
-        yield place, f"domain {domain} does not offer {attribute!r}{did_you_mean(attribute, offered)}"
-
-
-def check_warm_starts(space: Space, summarise: Summarise) -> Iterator[Finding]:
+def check_warm_starts(space: Space) -> Iterator[Finding]:
     """Every cell that starts from another one finds it, and none ends at itself."""
-    for problem in warm_start_problems(space, summarise):
-        cell = resolve(space, problem.axis_values, summarise)
+    for problem in warm_start_problems(space):
+        cell = resolve(space, problem.axis_values)
         yield _written_at(cell, problem.place), f"{problem.message} (cell {problem.cell})"
 
 
-def _place_named_in(message: str, editor: BaseModel) -> Loc:
-    """The editor's setting that a message speaks of, or the editor as a whole."""
-    words = message.replace(".", " ").replace(",", " ").split()
-    return next((("editor", name) for name in type(editor).model_fields if name in words), ("editor",))
-
-
-def _check_unused(cells: Sequence[Resolved]) -> Iterator[Finding]:
-    """A setting that the editors of no cell have changes nothing: surely a mistake."""
+def _check_unused(cells: Sequence[Resolved], family: Family) -> Iterator[Finding]:
+    """A setting that has a meaning in no cell changes nothing: surely a mistake."""
     for dropped in dict.fromkeys(path for cell in cells for path in cell.dropped):
         if all(dropped in cell.dropped or look_up(cell.settings, _parts(dropped)) is None for cell in cells):
-            kinds = dict.fromkeys(str(look_up(cell.settings, ("editor", "kind"))) for cell in cells)
             holder = next(cell for cell in cells if dropped in cell.dropped)
-            name = dropped.removeprefix("editor.")
-            yield (
-                _written_at(holder, _parts(dropped)),
-                f"no cell uses it: {one_of(kinds)} has no {name} (only {one_of(owners(name))})",
-            )
+            reason = family.unused(dropped, [cell.settings for cell in cells])
+            yield _written_at(holder, _parts(dropped)), f"no cell uses it{reason}"
+
+
+def _blocks(family: Family) -> list[str]:
+    """Dotted paths of the mappings of settings in a cell."""
+    return sorted({path.rpartition(".")[0] for path in family.setting_paths()} - {""})
 
 
 def _parts(path: str) -> Loc:
@@ -257,8 +195,8 @@ def _parts(path: str) -> Loc:
 def _written_at(cell: Resolved, place: Loc) -> Loc | Outside:
     """Where the setting at a place of a cell was written, or what is nearest to it."""
     layer = _layer_of(cell, place)
-    if layer.domain is not None:
-        source, start = layer.domain
+    if layer.file is not None:
+        source, start = layer.file
         there = source.problem((*start, *place), "")
         return Outside(there.file, there.where, there.line)
     if isinstance(layer.origin, str):

@@ -3,26 +3,21 @@
 Every check yields findings: (place in the space's file or label of what is not in it, message).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
-from orchestrator.plan.checks.cells import Finding, Outside, check_cells, check_warm_starts
+from orchestrator.plan.checks.cells import Finding, check_cells, check_warm_starts
 from orchestrator.plan.checks.conditions import check_conditions
 from orchestrator.plan.start_controls import control_values
 from orchestrator.space.axes import axis_text
 from orchestrator.space.config import AxisConfig, AxisValue, Setting, Space, SpaceConfig
-from orchestrator.space.resolving import Summarise, resolve
-from orchestrator.space.setting_paths import setting_paths
-from trainables.h_space.domains import DomainError, shipped_domains
-from trainables.h_space.metrics import METRICS
+from orchestrator.space.resolving import resolve
+from trainables.errors import UserError
+from trainables.family import Family, Metric, Outside
 from trainables.names import wrong_label
-from trainables.wording import did_you_mean, expected
+from trainables.wording import expected
 from trainables.yaml_tree import Loc
-
-CURVE_METRICS = ("loss_direction", "loss_total")
-"""Losses of the last epoch, which may be a primary metric as well."""
-
 
 ROLES: tuple[Literal["better", "worse"], ...] = ("better", "worse")
 """The sides of a claim."""
@@ -31,19 +26,21 @@ ROLES: tuple[Literal["better", "worse"], ...] = ("better", "worse")
 ExtraCheck = Callable[[SpaceConfig], Iterable[tuple[Loc, str]]]
 
 
-def check_space(space: Space, summarise: Summarise, extra_checks: Sequence[ExtraCheck]) -> Iterator[Finding]:
+def check_space(space: Space, extra_checks: Sequence[ExtraCheck]) -> Iterator[Finding]:
     """Everything wrong with a well-formed space."""
-    yield from _check_primary(space)
+    baseline = _baseline_settings(space)
+    metrics = known_metrics(space.family, baseline)
+    yield from _check_primary(space, metrics)
     yield from _check_paths(space)
     yield from _check_overlaps(space)
     yield from _check_labels(space.config)
-    yield from _check_domains(space, summarise)
+    yield from space.family.space_findings(space.config, baseline)
     yield from _check_compared(space.config)
-    yield from _check_claims(space.config)
+    yield from _check_claims(space.config, metrics)
     yield from _check_figures(space.config)
     yield from check_conditions(space.config)
-    cells = list(_first_at_each_place(check_cells(_with_sound_paths(space), summarise)))
-    yield from cells or _first_at_each_place(check_warm_starts(_with_sound_paths(space), summarise))
+    cells = list(_first_at_each_place(check_cells(_with_sound_paths(space))))
+    yield from cells or _first_at_each_place(check_warm_starts(_with_sound_paths(space)))
     for check in extra_checks:
         yield from check(space.config)
 
@@ -59,37 +56,49 @@ def _first_at_each_place(findings: Iterable[Finding]) -> Iterator[Finding]:
 # Names
 
 
-def _check_primary(space: Space) -> Iterator[Finding]:
+def _check_primary(space: Space, metrics: Mapping[str, Metric]) -> Iterator[Finding]:
     primary = space.config.primary
-    yield from _check_metric(primary.metric, (*space.primary_place, "metric"))
+    yield from _check_metric(primary.metric, (*space.primary_place, "metric"), metrics)
     if primary.instead is not None:
-        yield from _check_metric(primary.instead.metric, (*space.primary_place, "instead", "metric"))
+        yield from _check_metric(primary.instead.metric, (*space.primary_place, "instead", "metric"), metrics)
 
 
-def _check_metric(name: str, place: Loc) -> Iterator[Finding]:
-    known = [*METRICS, *CURVE_METRICS]
-    if name not in known:
-        yield place, f"{expected('a metric', name, known)} (all: asyrp-sweep list metrics)"
+def _baseline_settings(space: Space) -> dict[str, Any]:
+    """The merged settings of the baseline; what the space writes of it where the family cannot read the rest."""
+    try:
+        return resolve(space, {}).settings
+    except UserError:  # told where a cell names it
+        return space.config.baseline
+
+
+def known_metrics(family: Family, baseline: Mapping[str, Any]) -> dict[str, Metric]:
+    """What a space of this baseline can be judged by."""
+    return {**family.metrics_of(baseline), **family.curve_metrics}
+
+
+def _check_metric(name: str, place: Loc, metrics: Mapping[str, Metric]) -> Iterator[Finding]:
+    if name not in metrics:
+        yield place, f"{expected('a metric', name, metrics)} (all: asyrp-sweep list metrics)"
 
 
 def _check_paths(space: Space) -> Iterator[Finding]:
     """Axis paths and command-line settings name one setting of a cell each."""
     for name, axis in space.config.axes.items():
-        if axis.path is not None and (wrong := _wrong_path(axis.path)):
+        if axis.path is not None and (wrong := _wrong_path(axis.path, space.family)):
             yield ("axes", name, "path"), wrong
     for setting in space.settings:
-        if wrong := _wrong_path(setting.path) or _clash(setting, space.config):
+        if wrong := _wrong_path(setting.path, space.family) or _clash(setting, space.config):
             yield Outside("", setting.option), wrong
 
 
-def _wrong_path(path: str) -> str:
+def _wrong_path(path: str, family: Family) -> str:
     """What is wrong with the path of a setting, or nothing."""
-    if path in setting_paths():
+    if family.has_setting(path):
         return ""
-    inside = [known for known in setting_paths() if known.startswith(f"{path}.")]
+    inside = [known for known in family.setting_paths() if known.startswith(f"{path}.")]
     if inside:
         return f"expected one setting; {path} holds several, such as {inside[0]}"
-    return expected("the path of a setting", path, setting_paths())
+    return expected("the path of a setting", path, family.setting_paths())
 
 
 def _clash(setting: Setting, config: SpaceConfig) -> str:
@@ -105,12 +114,12 @@ def _with_sound_paths(space: Space) -> Space:
     axes = {
         name: axis
         for name, axis in space.config.axes.items()
-        if axis.path is None or not _wrong_path(axis.path)
+        if axis.path is None or not _wrong_path(axis.path, space.family)
     }
     settings = tuple(
         setting
         for setting in space.settings
-        if not _wrong_path(setting.path) and not _clash(setting, space.config)
+        if not _wrong_path(setting.path, space.family) and not _clash(setting, space.config)
     )
     if len(axes) == len(space.config.axes) and len(settings) == len(space.settings):
         return space
@@ -152,31 +161,16 @@ def _check_labels(config: SpaceConfig) -> Iterator[Finding]:
                 yield ("axes", name, "values", value if axis.path is None else index), wrong
 
 
-def _check_domains(space: Space, summarise: Summarise) -> Iterator[Finding]:
-    """What is said of a misspelt domain would never be heard. A name like no other may be a domain not in use now."""
-    unknown = space.config.per_domain.keys() - shipped_domains().keys()
-    if not unknown:
-        return
-    try:
-        own = summarise(str(resolve(space, {}, summarise).settings.get("domain"))).name
-    except DomainError:  # told where the domain is named
-        return
-    known = [*shipped_domains(), own]
-    for name in sorted(unknown - {own}):
-        if did_you_mean(name, known):
-            yield ("per_domain", name), expected("the name of a domain", name, known)
-
-
 def _check_compared(config: SpaceConfig) -> Iterator[Finding]:
     if config.compare is not None and config.compare not in config.axes:
         yield ("compare",), expected("an axis of this space", config.compare, config.axes)
 
 
-def _check_claims(config: SpaceConfig) -> Iterator[Finding]:
+def _check_claims(config: SpaceConfig, metrics: Mapping[str, Metric]) -> Iterator[Finding]:
     for index, claim in enumerate(config.claims):
         place = ("claims", index)
         if claim.metric is not None:
-            yield from _check_metric(claim.metric, (*place, "metric"))
+            yield from _check_metric(claim.metric, (*place, "metric"), metrics)
         for role in ROLES:
             for name, value in claim.side(role).items():
                 yield from _check_claimed(config, name, value, claim.axis is None, (*place, role))

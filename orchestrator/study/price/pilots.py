@@ -1,6 +1,6 @@
 """Pilots: a few timed steps of a kind of trial, kept on disk so that they are timed once.
 
-A pilot is kept by machine, code, domain, device, number of threads and kind of cell: beside the trajectories of a
+A pilot is kept by machine, code, device, number of threads and what its family says it depends on: in the cache of a
 results folder, or in the user's cache folder where the results folder does not exist or cannot be written.
 """
 
@@ -11,10 +11,9 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -23,17 +22,13 @@ from orchestrator.execution.provenance import host
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.plan.identity import canonical_text
 from orchestrator.space.execution import ExecutionConfig
-from orchestrator.study.price.throughput import Kind, Measured, PreparationRates, kind_of
+from orchestrator.study.price.throughput import Kind, Measured
 from orchestrator.views.live import say
 from trainables.digests import user_cache
 from trainables.errors import UserError
-from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import domain_summary
+from trainables.family import Family, Timing
+from trainables.settings import Settings
 
-if TYPE_CHECKING:
-    from trainables.h_space.pilot import Pilot
-
-BYTES_OF_A_WEIGHT = 4
 MAX_AGE_SECONDS = 30 * 24 * 3600.0
 """A pilot older than this is timed again: machines change, and a busy hour should not tell for ever."""
 
@@ -61,75 +56,70 @@ def announcing(console: Console) -> Announce:
 class Pilots:
     """Pilots of this machine, read from disk where they are there and timed where they are not."""
 
-    def __init__(self, cache_dir: Path, execution: ExecutionConfig, announce: Announce = silently) -> None:
+    def __init__(
+        self, family: Family, cache_dir: Path, execution: ExecutionConfig, announce: Announce = silently
+    ) -> None:
+        self._family = family
         self._folders = (cache_dir / "pilots", user_cache() / "pilots")
         self._device = "cuda" if execution.gpus_per_trial > 0 else "cpu"
         self._num_threads = execution.threads_per_trial
         self._announce = announce
         self.load_seconds = 0.0
-        """The longest that a domain's models took to load."""
+        """The longest that models took to load."""
         self.kept: set[Kind] = set()
         """Kinds whose pilot was read from disk."""
         self.failures: dict[Kind, str] = {}
         """Why the others could not be timed."""
 
-    def of(self, config: CellConfig, place: str = "1 of 1") -> list[Measured]:
+    def of(self, config: Settings, place: str = "1 of 1") -> list[Measured]:
         """A pilot's rounds as a trial of this configuration would go; none where this machine cannot tell.
 
         `place` says which of several pilots it is.
         """
-        kind = kind_of(config)
+        kind = self._family.kind(config)
         try:
-            name = _name(config, self._device, self._num_threads)
-            found = self._read(name)
-            if found is not None:
+            name = self._name(config)
+            timing = self._read(name, config)
+            if timing is not None:
                 self.kept.add(kind)
             else:
-                text = f"pilot {place}: a few steps of {config.editor.kind}, timed for the price"
+                text = f"pilot {place}: a few steps of {kind[-1]}, timed for the price"
                 with self._announce(text):
-                    found = self._timed(config)
+                    found = self._family.pilot(config, self._device, self._num_threads)
                 self._keep(name, found)
-        except PilotError as error:
+                timing = self._family.timing(config, found)
+        except UserError as error:
             self.failures[kind] = str(error)
             return []
-        self.load_seconds = max(self.load_seconds, found.load_seconds or 0.0)
-        return _measured(config, found)
+        self.load_seconds = max(self.load_seconds, timing.load_seconds)
+        return [
+            Measured(one.train, one.other, timing.num_bytes, is_pilot=True, preparing=one.preparation)
+            for one in timing.rounds
+        ]
 
-    def _timed(self, config: CellConfig) -> "Pilot":
-        import torch
+    def _name(self, config: Settings) -> str:
+        """The file of a configuration's pilot. Raises UserError where what it reads cannot be read."""
+        content: Mapping[str, Any] = {
+            "machine": [host(), os.cpu_count(), _device_name(self._device), self._num_threads],
+            "code": _code_digest(),
+            **self._family.pilot_identity(config),
+        }
+        return f"{hashlib.sha256(canonical_text(content).encode()).hexdigest()[:24]}.json"
 
-        from trainables.h_space.backbones.unet import BackboneError
-        from trainables.h_space.pilot import pilot
-        from trainables.h_space.word_tokenizer import UnknownWordError
-
-        if self._device == "cuda" and not torch.cuda.is_available():
-            raise PilotError("torch finds no GPU here")
-        foreseen = (UserError, OSError, ImportError, MemoryError)
-        try:
-            return pilot(config, self._device, num_threads=self._num_threads)
-        except (*foreseen, BackboneError, UnknownWordError) as error:
-            raise PilotError(str(error)) from error
-        except torch.OutOfMemoryError as error:
-            raise PilotError("out of GPU memory") from error
-
-    def _read(self, name: str) -> "Pilot | None":
+    def _read(self, name: str, config: Settings) -> Timing | None:
         """A pilot that is kept; None for none, one that is damaged or too old."""
-        from trainables.h_space.pilot import Pieces, Pilot
-
         for folder in self._folders:
             try:
                 content = json.loads((folder / name).read_text(encoding="utf-8"))
-                if not 0 <= time.time() - content.pop("measured_at") <= MAX_AGE_SECONDS:
-                    continue
-                rounds = tuple(Pieces(**one) for one in content.pop("rounds"))
-                return Pilot(rounds=rounds, **content)
+                if 0 <= time.time() - content.pop("measured_at") <= MAX_AGE_SECONDS:
+                    return self._family.timing(config, content)
             except (OSError, ValueError, TypeError, KeyError, AttributeError):
                 continue
         return None
 
-    def _keep(self, name: str, found: "Pilot") -> None:
+    def _keep(self, name: str, found: Mapping[str, Any]) -> None:
         """Write it where that is possible: a price is worth no error."""
-        content = json.dumps({**asdict(found), "measured_at": time.time()})
+        content = json.dumps({**found, "measured_at": time.time()})
         results = self._folders[0].parent.parent
         for folder in self._folders[0 if results.is_dir() else 1 :]:
             with contextlib.suppress(OSError):
@@ -140,61 +130,6 @@ class Pilots:
 
 def _write(content: str, path: Path) -> None:
     path.write_text(content, encoding="utf-8")
-
-
-class PilotError(UserError):
-    """A pilot that cannot be timed here; says why."""
-
-
-def _measured(config: CellConfig, found: "Pilot") -> list[Measured]:
-    from trainables.h_space.pilot import evaluation_rate, train_rate
-
-    return [
-        Measured(
-            train_rate(config, pieces),
-            evaluation_rate(config, pieces),
-            BYTES_OF_A_WEIGHT * found.num_parameters,
-            is_pilot=True,
-            preparing=PreparationRates(
-                pieces.unedited, pieces.image, pieces.prompt * found.num_templates, pieces.prompt
-            ),
-        )
-        for pieces in found.rounds
-    ]
-
-
-_COUNTS: Any = {
-    "attribute": True,
-    "texts": True,
-    "init": True,
-    "training": {
-        *("epochs", "num_images", "num_train_steps", "t_edit", "inversion_refinements", "steps_per"),
-        *("lambda_clip", "lambda_recon", "prompt_cosine", "min_prompt_cosine", "batch_size", "accumulation"),
-    },
-    "evaluation": {
-        *("num_images", "strengths", "num_sample_steps", "more_sample_steps", "primary_strength"),
-        *("num_preview_images", "t_boost", "delta_h", "subgroups", "subgroup_file"),
-    },
-}
-"""Settings that say how often the timed pieces are done, or that change no piece's time."""
-
-
-def _name(config: CellConfig, device: str, num_threads: int) -> str:
-    """The file of a configuration's pilot. Raises PilotError where the domain cannot be read."""
-    try:
-        summary = domain_summary(config.domain)
-    except UserError as error:
-        raise PilotError(str(error)) from error
-    dumped = config.model_dump(mode="json", exclude=_COUNTS)
-    dumped["training"]["optimizer"].pop("learning_rate", None)
-    content: Mapping[str, Any] = {
-        "machine": [host(), os.cpu_count(), _device_name(device), num_threads],
-        "code": _code_digest(),
-        "domain": summary.fingerprint,
-        "cell": {**dumped, "domain": summary.name},
-        "batch": min(config.training.batch_size, config.training.num_images),
-    }
-    return f"{hashlib.sha256(canonical_text(content).encode()).hexdigest()[:24]}.json"
 
 
 def _device_name(device: str) -> str:

@@ -4,7 +4,6 @@ import heapq
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from orchestrator.execution.machine import usable_cores, usable_gpus
 from orchestrator.plan.cells import Plan, TrialSpec
@@ -18,13 +17,9 @@ from orchestrator.study.price.throughput import (
     PreparationRates,
     Throughput,
     error_of,
-    kind_of,
 )
-from trainables.h_space.config import CellConfig
-from trainables.h_space.workload import image_steps, sample_steps
-
-if TYPE_CHECKING:
-    from trainables.h_space.trajectories import PreparationWork
+from trainables.family import Family
+from trainables.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Price:
     num_kept: int = 0
     """How many of the pilots were timed for an earlier price."""
     preparation: Range = NOTHING
-    """Of `seconds`, what all trials share: trajectories and texts."""
+    """Of `seconds`, what all trials share."""
     start: Range = NOTHING
     """Of `seconds`, until processes run and have loaded the models."""
     unknown: str = ""
@@ -65,7 +60,7 @@ class Conditions:
     num_kept: int = 0
     """Pilots from an earlier price."""
     start: Range = NOTHING
-    work: "PreparationWork | None" = None
+    work: Mapping[str, float] = field(default_factory=dict)
     """What preparation lacks."""
     preparing: Sequence[PreparationRates] = ()
     """What a unit of it takes, as a pilot's rounds told."""
@@ -81,19 +76,20 @@ def price(
     conditions: Conditions | None = None,
 ) -> Price:
     """Price the trials of a plan whose signatures are not in `done`."""
+    family = plan.family
     given = conditions or Conditions(parallel_trials(execution))
     missing = [trial for trial in plan.trials if trial.signature not in done]
-    kinds = {kind_of(trial.config) for trial in missing}
+    kinds = {family.kind(trial.config) for trial in missing}
     rates = {kind: throughput.get(kind, ()) for kind in kinds}
     num_pilots = sum(any(rate.is_pilot for rate in of_kind) for of_kind in rates.values())
     num_measured = num_pilots + sum(not rate.is_pilot for of_kind in rates.values() for rate in of_kind)
     device = device_of(execution)
-    if reason := _unknown(missing, rates, num_measured, given.failures):
+    if reason := _unknown(family, missing, rates, num_measured, given.failures):
         return Price(
             len(missing), device, given.num_parallel, None,
             num_measured=num_measured, num_pilots=num_pilots, unknown=reason,
         )  # fmt: skip
-    costs = _costs(missing, rates, _sharing(execution))
+    costs = _costs(family, missing, rates, _sharing(execution))
     alone = _preparation(given)
     shared = Range.by(lambda end: end(alone) / given.num_parallel)
     trials = Range.by(lambda end: makespan(map(end, costs), given.num_parallel))
@@ -104,7 +100,7 @@ def price(
         num_parallel=given.num_parallel,
         seconds=trials + shared + given.start if missing else NOTHING,
         device_hours=in_all * (execution.gpus_per_trial or execution.cpus_per_trial) / 3600,
-        num_bytes=_num_bytes_of(missing, rates),
+        num_bytes=_num_bytes_of(family, missing, rates),
         num_measured=num_measured,
         num_pilots=num_pilots,
         num_kept=given.num_kept,
@@ -127,10 +123,14 @@ def makespan(costs: Iterable[float], num_parallel: int) -> float:
 
 
 def _unknown(
-    missing: Sequence[TrialSpec], rates: Throughput, num_measured: int, failures: Mapping[Kind, str]
+    family: Family,
+    missing: Sequence[TrialSpec],
+    rates: Throughput,
+    num_measured: int,
+    failures: Mapping[Kind, str],
 ) -> str:
     """Why these trials cannot be priced; empty where they can."""
-    cells = dict.fromkeys(trial.cell for trial in missing if not rates[kind_of(trial.config)])
+    cells = dict.fromkeys(trial.cell for trial in missing if not rates[family.kind(trial.config)])
     if not cells:
         return ""
     reasons = dict.fromkeys(
@@ -141,12 +141,12 @@ def _unknown(
     return f"no trial{like} has been measured here yet{why}"
 
 
-def _costs(missing: Sequence[TrialSpec], rates: Throughput, sharing: float) -> list[Range]:
+def _costs(family: Family, missing: Sequence[TrialSpec], rates: Throughput, sharing: float) -> list[Range]:
     """Seconds of each trial, in their order."""
     # Seeds share a configuration, and kinds share rates: each is worked out once.
     paces = {kind: _pace(of_kind, sharing) for kind, of_kind in rates.items()}
     configs = {id(trial.config): trial.config for trial in missing}
-    found = {key: _seconds(config, *paces[kind_of(config)]) for key, config in configs.items()}
+    found = {key: _seconds(family, config, *paces[family.kind(config)]) for key, config in configs.items()}
     return [found[id(trial.config)] for trial in missing]
 
 
@@ -165,10 +165,11 @@ def _sharing(execution: ExecutionConfig) -> float:
 
 def _preparation(given: Conditions) -> Range:
     """Seconds of what all trials share, as if one piece were done after the other."""
-    if given.work is None or not given.preparing:
+    if not given.work or not given.preparing:
         return NOTHING
-    units = vars(given.work)
-    rounds = [sum(getattr(rates, unit) * count for unit, count in units.items()) for rates in given.preparing]
+    rounds = [
+        sum(rates.get(unit, 0.0) * count for unit, count in given.work.items()) for rates in given.preparing
+    ]
     low, high = PILOT_ERROR  # No whole preparation has been timed.
     return _spread(rounds).times(low, 1.0, high)
 
@@ -180,9 +181,7 @@ def price_lines(price: Price, label: str = "price") -> list[str]:
     hours = "GPU hours" if price.device == "cuda" else "CPU core hours"
     parts = []
     if price.preparation.typical >= 1:
-        parts.append(
-            f"{_with_ends(price.preparation)} of it for the trajectories and texts that all trials share"
-        )
+        parts.append(f"{_with_ends(price.preparation)} of it to prepare what all trials share")
     if price.start.typical >= 1:
         parts.append(f"{_with_ends(price.start)} of it to start")
     return [
@@ -243,20 +242,20 @@ def _spread(rates: Sequence[float]) -> Range:
     return Range(ordered[left_out], statistics.median(ordered), ordered[-1 - left_out])
 
 
-def _seconds(config: CellConfig, train: Range, other: Range) -> Range:
+def _seconds(family: Family, config: Settings, train: Range, other: Range) -> Range:
     """Seconds of one trial."""
-    num_trained, num_sampled = image_steps(config), sample_steps(config)
-    return Range.by(lambda end: end(train) * num_trained + end(other) * num_sampled)
+    work = family.work(config)
+    return Range.by(lambda end: end(train) * work.train + end(other) * work.other)
 
 
-def median_seconds(config: CellConfig, rates: Sequence[Measured]) -> float:
+def median_seconds(family: Family, config: Settings, rates: Sequence[Measured]) -> float:
     """Seconds of one trial by the median of what was measured of its kind."""
-    return _seconds(config, *_pace(rates, 1.0)).typical
+    return _seconds(family, config, *_pace(rates, 1.0)).typical
 
 
-def _num_bytes_of(missing: Sequence[TrialSpec], rates: Throughput) -> int:
+def _num_bytes_of(family: Family, missing: Sequence[TrialSpec], rates: Throughput) -> int:
     means = {kind: _mean_bytes(of_kind) for kind, of_kind in rates.items()}
-    return sum(means[kind_of(trial.config)] for trial in missing)
+    return sum(means[family.kind(trial.config)] for trial in missing)
 
 
 def _mean_bytes(rates: Sequence[Measured]) -> int:

@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from orchestrator.plan.cells import Plan
-from orchestrator.study.launch import Study, cache_configs
+from orchestrator.study.launch import Study, configs_to_prepare
 from orchestrator.study.price.pilots import Announce, Pilots, silently
 from orchestrator.study.price.pricing import (
     Conditions,
@@ -17,11 +16,9 @@ from orchestrator.study.price.pricing import (
     unpriced,
 )
 from orchestrator.study.price.ranges import Range
-from orchestrator.study.price.throughput import Kind, Measured, PreparationRates, kind_of, measured
+from orchestrator.study.price.throughput import Kind, Measured, PreparationRates, measured
 from orchestrator.study.runner import RunOptions
-from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import DomainError
-from trainables.h_space.trajectories import PreparationWork, preparation_work
+from trainables.settings import Settings
 
 START_SECONDS = Range(7.0, 11.0, 25.0)
 """Until Ray has started here, and workers have imported torch, once for preparation and once for trials: measured in
@@ -37,18 +34,19 @@ class Quote:
         self, study: Study, options: RunOptions | None = None, announce: Announce = silently
     ) -> None:
         self._study = study
+        self._family = study.space.family
         self._options = options or RunOptions()
         self._execution = study.space.config.execution
         self._num_parallel = parallel_trials(self._execution, self._options.num_cpus, self._options.inline)
         self._throughput: dict[Kind, Sequence[Measured]] = dict(
-            measured(study.folder.parent, device_of(self._execution))
+            measured(study.folder.parent, device_of(self._execution), self._family)
         )
-        self._pilots = Pilots(study.cache_dir, self._execution, announce)
+        self._pilots = Pilots(self._family, study.cache_dir, self._execution, announce)
 
     def of(self, plan: Plan, done: Collection[str], prepared: Plan | None = None) -> Price | None:
         """Price of what a plan lacks; None where it lacks nothing.
 
-        `prepared` has the trials that the trajectory cache is filled for, where they are others than the plan's own.
+        `prepared` has the trials that preparation is for, where they are others than the plan's own.
         """
         missing = {trial.signature: trial.config for trial in plan.trials if trial.signature not in done}
         if not missing:
@@ -56,38 +54,39 @@ class Quote:
         if (cluster := _cluster(self._options)) is not None:
             why = f"trials run on the cluster at {cluster}, whose machines have not been timed"
             return unpriced(len(missing), self._execution, self._num_parallel, why)
-        unknown = {kind_of(config): config for config in missing.values()}
+        unknown = {self._family.kind(config): config for config in missing.values()}
         unknown = {kind: config for kind, config in unknown.items() if not self._throughput.get(kind)}
         self._throughput |= piloted(unknown, self._pilots)
         if prepared is None:
-            configs = cache_configs(plan, missing.keys())
+            configs = configs_to_prepare(plan, missing.keys())
         else:
-            configs = cache_configs(prepared, {trial.signature for trial in prepared.trials})
-        work = _work(configs, self._study.cache_dir)
-        kinds = {kind_of(config) for config in missing.values()}
+            configs = configs_to_prepare(prepared, {trial.signature for trial in prepared.trials})
+        work = self._family.preparation_work(configs, self._study.cache_dir)
+        kinds = {self._family.kind(config) for config in missing.values()}
         conditions = Conditions(
             num_parallel=self._num_parallel,
             num_kept=len(kinds & self._pilots.kept),
             work=work,
-            preparing=self._preparing(configs) if work else (),
+            preparing=self._preparing(configs) if any(work.values()) else (),
             start=self._start(),
             failures=self._pilots.failures,
         )
         return price(plan, done, self._throughput, self._execution, conditions)
 
-    def seconds_of(self, config: CellConfig) -> float:
+    def seconds_of(self, config: Settings) -> float:
         """Of one trial, by the median of what `of` has used; 0 where nothing is known of its kind."""
-        rates = self._throughput.get(kind_of(config), ())
-        return median_seconds(config, rates) if rates else 0.0
+        rates = self._throughput.get(self._family.kind(config), ())
+        return median_seconds(self._family, config, rates) if rates else 0.0
 
-    def _preparing(self, configs: Sequence[CellConfig]) -> list[PreparationRates]:
+    def _preparing(self, configs: Sequence[Settings]) -> list[PreparationRates]:
         """What preparation takes; timed here where only finished trials are known, which do not tell it."""
-        kinds = {kind_of(config) for config in configs}
+        kinds = {self._family.kind(config) for config in configs}
         known = [rate for kind in kinds for rate in self._throughput.get(kind, ())]
         if not known:
             return []
         if not any(rate.preparing is not None for rate in known):
-            known = [*piloted({kind_of(configs[0]): configs[0]}, self._pilots).get(kind_of(configs[0]), ())]
+            first = self._family.kind(configs[0])
+            known = [*piloted({first: configs[0]}, self._pilots).get(first, ())]
         return [rate.preparing for rate in known if rate.preparing is not None]
 
     def _start(self) -> Range:
@@ -98,7 +97,7 @@ class Quote:
         return START_SECONDS + loading.times(LOADS.low, LOADS.typical, LOADS.high)
 
 
-def piloted(configs: Mapping[Kind, CellConfig], pilots: Pilots) -> dict[Kind, list[Measured]]:
+def piloted(configs: Mapping[Kind, Settings], pilots: Pilots) -> dict[Kind, list[Measured]]:
     """A pilot of each kind of trial: seconds of work where none is kept. Nothing for one that cannot be timed here."""
     found = {
         kind: pilots.of(config, f"{number} of {len(configs)}")
@@ -113,11 +112,3 @@ def _cluster(options: RunOptions) -> str | None:
         return None
     address = options.address or os.environ.get("RAY_ADDRESS")
     return None if address in (None, "", "local") else address
-
-
-def _work(configs: Sequence[CellConfig], cache_dir: Path) -> PreparationWork:
-    """What preparation lacks; nothing where the domain's files are not here to tell."""
-    try:
-        return preparation_work(configs, cache_dir)
-    except DomainError:
-        return PreparationWork()

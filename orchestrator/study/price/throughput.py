@@ -11,8 +11,7 @@ from orchestrator.execution.editor_files import editor_path
 from orchestrator.execution.provenance import host
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.study.reuse import COPIED_FROM
-from trainables.h_space.config import CellConfig
-from trainables.h_space.workload import image_steps, sample_steps
+from trainables.family import Family
 
 PILOT_ERROR = (0.8, 1.5)
 """A trial takes so many times what its pilot says: trials took 0.9 to 1.4 times it (`benchmarks/pilot_price.py`, and
@@ -24,18 +23,11 @@ MANY = 3
 FEW_ERROR = (0.8, 1.3)
 """Where there are fewer: how far six trials of one configuration, two at a time, lay from each other."""
 
-Kind = tuple[str, str]
-"""Domain and editor kind: trials alike in both cost alike per image and timestep."""
+Kind = tuple[str, ...]
+"""What trials that cost alike per unit of work have in common (`Family.kind`)."""
 
-
-@dataclass(frozen=True)
-class PreparationRates:
-    """Seconds of each unit of `trainables.h_space.trajectories.PreparationWork`."""
-
-    passes: float
-    images: float = 0.0
-    texts: float = 0.0
-    prompts: float = 0.0
+PreparationRates = Mapping[str, float]
+"""Seconds of each unit of `Family.preparation_work`."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +35,11 @@ class Measured:
     """What one finished trial took, or one round of a pilot's timed pieces."""
 
     train_rate: float
-    """Seconds per image and trained timestep."""
+    """Seconds per unit of training (`Family.work`)."""
     other_rate: float
-    """Seconds of everything else (evaluation, loading) per image, strength and sampling step."""
+    """Seconds of everything else (evaluation, loading) per unit of it."""
     num_bytes: int
-    """Of its parts in the ledger and its editor."""
+    """Of its parts in the ledger and its weights."""
     is_pilot: bool = False
     """A few steps timed for a price, no finished trial."""
     preparing: PreparationRates | None = None
@@ -58,11 +50,6 @@ Throughput = Mapping[Kind, Sequence[Measured]]
 """What was measured on this machine, by what trials cost alike in."""
 
 
-def kind_of(config: CellConfig) -> Kind:
-    """What trials must share for one to tell the other's cost."""
-    return config.domain, config.editor.kind
-
-
 def error_of(rates: Sequence[Measured]) -> tuple[float, float]:
     """How many times the fastest, and the slowest, of these a trial may take beyond their own spread."""
     if any(rate.is_pilot for rate in rates):
@@ -70,24 +57,24 @@ def error_of(rates: Sequence[Measured]) -> tuple[float, float]:
     return FEW_ERROR if len(rates) < MANY else (1.0, 1.0)
 
 
-def measured(results: Path, device: str) -> dict[Kind, list[Measured]]:
+def measured(results: Path, device: str, family: Family) -> dict[Kind, list[Measured]]:
     """What the done trials of all studies in a results folder took on this machine and device."""
     found: dict[Kind, list[Measured]] = {}
     for ledger_folder in sorted(results.glob("*/ledger")):
         with contextlib.suppress(LedgerError):  # A study that cannot be read tells nothing.
-            for kind, entry in _measured_in(ledger_folder, device):
+            for kind, entry in _measured_in(ledger_folder, device, family):
                 found.setdefault(kind, []).append(entry)
     return found
 
 
-def _measured_in(ledger_folder: Path, device: str) -> Iterator[tuple[Kind, Measured]]:
+def _measured_in(ledger_folder: Path, device: str, family: Family) -> Iterator[tuple[Kind, Measured]]:
     ledger = Ledger(ledger_folder)
     num_bytes = ledger.num_bytes()
     for record in ledger.records():
         if record["status"] == "done" and record["device"] == device and _is_of_this_host(record):
             editor = editor_path(ledger_folder.parent, record["signature"])
             kept = editor.stat().st_size if editor.is_file() else 0
-            yield from _measured_by(record, num_bytes.get(record["signature"], 0) + kept)
+            yield from _measured_by(record, num_bytes.get(record["signature"], 0) + kept, family)
 
 
 def _is_of_this_host(record: Mapping[str, Any]) -> bool:
@@ -95,17 +82,16 @@ def _is_of_this_host(record: Mapping[str, Any]) -> bool:
     return provenance.get("host") == host() and COPIED_FROM not in provenance
 
 
-def _measured_by(record: Mapping[str, Any], num_bytes: int) -> Iterator[tuple[Kind, Measured]]:
-    """What a record tells; nothing where it has no times, or its configuration is one of another version."""
+def _measured_by(
+    record: Mapping[str, Any], num_bytes: int, family: Family
+) -> Iterator[tuple[Kind, Measured]]:
+    """What a record tells; nothing where it has no times, or its configuration is of another family or version."""
     train, wall = record["train_seconds"], record["wall_seconds"]
     if not train or not wall:
         return
     try:
-        config = CellConfig.model_validate_json(record["config"])
+        config = family.Config.model_validate_json(record["config"])
     except ValueError:
         return
-    other = max(wall - train, 0.0)
-    yield (
-        kind_of(config),
-        Measured(train / image_steps(config), other / sample_steps(config), num_bytes),
-    )
+    other, work = max(wall - train, 0.0), family.work(config)
+    yield family.kind(config), Measured(train / work.train, other / work.other, num_bytes)

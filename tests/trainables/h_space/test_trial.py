@@ -33,8 +33,8 @@ def without_clock(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_the_same_seed_gives_the_same_bytes(tiny_config: CellConfig, cache_dir: Path, tmp_path: Path) -> None:
     first, second = trained(tiny_config, cache_dir), trained(tiny_config, cache_dir)
 
-    first.save_editor(tmp_path / "first.safetensors")
-    second.save_editor(tmp_path / "second.safetensors")
+    first.save_model(tmp_path / "first.safetensors")
+    second.save_model(tmp_path / "second.safetensors")
 
     assert (tmp_path / "first.safetensors").read_bytes() == (tmp_path / "second.safetensors").read_bytes()
     assert first.finish().samples == second.finish().samples

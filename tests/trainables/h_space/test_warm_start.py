@@ -16,7 +16,7 @@ def parent(tiny_config: CellConfig, cache_dir: Path, tmp_path_factory: pytest.Te
     trial = Trial(tiny_config, 7, cache_dir=cache_dir)
     trial.step()
     path = tmp_path_factory.mktemp("editors") / "parent.safetensors"
-    trial.save_editor(path)
+    trial.save_model(path)
     return path
 
 

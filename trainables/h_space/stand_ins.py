@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.space.config import Setting
-
 ATTRIBUTE = "attribute"
 
 
@@ -22,7 +20,7 @@ def stand_in(content: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
     return {key: _renamed(value, {ATTRIBUTE, *axes}, names) for key, value in content.items()}
 
 
-def stand_in_settings(settings: Sequence[Setting], names: Mapping[str, str]) -> tuple[Setting, ...]:
+def stand_in_settings(settings: Sequence[Any], names: Mapping[str, str]) -> tuple[Any, ...]:
     """Command-line settings with the same replacement."""
     return tuple(
         replace(setting, value=_name(setting.value, names)) if setting.path == ATTRIBUTE else setting

@@ -1,0 +1,74 @@
+"""What is wrong with a cell beyond the form of its settings: names that no domain knows, editors that cannot be."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from trainables.family import Asked, Finding, InSpace, Outside
+from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.config import CellConfig
+from trainables.h_space.domains import DomainError, DomainSummary
+from trainables.h_space.layers import Summarise
+from trainables.h_space.metric_checks import check_asked, check_grouped, check_named
+from trainables.names import wrong_name
+from trainables.wording import did_you_mean, expected
+from trainables.yaml_tree import Loc
+
+
+def check_cell(
+    settings: Mapping[str, Any],
+    config: CellConfig | None,
+    asked: Asked,
+    summarise: Summarise,
+    errors: Mapping[str, DomainError],
+) -> Iterator[Finding]:
+    """The cell's names are known, and its domain has what is asked. `errors` are of domains that cannot be read."""
+    domain = settings.get("domain")
+    if isinstance(domain, str):
+        summarise(domain)  # so that `errors` knows
+    yield from _check_names(settings, summarise, errors)
+    if config is None or not isinstance(domain, str) or domain in errors:
+        return
+    summary: DomainSummary = summarise(domain)
+    if config.texts is not None or config.attribute in ATTRIBUTES:
+        yield from check_asked(config, summary)
+        for place, message in check_named(config, summary, asked.metrics):
+            yield InSpace(place), message
+        for place, message in check_grouped(config, asked.figures):
+            yield InSpace(place), message
+    by_place: dict[Loc, list[str]] = {}
+    for message in config.editor.check(summary.shape):
+        by_place.setdefault(_place_named_in(message, config.editor), []).append(message)
+    yield from ((place, "; ".join(messages)) for place, messages in by_place.items())
+
+
+def _check_names(
+    settings: Mapping[str, Any], summarise: Summarise, errors: Mapping[str, DomainError]
+) -> Iterator[Finding]:
+    """The cell's domain can be read and its attribute is offered there."""
+    domain, attribute = settings.get("domain"), settings.get("attribute")
+    if isinstance(domain, str) and domain in errors:
+        for said in errors[domain].said:
+            if isinstance(said, str):
+                yield ("domain",), said
+            else:
+                yield Outside(said.file, said.where, said.line), said.message
+    if not isinstance(attribute, str):
+        return
+    place: Loc = ("attribute",)
+    if settings.get("texts") is not None:
+        if wrong := wrong_name(attribute):
+            yield place, wrong
+        return
+    if attribute not in ATTRIBUTES:
+        yield place, f"{expected('an attribute', attribute, ATTRIBUTES)} (all: asyrp-sweep list attributes)"
+    elif isinstance(domain, str) and attribute not in summarise(domain).attributes:
+        offered = summarise(domain).attributes
+        yield place, f"domain {domain} does not offer {attribute!r}{did_you_mean(attribute, offered)}"
+
+
+def _place_named_in(message: str, editor: BaseModel) -> Loc:
+    """The editor's setting that a message speaks of, or the editor as a whole."""
+    words = message.replace(".", " ").replace(",", " ").split()
+    return next((("editor", name) for name in type(editor).model_fields if name in words), ("editor",))

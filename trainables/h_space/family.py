@@ -1,0 +1,395 @@
+"""The family of h-space editors, the default one."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from trainables.family import Asked, Family, Finding, Layer, Metric, Start, Timing, Work, paths_of
+from trainables.h_space import cell_checks, layers, starts
+from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.backbones.shapes import BottleneckShape
+from trainables.h_space.config import CellConfig
+from trainables.h_space.domains import DomainError, DomainSummary, domain_summary, shipped_domains
+from trainables.h_space.editors import EDITORS, num_parameters
+from trainables.h_space.identity import identity
+from trainables.h_space.layers import Summarise
+from trainables.h_space.metric_checks import images_asked, untold
+from trainables.h_space.metrics import METRICS
+from trainables.h_space.stand_ins import stand_in, stand_in_settings
+from trainables.h_space.workload import image_steps, sample_steps, trained_timesteps
+from trainables.trials import TrialRun
+from trainables.wording import did_you_mean, expected, look_up, one_of
+from trainables.yaml_tree import Loc
+
+LOSSES = {
+    "loss_total": "Total training loss (weighted)",
+    "loss_direction": "Directional CLIP loss, 1 − cos",
+    "loss_recon": "Reconstruction loss",
+}
+"""Columns of the curves whose mean over the last epoch is in a trial's summary."""
+
+_num_parameters = lru_cache(maxsize=4096)(num_parameters)
+"""Building an editor without memory still takes milliseconds, and many cells have the same one."""
+
+_NOT_SHARED: Any = {
+    "editor": True,
+    "init": True,
+    "training": {
+        *("batch_size", "epochs", "optimizer", "accumulation", "steps_per", "trajectory", "direction"),
+        *("lambda_clip", "lambda_recon", "prompt_cosine", "clip_loss", "templates"),
+    },
+}
+"""Settings that have no part in the trajectory cache."""
+
+_NOT_TIMED: Any = {
+    "attribute": True,
+    "texts": True,
+    "init": True,
+    "training": {
+        *("epochs", "num_images", "num_train_steps", "t_edit", "inversion_refinements", "steps_per"),
+        *("lambda_clip", "lambda_recon", "prompt_cosine", "min_prompt_cosine", "batch_size", "accumulation"),
+    },
+    "evaluation": {
+        *("num_images", "strengths", "num_sample_steps", "more_sample_steps", "primary_strength"),
+        *("num_preview_images", "t_boost", "delta_h", "subgroups", "subgroup_file"),
+    },
+}
+"""Settings that say how often the timed pieces are done, or that change no piece's time."""
+
+
+class HSpace(Family):
+    """Editors f_t of the bottleneck of a frozen diffusion model (Kwon et al. 2023)."""
+
+    SpaceKeys = layers.SpaceKeys
+    epochs_path = "training.epochs"
+    work_unit = MappingProxyType({"image_steps": "images x timesteps that the training visits"})
+    text_settings = (("domain",), ("attribute",))
+
+    def __init__(self, summarise: Summarise = domain_summary) -> None:
+        super().__init__(
+            "h_space",
+            CellConfig,
+            metrics={
+                name: Metric(name, metric.label, metric.unit, metric.higher_is_better, metric.description)
+                for name, metric in METRICS.items()
+            },
+            description="editors of the bottleneck of a frozen diffusion model",
+        )
+        self._summarise = summarise
+        self._errors: dict[str, DomainError] = {}
+
+    @property
+    def curve_metrics(self) -> Mapping[str, Metric]:
+        """The losses."""
+        description = "Mean over the batches of the last epoch."
+        return {
+            name: Metric(name, f"{label}, last epoch", "", False, description)
+            for name, label in LOSSES.items()
+            if name != "loss_recon"
+        }
+
+    def setting_paths(self) -> tuple[str, ...]:
+        """Of a cell, those of every editor included."""
+        return _setting_paths()
+
+    # The schema of a space's file
+
+    def fill_space_schema(self, properties: dict[str, Any], cell: dict[str, Any]) -> None:
+        """What is said by attribute may hold more than a cell; what is said by domain is one."""
+        properties["per_attribute"]["additionalProperties"] = {"type": "object"}
+        properties["per_domain"]["additionalProperties"] = cell
+
+    def setting_schema(
+        self, name: str, schema: dict[str, Any], defs: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Names of attributes and domains as examples; the settings of every editor together."""
+        about: dict[str, Any] = {key: schema[key] for key in ("title", "description") if key in schema}
+        if name == "editor":
+            return _any_editor(defs)
+        if name == "attribute":
+            return {**about, "type": "string", "examples": list(ATTRIBUTES)}
+        if name == "domain":
+            return {**about, "type": "string", "examples": list(shipped_domains())}
+        return None
+
+    # A cell's settings
+
+    def tolerant(self) -> "HSpace":
+        """With an empty summary for a domain that cannot be read, so that other checks go on."""
+        found = copy(self)
+        found._errors = {}
+
+        def summarise(name: str) -> DomainSummary:
+            try:
+                return self._summarise(name)
+            except DomainError as error:
+                found._errors[name] = error
+                return DomainSummary(name, "", BottleneckShape(1, 1, 1, 1), tuple(ATTRIBUTES), {}, {}, {})
+
+        found._summarise = summarise
+        return found
+
+    def absolute(self, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Paths of a domain's YAML, of an editor to start from, of a file of subgroups."""
+        return layers.with_absolute_paths(settings, folder)
+
+    def layers(self, space: Any, chosen: Mapping[str, Any]) -> Sequence[Layer]:
+        """What domain and attribute say. Raises DomainError when the domain is unknown."""
+        return layers.layers(space, chosen, self._summarise)
+
+    def settled(self, settings: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Without known texts, and without the settings of other editors."""
+        return layers.settled(settings)
+
+    def unused(self, dropped: str, cells: Sequence[Mapping[str, Any]]) -> str:
+        """Which editors have the setting."""
+        kinds = dict.fromkeys(str(look_up(cell, ("editor", "kind"))) for cell in cells)
+        name = dropped.removeprefix("editor.")
+        return f": {one_of(kinds)} has no {name} (only {one_of(layers.owners(name))})"
+
+    def renamed(self, content: dict[str, Any], given: Sequence[Any], folder: Path) -> tuple[Any, Any]:
+        """With the domain's stand-ins in place of attributes that it does not offer."""
+        names = self._stand_ins(content, given, folder)
+        return stand_in(content, names), stand_in_settings(given, names)
+
+    def _stand_ins(self, content: Mapping[str, Any], given: Sequence[Any], folder: Path) -> Mapping[str, str]:
+        written = content.get("baseline")
+        chosen = dict(written) if isinstance(written, Mapping) else {}
+        chosen |= {setting.path: setting.value for setting in given if setting.path == "domain"}
+        domain = self.absolute(chosen, folder).get("domain")
+        try:
+            return self._summarise(domain).stand_ins if isinstance(domain, str) else {}
+        except DomainError:
+            return {}  # its own check says so, with the line
+
+    def canonical(self, config: Any) -> CellConfig:
+        """Editor, training and start with what has no effect at its default."""
+        init = None if config.init is None else config.init.for_attribute(config.attribute)
+        found: CellConfig = config.model_copy(
+            update={
+                "editor": config.editor.canonical(),
+                "training": config.training.canonical(),
+                "init": init,
+            }
+        )
+        return found
+
+    def findings(self, settings: Mapping[str, Any], config: Any, asked: Asked) -> Iterator[Finding]:
+        """Names that no domain knows, metrics that cannot be told, editors that cannot be built."""
+        return cell_checks.check_cell(settings, config, asked, self._summarise, self._errors)
+
+    def space_findings(self, space: Any, baseline: Mapping[str, Any]) -> Iterator[tuple[Loc, str]]:
+        """What is said of a misspelt domain would never be heard. A name like no other may be one not in use now."""
+        unknown = space.per_domain.keys() - shipped_domains().keys()
+        if not unknown or not isinstance(baseline.get("domain"), str):
+            return
+        try:
+            own = self._summarise(baseline["domain"]).name
+        except DomainError:  # told where the domain is named
+            return
+        known = [*shipped_domains(), own]
+        for name in sorted(unknown - {own}):
+            if did_you_mean(name, known):
+                yield ("per_domain", name), expected("the name of a domain", name, known)
+
+    def misfit(self, config: Any) -> str:
+        """What keeps the editor from being built for this bottleneck."""
+        return "; ".join(config.editor.check(self._summarise(config.domain).shape))
+
+    def unmeasured(self, metric: str, config: Any) -> str:
+        """What a metric needs that the domain does not have, or not for this attribute."""
+        return untold(METRICS[metric], config, self._summarise(config.domain)) if metric in METRICS else ""
+
+    def notes(self, config: Any) -> tuple[str, ...]:
+        """Of the editor."""
+        return tuple(config.editor.notes())
+
+    def remarks(self, configs: Sequence[Any]) -> Iterator[str]:
+        """What of the pictures that domains read from folders is left out or changed."""
+        for config in configs:
+            summary = self._summarise(config.domain)
+            if summary.pictures is None:
+                continue
+            yield from summary.pictures.remarks
+            for _, count, split in images_asked(config):
+                looked = summary.pictures.looked_at(split, count)
+                for line in looked.remarks(*summary.image_size):
+                    yield f"{split} images of {summary.name}: {line}"
+
+    def num_parameters(self, config: Any) -> int:
+        """Weights of the editor."""
+        return _num_parameters(config.editor, self._summarise(config.domain).shape, trained_timesteps(config))
+
+    # Identity and warm starts
+
+    def identity(self, config: Any) -> dict[str, Any]:
+        """A domain counts by its name and fingerprint, so that moving its YAML changes nothing."""
+        return identity(config, self._summarise(config.domain))
+
+    def start(self, config: Any) -> Start | None:
+        """As the cell's `init` says."""
+        return starts.start_of(config)
+
+    def check_start(self, start: Start, config: Any) -> None:
+        """The attribute that is started from is offered."""
+        starts.check_start(start, config, self._summarise(config.domain))
+
+    def unlike(self, config: Any, parent: Any) -> str:
+        """Weights fit only an editor of the same settings."""
+        difference = starts.unlike(config.editor, parent.editor)
+        return f"another editor: {difference}" if difference else ""
+
+    def check_file(self, file: Path, config: Any) -> None:
+        """The file holds an editor with the cell's settings, made for its bottleneck."""
+        starts.check_file(file, config, self._summarise(config.domain).shape)
+
+    # Running. These import torch and the models: planning does not.
+
+    def trial(
+        self, config: Any, seed: int, *, cache_dir: Path, device: str = "cpu", start_from: Path | None = None
+    ) -> TrialRun:
+        """Train an editor, then measure it on held-out images."""
+        from trainables.h_space.trial import Trial
+
+        return Trial(config, seed, cache_dir=cache_dir, device=device, start_from=start_from)
+
+    def preparation(self, configs: Sequence[Any], cache_dir: Path) -> Iterator[Sequence[Any]]:
+        """First what finds `t_edit: auto`, then trajectories and texts."""
+        from trainables.errors import UserError
+        from trainables.h_space.editing_interval import IntervalError, interval_tasks
+        from trainables.h_space.trajectories import merged, preparation_tasks
+
+        yield list(dict.fromkeys(task for config in configs for task in interval_tasks(config, cache_dir)))
+        try:
+            found = [task for config in configs for task in preparation_tasks(config, cache_dir)]
+        except IntervalError as error:
+            raise UserError(f"training.t_edit auto: {error}") from error
+        yield merged(found)
+
+    def run_preparation(self, task: Any, cache_dir: Path, device: str) -> None:
+        """Invert and cache images, find t_edit, or embed texts."""
+        from trainables.h_space.trajectories import run_preparation
+
+        run_preparation(task, cache_dir, device)
+
+    def shared(self, config: Any) -> str:
+        """What of a cell has a part in the trajectory cache."""
+        text: str = config.model_dump_json(exclude=_NOT_SHARED)
+        return text
+
+    def to_prepare(self, trials: Sequence[Any]) -> Sequence[Any]:
+        """A cached trajectory serves every t_edit above its own, so the lowest one of each kind is enough."""
+        lowest: dict[str, Any] = {}
+        for trial in trials:
+            key = trial.config.model_dump_json(exclude={"editor": True, "training": {"t_edit"}})
+            t_edit, known = trial.config.training.t_edit, lowest.get(key)
+            if known is None or (isinstance(t_edit, int) and t_edit < _t_edit(known.config)):
+                lowest[key] = trial
+        return list(lowest.values())
+
+    # Price
+
+    def kind(self, config: Any) -> tuple[str, ...]:
+        """Trials alike in domain and editor cost alike per image and timestep."""
+        return (config.domain, config.editor.kind)
+
+    def work(self, config: Any) -> Work:
+        """Images x trained timesteps; images x strengths x sampling steps."""
+        return Work(image_steps(config), sample_steps(config))
+
+    def epoch_work(self, config: Any) -> int:
+        """Images x timesteps that an epoch visits."""
+        return int(config.training.num_images) * len(trained_timesteps(config))
+
+    def preparation_work(self, configs: Sequence[Any], cache_dir: Path) -> Mapping[str, float]:
+        """Passes of the U-Net, pictures and texts; nothing where the domain's files are not here to tell."""
+        from trainables.h_space.trajectories import preparation_work
+
+        try:
+            return {name: float(count) for name, count in vars(preparation_work(configs, cache_dir)).items()}
+        except DomainError:
+            return {}
+
+    def pilot_identity(self, config: Any) -> dict[str, Any]:
+        """Domain, and the settings that change a piece's time. Raises DomainError where the domain cannot be read."""
+        summary = self._summarise(config.domain)
+        dumped = config.model_dump(mode="json", exclude=_NOT_TIMED)
+        dumped["training"]["optimizer"].pop("learning_rate", None)
+        return {
+            "domain": summary.fingerprint,
+            "cell": {**dumped, "domain": summary.name},
+            "batch": min(config.training.batch_size, config.training.num_images),
+        }
+
+    def pilot(self, config: Any, device: str, num_threads: int) -> dict[str, Any]:
+        """Train, sample and measure a batch of noise for a few timesteps."""
+        from trainables.h_space.pilot import timed
+
+        return timed(config, device, num_threads)
+
+    def timing(self, config: Any, pilot: Mapping[str, Any]) -> Timing:
+        """A pilot's pieces, as often as a trial of this configuration does them."""
+        from trainables.h_space.pilot import timing
+
+        return timing(config, pilot)
+
+    # Results
+
+    def curve_columns(self) -> tuple[str, ...]:
+        """None: the ledger knows those of this family."""
+        return ()
+
+    def measured_columns(self, configs: Iterable[Any]) -> tuple[Sequence[str], Sequence[str]]:
+        """Those of the metrics that a cell can tell."""
+        told = {
+            name: metric
+            for config in configs
+            for name, metric in METRICS.items()
+            if not untold(metric, config, self._summarise(config.domain))
+        }
+        rows = [name for metric in told.values() for name in metric.row_columns]
+        summary = [name for metric in told.values() for name in metric.summary_columns]
+        return rows, [*LOSSES, "train_seconds", *summary]
+
+
+@lru_cache(maxsize=1)
+def _setting_paths() -> tuple[str, ...]:
+    of_editors = {f"editor.{path}" for editor in EDITORS.values() for path in paths_of(editor)}
+    of_cell = {
+        path for path in paths_of(CellConfig) if path.partition(".")[0] not in ("editor", "schema_version")
+    }
+    return tuple(sorted(of_cell | of_editors))
+
+
+def _t_edit(config: CellConfig) -> int:
+    """t_edit; above every number while it is to be found."""
+    t_edit = config.training.t_edit
+    return t_edit if isinstance(t_edit, int) else 1000
+
+
+def _any_editor(defs: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of every kind together: those of another kind than the cell's are left out of it."""
+    properties: dict[str, list[dict[str, Any]]] = {}
+    for kind in EDITORS:
+        for name, inside in defs[_editor_name(defs, kind)]["properties"].items():
+            forms = properties.setdefault(name, [])
+            if inside not in forms:
+                forms.append(inside)
+    merged = {name: forms[0] if len(forms) == 1 else {"anyOf": forms} for name, forms in properties.items()}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {**merged, "kind": {"enum": list(EDITORS)}},
+    }
+
+
+def _editor_name(defs: Mapping[str, Any], kind: str) -> str:
+    """Which definition is the editor's of a kind: all their classes are called Config."""
+    module = EDITORS[kind].__module__.replace(".", "__")
+    return next(name for name in defs if name == f"{module}__Config" or name.endswith(f"{module}__Config"))
+
+
+FAMILY = HSpace()
