@@ -47,7 +47,7 @@ class Kept(Settings):
     """Which files of the trial's folder outlive it. Patterns are globs in that folder; `**` reaches any depth."""
 
     samples: Texts = ()
-    """Pictures, texts, tables: stored in the study's samples."""
+    """Pictures, stored in the study's samples; other files are left out, and the trial's notes say so."""
     model: str | None = None
     """One file, kept as the trial's model: what a later trial may start from."""
     max_sample_megabytes: float = Field(default=20.0, gt=0)

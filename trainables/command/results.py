@@ -30,7 +30,7 @@ class Results:
 
     summary: dict[str, float] = field(default_factory=dict)
     items: list[Row] = field(default_factory=list)
-    num_parameters: int = 0
+    num_parameters: int | None = None
     samples: list[Row] = field(default_factory=list)
     """Each with `name`, `media_type` and `content`, its bytes."""
     model: Path | None = None
@@ -118,9 +118,9 @@ def _finite(where: str, value: object, *, is_text: bool) -> float:
     return number
 
 
-def _num_parameters(content: Mapping[str, object]) -> int:
-    value = content.get(NUM_PARAMETERS, 0)
-    return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else 0
+def _num_parameters(content: Mapping[str, object]) -> int | None:
+    value = content.get(NUM_PARAMETERS)
+    return int(value) if isinstance(value, int | float) and 0 <= value < 2**63 else None
 
 
 def _not_declared(content: Content, named: Mapping[str, MetricConfig], file: str) -> list[str]:
@@ -146,7 +146,7 @@ def _printed(name: str, pattern: str, output: str) -> float:
 def _items(config: CommandConfig, path: Path) -> list[Row]:
     is_text = is_csv(path)
     rows = [*_item_rows(config, path, is_text=is_text)]
-    ids = [row[ITEM] for row in rows]
+    ids = [row["image_id"] for row in rows]
     if len(set(ids)) < len(ids):
         twice = next(one for number, one in enumerate(ids) if one in ids[:number])
         raise Unreadable(f"{path.name}: expected each item once; found {shown(twice)} twice")
@@ -169,7 +169,7 @@ def _item_rows(config: CommandConfig, path: Path, *, is_text: bool) -> Iterator[
         }
         if not values:
             raise Unreadable(f"{path.name}: row {number}: expected a metric ({', '.join(asked)}); found none")
-        yield {ITEM: str(item), **values}
+        yield {"image_id": str(item), **values}
 
 
 def _samples(config: CommandConfig, folder: Path) -> tuple[list[Row], list[str]]:
@@ -181,6 +181,9 @@ def _samples(config: CommandConfig, folder: Path) -> tuple[list[Row], list[str]]
     room = config.keep.max_sample_megabytes * MEGABYTE
     for path in dict.fromkeys(path for found in by_pattern.values() for path in found):
         name = path.relative_to(folder).as_posix()
+        if not media_type(path).startswith("image/"):
+            notes.append(f"{name} is no picture, and samples hold pictures alone")
+            continue
         if (size := path.stat().st_size) > room:
             left_out.append(name)
             continue

@@ -29,8 +29,8 @@ from trainables.command.reading import Unreadable
 from trainables.command.results import Results, Row, files_matching, newest, read_results
 from trainables.command.sources import source_digests
 from trainables.command.supervisor import KILL_SECONDS, pieces_of
-from trainables.errors import UserError
 from trainables.names import visible
+from trainables.trials import TrialFailed, TrialResult
 from trainables.wording import shortened
 
 POLL_SECONDS, LATER_POLL_SECONDS = 0.05, 0.25
@@ -43,22 +43,6 @@ QUOTED_CHARACTERS = 300
 """Of a line that a message repeats."""
 _STATE, _MODEL = "state.json", "model"
 log = logging.getLogger("asyrp_sweep.trial")
-
-
-class TrialFailed(UserError):
-    """A command that ended badly or left something else than was expected: the reason is the message."""
-
-
-@dataclass
-class TrialResult:
-    """What a finished trial leaves for the ledger."""
-
-    curves: list[Row]
-    evaluations: list[Row]
-    samples: list[Row]
-    summary: dict[str, float]
-    num_parameters: int
-    notes: list[str] = field(default_factory=list)
 
 
 class CommandTrial:
@@ -137,7 +121,7 @@ class CommandTrial:
         return TrialResult(
             curves=self._curves.rows,
             evaluations=[{EPOCH: self.epoch, **row} for row in results.items],
-            samples=[{EPOCH: self.epoch, **row} for row in results.samples],
+            samples=[self._sample(row) for row in results.samples],
             summary={"train_seconds": self._seconds, **results.summary},
             num_parameters=results.num_parameters,
             notes=[visible(note) for note in (*self._notes, *self._curves.notes, *results.notes)],
@@ -294,6 +278,11 @@ class CommandTrial:
         patterns = CURVES_FILES if asked is None else (asked,)
         found = (newest(files_matching(folder, pattern)) for pattern in patterns)
         return next((path for path in found if path is not None), None)
+
+    def _sample(self, row: Row) -> Row:
+        """A kept file as a row of the ledger: its name stands for its item."""
+        picture = {"bytes": row["content"], "path": row["name"]}
+        return {EPOCH: self.epoch, "kind": row["media_type"], "image_id": row["name"], "image": picture}
 
     def _last_row(self) -> dict[str, float]:
         return next(iter(self._curves.rows[-1:]), {})

@@ -16,7 +16,8 @@ import pytest
 from trainables.command import trial as trial_module
 from trainables.command.config import CommandConfig
 from trainables.command.folders import RunFolder
-from trainables.command.trial import CommandTrial, TrialFailed, TrialResult
+from trainables.command.trial import CommandTrial
+from trainables.trials import TrialFailed, TrialResult
 
 GOOD = """
 import json, sys
@@ -148,7 +149,7 @@ import json, os, sys
 values = json.load(open(os.environ["TRIAL_CONFIG"]))
 seen = {"words": sys.argv[1:], "file": values["rate"]}
 seen |= {"environment": os.environ["TRIAL_RATE"], "own": os.environ["MINE"]}
-open(os.environ["TRIAL_FOLDER"] + "/seen.json", "w").write(json.dumps(seen))
+open(os.environ["TRIAL_FOLDER"] + "/seen.png", "w").write(json.dumps(seen))
 json.dump({"accuracy": int(os.environ["TRIAL_SEED"])}, open("metrics.json", "w"))
 """
     words = [
@@ -161,7 +162,7 @@ json.dump({"accuracy": int(os.environ["TRIAL_SEED"])}, open("metrics.json", "w")
         '{"a": {"b": 1}}',
     ]
     settings = {"rate": 1e-4, "name": "a b", "flags": ["--amp", "--fast"], "none": []}
-    keep = {"samples": ["seen.json"]}
+    keep = {"samples": ["seen.png"]}
 
     result = run(
         build(
@@ -175,7 +176,7 @@ json.dump({"accuracy": int(os.environ["TRIAL_SEED"])}, open("metrics.json", "w")
     )
 
     assert result.summary["accuracy"] == 3.0
-    assert json.loads(result.samples[0]["content"]) == {
+    assert json.loads(result.samples[0]["image"]["bytes"]) == {
         "words": ["--name=a b", "--amp", "--fast", "{name}", '{"a": {"b": 1}}'],
         "file": 1e-4,
         "environment": "0.0001",
@@ -236,10 +237,11 @@ folder = pathlib.Path(os.environ["TRIAL_FOLDER"])
 (folder / "pictures" / "one.png").write_bytes(b"png")
 (folder / "pictures" / "two.png").write_bytes(b"p" * 2000)
 (folder / "model.pt").write_bytes(b"weights")
+(folder / "table.csv").write_text("1,2")
 (folder / "pictures" / "outside.png").symlink_to("/etc/hostname")
 """
     )
-    keep = {"samples": ["pictures/*.png", "*.gif"], "model": "*.pt", "max_sample_megabytes": 0.001}
+    keep = {"samples": ["pictures/*.png", "*.gif", "*.csv"], "model": "*.pt", "max_sample_megabytes": 0.001}
     trial = build(source, keep=keep)
 
     result = run(trial)
@@ -248,10 +250,16 @@ folder = pathlib.Path(os.environ["TRIAL_FOLDER"])
     del trial
 
     assert result.samples == [
-        {"epoch": 1, "name": "pictures/one.png", "media_type": "image/png", "content": b"png"}
+        {
+            "epoch": 1,
+            "kind": "image/png",
+            "image_id": "pictures/one.png",
+            "image": {"bytes": b"png", "path": "pictures/one.png"},
+        }
     ]
     assert any("pictures/two.png" in note and "max_sample_megabytes" in note for note in result.notes)
     assert "no file matches keep.samples *.gif" in result.notes
+    assert "table.csv is no picture, and samples hold pictures alone" in result.notes
     assert (tmp_path / "kept" / "model").read_bytes() == b"weights"
     assert not folder.exists()
     assert list(folder.parent.iterdir()) == []
@@ -327,8 +335,8 @@ def test_rows_per_item_are_read(build: Build) -> None:
     result = run(build(source, items_file="items.csv"))
 
     assert result.evaluations == [
-        {"epoch": 1, "item": "007", "accuracy": 1.0},
-        {"epoch": 1, "item": "b", "accuracy": 0.0},
+        {"epoch": 1, "image_id": "007", "accuracy": 1.0},
+        {"epoch": 1, "image_id": "b", "accuracy": 0.0},
     ]
 
 
@@ -654,9 +662,9 @@ def test_a_failed_trial_starts_anew_even_where_it_could_go_on(build: Build) -> N
 
 def test_a_checkpoint_of_an_ended_command_has_its_results(build: Build, tmp_path: Path) -> None:
     source = (
-        GOOD + "open(folder + '/model', 'w').write('weights'); open(folder + '/note.txt', 'w').write('hello')"
+        GOOD + "open(folder + '/model', 'w').write('weights'); open(folder + '/note.png', 'w').write('hello')"
     )
-    keep = {"samples": ["*.txt"], "model": "model"}
+    keep = {"samples": ["*.png"], "model": "model"}
     first = build(source, keep=keep)
     while not first.is_done:
         first.step()

@@ -1,0 +1,164 @@
+"""The family of commands: any training script, whatever it is written in."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainables.command.config import CommandConfig, MetricConfig
+from trainables.command.filling import filled, problems, values_of, words_of
+from trainables.command.sources import source_digests
+from trainables.command.trial import CommandTrial
+from trainables.errors import UserError
+from trainables.family import Asked, Family, Finding, Metric, Start
+from trainables.paths import absolute_path
+from trainables.trials import close
+from trainables.wording import look_up
+from trainables.yaml_tree import Loc
+
+NO_IDENTITY = {"base_folder", "reads", "time_limit_seconds", "grace_seconds"}
+"""Settings that decide no number of a trial that ends well; what lies in `base_folder` counts by its content."""
+_FREE = ("settings", "environment")
+"""Blocks whose names the user chooses."""
+
+
+class CommandFamily(Family):
+    """Any command that trains something and leaves its metrics in a file, or prints them."""
+
+    epochs_path = "settings.epochs"
+    text_settings = (("command",),)
+
+    def __init__(self) -> None:
+        super().__init__(
+            "command", CommandConfig, description="any training script: a command line with {placeholders}"
+        )
+
+    def metrics_of(self, baseline: Mapping[str, Any]) -> Mapping[str, Metric]:
+        """Those that the space declares under `baseline.metrics`."""
+        declared = baseline.get("metrics")
+        found = {}
+        for name, said in (declared if isinstance(declared, Mapping) else {}).items():
+            try:
+                metric = MetricConfig.model_validate({"better": said} if isinstance(said, str) else said)
+            except ValidationError:
+                continue  # The check of the settings says what is wrong.
+            label = metric.label or name.replace("_", " ")
+            found[name] = Metric(name, label, metric.unit, metric.better == "higher is better")
+        return found
+
+    def has_setting(self, path: str) -> bool:
+        """Whatever the command's settings and its environment may be called."""
+        block, _, name = path.partition(".")
+        return super().has_setting(path) or (block in _FREE and name.isidentifier())
+
+    def absolute(self, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """With the folder that relative paths start from: the space's own where nothing else is said."""
+        base, file = settings.get("base_folder") or ".", look_up(settings, ("init", "from", "file"))
+        if isinstance(file, str):
+            settings = {
+                **settings,
+                "init": {**settings["init"], "from": {"file": absolute_path(file, folder)}},
+            }
+        return {**settings, "base_folder": absolute_path(base, folder)} if isinstance(base, str) else settings
+
+    def findings(self, settings: Mapping[str, Any], config: Any, asked: Asked) -> Iterator[Finding]:
+        """Placeholders that nothing fills, settings that reach nothing, programs and folders that are not there."""
+        if config is None:
+            return
+        found = [*problems(config)]
+        yield from found or _absent(config)
+
+    def num_epochs(self, config: Any) -> int:
+        """The script's setting `epochs`, where it has one."""
+        epochs = config.settings.get("epochs", 1)
+        return epochs if isinstance(epochs, int) and epochs > 0 else 1
+
+    def identity(self, config: Any) -> dict[str, Any]:
+        """What is run and read, and the content of the files that the command names."""
+        try:
+            sources = source_digests(config)
+        except OSError as error:
+            raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
+        dumped = config.model_dump(mode="json", exclude=NO_IDENTITY | {"init"})
+        return {"family": self.name, "config": dumped, "sources": sources}
+
+    def start(self, config: Any) -> Start | None:
+        """What `init` asks for; a control needs a number of epochs."""
+        if config.init is None:
+            return None
+        place, source = (
+            (*self.init_place, "file" if config.init.source.cell is None else "cell"),
+            config.init.source,
+        )
+        control = config.init.control and "epochs" in config.settings
+        return Start(place, cell=source.cell, file=source.file, control=control)
+
+    def unlike(self, config: Any, parent: Any) -> str:
+        """A parent that keeps no model leaves nothing to start from."""
+        return "" if parent.keep.model is not None else "no keep.model: it leaves nothing to start from"
+
+    def trial(
+        self, config: Any, seed: int, *, cache_dir: Path, device: str = "cpu", start_from: Path | None = None
+    ) -> CommandTrial:
+        """The command, not yet started."""
+        return CommandTrial(config, seed, cache_dir=cache_dir, device=device, start_from=start_from)
+
+    def kind(self, config: Any) -> tuple[str, ...]:
+        """One command is one kind, whatever its settings: a pilot for every cell could take as long as the study."""
+        same = [config.command, config.sources, config.reads, sorted(config.environment)]
+        digest = hashlib.sha256(json.dumps(same).encode()).hexdigest()[:8]
+        return (self.name, digest, " ".join(words_of(config)[:2])[:40])
+
+    def pilot(self, config: Any, device: str, num_threads: int) -> dict[str, Any]:
+        """Time the first epochs of the command. Raises UserError where it does not say how many it has."""
+        if "epochs" not in config.settings:
+            raise UserError("a command without a setting epochs is timed by its first finished trial")
+        with TemporaryDirectory(prefix="asyrp-sweep-pilot-") as folder:
+            trial = self.trial(config, 0, cache_dir=Path(folder), device=device)
+            began = time.perf_counter()
+            reached = [(0, 0.0)]
+            try:
+                while not trial.is_done and len(reached) < 3:
+                    trial.step()
+                    reached.append((trial.epoch, time.perf_counter() - began))
+            finally:
+                close(trial)
+        (before, earlier), (after, later) = reached[-2:]
+        per_epoch = (later - earlier) / max(after - before, 1)
+        return {"train": per_epoch, "other": max(later - after * per_epoch, 0.0)}
+
+    def measured_columns(self, configs: Iterable[Any]) -> tuple[Sequence[str], Sequence[str]]:
+        """The metrics; of rows per item only where there are such rows."""
+        configs = list(configs)
+        of_trials = dict.fromkeys(name for config in configs for name in config.metrics)
+        of_items = dict.fromkeys(name for config in configs if config.items_file for name in config.metrics)
+        return tuple(of_items), tuple(of_trials)
+
+
+def _absent(config: CommandConfig) -> Iterator[tuple[Loc, str]]:
+    """Folders and programs that are not on this machine."""
+    values = values_of(config, 0, Path("/"), Path("/"))
+    base = Path(config.base_folder)
+    if not base.is_dir():
+        yield ("base_folder",), f"{base} is no folder"
+        return
+    program = "" if config.shell else filled(words_of(config)[0], values)
+    if program and "{folder}" not in config.working_folder:
+        folder = Path(filled(config.working_folder, values))
+        if not folder.is_dir():
+            yield ("working_folder",), f"{folder} is no folder"
+        elif shutil.which(program if "/" not in program else str(folder / program)) is None:
+            hint = "; {python} is the Python that runs asyrp-sweep" if program.startswith("python") else ""
+            yield ("command",), f"the program {program} cannot be found, or is not executable{hint}"
+    for pattern in config.sources:
+        if not any(base.glob(pattern)):
+            yield ("sources",), f"no file in {base} matches {pattern}"
+
+
+FAMILY = CommandFamily()
