@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.labels import axis_label, value_label
+from analysis.labels import axis_label, use_metrics, value_label
 from orchestrator.ledger import Ledger, StudyCell, StudyPlan, read_study
 
 MISSING = "missing"
@@ -179,6 +179,7 @@ def _short_label(axis: str, value: AxisValue) -> str:
 def load_frames(study_folder: Path) -> StudyFrames:
     """Read a study folder. An empty or absent ledger gives empty frames and `missing` trials."""
     study = read_study(study_folder)
+    use_metrics(study.metrics, study.family, study.curve_columns)
     ledger = Ledger(study_folder / "ledger")
     planned = _planned(study)
     records = pd.DataFrame(ledger.records())

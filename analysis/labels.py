@@ -1,5 +1,7 @@
 """How columns, metrics and axis values are called in figures, tables and sentences: once, for all of them."""
 
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from math import floor, isnan, log10
 from typing import Any
@@ -30,6 +32,7 @@ class MetricInfo:
     unit: str
     higher_is_better: bool
     description: str
+    is_of_sets: bool = False
 
     @property
     def arrow(self) -> str:
@@ -47,32 +50,53 @@ class MetricInfo:
         return 1 if self.higher_is_better else -1
 
 
-def metric_info(name: str) -> MetricInfo:
-    """A metric of an edit or, for a curve column, its mean over the last epoch (lower is better).
+_study_metrics: ContextVar[Mapping[str, MetricInfo]] = ContextVar("study_metrics")
 
-    Raises KeyError for a name that is neither.
+
+_study_curves: ContextVar[tuple[str, ...]] = ContextVar("study_curves", default=())
+
+
+def use_metrics(
+    metrics: Mapping[str, Mapping[str, Any]], family: str, curve_columns: Iterable[str] = ()
+) -> None:
+    """Let `metric_info` and `known_metrics` answer for a study, from here on in this context.
+
+    `metrics` are those of its `study.json`. Where it was written before they were, its family tells them.
     """
-    if name in CURVE_LABELS and name.startswith("loss_"):
-        description = "Mean over the batches of the last epoch."
-        return MetricInfo(name, f"{CURVE_LABELS[name]}, last epoch", "", False, description)
-    from trainables.h_space.metrics import METRICS  # Imports torch: only where a metric is really looked up.
+    if not metrics:
+        from trainables.families import (
+            described,  # Imports torch: only for studies that do not say themselves.
+        )
 
-    metric = METRICS[name]
-    return MetricInfo(metric.name, metric.label, metric.unit, metric.higher_is_better, metric.description)
+        metrics, curve_columns = described(family)
+    _study_metrics.set({name: MetricInfo(name, **content) for name, content in metrics.items()})
+    _study_curves.set(tuple(curve_columns))
+
+
+def metric_info(name: str) -> MetricInfo:
+    """A metric of the study. Raises KeyError for a name that is none."""
+    return _study_metrics.get()[name]
 
 
 def known_metrics() -> list[str]:
-    """Names of all metrics, those of images, of sets of images, and of the last epoch's training."""
-    from trainables.h_space.metrics import METRICS
-
-    return [*METRICS, *(name for name in CURVE_LABELS if name.startswith("loss_"))]
+    """Names of the study's metrics, the losses of the last epoch at the end."""
+    return list(_study_metrics.get())
 
 
 def is_of_sets(metric: str) -> bool:
-    """Whether a metric is a number of a whole set of images, as FID is, with no value for one image."""
-    from trainables.h_space.metrics import METRICS, SetMetric
+    """Whether a metric is a number of a whole set of items, as FID is, with no value for one of them."""
+    known = _study_metrics.get()
+    return metric in known and known[metric].is_of_sets
 
-    return isinstance(METRICS.get(metric), SetMetric)
+
+def known_curves() -> tuple[str, ...]:
+    """Columns of the study's curves; none where only its trials will tell."""
+    return _study_curves.get()
+
+
+def curve_label(column: str) -> str:
+    """A column of the curves as a reader sees it."""
+    return CURVE_LABELS.get(column) or column.replace("_", " ")
 
 
 def value_label(value: Any) -> str:

@@ -30,7 +30,7 @@ def measured(frames: StudyFrames, metric: str) -> pd.DataFrame:
     is known, that is the one row.
     """
     finished = set(finished_trials(frames)["signature"])
-    if metric in CURVE_LABELS:
+    if metric in CURVE_LABELS:  # losses have a value at every epoch
         table = _losses(frames, metric)
     elif metric in frames.evaluations and frames.evaluations[metric].notna().any():
         table = _evaluated(frames.evaluations, metric)

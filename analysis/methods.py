@@ -40,10 +40,9 @@ _EVALUATION = ("num_images", "primary_strength", "num_sample_steps")
 
 def methods_paragraph(frames: StudyFrames, judgement: Judgement) -> str:
     """How the numbers came about: domain, training, evaluation, seeds, statistics."""
+    own = (_training, _departures, _evaluation) if frames.study.family == "h_space" else (_trained,)
     sentences = [
-        _training(frames),
-        _departures(frames),
-        _evaluation(frames),
+        *(sentence(frames) for sentence in own),
         _statistics(frames, judgement),
         _differences(frames),
     ]
@@ -62,10 +61,23 @@ def _training(frames: StudyFrames) -> str:
         f"at batch size {shared['batch_size']}, with {shared['num_train_steps']} DDIM steps and "
         f"t_edit {shared['t_edit']}."
     )
+    return text + _varied(frames)
+
+
+def _trained(frames: StudyFrames) -> str:
+    """What every family can say of its trials: what they share, and what is varied."""
+    configs = [dict(_leaves(config, "")) for config in _configs(frames)]
+    if not configs:
+        return "No trial has finished, so its settings are not known yet."
+    shared = [name for name in configs[0] if len({str(config.get(name)) for config in configs}) == 1]
+    settings = ", ".join(f"{name.replace('_', ' ')} {value_label(configs[0][name])}" for name in shared)
+    text = f"Trials are of the family {frames.study.family}" + (f", with {settings}." if settings else ".")
+    return text + _varied(frames)
+
+
+def _varied(frames: StudyFrames) -> str:
     axes = [f"{axis_label(axis)} ({_listed(values)})" for axis, values in frames.study.axes.items()]
-    if axes:
-        text += f" Varied: {'; '.join(axes)}; design {frames.study.design.replace('_', '-')}."
-    return text
+    return f" Varied: {'; '.join(axes)}; design {frames.study.design.replace('_', '-')}." if axes else ""
 
 
 def _departures(frames: StudyFrames) -> str:
@@ -134,6 +146,8 @@ def _differences(frames: StudyFrames) -> str:
     """Training settings that are not the same in all cells: who was tuned, and how."""
     if frames.study.is_search:
         return ""  # what a search varies has been said
+    if frames.study.family != "h_space":
+        return ""
     configs = [dict(_leaves(config.get("training", {}), "training.")) for config in _configs(frames)]
     if not configs:
         return ""

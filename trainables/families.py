@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import trainables
 from trainables.errors import UserError
@@ -87,6 +88,17 @@ def family_of_source(file_name: str, source: str) -> Family:
     found.code_digest = hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:16]
     found.source = (file_name, source)
     return found
+
+
+def described(name: str) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+    """The metrics and the columns of the curves of an installed family, as `study.json` says them."""
+    family = find_family(name, Path.cwd())
+    metrics = {**family.metrics, **family.curve_metrics}
+    said = {
+        name: {part: value for part, value in vars(metric).items() if part != "name"}
+        for name, metric in metrics.items()
+    }
+    return said, family.curve_columns()
 
 
 def _checked(found: object, where: str) -> Family:

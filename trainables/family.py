@@ -50,6 +50,8 @@ class Metric:
     unit: str = ""
     higher_is_better: bool = True
     description: str = ""
+    is_of_sets: bool = False
+    """Whether it is a number of all items together, with no value for one."""
 
 
 class Layer(NamedTuple):
@@ -393,7 +395,7 @@ class Family:
     # Results
 
     def curve_columns(self) -> tuple[str, ...]:
-        """Columns of the curves beyond those of every family."""
+        """Numbers in the rows of the curves that figures can draw; none where only training tells."""
         return ()
 
     def measured_columns(self, configs: Iterable[Any]) -> tuple[Sequence[str], Sequence[str]]:

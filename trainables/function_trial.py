@@ -186,6 +186,6 @@ def _number(value: Any, what: str) -> float:
     if isinstance(value, str):
         raise TrialFailed(f"{what} is text, {value!r}; expected a number")
     try:
-        return float(value)
+        return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError) as error:
         raise TrialFailed(f"{what} is {type(value).__name__}; expected a number") from error

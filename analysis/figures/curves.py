@@ -15,14 +15,16 @@ from analysis.figures._base import (
     FigureKind,
     Problems,
     as_tuple,
+    nearest,
     unknown_axis,
     unknown_fixed,
     used_twice,
 )
 from analysis.figures._panels import SINGLE_WIDTH, legend_above, legend_height, panel_grid
 from analysis.frames import StudyFrames
-from analysis.labels import CURVE_LABELS, X_LABELS, axis_label, plural, value_label
+from analysis.labels import X_LABELS, axis_label, curve_label, known_curves, plural, value_label
 from analysis.stats import t_quantile
+from trainables.wording import one_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as PlotAxes
@@ -34,7 +36,8 @@ MAX_WITH_SEEDS = 3
 MAX_POINTS = 250
 """Points kept per line: more than a 2 in panel can show."""
 
-CurveName = Literal["loss_direction", "loss_total", "loss_recon", "learning_rate"]
+USUAL = ("loss_direction", "loss", "train_loss", "loss_total")
+"""Columns drawn where a space names none: the first of them that the curves have."""
 
 
 class Config(FigureConfig):
@@ -45,7 +48,8 @@ class Config(FigureConfig):
     """An axis of the space (`init` for warm starts), or `cell`."""
     panels: str | None = None
     """An axis with a panel for each value, beside the panels of `y`."""
-    y: Annotated[tuple[CurveName, ...], BeforeValidator(as_tuple), Field(min_length=1)] = ("loss_direction",)
+    y: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Columns of the curves; the loss when left out."""
     x: Literal["optimizer_step", "image_steps", "epoch"] = "optimizer_step"
     scale: Literal["linear", "log"] = "linear"
     smooth: int | None = Field(default=None, ge=1)
@@ -58,6 +62,11 @@ class Config(FigureConfig):
     def problems(self, axes: Axes) -> Problems:
         """Axes that do not exist."""
         problems = unknown_axis(("by",), self.by, [*axes, "cell"]) + unknown_fixed(self.fixed, axes)
+        known = known_curves()
+        for index, name in enumerate(self.y if known else ()):
+            if name not in known:
+                expected = f"expected {one_of(known)}; found {name!r}{nearest(name, known)}"
+                problems += [(("y", index), expected)]
         if self.panels is not None:
             problems += unknown_axis(("panels",), self.panels, axes)
         return problems + used_twice({"by": self.by, "panels": self.panels})
@@ -80,22 +89,40 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     """
     order = {value: index for index, value in enumerate(frames.axis_values(config.by))}
     names = [config.by, *([config.panels] if config.panels else [])]
-    curves = _after_parents(frames, config.x) if config.count_parents else frames.curves
+    x = config.x if frames.curves[config.x].notna().any() else "epoch"
+    curves = _after_parents(frames, x) if config.count_parents else frames.curves
+    shown = config.y or _usual(curves)
     pieces = []
     for (value, *panel), cell in frames.cells_along(names, config.fixed).items():
         label = frames.cell_label(cell) if config.by == "cell" else value_label(value)
         own = curves[curves["cell"] == cell]
-        for y in config.y:
-            seeds = [_seed_curve(curve, y, config).assign(seed=seed) for seed, curve in own.groupby("seed")]
+        for y in shown:
+            seeds = [
+                _seed_curve(curve, y, x, config).assign(seed=seed) for seed, curve in own.groupby("seed")
+            ]
             if seeds:
                 lines = pd.concat([*seeds, _mean_curve(seeds)]).assign(y=y, value=value, label=label)
-                shown = value_label(panel[0]) if panel else ""
-                pieces.append(lines.assign(order=order.get(value, len(order)), panel=shown))
-    columns = ["y", "panel", "value", "label", "order", "seed", "x", "loss", "low", "high", "n", "smooth"]
+                part = value_label(panel[0]) if panel else ""
+                pieces.append(lines.assign(order=order.get(value, len(order)), panel=part, x_name=x))
+    columns = [
+        "y",
+        "panel",
+        "value",
+        "label",
+        "order",
+        "seed",
+        "x_name",
+        "x",
+        "loss",
+        "low",
+        "high",
+        "n",
+        "smooth",
+    ]
     if not pieces:
         return pd.DataFrame(columns=columns)
     table = pd.concat(pieces, ignore_index=True).reindex(columns=columns)
-    return table.sort_values(["y", "order"], kind="stable", key=_in_order(config.y)).reset_index(drop=True)
+    return table.sort_values(["y", "order"], kind="stable", key=_in_order(shown)).reset_index(drop=True)
 
 
 def draw(table: pd.DataFrame, config: Config) -> "Figure":
@@ -107,7 +134,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
             return style.nothing_to_draw("No training curves yet.")
         shown = table.drop_duplicates("order").sort_values("order")
         looks = style.line_styles(list(shown["value"]))
-        parts = [(y, part) for y in config.y for part in dict.fromkeys(table["panel"])]
+        parts = [(y, part) for y in dict.fromkeys(table["y"]) for part in dict.fromkeys(table["panel"])]
         width = SINGLE_WIDTH if len(parts) == 1 else style.TEXT_WIDTH
         figure, panels = panel_grid(len(parts), legend=legend_height(list(shown["label"]), width))
         for panel, (y, part) in zip(panels, parts, strict=True):
@@ -120,7 +147,8 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
 
 def caption(table: pd.DataFrame, config: Config) -> str:
     """What is drawn, how it is smoothed, and over how many seeds."""
-    what = " and ".join(CURVE_LABELS[y][0].lower() + CURVE_LABELS[y][1:] for y in config.y)
+    labels = [curve_label(y) for y in (config.y or dict.fromkeys(table["y"]))]
+    what = " and ".join(label[0].lower() + label[1:] for label in labels) or "no column"
     start = f"Training curves by {axis_label(config.by)}: {what}."
     if table.empty:
         return f"{start} No trial has finished yet."
@@ -134,13 +162,25 @@ def caption(table: pd.DataFrame, config: Config) -> str:
         lines = "One line is one seed, so no interval can be given"
     smooth = int(table["smooth"].max())
     smoothing = f" Moving average over {smooth} batches." if smooth > 1 else ""
-    if config.x == "epoch":
+    if str(table["x_name"].iloc[0]) == "epoch":
         smoothing = " Points are means over the batches of an epoch."
     axis = " Logarithmic y axis." if config.scale == "log" else ""
     held = ", ".join(f"{axis_label(axis)} = {value_label(value)}" for axis, value in config.fixed.items())
     fixed = f" Held at {held}." if held else ""
     parents = " Warm starts begin where their parent's training ended." if config.count_parents else ""
     return f"{start} {lines} ({seeds}).{smoothing}{axis}{parents}{fixed}"
+
+
+def _usual(curves: pd.DataFrame) -> tuple[str, ...]:
+    """The loss of these curves; the first other column of numbers where none has a usual name."""
+    held = [name for name in curves.columns if name in USUAL and curves[name].notna().any()]
+    if held:
+        return (min(held, key=USUAL.index),)
+    numbers = curves.select_dtypes("float64").drop(columns=["learning_rate"], errors="ignore")
+    others = [
+        name for name in numbers.columns if numbers[name].notna().any() and not name.startswith("axis_")
+    ]
+    return tuple(others[:1])
 
 
 def _after_parents(frames: StudyFrames, x: str) -> pd.DataFrame:
@@ -168,20 +208,22 @@ def _start_epoch(config: object) -> int | None:
     return init.get("epoch") if isinstance(init, dict) else None
 
 
-def _seed_curve(curve: pd.DataFrame, y: str, config: Config) -> pd.DataFrame:
+def _seed_curve(curve: pd.DataFrame, y: str, x: str, config: Config) -> pd.DataFrame:
     """One seed's x, loss and smooth, sorted by x, thinned to what can be seen."""
-    if config.x == "epoch":
+    if x == "epoch":
         means = curve.groupby("epoch")[y].mean()
         return pd.DataFrame({"x": means.index.astype(float), "loss": means.to_numpy(), "smooth": 1})
-    curve = curve.sort_values(config.x)
+    curve = curve.sort_values(x)
     window = min(config.smooth or max(1, len(curve) // 20), len(curve))
     # Trailing and full windows only: a shrinking one at the ends would mix smoothings in one line.
     loss = curve[y].astype("float64").rolling(window).mean().to_numpy()[window - 1 :]
-    x = curve[config.x].to_numpy(dtype="float64")[window - 1 :]
+    at = curve[x].to_numpy(dtype="float64")[window - 1 :]
     keep = (
-        np.unique(np.linspace(0, len(x) - 1, MAX_POINTS).astype(int)) if len(x) > MAX_POINTS else slice(None)
+        np.unique(np.linspace(0, len(at) - 1, MAX_POINTS).astype(int))
+        if len(at) > MAX_POINTS
+        else slice(None)
     )
-    return pd.DataFrame({"x": x[keep], "loss": loss[keep], "smooth": window})
+    return pd.DataFrame({"x": at[keep], "loss": loss[keep], "smooth": window})
 
 
 def _mean_curve(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -222,8 +264,8 @@ def _draw_panel(
         )  # fmt: skip
         panel.plot(mean["x"], mean["loss"], label=lines["label"].iloc[0], **look)
     panel.set_yscale(config.scale)
-    panel.set_xlabel(X_LABELS[config.x])
-    panel.set_ylabel(CURVE_LABELS[y])
+    panel.set_xlabel(X_LABELS[str(table["x_name"].iloc[0])])
+    panel.set_ylabel(curve_label(y))
     panel.margins(x=0.01)
     style.light_grid(panel, "y")
 

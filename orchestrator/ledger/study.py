@@ -74,6 +74,12 @@ class StudyPlan:
     """Points that constraints leave out: `axis_values` and `because`."""
     compare: str | None = None
     """The axis along which cells are compared, all else equal; None where every cell is with the baseline."""
+    family: str = "h_space"
+    """What was trained."""
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Metric -> its label, unit, direction and meaning; empty in studies that were written before they had it."""
+    curve_columns: tuple[str, ...] = ()
+    """Columns of the curves, where the family says which."""
 
     @property
     def is_search(self) -> bool:
@@ -196,7 +202,7 @@ def _study_plan(content: Any, path: Path) -> StudyPlan:
         known = {key: content[key] for key in StudyPlan.__dataclass_fields__ if key in content}
         known["axes"] = {name: tuple(values) for name, values in content["axes"].items()}
         known["cells"] = tuple(_study_cell(cell) for cell in content["cells"])
-        for name in ("claims", "figures", "seeds", "excluded", "plan_hashes"):
+        for name in ("claims", "figures", "seeds", "excluded", "plan_hashes", "curve_columns"):
             known[name] = tuple(content.get(name, ()))
         return StudyPlan(**known)
     except (KeyError, TypeError, AttributeError) as error:

@@ -7,7 +7,6 @@ from typing import Any
 from orchestrator.plan.checks.space import known_metrics
 from orchestrator.space.config import Space, SpaceConfig
 from orchestrator.space.designs.optuna import Config as SearchConfig
-from orchestrator.space.resolving import resolve
 from trainables.family import Family
 from trainables.settings import Settings
 from trainables.wording import expected
@@ -44,7 +43,7 @@ def search_config(config: SpaceConfig) -> SearchConfig:
 
 def objectives(space: Space) -> list[Objective]:
     """The objectives of a checked tuning space, the first one first."""
-    metrics = known_metrics(space.family, resolve(space, {}).settings)
+    metrics = known_metrics(space)
     names = search_config(space.config).objectives or (space.config.primary.metric,)
     return [Objective(name, name in metrics and metrics[name].higher_is_better) for name in names]
 
@@ -55,7 +54,7 @@ def objective_findings(space: Space, default: Settings) -> Iterator[tuple[Loc, s
     The primary metric is any space's, and has been checked with it.
     """
     costs = {**space.family.work_unit, **COSTS}
-    known = [*known_metrics(space.family, resolve(space, {}).settings), *costs]
+    known = [*known_metrics(space), *costs]
     listed = search_config(space.config).objectives
     for index, name in enumerate(listed):
         place: Loc = ("design", "objectives", index)

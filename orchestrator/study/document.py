@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.plan.cells import Cell, Plan, TrialSpec
+from orchestrator.plan.checks.space import known_metrics
 from orchestrator.plan.identity import primary_identity
 from orchestrator.plan.start_controls import axes_with_controls
 from orchestrator.space.axes import AxisValue
@@ -20,6 +21,9 @@ def study_document(plan: Plan, space: Space) -> dict[str, Any]:
     return {
         "schema_version": STUDY_SCHEMA_VERSION,
         "name": plan.name,
+        "family": space.family.name,
+        "metrics": described_metrics(space),
+        "curve_columns": list(space.family.curve_columns()),
         "question": config["question"],
         "published": config["published"],
         "axes": _axis_documents(space, plan),
@@ -39,6 +43,14 @@ def study_document(plan: Plan, space: Space) -> dict[str, Any]:
         "excluded": [
             {"axis_values": dict(point.axis_values), "because": point.because} for point in plan.excluded
         ],
+    }
+
+
+def described_metrics(space: Space) -> dict[str, dict[str, Any]]:
+    """What the study can be judged by: name -> label, unit, direction and meaning."""
+    return {
+        name: {part: value for part, value in vars(metric).items() if part != "name"}
+        for name, metric in known_metrics(space).items()
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from analysis.labels import use_metrics
 from orchestrator.ledger import Ledger, write_study
 
 STRENGTHS = (0.0, 0.5, 1.0)
@@ -253,6 +254,12 @@ def face(image: int, smile: float, size: int = 32) -> bytes:
     buffer = io.BytesIO()
     large.resize((size, size), Image.Resampling.LANCZOS).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _metrics_of_editors() -> None:
+    """What figures are checked against where a test loads no study."""
+    use_metrics({}, "h_space")
 
 
 @pytest.fixture(scope="session")

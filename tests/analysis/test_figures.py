@@ -221,7 +221,7 @@ def test_table_is_written_as_markdown_and_latex(frames: StudyFrames, tmp_path: P
         (
             {"kind": "curves", "by": "heads", "y": ["loss_directon"]},
             ("y", 0),
-            "expected loss_direction.*did you mean loss_direction?",
+            "expected .*did you mean loss_direction?",
         ),
         ({"kind": "curves", "by": "heads", "fixed": {"encoder": "cnv"}}, ("fixed", "encoder"), "mean conv?"),
         ({"kind": "image_grid", "rows": "epochs", "columns": "heads"}, ("rows",), "did you mean epoch?"),

@@ -17,7 +17,7 @@ from trainables.h_space.editors import EDITORS, num_parameters
 from trainables.h_space.identity import identity
 from trainables.h_space.layers import Summarise
 from trainables.h_space.metric_checks import images_asked, untold
-from trainables.h_space.metrics import METRICS
+from trainables.h_space.metrics import METRICS, SetMetric
 from trainables.h_space.stand_ins import stand_in, stand_in_settings
 from trainables.h_space.workload import image_steps, sample_steps, trained_timesteps
 from trainables.trials import TrialRun
@@ -73,7 +73,14 @@ class HSpace(Family):
             "h_space",
             CellConfig,
             metrics={
-                name: Metric(name, metric.label, metric.unit, metric.higher_is_better, metric.description)
+                name: Metric(
+                    name,
+                    metric.label,
+                    metric.unit,
+                    metric.higher_is_better,
+                    metric.description,
+                    isinstance(metric, SetMetric),
+                )
                 for name, metric in METRICS.items()
             },
             description="editors of the bottleneck of a frozen diffusion model",
@@ -88,7 +95,6 @@ class HSpace(Family):
         return {
             name: Metric(name, f"{label}, last epoch", "", False, description)
             for name, label in LOSSES.items()
-            if name != "loss_recon"
         }
 
     def setting_paths(self) -> tuple[str, ...]:
@@ -339,8 +345,8 @@ class HSpace(Family):
     # Results
 
     def curve_columns(self) -> tuple[str, ...]:
-        """None: the ledger knows those of this family."""
-        return ()
+        """Those that figures can draw."""
+        return (*LOSSES, "learning_rate")
 
     def measured_columns(self, configs: Iterable[Any]) -> tuple[Sequence[str], Sequence[str]]:
         """Those of the metrics that a cell can tell."""

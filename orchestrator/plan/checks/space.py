@@ -23,18 +23,17 @@ ROLES: tuple[Literal["better", "worse"], ...] = ("better", "worse")
 """The sides of a claim."""
 
 
-ExtraCheck = Callable[[SpaceConfig], Iterable[tuple[Loc, str]]]
+ExtraCheck = Callable[[Space], Iterable[tuple[Loc, str]]]
 
 
 def check_space(space: Space, extra_checks: Sequence[ExtraCheck]) -> Iterator[Finding]:
     """Everything wrong with a well-formed space."""
-    baseline = _baseline_settings(space)
-    metrics = known_metrics(space.family, baseline)
+    metrics = known_metrics(space)
     yield from _check_primary(space, metrics)
     yield from _check_paths(space)
     yield from _check_overlaps(space)
     yield from _check_labels(space.config)
-    yield from space.family.space_findings(space.config, baseline)
+    yield from space.family.space_findings(space.config, baseline_settings(space))
     yield from _check_compared(space.config)
     yield from _check_claims(space.config, metrics)
     yield from _check_figures(space.config)
@@ -42,7 +41,7 @@ def check_space(space: Space, extra_checks: Sequence[ExtraCheck]) -> Iterator[Fi
     cells = list(_first_at_each_place(check_cells(_with_sound_paths(space))))
     yield from cells or _first_at_each_place(check_warm_starts(_with_sound_paths(space)))
     for check in extra_checks:
-        yield from check(space.config)
+        yield from check(space)
 
 
 def _first_at_each_place(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -63,7 +62,7 @@ def _check_primary(space: Space, metrics: Mapping[str, Metric]) -> Iterator[Find
         yield from _check_metric(primary.instead.metric, (*space.primary_place, "instead", "metric"), metrics)
 
 
-def _baseline_settings(space: Space) -> dict[str, Any]:
+def baseline_settings(space: Space) -> dict[str, Any]:
     """The merged settings of the baseline; what the space writes of it where the family cannot read the rest."""
     try:
         return resolve(space, {}).settings
@@ -71,9 +70,9 @@ def _baseline_settings(space: Space) -> dict[str, Any]:
         return space.config.baseline
 
 
-def known_metrics(family: Family, baseline: Mapping[str, Any]) -> dict[str, Metric]:
-    """What a space of this baseline can be judged by."""
-    return {**family.metrics_of(baseline), **family.curve_metrics}
+def known_metrics(space: Space) -> dict[str, Metric]:
+    """What a space can be judged by."""
+    return {**space.family.metrics_of(baseline_settings(space)), **space.family.curve_metrics}
 
 
 def _check_metric(name: str, place: Loc, metrics: Mapping[str, Metric]) -> Iterator[Finding]:

@@ -1,0 +1,184 @@
+"""A family in a user's file: found, checked, run, taken up, and its mistakes told in one message."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli.parser import main
+from orchestrator.ledger import Ledger
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError
+from orchestrator.study.launch import Study, open_study
+from orchestrator.study.observing import Outcome
+from orchestrator.study.runner import RunOptions, run_missing
+from trainables.errors import UserError
+from trainables.families import family_names, find_family
+
+MODEL = """
+from trainables.family import Family
+from trainables.settings import Settings
+
+class Config(Settings):
+    width: int = 4
+    rate: float = 0.5
+    epochs: int = 3
+
+def train(config, seed, report):
+    for epoch in range(config.epochs):
+        report(epoch=epoch + 1, loss=1.0 / (epoch + config.width))
+    score = config.width + 0.01 * seed
+    return {"score": score}, [{"item": name, "score": score} for name in ("a", "b")]
+
+FAMILY = Family("mine", Config, train, metrics={"score": "higher is better"})
+"""
+SPACE = """
+question: Does the width matter?
+family: ./model.py
+baseline: {width: 4}
+axes:
+  width: {path: width, values: [4, 8]}
+seeds: 3
+primary: {metric: score, margin: 0.1}
+figures: [{kind: curves, by: width}, {kind: effects}, {kind: table}]
+"""
+
+Launch = Callable[..., tuple[Study, Outcome]]
+
+
+@pytest.fixture
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, display: Any) -> Launch:
+    monkeypatch.chdir(tmp_path)
+
+    def run(model: str = MODEL, space: str = SPACE) -> tuple[Study, Outcome]:
+        (tmp_path / "model.py").write_text(model)
+        (tmp_path / "mine.yaml").write_text(space)
+        study = open_study(load_space("mine.yaml"), tmp_path / "results")
+        return study, run_missing(study, RunOptions(inline=True), display)
+
+    return run
+
+
+def test_a_study_of_a_users_family_ends_with_a_verdict(
+    launch: Launch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, _ = launch()
+
+    code = main(["report", "mine.yaml"])
+
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "score against 4 (higher is better; margin 0.1" in " ".join(said.split())
+    assert (study.folder / "report" / "curves_width.png").is_file()
+    assert "Trials are of the family mine, with" in (study.folder / "report" / "methods.md").read_text()
+
+
+def test_what_a_trial_reported_and_returned_is_in_the_ledger(launch: Launch) -> None:
+    study, _ = launch()
+
+    ledger = Ledger(study.ledger_folder)
+    curves = ledger.table("curves").to_pandas()
+    items = ledger.table("evaluations").to_pandas()
+    assert sorted(curves["epoch"].unique()) == [1, 2, 3]
+    assert curves["loss"].max() == 0.25
+    assert sorted(items["image_id"].unique()) == ["a", "b"]
+    assert {record["metric_score"] for record in ledger.records()} == {4.0, 4.01, 4.02, 8.0, 8.01, 8.02}
+
+
+def test_the_same_file_runs_nothing_again_and_a_changed_one_everything(launch: Launch) -> None:
+    first, _ = launch()
+    _, again = launch()
+    commented, reformatted = launch(MODEL + "\n# a comment\n")
+    changed, _ = launch(MODEL.replace("0.01 * seed", "0.02 * seed"))
+
+    assert again.num_run == reformatted.num_run == 0
+    assert [t.signature for t in commented.plan.trials] == [t.signature for t in first.plan.trials]
+    assert not {t.signature for t in changed.plan.trials} & {t.signature for t in first.plan.trials}
+
+
+@pytest.mark.parametrize(
+    ("train", "reason"),
+    [
+        ("return None", "the train function returned nothing; expected a dict with score"),
+        ("return {'loss': 1.0}", "the train function did not return score, which the family declares"),
+        ("return {'score': float('nan')}", "the metric score is nan"),
+        ("return {'score': 'good'}", "the metric score is text, 'good'; expected a number"),
+        ("return {'score': 1.0}, [{'score': 1.0}]", "a dict with the item's id under `item`"),
+        ("report(loss='low')", "report(loss=...) is text, 'low'"),
+        ("raise ValueError('no data')", "ValueError: no data"),
+    ],
+)
+def test_a_train_function_that_ends_badly_is_a_failed_trial_with_its_reason(
+    launch: Launch, train: str, reason: str
+) -> None:
+    head, _ = MODEL.split("    for epoch")
+    study, outcome = launch(f"{head}    {train}\n{MODEL[MODEL.index('FAMILY') :]}")
+
+    assert outcome.exit_code == 1
+    records = Ledger(study.ledger_folder).records()
+    assert len(records) == 6
+    assert all(reason in record["reason"] for record in records)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("import no_such_package", r"model.py:1 cannot be imported: ModuleNotFoundError"),
+        ("x = (", r"model.py:1 cannot be imported: '\(' was never closed"),
+        ("x = 1", r"model.py has no FAMILY; end it with: FAMILY = Family"),
+        ("FAMILY = 1", r"model.py: FAMILY is int; expected a Family"),
+    ],
+)
+def test_a_file_without_a_family_is_one_message(launch: Launch, model: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        launch(model)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("family: ./model.py", "family: ./nothing.py"),
+            "mine.yaml:3  family: expected a Python file; .* is not there",
+        ),
+        (
+            ("family: ./model.py", "family: h_spce"),
+            "expected a family; found 'h_spce'; did you mean h_space?",
+        ),
+        (
+            ("path: width", "path: widht"),
+            "expected the path of a setting; found 'widht'; did you mean width?",
+        ),
+        (("metric: score", "metric: scor"), "expected a metric; found 'scor'; did you mean score?"),
+        (("{width: 4}", "{rate: fast}"), "baseline.rate: expected a number; found 'fast'"),
+        (("{width: 4}", "{widht: 4}"), "baseline.widht: unknown setting; did you mean width?"),
+    ],
+)
+def test_a_mistake_in_a_space_of_a_users_family_is_told_with_its_line(
+    launch: Launch, change: tuple[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
+        launch(space=SPACE.replace(*change))
+
+
+def test_a_price_of_a_users_family_comes_from_an_epoch_of_it(
+    launch: Launch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "model.py").write_text(MODEL)
+    (tmp_path / "mine.yaml").write_text(SPACE)
+
+    assert main(["plan", "mine.yaml", "--json"]) == 0
+
+    price = json.loads(capsys.readouterr().out)["price"]
+    assert (price["num_trials"], price["num_pilots"]) == (6, 2)
+    assert price["seconds"] > 0
+
+
+def test_families_of_the_package_are_found_by_name(tmp_path: Path) -> None:
+    assert "h_space" in family_names()
+    for name in family_names():
+        assert find_family(name, tmp_path).name == name
+    with pytest.raises(UserError, match="did you mean h_space"):
+        find_family("hspace", tmp_path)
