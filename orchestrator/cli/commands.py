@@ -77,8 +77,10 @@ def schema_command(options: argparse.Namespace, console: Console, command_line: 
     """Print the JSON Schema of a space."""
     from analysis.figures import FIGURES
     from orchestrator.plan.schema import schema_text
+    from trainables.families import DEFAULT_FAMILY
 
-    print(schema_text({kind: figure.config for kind, figure in FIGURES.items()}), end="")
+    figures = {kind: figure.config for kind, figure in FIGURES.items()}
+    print(schema_text(figures, options.family or DEFAULT_FAMILY), end="")
     return 0
 
 

@@ -85,7 +85,10 @@ def parser() -> argparse.ArgumentParser:
     _add_edit(commands.add_parser("edit", help="apply trained editors to pictures or generated faces"))
     _add_interval(commands.add_parser("interval", help="t_edit and t_boost of a domain, with their curves"))
 
-    commands.add_parser("schema", help="JSON Schema of a space, for editors that complete and check YAML")
+    schema = commands.add_parser(
+        "schema", help="JSON Schema of a space, for editors that complete and check YAML"
+    )
+    schema.add_argument("--family", metavar="F", help="of the spaces of a family other than the default one")
 
     explain = commands.add_parser(
         "explain", help="why a trial ran or did not; or the first difference between two trials"

@@ -12,6 +12,7 @@ from orchestrator.plan.primary import with_told_primary
 from orchestrator.space.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge, nested
 from orchestrator.space.designs import full_form
 from orchestrator.space.extending import Sources, read_sources
+from search_spaces import shipped_spaces
 from trainables.errors import UserError, without_echoes
 from trainables.families import DEFAULT_FAMILY, find_family
 from trainables.family import Family, Outside
@@ -53,6 +54,9 @@ def load_space(
         problems.append(Problem(file.shown, 0, "", f"{unfit}; the study's folder is named after the file"))
     content, given, outside = _with_options(sources.content, given, seeds)
     family, unknown = (family, []) if family is not None else _family(content, file.folder)
+    if str(space) in shipped_spaces() and isinstance(content.get("baseline"), dict):
+        # What a shipped file names lies beside it; what the command line names, where the command is given.
+        content = {**content, "baseline": family.absolute(content["baseline"], file.location.parent)}
     content, given = family.renamed(content, given, file.folder)
     config, findings = _validated({**content, **_full_design(content)}, outside, space_model(family))
     findings += unknown

@@ -19,19 +19,24 @@ from trainables.family import Family
 from trainables.yaml_tree import HELPER
 
 FILE = "space.schema.json"
-"""Name of the shipped file, beside the spaces."""
+"""Name of the shipped file, beside the spaces, for those of the default family; see `schema_file`."""
 
 Schema = dict[str, Any]
 
 
-def schema_text(figures: Mapping[str, type[BaseModel]]) -> str:
+def schema_file(family: str = DEFAULT_FAMILY) -> str:
+    """Name of the file with the schema of a family's spaces."""
+    return FILE if family == DEFAULT_FAMILY else f"space.{family}.schema.json"
+
+
+def schema_text(figures: Mapping[str, type[BaseModel]], named: str = DEFAULT_FAMILY) -> str:
     """The schema as the shipped file holds it. `figures` are the options of every kind of figure."""
-    return json.dumps(space_schema(figures), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(space_schema(figures, named), indent=1, ensure_ascii=False) + "\n"
 
 
-def space_schema(figures: Mapping[str, type[BaseModel]]) -> Schema:
-    """JSON Schema (draft 2020-12) of a space's file."""
-    family = find_family(DEFAULT_FAMILY, Path.cwd())
+def space_schema(figures: Mapping[str, type[BaseModel]], named: str = DEFAULT_FAMILY) -> Schema:
+    """JSON Schema (draft 2020-12) of the file of a space of a family. Raises UserError for an unknown one."""
+    family = find_family(named, Path.cwd())
     model = space_model(family)
     models: list[type[BaseModel]] = [model, family.Config, *figures.values()]
     names, whole = models_json_schema([(model, "validation") for model in models])
@@ -80,6 +85,8 @@ def _fill_space(
     }
     properties["figures"]["items"] = {"anyOf": [{"$ref": ref} for ref in figures]} if figures else {}
     metrics = [*family.metrics, *family.curve_metrics]
+    if not metrics:  # Each space declares its own.
+        return
     defs["PrimaryConfig"]["properties"]["metric"]["enum"] = metrics
     claim = defs["ClaimConfig"]["properties"]
     if "metric" in claim:
@@ -88,7 +95,9 @@ def _fill_space(
 
 def _fill_axis(axis: Schema, cell: Schema, family: Family) -> None:
     properties = axis["properties"]
-    properties["path"]["anyOf"] = [{"enum": list(family.setting_paths())}, {"type": "null"}]
+    free = [name for name in family.Config.model_fields if family.has_setting(f"{name}.any_name")]
+    own = [{"type": "string", "pattern": rf"^({'|'.join(free)})\.\w+$"}] if free else []
+    properties["path"]["anyOf"] = [{"enum": list(family.setting_paths())}, *own, {"type": "null"}]
     for form in properties["values"]["anyOf"]:
         if form.get("type") == "object":
             form["additionalProperties"] = cell

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from analysis.figures import FIGURES
-from orchestrator.plan.schema import FILE, schema_text, space_schema
+from orchestrator.plan.schema import schema_file, schema_text, space_schema
 from search_spaces import shipped_spaces
 from trainables.yaml_tree import read_yaml
 
@@ -29,18 +29,36 @@ def complaints(validator: Any, text: str) -> list[str]:
     ]
 
 
-def test_the_shipped_schema_is_the_one_that_the_models_give() -> None:
-    shipped = (files("search_spaces") / FILE).read_text(encoding="utf-8")
+@pytest.mark.parametrize("family", ["h_space", "command"])
+def test_the_shipped_schema_is_the_one_that_the_models_give(family: str) -> None:
+    file = schema_file(family)
+    shipped = (files("search_spaces") / file).read_text(encoding="utf-8")
 
-    assert shipped == schema_text(FIGURE_OPTIONS), f"asyrp-sweep schema > search_spaces/{FILE}"
+    command = f"asyrp-sweep schema --family {family} > search_spaces/{file}"
+    assert shipped == schema_text(FIGURE_OPTIONS, family), command
 
 
 @pytest.mark.parametrize("name", shipped_spaces())
 def test_a_shipped_space_names_the_schema_and_fits_it(validator: Any, name: str) -> None:
     text = shipped_spaces()[name].read_text(encoding="utf-8")
+    family = read_yaml(text).content.get("family", "h_space")
+    if family != "h_space":
+        validator = jsonschema.Draft202012Validator(space_schema(FIGURE_OPTIONS, family))
 
-    assert text.startswith(f"# yaml-language-server: $schema={FILE}\n")
+    assert text.startswith(f"# yaml-language-server: $schema={schema_file(family)}\n")
     assert complaints(validator, text) == []
+
+
+def test_a_space_of_commands_is_checked_as_one() -> None:
+    validator = jsonschema.Draft202012Validator(space_schema(FIGURE_OPTIONS, "command"))
+    sound = (
+        "question: q\nfamily: command\nbaseline: {command: x, settings: {lr: 1}, metrics: {a: higher is better}}\n"
+        "axes: {lr: {path: settings.lr, values: [1, 2]}}\nseeds: 2\nprimary: {metric: a, margin: 0.1}\n"
+    )
+
+    assert complaints(validator, sound) == []
+    assert complaints(validator, sound.replace("path: settings.lr", "path: seting.lr")) == ["axes.lr"]
+    assert complaints(validator, sound.replace("command: x", "comand: x")) == ["baseline"]
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,10 @@ class CommandConfig(Settings):
     """Program and arguments as a list, or one text that is split as a shell would split it. No shell sees it."""
     settings: dict[SettingName, Value] = Field(default_factory=dict)
     """The script's own settings: what axes vary, as `settings.learning_rate`."""
-    metrics: dict[SettingName, Annotated[MetricConfig, BeforeValidator(_as_metric)]] = Field(min_length=1)
+    metrics: dict[
+        SettingName,
+        Annotated[MetricConfig, BeforeValidator(_as_metric, json_schema_input_type=Better | MetricConfig)],
+    ] = Field(min_length=1)
     """What the script reports at its end: names, each with `higher is better`, `lower is better` or a mapping."""
     reads: Annotated[tuple[Literal["environment", "config"], ...], BeforeValidator(_as_tuple)] = ()
     """How the script takes settings that no placeholder carries: from the environment variables, from the JSON file at

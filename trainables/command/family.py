@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,7 +66,9 @@ class CommandFamily(Family):
                 **settings,
                 "init": {**settings["init"], "from": {"file": absolute_path(file, folder)}},
             }
-        return {**settings, "base_folder": absolute_path(base, folder)} if isinstance(base, str) else settings
+        if not isinstance(base, str):
+            return settings
+        return {**settings, "base_folder": os.path.normpath(absolute_path(base, folder))}
 
     def findings(self, settings: Mapping[str, Any], config: Any, asked: Asked) -> Iterator[Finding]:
         """Placeholders that nothing fills, settings that reach nothing, programs and folders that are not there."""
