@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import linecache
 import pkgutil
 import sys
 import traceback
@@ -74,6 +75,8 @@ def family_of_source(file_name: str, source: str) -> Family:
     module = ModuleType(f"{MODULE_PREFIX}{digest[:16]}")
     module.__file__ = file_name
     sys.modules[module.__name__] = module
+    # What reads the source of a function, as `inspect` does, finds it here.
+    linecache.cache[file_name] = (len(source), None, source.splitlines(keepends=True), file_name)
     try:
         exec(compile(source, file_name, "exec"), module.__dict__)
     except Exception as error:
@@ -84,8 +87,10 @@ def family_of_source(file_name: str, source: str) -> Family:
             f'{file_name} has no {DECLARATION}; end it with: FAMILY = Family("name", Config, train)'
         )
     found = _checked(getattr(module, DECLARATION), file_name)
-    # Comments and formatting decide no number.
-    found.code_digest = hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:16]
+    # Comments and formatting decide no number. A family made of a function has the digest of that.
+    found.code_digest = (
+        found.code_digest or hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:16]
+    )
     found.source = (file_name, source)
     return found
 

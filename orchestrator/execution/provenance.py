@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-CODE = ("orchestrator", "trainables", "search_spaces", "analysis")
+CODE = ("asyrp_sweep", "orchestrator", "trainables", "search_spaces", "analysis")
 """Folders beside each other that decide what a trial does and what is made of it."""
 GIT_SECONDS = 10.0
 PACKAGES = ("asyrp-sweep", "torch", "diffusers", "open_clip_torch", "numpy", "safetensors", "ray", "optuna")

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.space.execution import ExecutionConfig
 from trainables.families import DEFAULT_FAMILY, family_of_source, find_family
 from trainables.family import Family
+from trainables.function_family import FunctionFamily
 
 Record = dict[str, Any]
 """What a finished trial leaves: one row of the ledger's `trials` table."""
@@ -52,14 +53,19 @@ class FamilyRef:
     name: str = DEFAULT_FAMILY
     source: tuple[str, str] | None = None
     """Name and text of the file."""
+    recipe: tuple[Any, ...] | None = None
+    """Of a family that is a function (`trainables.function_family`)."""
 
     @classmethod
     def of(cls, family: Family) -> "FamilyRef":
         """What finds this family again on another machine."""
-        return cls(family.name, family.source)
+        recipe = family.recipe if isinstance(family, FunctionFamily) else None
+        return cls(family.name, family.source, recipe)
 
     def find(self) -> Family:
         """The family. Raises UserError where this machine does not have it."""
+        if self.recipe is not None:
+            return FunctionFamily(*self.recipe)
         if self.source is not None:
             return family_of_source(*self.source)
         return find_family(self.name, Path.cwd())

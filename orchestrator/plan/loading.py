@@ -31,7 +31,7 @@ _PLACEHOLDER = {
 
 
 def load_space(
-    space: str | Path,
+    space: str | Path | Sources,
     *,
     settings: Sequence[str] = (),
     domain: str | None = None,
@@ -46,7 +46,7 @@ def load_space(
     parsed space and give (place, message) of what else is wrong. `family` is the one that the file names when left out.
     Raises ConfigError with every problem.
     """
-    sources = read_sources(space)
+    sources = space if isinstance(space, Sources) else read_sources(space)
     file = sources.file
     given, wrong = _command_line(settings, domain)
     problems = [*sources.problems, *wrong]

@@ -11,7 +11,7 @@ from search_spaces import shipped_spaces
 from trainables.errors import UserError, without_echoes
 from trainables.paths import absolute_path, user_path
 from trainables.wording import did_you_mean, expected, shown
-from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
+from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml, read_yaml_file
 
 EXTENDS = "extends"
 
@@ -56,12 +56,21 @@ class Sources:
         return file.problem(place, message)
 
 
+def sources_of(name: str, text: str, folder: Path) -> Sources:
+    """A space's text as if it were the file `<name>.yaml` of a folder, with all that it extends."""
+    file = SpaceFile(name, f"{name}.yaml", folder / f"{name}.yaml", folder, read_yaml(text))
+    return _all_sources([file])
+
+
 def read_sources(space: str | Path) -> Sources:
     """Read a shipped space or a file, and all that it extends.
 
     Raises ConfigError where a file cannot be read, is no mapping, or extends itself.
     """
-    files = [_open(space)]
+    return _all_sources([_open(space)])
+
+
+def _all_sources(files: list[SpaceFile]) -> Sources:
     while (hindrance := _hindrance(files)) is None and EXTENDS in files[-1].tree.content:
         files.append(_extended_by(files[-1]))
     problems = [Problem(file.shown, *found) for file in files for found in file.tree.problems]

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -77,6 +78,8 @@ class RayBackend:
         self._signals = SignalWatch()
         self._folder: Path | None = None
         self._stack = ExitStack()
+        if settings.family.recipe is not None:
+            _send_by_value(settings.family.recipe[1])
 
     def __enter__(self) -> "RayBackend":
         if ray.is_initialized():
@@ -228,6 +231,13 @@ def _bring_a_token() -> None:
     is_set = any(f"RAY_AUTH_{name}" in os.environ for name in ("MODE", "TOKEN", "TOKEN_PATH"))
     if not is_set and not os.access(home() / ".ray" / "auth_token", os.R_OK):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _send_by_value(function: Any) -> None:
+    """Let a user's function travel with its whole module, which workers may not have."""
+    module = sys.modules.get(function.__module__)
+    if module is not None and module.__name__ != "__main__":
+        ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]  # Ray leaves it out
 
 
 def _prepare(task: Any, settings: WorkerSettings) -> None:

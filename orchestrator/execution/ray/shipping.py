@@ -1,4 +1,4 @@
-"""The code that travels to Ray's workers: a folder with our four packages and nothing else.
+"""The code that travels to Ray's workers: a folder with our packages and nothing else.
 
 Ray puts the caller's working directory first on the workers' import path. A user whose own project has
 an `analysis/` folder would get that one instead of ours (seen with Ray 2.60); a runtime environment with
@@ -16,7 +16,7 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
 def copy_packages(folder: Path, extra_modules: Iterable[Path] = ()) -> None:
-    """Fill `folder` with the four packages as this process imports them, and with single extra modules."""
+    """Fill `folder` with our packages as this process imports them, and with single extra modules."""
     for package in CODE:
         shutil.copytree(package_folder(package), folder / package, ignore=LEFT_OUT)
     for module in extra_modules:

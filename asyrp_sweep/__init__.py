@@ -1,0 +1,38 @@
+"""asyrp-sweep for notebooks, scripts and files with a family of one's own.
+
+    from asyrp_sweep import ablate
+
+    study = ablate(train, baseline={"width": 64, "rate": 1e-3}, axes={"width": [32, 128]},
+                   seeds=6, metric="accuracy", margin=0.01)
+    study                                    # the verdicts, also as a table in a notebook
+    study.trials, study.curves               # data frames
+    study.figure("effects")                  # a matplotlib figure
+
+`open_space("encoder")` gives the same object for a space in YAML. What runs, what is kept and how it is judged is the
+command line's: the same results folder can be used by both.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from trainables.errors import UserError
+from trainables.family import Family, Metric
+from trainables.settings import Settings
+
+if TYPE_CHECKING:
+    from asyrp_sweep.ablation import ablate
+    from asyrp_sweep.study import Study, open_space
+
+__all__ = ["Family", "Metric", "Settings", "Study", "UserError", "ablate", "open_space"]
+
+
+def __getattr__(name: str) -> Any:
+    """Studies import pandas and the planning: a file that only defines a family does not wait for them."""
+    if name == "ablate":
+        from asyrp_sweep.ablation import ablate
+
+        return ablate
+    if name in ("Study", "open_space"):
+        from asyrp_sweep import study
+
+        return getattr(study, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

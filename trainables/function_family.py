@@ -1,0 +1,141 @@
+"""A family made of a function alone: its settings are those of a baseline."""
+
+import ast
+import hashlib
+import inspect
+import sys
+import textwrap
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import create_model
+
+from trainables.errors import UserError
+from trainables.family import Family, Metric
+from trainables.settings import Settings
+
+
+class FunctionFamily(Family):
+    """What `asyrp_sweep.ablate` trains. It travels to workers as the function itself."""
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        baseline: Mapping[str, Any],
+        axes: Mapping[str, Sequence[Any]],
+        metrics: Mapping[str, bool],
+        code_digest: str | None = None,
+    ) -> None:
+        """`metrics` says of each whether higher is better. `code_digest` is for workers, which may lack the source."""
+        found = {
+            metric: Metric(metric, metric.replace("_", " "), higher_is_better=is_higher)
+            for metric, is_higher in metrics.items()
+        }
+        super().__init__(name, _config(baseline, axes), _called(function), metrics=found)
+        self.code_digest = _digest(function) if code_digest is None else code_digest
+        self.recipe = (name, function, dict(baseline), dict(axes), dict(metrics), self.code_digest)
+        """What makes an equal one on another machine."""
+
+    def file_text(self) -> str:
+        """A file that holds an equal family: the function, what it uses of its module, and that one's imports."""
+        name, function, baseline, axes, metrics, _ = self.recipe
+        module = inspect.getmodule(function)
+        tree = ast.parse(inspect.getsource(module)) if module is not None else ast.parse("")
+        imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        sources = [textwrap.dedent(source).strip() for source in reversed(list(_sources(function)))]
+        made = f"FAMILY = FunctionFamily({name!r}, {function.__name__}, {baseline!r}, {axes!r}, {metrics!r})"
+        own = "from trainables.function_family import FunctionFamily"
+        return "\n\n\n".join(["\n".join([*imports, own]), *sources, made]) + "\n"
+
+
+def _config(
+    baseline: Mapping[str, Any], axes: Mapping[str, Sequence[Any]], prefix: str = ""
+) -> type[Settings]:
+    """Settings with the baseline's names and values, each of the types that the baseline and its axis have."""
+    fields: dict[str, Any] = {}
+    for name, value in baseline.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            block = _config(value, axes, f"{path}.")
+            fields[name] = (block, block())
+        else:
+            kinds = dict.fromkeys(type(one) for one in (value, *axes.get(path, ())))
+            fields[name] = (
+                _union([float if kind is int and float in kinds else kind for kind in kinds]),
+                value,
+            )
+    made: type[Settings] = create_model("Config", __base__=Settings, **fields)
+    return made
+
+
+def _union(kinds: Sequence[Any]) -> Any:
+    found = kinds[0]
+    for kind in kinds[1:]:
+        found = found | kind
+    return found
+
+
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as a trial calls it: `(config, seed, report)`."""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the parameters of {function!r} cannot be read: {error}") from error
+    if "seed" not in names:
+        raise UserError(f"the function takes no `seed`; it takes {', '.join(names) or 'nothing'}")
+
+    def train(config: Settings, seed: int, report: Any) -> Any:
+        given: dict[str, Any] = {"seed": seed} | ({"report": report} if "report" in names else {})
+        if names[0] == "config":
+            return function(config, **given)
+        return function(**{name: getattr(config, name) for name in type(config).model_fields}, **given)
+
+    return train
+
+
+def _digest(function: Callable[..., Any]) -> str:
+    """Of the source of a function and of what it uses of its own module; comments and formatting do not count."""
+    texts = [ast.dump(ast.parse(textwrap.dedent(source))) for source in _sources(function)]
+    closed = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    return hashlib.sha256("\n".join([*sorted(texts), *closed]).encode()).hexdigest()[:16]
+
+
+def _sources(function: Callable[..., Any]) -> Iterator[str]:
+    """Raises UserError where there is no source to tell one version of the function from another."""
+    module = sys.modules.get(function.__module__)
+    seen: set[str] = set()
+    ahead: list[Any] = [function]
+    while ahead:
+        one = ahead.pop()
+        if one.__qualname__ in seen:
+            continue
+        seen.add(one.__qualname__)
+        try:
+            yield inspect.getsource(one)
+        except (OSError, TypeError) as error:
+            raise UserError(
+                f"the source of {one.__qualname__} cannot be read ({error}), so its results could not be told from "
+                "those of a changed one: define it in a file or a notebook"
+            ) from error
+        ahead += [
+            found
+            for name in _names(one)
+            if isinstance(found := getattr(module, name, None), types.FunctionType | type)
+            and found.__module__ == function.__module__
+        ]
+
+
+def _names(one: Any) -> Iterator[str]:
+    """Global names that a function or the methods of a class use."""
+    if isinstance(one, type):
+        for member in vars(one).values():
+            if isinstance(member, types.FunctionType):
+                yield from _names(member)
+        return
+    ahead = [one.__code__]
+    while ahead:
+        code = ahead.pop()
+        yield from code.co_names
+        ahead += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
