@@ -148,6 +148,8 @@ class Family:
     epochs_path = "epochs"
     """The setting that says how long a trial trains; a family without one trains for one epoch."""
     init_place: Loc = ("init", "from")
+    example: Mapping[str, Any] = MappingProxyType({})
+    """Settings of a trial that takes a second or two: what the tests of the contract run."""
     work_unit: Mapping[str, str] = MappingProxyType({})
     """Name and meaning of the unit that `work` counts training in, where a search may save it."""
     text_settings: tuple[Loc, ...] = ()

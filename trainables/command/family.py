@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,6 +35,20 @@ class CommandFamily(Family):
 
     epochs_path = "settings.epochs"
     text_settings = (("command",),)
+    example = MappingProxyType(
+        {
+            "command": [
+                "{python}",
+                "-c",
+                "import json, sys; json.dump({'score': float(sys.argv[1])}, open(sys.argv[2] + '/metrics.json', 'w'))",
+                "{value}",
+                "{folder}",
+            ],
+            "settings": {"value": 0.5},
+            "metrics": {"score": "higher is better"},
+            "reads": ["config"],
+        }
+    )
 
     def __init__(self) -> None:
         super().__init__(

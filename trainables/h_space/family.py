@@ -65,6 +65,15 @@ class HSpace(Family):
 
     SpaceKeys = layers.SpaceKeys
     epochs_path = "training.epochs"
+    example = MappingProxyType(
+        {
+            "domain": "avatars",
+            "attribute": "smiling",
+            "editor": {"kind": "conv"},
+            "training": {"num_images": 2, "batch_size": 1, "epochs": 2, "num_train_steps": 3},
+            "evaluation": {"num_images": 2, "num_sample_steps": 3, "num_preview_images": 1},
+        }
+    )
     work_unit = MappingProxyType({"image_steps": "images x timesteps that the training visits"})
     text_settings = (("domain",), ("attribute",))
 
