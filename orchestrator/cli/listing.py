@@ -1,6 +1,7 @@
 """What `list` shows: everything a space file can name."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -69,7 +70,16 @@ def _figures() -> Rows:
         yield kind, (figure.config.__doc__ or "").strip().splitlines()[0]
 
 
+def _families() -> Rows:
+    from trainables.families import family_names, find_family
+
+    for name in family_names():
+        family = find_family(name, Path.cwd())
+        yield name, family.description, ", ".join(family.Config.model_fields)
+
+
 LISTS = {
+    "families": (("family", "trains", "settings"), _families),
     "spaces": (("space", "question"), _spaces),
     "attributes": (("attribute", "source", "target", "seen in training"), _attributes),
     "domains": (("domain", "state"), _domains),

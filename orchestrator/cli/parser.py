@@ -119,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-LISTS = ("spaces", "attributes", "domains", "editors", "metrics", "figures")
+LISTS = ("spaces", "families", "attributes", "domains", "editors", "metrics", "figures")
 
 
 def _add_tune(command: argparse.ArgumentParser) -> None:

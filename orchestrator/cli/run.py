@@ -41,6 +41,8 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     planning.show_remarks(view, console)
     view = _priced(view, options, console)
     planning.show_price(view, console)
+    if lacking := planning.lacking_room(view):
+        raise ConfigError([Problem("", 0, "--results", lacking)])
     if view.num_missing and not _agreed(view, options, console):
         return 0
     # Also where the plan misses nothing: only a launch looks at every byte of what is done.
@@ -66,7 +68,10 @@ def plan_command(options: argparse.Namespace, console: Console) -> int:
         return 0
     planning.show(view, console)
     planning.show_remarks(view, console)
-    planning.show_price(_priced(view, options, console), console)
+    view = _priced(view, options, console)
+    planning.show_price(view, console)
+    if lacking := planning.lacking_room(view):
+        say(console, f"warning: {lacking}")
     return 0
 
 

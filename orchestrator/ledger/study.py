@@ -206,7 +206,10 @@ def _study_plan(content: Any, path: Path) -> StudyPlan:
             known[name] = tuple(content.get(name, ()))
         return StudyPlan(**known)
     except (KeyError, TypeError, AttributeError) as error:
-        raise LedgerError(f"{path} is not a study of asyrp-sweep: {type(error).__name__}: {error}") from error
+        found = f"it has no {error}" if isinstance(error, KeyError) else "its content has another form"
+        raise LedgerError(
+            f"{path} is not a study of asyrp-sweep: {found}; move it away, or choose another folder with --results"
+        ) from error
 
 
 def _study_cell(content: Mapping[str, Any]) -> StudyCell:

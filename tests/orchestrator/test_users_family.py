@@ -1,6 +1,7 @@
 """A family in a user's file: found, checked, run, taken up, and its mistakes told in one message."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,30 @@ def test_families_of_the_package_are_found_by_name(tmp_path: Path) -> None:
         assert find_family(name, tmp_path).name == name
     with pytest.raises(UserError, match="did you mean h_space"):
         find_family("hspace", tmp_path)
+
+
+@pytest.mark.parametrize(("free", "lacks"), [(10**12, False), (0, True)])
+def test_a_disk_without_room_for_the_plan_is_told_by_plan_and_refused_by_run(
+    launch: Launch,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    free: int,
+    lacks: bool,
+) -> None:
+    launch()
+    (tmp_path / "mine.yaml").write_text(SPACE.replace("seeds: 3", "seeds: 4"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: _Usage(free))
+
+    planned, said = main(["plan", "mine.yaml"]), " ".join(capsys.readouterr().out.split())
+    code, refused = main(["run", "mine.yaml", "--inline"]), capsys.readouterr().err
+
+    assert planned == 0
+    assert ("warning: " in said) is lacks
+    assert code == (2 if lacks else 0)
+    assert ("has 0 bytes free, and the missing trials need about" in refused) is lacks
+
+
+class _Usage:
+    def __init__(self, free: int) -> None:
+        self.free = free
