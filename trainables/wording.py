@@ -25,6 +25,8 @@ _EXPECTED = {
     "bool_type": "true/false",
     "dict_type": "a mapping",
     "model_type": "a mapping",
+    "mapping_type": "a mapping",
+    "dataclass_type": "a mapping",
     "model_attributes_type": "a mapping",
     "list_type": "a list",
     "tuple_type": "a list",

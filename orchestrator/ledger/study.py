@@ -5,17 +5,32 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.files import writing
+from trainables.wording import validation_problems
+from trainables.yaml_tree import dotted
 
 STUDY_FILE = "study.json"
 _OWN_FOLDERS = {"ledger", "checkpoints", "editors", "logs", "report"}
 SCHEMA_VERSION = 1
 
 State = Literal["done", "pruned", "failed", "skipped", "interrupted", "running", "waiting"]
+
+
+def _holding(*keys: str) -> AfterValidator:
+    """What readers take from a mapping without asking."""
+
+    def check(content: Mapping[str, Any]) -> Mapping[str, Any]:
+        if missing := [key for key in keys if key not in content]:
+            raise ValueError(f"expected {', '.join(keys)} in it; {' and '.join(missing)} missing")
+        return content
+
+    return AfterValidator(check)
 
 
 @dataclass(frozen=True)
@@ -33,14 +48,14 @@ class StudyCell:
     cell: str
     axis_values: Mapping[str, Any]
     is_baseline: bool
-    merged: tuple[Mapping[str, Any], ...]
-    """Axis values of the other points with the same configuration."""
     trials: tuple[StudyTrial, ...]
+    merged: tuple[Mapping[str, Any], ...] = ()
+    """Axis values of the other points with the same configuration."""
     num_parameters: int | None = None
     role: str = "design"
     """`design`; `parent`, where it is here only for others to start from; `control`, where it is what a warm start
     is held against and has no axis of its own."""
-    starts_from: Mapping[str, Any] | None = None
+    starts_from: Annotated[Mapping[str, Any], _holding("cell", "epoch", "editor", "control")] | None = None
     """`cell` and `epoch`, or `editor` and `digest`, of a warm start; and its `control`."""
 
 
@@ -53,13 +68,13 @@ class StudyPlan:
     question: str
     axes: Mapping[str, tuple[Any, ...]]
     """Axis -> its values, in the order of the space."""
-    primary: Mapping[str, Any]
+    primary: Annotated[Mapping[str, Any], _holding("metric", "margin", "alpha")]
     """`metric`, `margin`, `alpha`."""
-    claims: tuple[Mapping[str, Any], ...]
-    figures: tuple[Mapping[str, Any], ...]
     plan_hash: str
     space_file_text: str
     cells: tuple[StudyCell, ...]
+    claims: tuple[Mapping[str, Any], ...] = ()
+    figures: tuple[Mapping[str, Any], ...] = ()
     published: Mapping[str, str] = field(default_factory=dict)
     design: str = "one_factor"
     seeds: tuple[int, ...] = ()
@@ -102,7 +117,8 @@ def read_study(folder: Path | str) -> StudyPlan:
     """The study in a results folder. Raises LedgerError when there is none that can be read."""
     path = Path(folder, STUDY_FILE)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
     except FileNotFoundError as error:
         raise LedgerError(f"{folder} holds no study: there is no {STUDY_FILE} in it") from error
     except OSError as error:
@@ -112,7 +128,7 @@ def read_study(folder: Path | str) -> StudyPlan:
             f"{path} is not JSON ({error}): it was cut off or overwritten; move it away, and the next launch of the "
             "space writes it anew. The trials in its ledger are kept"
         ) from error
-    return _study_plan(content, path)
+    return _study_plan(text, content, path)
 
 
 def write_study(folder: Path, document: Mapping[str, Any]) -> None:
@@ -191,35 +207,24 @@ def _state(signature: str, ended: Mapping[str, State], running: Collection[str])
     return ended.get(signature, "waiting")
 
 
-def _study_plan(content: Any, path: Path) -> StudyPlan:
-    try:
-        version = content["schema_version"]
-        if version > SCHEMA_VERSION:
-            raise LedgerError(
-                f"{path} was written by a newer asyrp-sweep (study schema {version}, this one reads up to "
-                f"{SCHEMA_VERSION}); upgrade asyrp-sweep to read this study"
-            )
-        known = {key: content[key] for key in StudyPlan.__dataclass_fields__ if key in content}
-        known["axes"] = {name: tuple(values) for name, values in content["axes"].items()}
-        known["cells"] = tuple(_study_cell(cell) for cell in content["cells"])
-        for name in ("claims", "figures", "seeds", "excluded", "plan_hashes", "curve_columns"):
-            known[name] = tuple(content.get(name, ()))
-        return StudyPlan(**known)
-    except (KeyError, TypeError, AttributeError) as error:
-        found = f"it has no {error}" if isinstance(error, KeyError) else "its content has another form"
+def _study_plan(text: str, content: Any, path: Path) -> StudyPlan:
+    """The study in the content of its file. Raises LedgerError for that of a newer release or another program."""
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
         raise LedgerError(
-            f"{path} is not a study of asyrp-sweep: {found}; move it away, or choose another folder with --results"
+            f"{path} was written by a newer asyrp-sweep (study schema {version}, this one reads up to "
+            f"{SCHEMA_VERSION}); upgrade asyrp-sweep to read this study"
+        )
+    try:
+        return _READ.validate_json(text, strict=True)
+    except ValidationError as error:
+        # Keys that this release does not know are no mistake, so no model has to name those that it knows.
+        (place, message), *more = validation_problems(error, BaseModel, content)
+        others = f" (and {len(more)} more)" if more else ""
+        raise LedgerError(
+            f"{path} is not a study of asyrp-sweep: {dotted(place) or 'its content'}: {message}{others}; move it away, "
+            "or choose another folder with --results; the trials in its ledger are kept"
         ) from error
 
 
-def _study_cell(content: Mapping[str, Any]) -> StudyCell:
-    return StudyCell(
-        cell=content["cell"],
-        axis_values=content["axis_values"],
-        is_baseline=content["is_baseline"],
-        merged=tuple(content.get("merged", ())),
-        trials=tuple(StudyTrial(trial["seed"], trial["signature"]) for trial in content["trials"]),
-        num_parameters=content.get("num_parameters"),
-        role=content.get("role", "design"),
-        starts_from=content.get("starts_from"),
-    )
+_READ = TypeAdapter(StudyPlan)

@@ -206,6 +206,7 @@ def broken(results: Path) -> None:
         "list": b"[1]",
         "newer": b'{"schema_version": 99}',
         "null": b"null",
+        "package": b'{"schema_version": 1, "name": "x", "cells": {}, "axes": []}',
         "words": b'{"schema_version": "one"}',
     }.items():
         (results / name).mkdir()
@@ -215,7 +216,7 @@ def broken(results: Path) -> None:
     (results / "photos").mkdir()
 
 
-NAMES = ["binary", "cut", "deep", "folder", "foreign", "half", "list", "newer", "null", "words"]
+NAMES = ["binary", "cut", "deep", "folder", "foreign", "half", "list", "newer", "null", "package", "words"]
 
 
 def test_studies_that_cannot_be_read_are_named_and_the_others_shown(
@@ -256,6 +257,32 @@ def test_a_study_that_cannot_be_read_is_one_message(
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert str(study.parent / name) in err
+
+
+@pytest.mark.parametrize("value", [None, 3, "x", [], [3], {}, {"x": 3}], ids=repr)
+def test_a_study_with_anything_in_the_place_of_a_value_is_read_or_named(
+    command: Callable[..., Answer], study: Path, space_file: Path, value: object
+) -> None:
+    file = study / "study.json"
+    whole = json.loads(file.read_text(encoding="utf-8"))
+    (cell, *cells), trial = whole["cells"], whole["cells"][0]["trials"][0]
+    changed = [whole | {key: value} for key in whole]
+    changed += [whole | {"cells": [cell | {key: value}, *cells]} for key in cell]
+    changed += [whole | {"cells": [cell | {"trials": [trial | {key: value}]}, *cells]} for key in trial]
+
+    told = []
+    for content in changed:
+        file.write_text(json.dumps(content), encoding="utf-8")
+        for words in (
+            ("status",),
+            ("status", "--json"),
+            ("explain", "baseline:0"),
+            ("plan", str(space_file), "--no-price"),
+        ):
+            code, _, err = command(*words)
+            told.append((code, bool(err)))
+
+    assert set(told) == {(0, False), (2, True)}
 
 
 def test_a_trial_is_explained_whatever_lies_beside_its_study(

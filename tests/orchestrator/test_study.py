@@ -111,7 +111,10 @@ def test_a_foreign_folder_is_left_alone_but_one_begun_is_ours(tmp_path: Path) ->
     [
         ("{", "is not JSON"),
         ("[]", "is not a study of asyrp-sweep"),
-        ('{"schema_version": 1}', "is not a study of asyrp-sweep: it has no 'axes'; move it away"),
+        (
+            '{"schema_version": 1}',
+            "is not a study of asyrp-sweep: name: required, but missing",
+        ),
         ('{"schema_version": 99}', "was written by a newer asyrp-sweep"),
     ],
 )
