@@ -29,7 +29,7 @@ def complaints(validator: Any, text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("family", ["h_space", "command"])
+@pytest.mark.parametrize("family", ["h_space", "command", "molecules"])
 def test_the_shipped_schema_is_the_one_that_the_models_give(family: str) -> None:
     file = schema_file(family)
     shipped = (files("search_spaces") / file).read_text(encoding="utf-8")

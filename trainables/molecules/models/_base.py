@@ -68,7 +68,8 @@ class ModelSettings(Settings):
 
     def notes(self) -> list[str]:
         """What a reader of this model's results should be told."""
-        return []
+        turns = "geometry differences: predictions change when a molecule is turned"
+        return [turns] if getattr(self, "geometry", "none") == "differences" else []
 
     def build(self, generator: torch.Generator, length: float = 1.0) -> "MoleculeNetwork":
         """The model on the CPU, initialised from `generator` alone: the same state gives the same weights.

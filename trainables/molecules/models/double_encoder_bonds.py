@@ -35,6 +35,7 @@ class Config(TwoEncoderSettings):
     def notes(self) -> list[str]:
         """What the model is, and is not."""
         return [
+            *super().notes(),
             "double_encoder_bonds follows what is published of DEMETAr; it is not its code, and it corrects the "
             "enrichment that the published code discards",
             "bonds: two atoms no farther apart than their covalent radii and 0.25 Å; no other distance is seen",

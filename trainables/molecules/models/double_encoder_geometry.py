@@ -13,6 +13,7 @@ from trainables.molecules.models._base import (
     GEOMETRY_WIDTHS,
     NUM_ATOM_FEATURES,
     Atoms,
+    Geometry,
     MoleculeNetwork,
     Readout,
     Token,
@@ -20,13 +21,13 @@ from trainables.molecules.models._base import (
     differences,
 )
 
-GEOMETRY: Literal["radial_basis"] = "radial_basis"
-
 
 class Config(TwoEncoderSettings):
     """The two-encoder transformer: each encoder is blind to what the other one sees, until they are fused."""
 
     kind: Literal["double_encoder_geometry"] = "double_encoder_geometry"
+    geometry: Geometry = "squared_distance"
+    """What the model is told of where two atoms are."""
     fusion: Literal["sum", "concatenation", "cross_attention"] = "sum"
     """How atoms of the two encoders meet. cross_attention: elements attend to geometry, and the answer is added."""
     readout: Literal["sum", "mean"] = "sum"
@@ -39,21 +40,21 @@ class Config(TwoEncoderSettings):
         ]
 
     def network(self, length: float) -> MoleculeNetwork:
-        """The network; its radial basis needs no scale."""
-        return DoubleEncoder(self)
+        """The network for molecules of this length scale."""
+        return DoubleEncoder(self, length)
 
 
 class DoubleEncoder(MoleculeNetwork):
     """An encoder of elements, an encoder of distances, their fusion, a joint encoder and the readout."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, length: float) -> None:
         super().__init__()
         width, heads, depth = config.width, config.num_heads, config.encoder_depth
-        self._fusion = config.fusion
+        self._geometry, self._length, self._fusion = config.geometry, length, config.fusion
         self.embedding = nn.Linear(NUM_ATOM_FEATURES, width)
         self.any_atom = Token(width)
         self.elements = Stack(depth, width, heads)
-        self.geometry = Stack(depth, width, heads, GEOMETRY_WIDTHS[GEOMETRY])
+        self.geometry = Stack(depth, width, heads, GEOMETRY_WIDTHS[config.geometry])
         if config.fusion == "concatenation":
             self.together = nn.Linear(2 * width, width)
         if config.fusion == "cross_attention":
@@ -64,7 +65,7 @@ class DoubleEncoder(MoleculeNetwork):
     def predict(self, atoms: Atoms) -> Tensor:
         """(B,)"""
         elements = self.elements(self.embedding(atoms.features), atoms.has_atom)
-        pairs = describe_pairs(differences(atoms.positions), GEOMETRY, 1.0)
+        pairs = describe_pairs(differences(atoms.positions), self._geometry, self._length)
         any_atom = self.any_atom.value.expand_as(elements)
         geometry = self.geometry(any_atom, atoms.has_atom, pairs)
         h = self.joint(self._fused(elements, geometry, atoms.has_atom), atoms.has_atom)

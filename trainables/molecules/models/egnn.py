@@ -33,6 +33,7 @@ class Config(ModelSettings):
 
     kind: Literal["egnn"] = "egnn"
     geometry: Geometry = "squared_distance"
+    """What the model is told of where two atoms are."""
     is_scaled: bool = True
     """Bring squared distances and differences to size 1; published ones are in ångström and reach 130."""
     gate: bool = True
@@ -48,11 +49,6 @@ class Config(ModelSettings):
     def inactive(self) -> tuple[str, ...]:
         """The scale has no effect on what has no unit."""
         return () if self.geometry in ("squared_distance", "differences") else ("is_scaled",)
-
-    def notes(self) -> list[str]:
-        """That differences are no invariant input."""
-        told = "geometry differences: predictions change when a molecule is turned"
-        return [told] if self.geometry == "differences" else []
 
     def network(self, length: float) -> MoleculeNetwork:
         """The network for molecules of this length scale."""

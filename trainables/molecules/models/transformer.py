@@ -21,14 +21,10 @@ class Config(AttentionSettings):
     """One encoder that sees elements and geometry together; a function of the pair shifts logits and gates values."""
 
     kind: Literal["transformer"] = "transformer"
-    geometry: Geometry = "radial_basis"
+    geometry: Geometry = "squared_distance"
+    """What the model is told of where two atoms are."""
     readout: Literal["sum", "mean"] = "sum"
     """How atoms become a molecule."""
-
-    def notes(self) -> list[str]:
-        """That differences are no invariant input."""
-        told = "geometry differences: predictions change when a molecule is turned"
-        return [told] if self.geometry == "differences" else []
 
     def network(self, length: float) -> MoleculeNetwork:
         """The network for molecules of this length scale."""
