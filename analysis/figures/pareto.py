@@ -130,7 +130,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
 
 
 def draw_point(panel: "Panel", x: float, y: float, is_front: bool, is_reference: bool) -> None:
-    """Filled where nothing beats it, a square where others are held against it."""
+    """Filled where nothing beats it, a square where others are compared with it."""
     from analysis import style
 
     colour = style.CATEGORIES[0] if is_front else style.MUTED

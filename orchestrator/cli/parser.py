@@ -127,7 +127,7 @@ def _add_tune(command: argparse.ArgumentParser) -> None:
         "attribute", metavar="ATTRIBUTE", help="a known one, or a new name with its two texts"
     )
     command.add_argument("--source", metavar="TEXT", help="what images show before the edit, such as person")
-    command.add_argument("--target", metavar="TEXT", help="what they shall show, such as goblin")
+    command.add_argument("--target", metavar="TEXT", help="what edited images should show, such as goblin")
     command.add_argument("--seen", action="store_true", help="the diffusion model has seen such images")
     command.add_argument("--trials", type=_positive, metavar="N", help="trials in all, over every launch")
     command.add_argument("--timeout", metavar="T", help="start no trial after T: 90s, 30m or 2h")
@@ -237,7 +237,7 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--domain", default="celebahq", metavar="D", help="where (default: celebahq)")
     command.add_argument("--out", type=path, metavar="F", help="default: FILE with the ending .safetensors")
-    command.add_argument("--kind", metavar="K", help="which editor, where the weights do not tell")
+    command.add_argument("--kind", metavar="K", help="which editor, where it is not stored in the checkpoint")
     command.add_argument(
         "--num-heads", type=_positive, metavar="N", help="attention heads; never in the weights"
     )

@@ -92,7 +92,7 @@ def _collected(study_folder: Path, digest: str) -> Path:
     if not path.is_file():
         raise MissingEditor(f"{path} is not there; the launch that started this trial put it there")
     if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-        raise MissingEditor(f"{path} is not the file it was")
+        raise MissingEditor(f"{path} has another checksum than when the study recorded it")
     return path
 
 

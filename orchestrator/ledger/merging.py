@@ -1,6 +1,6 @@
 """Many small parts become one file, and a kill at any moment leaves each row counted exactly once.
 
-    1  the parts are read whole and held against their digests
+    1  the parts are read whole and compared with their digests
     2  merging/curves/merged-<id>.parquet is written like any part: temporary name, fsync, rename.
        The rename is the commit: from here on the merged file counts, and its parts no longer do
     3  it is read back whole, and only then its parts are removed from curves/

@@ -12,8 +12,6 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.files import writing
-from trainables.wording import validation_problems
-from trainables.yaml_tree import dotted
 
 STUDY_FILE = "study.json"
 _OWN_FOLDERS = {"ledger", "checkpoints", "editors", "logs", "report"}
@@ -54,9 +52,9 @@ class StudyCell:
     num_parameters: int | None = None
     role: str = "design"
     """`design`; `parent`, where it is here only for others to start from; `control`, where it is what a warm start
-    is held against and has no axis of its own."""
-    starts_from: Annotated[Mapping[str, Any], _holding("cell", "epoch", "editor", "control")] | None = None
-    """`cell` and `epoch`, or `editor` and `digest`, of a warm start; and its `control`."""
+    is compared with and has no axis of its own."""
+    starts_from: Annotated[Mapping[str, Any], _holding("cell", "epoch", "control")] | None = None
+    """`cell` and `epoch`, or `file` (`editor` in older studies) and `digest`, of a warm start; and its `control`."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +216,10 @@ def _study_plan(text: str, content: Any, path: Path) -> StudyPlan:
     try:
         return _READ.validate_json(text, strict=True)
     except ValidationError as error:
+        # Words are needed for this message alone: whoever only reads a ledger imports nothing else of ours.
+        from trainables.wording import validation_problems
+        from trainables.yaml_tree import dotted
+
         # Keys that this release does not know are no mistake, so no model has to name those that it knows.
         (place, message), *more = validation_problems(error, BaseModel, content)
         others = f" (and {len(more)} more)" if more else ""

@@ -97,18 +97,18 @@ def first_difference(one: Found, other: Found) -> Iterator[str]:
     yield f"B  {other.title}"
     if one.signature == other.signature:
         yield "They are the same trial."
-    told = [*_differences(one.config, other.config)]
+    differing = [*_differences(one.config, other.config)]
     if one.seed != other.seed:
-        told.insert(0, f"seed: A {one.seed}, B {other.seed}")
+        differing.insert(0, f"seed: A {one.seed}, B {other.seed}")
     parents = [found.record["parent"] if found.record else None for found in (one, other)]
     if parents[0] != parents[1]:
-        told.append(f"parent: A {parents[0]}, B {parents[1]}")
+        differing.append(f"parent: A {parents[0]}, B {parents[1]}")
     unknown = [name for name, found in (("A", one), ("B", other)) if found.record is None]
     if unknown:
         yield f"{' and '.join(unknown)} has not run: its settings are not on record."
         return
-    yield "told:" if told else "They were told the same."
-    yield from (f"  {line}" for line in told)
+    yield "settings differ:" if differing else "identical settings"
+    yield from (f"  {line}" for line in differing)
     ran = [line for line in _differences(one.provenance, other.provenance) if not line.startswith("process")]
     if ran:
         yield "ran on:"
@@ -151,7 +151,7 @@ def _why(found: Found) -> str:
         kept = sorted((found.folder / "checkpoints" / found.signature).glob("epoch-*"))
         if kept:
             return f"interrupted after epoch {int(kept[-1].name.split('-')[1])}; the next launch goes on from there"
-        return "not run yet: no launch has come to it"
+        return "not started"
     if record["status"] == "done":
         took = "" if record["wall_seconds"] is None else f" in {duration(record['wall_seconds'])}"
         left_out = "" if found.cell else "; its cell is no longer in the plan, so the report leaves it out"
@@ -167,10 +167,10 @@ def _origin(found: Found) -> Iterator[str]:
     if not start:
         return
     epoch = f"epoch {start['epoch']}" if start["epoch"] else "the last epoch"
-    source = start["editor"] or f"{start['cell']} seed {found.seed}, after {epoch}"
+    source = start.get("file") or start.get("editor") or f"{start['cell']} seed {found.seed}, after {epoch}"
     yield f"starts from {source}"
     if start["control"]:
-        yield f"held against {start['control']}, which spends the same compute from scratch"
+        yield f"compared with {start['control']}, which spends the same compute from scratch"
 
 
 def _against_baseline(found: Found) -> Iterator[str]:

@@ -92,7 +92,7 @@ class Finished(NamedTuple):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """One epoch on the built-in domain, with settings that weights do not tell."""
+    """One epoch on the built-in domain, with settings that a checkpoint does not store."""
     settings = {
         "domain": "avatars",
         "attribute": "smiling",

@@ -53,7 +53,7 @@ def test_a_failed_trial_is_told_with_its_reason_and_the_end_of_its_log(study: St
 def test_a_trial_that_has_not_run_is_told_so(study: Study) -> None:
     text = told(study, "rate=0.01:2")
 
-    assert "not run yet: no launch has come to it" in text
+    assert "not started" in text
     assert "settings: rate 0.01" in text
     assert "no log: " in text
 

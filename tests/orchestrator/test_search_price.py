@@ -1,4 +1,4 @@
-"""What a search will cost is told before its points are known, and held against a limit."""
+"""What a search will cost is told before its points are known, and compared with a limit."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -123,7 +123,7 @@ def import_state(state: State, *, size: tuple[int, int] = (8, 8), **given: Any) 
             raise EditorFileError(f"{name} was given as {given[name]}; by its weights it is {told[name]}")
     known = {**told, **given}
     if unknown := sorted(_must_be_known(state) - known.keys()):
-        raise EditorFileError(f"{' and '.join(unknown)} must be given: the weights do not tell")
+        raise EditorFileError(f"{' and '.join(unknown)} must be given: not stored in the checkpoint")
     if known["kind"] not in IMPORTABLE:
         raise EditorFileError(
             f"kind {known['kind']} is none of these weights'; expected one of {', '.join(IMPORTABLE)}"
