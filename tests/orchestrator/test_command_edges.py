@@ -294,7 +294,7 @@ def test_a_trial_is_explained_whatever_lies_beside_its_study(
     missing = command("explain", "baseline:7")
 
     assert (code, err) == (0, "")
-    assert "not run yet" in out
+    assert "not started" in out
     assert missing[0] == 2
     assert "holds no trial 'baseline:7'" in missing[2]
     assert f"{study.parent / 'newer' / 'study.json'} was written by a newer asyrp-sweep" in missing[2]
