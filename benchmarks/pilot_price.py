@@ -20,8 +20,9 @@ import torch
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.loading import load_space
 from trainables.h_space.config import CellConfig
+from trainables.h_space.family import FAMILY
 from trainables.h_space.pilot import evaluation_rate, pilot, train_rate
-from trainables.h_space.trajectories import preparation_tasks, preparation_work, run_preparation
+from trainables.h_space.trajectories import preparation_work
 from trainables.h_space.trial import Trial
 from trainables.h_space.workload import image_steps, sample_steps
 
@@ -54,11 +55,18 @@ def compared(config: CellConfig, cache_dir: Path) -> dict[str, float]:
         one.unedited * work.passes
         + one.image * work.images
         + one.prompt * (work.texts * found.num_templates + work.prompts)
+        + one.picture * work.pictures
+        + one.plain * work.steps
         for one in found.rounds
     )
     ratios: dict[str, float] = {}
-    tasks = preparation_tasks(config, cache_dir)
-    took = seconds(lambda: [run_preparation(task, cache_dir) for task in tasks])
+
+    def prepare() -> None:
+        for stage in FAMILY.preparation([config], cache_dir):
+            for task in stage:
+                FAMILY.run_preparation(task, cache_dir, "cpu")
+
+    took = seconds(prepare)
     if work:
         ratios["cache"] = took / preparing
     for name in ("first", ""):

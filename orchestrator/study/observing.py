@@ -64,6 +64,11 @@ class StudyObserver:
         self.progress.prepared(num_done, num_tasks)
         self._display.refresh()
 
+    def after_preparation(self) -> None:
+        """Show that trials come next."""
+        self.progress.is_prepared = True
+        self._display.refresh()
+
     def on_started(self, signature: str) -> None:
         """Show it."""
         self.progress.started(signature)

@@ -122,6 +122,7 @@ def _prepare(study: Study, backend: Backend, observer: StudyObserver, tasks: Seq
             backend.prepare(stage, observer)
     except UserError as error:
         raise PreparationFailed.by(error, error) from error
+    observer.after_preparation()
 
 
 @contextmanager

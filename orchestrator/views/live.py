@@ -58,7 +58,7 @@ class PlainDisplay:
     def refresh(self) -> None:
         """Say once that the preparation is over; all else waits for a trial's end."""
         progress = self._progress
-        if progress is not None and 0 < progress.num_preparations == progress.num_prepared:
+        if progress is not None and progress.is_prepared and progress.num_preparations:
             say(self._console, f"prepared {progress.num_preparations} parts of what all trials share")
             self._progress = None
 

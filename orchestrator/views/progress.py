@@ -40,9 +40,14 @@ class Progress:
     clock: Callable[[], float] = time.monotonic
     num_prepared: int = 0
     num_preparations: int = 0
+    """Of the stages so far: a stage is known once the one before it is done."""
+    is_prepared: bool = False
+    """Whether no stage is left."""
     num_expected: int = 0
     """Trials in all, where a search asks for them one by one; `rows` has those it asked for."""
     _began: float | None = None
+    _num_in_stages: int = field(default=0, init=False)
+    """Preparations of the stages that are done."""
     _epochs_done: int = 0
     _running: dict[str, Row] = field(default_factory=dict, init=False)
     _counts: Counter[TrialState] = field(default_factory=Counter, init=False)
@@ -76,8 +81,11 @@ class Progress:
         self._count(signature, row, 1)
 
     def prepared(self, num_done: int, num_tasks: int) -> None:
-        """Another chunk of the cache is there."""
-        self.num_prepared, self.num_preparations = num_done, num_tasks
+        """So many tasks of a stage of the preparation are done."""
+        self.num_prepared = self._num_in_stages + num_done
+        self.num_preparations = self._num_in_stages + num_tasks
+        if num_done == num_tasks:
+            self._num_in_stages = self.num_preparations
 
     def started(self, signature: str) -> None:
         """A trial began; time is counted from the first one on."""

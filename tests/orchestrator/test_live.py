@@ -130,14 +130,16 @@ def test_a_pipe_gets_one_line_for_each_trial() -> None:
     shown = progress()
 
     with display.showing(shown):
-        shown.prepared(1, 2)
+        for num_done, num_tasks in ((1, 2), (2, 2), (1, 1)):  # two stages
+            shown.prepared(num_done, num_tasks)
+            display.refresh()
+        shown.is_prepared = True
         display.refresh()
-        shown.prepared(2, 2)
         display.refresh()
         display.ended("[1/4] " + "long " * 30 + "[not markup]")
 
     assert printed(screen).splitlines() == [
-        "prepared 2 parts of what all trials share",
+        "prepared 3 parts of what all trials share",
         "[1/4] " + "long " * 30 + "[not markup]",
     ]
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from trainables.h_space.config import CellConfig
-from trainables.h_space.trajectories import preparation_tasks, run_preparation
+from trainables.h_space.family import FAMILY
 
 TINY = {
     "domain": "avatars",
@@ -29,6 +29,7 @@ def tiny_config() -> CellConfig:
 @pytest.fixture(scope="session")
 def cache_dir(tiny_config: CellConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
-    for task in preparation_tasks(tiny_config, folder):
-        run_preparation(task, folder)
+    for stage in FAMILY.preparation([tiny_config], folder):
+        for task in stage:
+            FAMILY.run_preparation(task, folder, "cpu")
     return folder

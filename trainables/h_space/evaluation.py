@@ -24,19 +24,26 @@ from trainables.h_space.diffusion import (
 )
 from trainables.h_space.domains import Domain, domain_summary
 from trainables.h_space.mean_delta_h import global_mean_editor, mean_editor
-from trainables.h_space.metrics import WEIGHT, EditBatch, ImageMetric, SetMetric
+from trainables.h_space.metrics import WEIGHT, EditBatch, ImageMetric, Pictures, SetMetric
 from trainables.h_space.metrics.leakage import attribute_shifts
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import Lookup
 from trainables.h_space.set_features import Extractors, SetFeatures
 from trainables.h_space.subgroups import Subgroups
 from trainables.h_space.trajectories import CachedBatch, CachedImages
+from trainables.h_space.unedited import (
+    Asked,
+    KeptPictures,
+    Kind,
+    batches,
+    counterfactuals,
+    originals,
+    seen,
+)
 from trainables.h_space.yardsticks import Yardsticks
 from trainables.randomness import generator_for
 
 Row = dict[str, Any]
-
-IMAGES_PER_BATCH = 32
 
 
 class EvaluatedImages(Protocol):
@@ -56,7 +63,7 @@ class Evaluation:
     """The held-out images of a configuration and what is measured on them.
 
     `train_images` are needed for `evaluation.delta_h` other than predicted, `seed` for the noise of `t_boost`. What is
-    measured along is read by `look_up`, or computed here without it.
+    measured along is read by `look_up`, unedited pictures are found in `kept`; what is not there is computed here.
     Raises ValueError for an optional metric that does not exist, or features that the domain does not have, OSError for
     a file of subgroups that is not there.
     """
@@ -71,6 +78,7 @@ class Evaluation:
         seed: int = 0,
         train_images: CachedImages | None = None,
         look_up: Lookup | None = None,
+        kept: KeptPictures | None = None,
     ) -> None:
         self._config = config
         self._settings = config.evaluation
@@ -78,6 +86,8 @@ class Evaluation:
         self._images = images
         self._seed = seed
         self._train_images = train_images
+        self._kept_pictures = kept
+        self._asked = Asked.of(self._settings, domain_summary(config.domain).offers)
         self._extractors = Extractors.of(domain, self._settings.fid_features, texts.rivals.shape[1])
         self._subgroups = Subgroups(domain, self._settings)
         self._yardsticks = Yardsticks.of(
@@ -101,11 +111,10 @@ class Evaluation:
         evaluations: list[Row] = []
         samples: list[Row] = []
         sets = self._set_features()
-        for start in range(0, len(self._images), IMAGES_PER_BATCH):
-            rows = list(range(start, min(start + IMAGES_PER_BATCH, len(self._images))))
+        for rows in map(list, batches(len(self._images))):
             batch = self._images.batch(rows)
             for steps in self._settings.all_sample_steps:
-                unedited = self._unedited(rows, batch, steps)
+                unedited = self.unedited(rows, batch, steps)
                 sets.add(unedited.reconstruction, "reconstruction", steps)
                 if steps == self._settings.num_sample_steps:
                     sets.add(unedited.original, "original")
@@ -149,14 +158,11 @@ class Evaluation:
             return editor
         if self._train_images is None:
             raise ValueError(f"evaluation.delta_h {self._settings.delta_h} needs the training images")
-        count, training = len(self._train_images), self._config.training
-        batches = (
-            self._train_images.batch(range(start, min(start + IMAGES_PER_BATCH, count))).x_T
-            for start in range(0, count, IMAGES_PER_BATCH)
-        )
+        images, training = self._train_images, self._config.training
+        x_Ts = (images.batch(rows).x_T for rows in batches(len(images)))
         average = mean_editor if self._settings.delta_h == "mean" else global_mean_editor
         timesteps = training_timesteps(training.num_train_steps, training.lowest_t)
-        return average(self._domain.diffusion, editor, batches, timesteps)
+        return average(self._domain.diffusion, editor, x_Ts, timesteps)
 
     def _generate(
         self, rows: list[int], batch: CachedBatch, steps: int, editor: Editor | None, strength: float
@@ -176,15 +182,30 @@ class Evaluation:
             noise_generator=noise if t_boost else None,
         )
 
-    def _unedited(self, rows: list[int], batch: CachedBatch, steps: int) -> EditBatch:
+    @torch.no_grad()
+    def unedited(self, rows: list[int], batch: CachedBatch, steps: int) -> EditBatch:
         """What edits of every strength are compared with; its own edit is the reconstruction."""
-        device, ids, tools = self._domain.device, self._ids(rows), self._yardsticks
-        is_cached = steps == self._settings.num_sample_steps and self._settings.t_boost == 0
-        pixels = (
-            batch.reconstruction.to(device) if is_cached else self._generate(rows, batch, steps, None, 0.0)
+        domain, ids, asked = self._domain, self._ids(rows), self._asked
+        pixels, embedding = batch.original.to(domain.device), batch.embedding.to(domain.device)
+        original = self._found("original", ids, pixels=pixels, embedding=embedding) or originals(
+            domain, ids, pixels, embedding, asked
         )
-        original = tools.originals(ids, batch.original.to(device), batch.embedding.to(device))
-        return tools.unedited(original, tools.pictures(pixels), tools.counterfactuals(ids))
+        edit = self._config.edit
+        true_edit = self._found("counterfactual", ids) or counterfactuals(domain, ids, edit, asked)
+        return self._yardsticks.unedited(original, self._reconstruction(rows, batch, steps), true_edit)
+
+    def _reconstruction(self, rows: list[int], batch: CachedBatch, steps: int) -> Pictures:
+        is_cached = steps == self._settings.num_sample_steps and self._settings.t_boost == 0
+        cached = {"pixels": batch.reconstruction.to(self._domain.device)} if is_cached else {}
+        if (found := self._found("reconstruction", self._ids(rows), steps, **cached)) is not None:
+            return found
+        pixels = cached["pixels"] if is_cached else self._generate(rows, batch, steps, None, 0.0)
+        return seen(self._domain, pixels, self._asked)
+
+    def _found(self, kind: Kind, ids: Sequence[str], num_steps: int = 0, **cached: Tensor) -> Pictures | None:
+        """Pictures that preparation has left."""
+        kept = self._kept_pictures
+        return None if kept is None else kept.find(self._domain.device, kind, ids, num_steps, **cached)
 
     def _edited(
         self,

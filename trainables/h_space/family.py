@@ -272,10 +272,10 @@ class HSpace(Family):
         return Trial(config, seed, cache_dir=cache_dir, device=device, start_from=start_from)
 
     def preparation(self, configs: Sequence[Any], cache_dir: Path) -> Iterator[Sequence[Any]]:
-        """First what finds `t_edit: auto`, then trajectories and texts."""
+        """First what finds `t_edit: auto`, then trajectories and texts, then what is seen in unedited pictures."""
         from trainables.errors import UserError
         from trainables.h_space.editing_interval import IntervalError, interval_tasks
-        from trainables.h_space.trajectories import merged, preparation_tasks
+        from trainables.h_space.trajectories import merged, picture_tasks, preparation_tasks
 
         yield list(dict.fromkeys(task for config in configs for task in interval_tasks(config, cache_dir)))
         try:
@@ -283,9 +283,10 @@ class HSpace(Family):
         except IntervalError as error:
             raise UserError(f"training.t_edit auto: {error}") from error
         yield merged(found)
+        yield picture_tasks(configs, cache_dir)
 
     def run_preparation(self, task: Any, cache_dir: Path, device: str) -> None:
-        """Invert and cache images, find t_edit, or embed texts."""
+        """Invert and cache images, find t_edit, embed texts, or look at unedited pictures."""
         from trainables.h_space.trajectories import run_preparation
 
         run_preparation(task, cache_dir, device)

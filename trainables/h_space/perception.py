@@ -53,6 +53,8 @@ def load_inception(path: Path, device: torch.device) -> FeatureExtractor:
 
     @torch.no_grad()
     def extract(pictures: Pictures) -> Tensor:
+        if pictures.inception is not None:
+            return pictures.inception
         features: Tensor = model(_for_imagenet(pictures.pixels, INCEPTION_SIZE))
         return features
 

@@ -18,6 +18,7 @@ from trainables.h_space.diffusion import generate, training_timesteps, unedited_
 from trainables.h_space.domains import Domain, load_domain
 from trainables.h_space.editors import num_parameters
 from trainables.h_space.evaluation import Evaluation
+from trainables.h_space.metrics import EditBatch
 from trainables.h_space.optimizers import build_optimizer
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import Lookup, Reference
@@ -60,6 +61,8 @@ class Pieces:
     """Of a generated picture, by all metrics."""
     image: float
     """Embedding an image in CLIP, one at a time."""
+    picture: float
+    """Seeing all that is asked in an unedited picture, several at a time."""
     prompt: float
     """Embedding a prompt in CLIP, several at a time."""
 
@@ -128,7 +131,7 @@ def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: flo
     plain = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t]), clock)
     edited = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t], editor), clock)
     unedited = _unedited_passes(domain, clock)
-    evaluated = _evaluation(config, domain, editor, clock)
+    num_kinds, seen, evaluated = _evaluation(config, domain, editor, clock)
     image = _seconds(lambda: domain.clip.image(batch.x_T[:1]), clock)
     prompts = domain.prompts(config.edit.target)[:NUM_PROMPTS]
     prompt = _seconds(lambda: domain.clip.text(prompts), clock)
@@ -140,9 +143,10 @@ def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: flo
             plain=plain[number] / size,
             edited=edited[number] / size,
             unedited=unedited[number],
-            # Two pictures are measured, one of them after two edited passes.
-            measuring=max(evaluated[number] / 2 - edited[number] / size, 0.0),
+            # One picture is measured, after two edited passes, and compared with unedited ones.
+            measuring=max(evaluated[number] - seen[number] - 2 * edited[number] / size, 0.0),
             image=image[number],
+            picture=seen[number] / num_kinds,
             prompt=prompt[number] / len(prompts),
         )
         for number in range(NUM_PIECES)
@@ -150,8 +154,13 @@ def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: flo
     return Pilot(rounds, num_parameters(config.editor, shape, trained), len(domain.templates), load_seconds)
 
 
-def _evaluation(config: CellConfig, domain: Domain, editor: nn.Module, clock: Clock) -> list[float]:
-    """Seconds of evaluating an image at one strength and two steps, `NUM_PIECES` times: two measured pictures."""
+def _evaluation(
+    config: CellConfig, domain: Domain, editor: nn.Module, clock: Clock
+) -> tuple[int, list[float], list[float]]:
+    """(kinds of unedited pictures, seconds of seeing an image's, seconds of evaluating it), `NUM_PIECES` times.
+
+    Evaluating it at one strength and two steps is seeing the unedited pictures, then one measured edit.
+    """
     count = min(NUM_EVALUATED, config.evaluation.num_images)
     settings = {
         "num_images": count,
@@ -173,7 +182,18 @@ def _evaluation(config: CellConfig, domain: Domain, editor: nn.Module, clock: Cl
     look_up = _noise_look_up(domain, images.noise)
     texts = AttributeTexts.of(domain, config.edit, look_up)
     evaluation = Evaluation(short, domain, images, texts, look_up=look_up)
-    return [seconds / count for seconds in _seconds(lambda: evaluation.run(editor, 1), clock)]
+    rows, steps = list(range(count)), short.evaluation.num_sample_steps
+
+    def see() -> EditBatch:
+        return evaluation.unedited(rows, images.noise, steps)
+
+    found = see()
+    num_kinds = sum(one is not None for one in (found.original, found.reconstruction, found.counterfactual))
+    seen, evaluated = (
+        [seconds / count for seconds in _seconds(work, clock)]
+        for work in (see, lambda: evaluation.run(editor, 1))
+    )
+    return num_kinds, seen, evaluated
 
 
 @dataclass(frozen=True)
@@ -299,6 +319,8 @@ def timing(config: CellConfig, found: Mapping[str, Any]) -> Timing:
                 "images": pieces.image,
                 "texts": pieces.prompt * num_templates,
                 "prompts": pieces.prompt,
+                "pictures": pieces.picture,
+                "steps": pieces.plain,
             },
         )
         for pieces in rounds

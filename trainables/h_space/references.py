@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from trainables.atomic import save_tensors
+from trainables.atomic import read_tensors, save_tensors
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import Domain, DomainSummary, domain_summary, load_domain
@@ -112,7 +111,7 @@ def reference_tasks(config: CellConfig, cache_dir: Path) -> list[ReferenceTask]:
     return [
         ReferenceTask(config.domain, one)
         for one in needed(config)
-        if _read(_path(cache_dir, summary, one)) is None
+        if read_tensors(_path(cache_dir, summary, one)) is None
     ]
 
 
@@ -130,7 +129,7 @@ def run_reference(task: ReferenceTask, cache_dir: Path, device: str = "cpu") -> 
     """Compute a task's piece and keep it. Idempotent."""
     one = task.reference
     path = _path(cache_dir, domain_summary(task.domain), one)
-    if _read(path) is None:
+    if read_tensors(path) is None:
         tensors = computed(load_domain(task.domain, device), one)
         kept = {name: value.contiguous().cpu() for name, value in tensors.items()}
         save_tensors(path, kept, {"of": json.dumps([one.kind, *one.texts])})
@@ -144,7 +143,7 @@ def kept_references(domain: Domain, summary: DomainSummary, cache_dir: Path) -> 
 
     def look_up(one: Reference) -> Tensors:
         path = _path(cache_dir, summary, one)
-        tensors = _read(path)
+        tensors = read_tensors(path)
         if tensors is None:
             raise FileNotFoundError(f"{path}: {one.kind} of {', '.join(one.texts)} has not been prepared")
         # Cloned: what is mapped from a file is not aligned as what was computed, which can move a product's last bits.
@@ -181,13 +180,3 @@ def _path(cache_dir: Path, summary: DomainSummary, one: Reference) -> Path:
     content = json.dumps([summary.texts_identity, *one.texts])
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     return cache_dir / summary.fingerprint / "references" / f"{one.kind}_{digest}.safetensors"
-
-
-def _read(path: Path) -> Tensors | None:
-    """A file's tensors; None where it is missing or damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            names: list[str] = file.keys()
-            return {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError):
-        return None

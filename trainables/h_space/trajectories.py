@@ -32,8 +32,9 @@ from trainables.h_space.trajectory_files import (
     path_of,
     read,
 )
+from trainables.h_space.unedited import KeptPictures, UneditedTask, run_unedited, unedited_tasks
 
-Preparation = PreparationTask | IntervalTask | ReferenceTask
+Preparation = PreparationTask | IntervalTask | ReferenceTask | UneditedTask
 """What is computed before trials start; plain data, so it can travel to a worker."""
 
 _OF_EVERY_IMAGE = {"original", "x_T", "reconstruction", "embedding"}
@@ -107,6 +108,15 @@ def preparation_tasks(config: CellConfig, cache_dir: Path) -> list[Preparation]:
     return [*references, *images]
 
 
+def picture_tasks(configs: Iterable[CellConfig], cache_dir: Path) -> list[UneditedTask]:
+    """What is still to be seen in unedited held-out pictures once all `preparation_tasks` have run.
+
+    Each piece once, whichever trials share it.
+    """
+    missing = [unedited_tasks(one, _split_task(one, "test"), cache_dir) for one in configs]
+    return list({path: task for tasks in missing for path, task in tasks.items()}.values())
+
+
 _SPLITS: tuple[Split, ...] = ("train", "test")
 
 
@@ -178,6 +188,10 @@ class PreparationWork:
     """Embedded in every prompt template."""
     prompts: int = 0
     """Texts embedded without a template."""
+    pictures: int = 0
+    """Unedited ones, seen by all that an evaluation looks with, in batches."""
+    steps: int = 0
+    """Of sampling, one image each, in batches."""
 
     def __add__(self, other: "PreparationWork") -> "PreparationWork":
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
@@ -193,6 +207,7 @@ def preparation_work(configs: Iterable[CellConfig], cache_dir: Path) -> Preparat
     While `t_edit: auto` is open, training images count as if nothing were cached of them: the most it can be.
     """
     tasks: list[Preparation] = []
+    configs = list(configs)
     for config in configs:
         tasks += preparation_tasks(config, cache_dir)
         if interval_tasks(config, cache_dir):
@@ -200,6 +215,7 @@ def preparation_work(configs: Iterable[CellConfig], cache_dir: Path) -> Preparat
             tasks += _missing(
                 _split_task(config.model_copy(update={"training": deepest}), "train"), cache_dir
             )
+    tasks += picture_tasks(configs, cache_dir)
     return sum((_work_of(task, cache_dir) for task in merged(tasks)), PreparationWork())
 
 
@@ -210,6 +226,8 @@ def _work_of(task: Preparation, cache_dir: Path) -> PreparationWork:
     if isinstance(task, ReferenceTask):
         texts, prompts, images = num_embeddings(task)
         return PreparationWork(0, images, texts, prompts)
+    if isinstance(task, UneditedTask):
+        return PreparationWork(pictures=task.num_pictures, steps=task.num_steps_taken)
     num_states = len(training_timesteps(task.num_sample_steps, task.lowest_t or 0)) if task.embeds_p_t else 0
     passes = sum(num_passes(path_of(cache_dir, task, i), task) for i in task.image_ids)
     return PreparationWork(passes, len(task.image_ids) * (1 + num_states))
@@ -217,12 +235,18 @@ def _work_of(task: Preparation, cache_dir: Path) -> PreparationWork:
 
 @torch.no_grad()
 def run_preparation(task: Preparation, cache_dir: Path, device: str = "cpu") -> None:
-    """Invert and cache images, find t_edit, or embed texts. Idempotent; files appear whole or not at all."""
+    """Invert and cache images, find t_edit, embed texts, or look at unedited pictures.
+
+    Idempotent; files appear whole or not at all.
+    """
     if isinstance(task, IntervalTask):
         run_interval(task, cache_dir, device)
         return
     if isinstance(task, ReferenceTask):
         run_reference(task, cache_dir, device)
+        return
+    if isinstance(task, UneditedTask):
+        run_unedited(task, cache_dir, device)
         return
     domain = load_domain(task.domain, device)
     missing = [i for i in task.image_ids if not covers(path_of(cache_dir, task, i), task)]
@@ -244,3 +268,8 @@ def load_cached(config: CellConfig, split: Split, cache_dir: Path) -> CachedImag
     trained = training_timesteps(config.training.num_train_steps, config.training.lowest_t)
     num_trained = len(trained) if split == "train" else 0
     return CachedImages(task.image_ids, paths, num_trained, task.embeds_p_t)
+
+
+def kept_pictures(config: CellConfig, cache_dir: Path) -> KeptPictures:
+    """What preparation left of the unedited held-out pictures of this configuration."""
+    return KeptPictures.of(config, _split_task(config, "test"), cache_dir)

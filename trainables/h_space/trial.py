@@ -21,7 +21,7 @@ from trainables.h_space.optimizers import build_optimizer, learning_rate_at
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import kept_references
 from trainables.h_space.training import Losses, Objective, train_batches
-from trainables.h_space.trajectories import load_cached
+from trainables.h_space.trajectories import kept_pictures, load_cached
 from trainables.h_space.trial_state import decoded, encoded, load_state, rows_after, save_state
 from trainables.h_space.warm_start import WarmStartError, take_weights
 from trainables.randomness import generator_for
@@ -77,6 +77,7 @@ class Trial:
             seed=seed,
             train_images=self._images,
             look_up=look_up,
+            kept=kept_pictures(config, cache_dir),
         )
         self._timesteps = training_timesteps(training.num_train_steps, training.lowest_t)
         self._trained = tuple(t for t, _ in self._timesteps)

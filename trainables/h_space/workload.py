@@ -28,15 +28,16 @@ def sample_steps(config: CellConfig) -> int:
 
 
 def measured_pictures(config: CellConfig) -> int:
-    """Pictures that an evaluation measures: each image's edits, and once what they are compared with."""
+    """Pictures that an evaluation measures: each image's edits, and a reconstruction where it depends on the seed."""
     evaluation = config.evaluation
-    return evaluation.num_images * (1 + len(evaluation.strengths)) * len(evaluation.all_sample_steps)
+    per_image = len(evaluation.strengths) + (evaluation.t_boost > 0)
+    return evaluation.num_images * per_image * len(evaluation.all_sample_steps)
 
 
 def sampling_passes(config: CellConfig) -> tuple[int, int]:
     """(plain, edited) steps of one image each that generate what an evaluation shows, previews included.
 
-    A strength of 0 is the reconstruction, and that at the cached number of steps is read, not made.
+    A strength of 0 is the reconstruction, which is read, not made, except with `t_boost`.
     """
     evaluation = config.evaluation
     plain = edited = 0
@@ -48,6 +49,6 @@ def sampling_passes(config: CellConfig) -> tuple[int, int]:
         acting = sum(t >= lowest_trained_t(config) for t in timestep_sequence(num_steps))
         edited += pictures * acting
         plain += pictures * (num_steps - acting)
-        if not is_primary or evaluation.t_boost:
+        if evaluation.t_boost:
             plain += evaluation.num_images * num_steps
     return plain, edited

@@ -30,7 +30,6 @@ class Yardsticks:
     """The tools of an evaluation."""
 
     domain: Domain
-    attribute: Attribute
     texts: AttributeTexts
     metrics: tuple[Metric, ...]
     """Those that are measured."""
@@ -63,7 +62,6 @@ class Yardsticks:
         directions = [attribute_direction(other, look_up) for other in others]
         return cls(
             domain=domain,
-            attribute=attribute,
             texts=texts,
             metrics=measured_metrics(optional_metrics),
             shift_names=(attribute.name, *(other.name for other in others)),
@@ -75,29 +73,9 @@ class Yardsticks:
             probe=_probe(domain, attribute, look_up),
         )
 
-    def pictures(
-        self, pixels: Tensor, parts: Tensor | None = None, embedding: Tensor | None = None
-    ) -> Pictures:
-        """Pictures (B, C, H, W) with all that the measured metrics see in them, unless it is given."""
-        domain = self.domain
-        if parts is None and domain.segment is not None and self._need("segmenter"):
-            parts = domain.segment(pixels)
-        return Pictures(
-            pixels,
-            domain.clip.image(pixels) if embedding is None else embedding,
-            second=None if domain.clip_eval is None else domain.clip_eval.image(pixels),
-            parts=parts,
-        )
-
-    def originals(self, ids: list[str], pixels: Tensor, embedding: Tensor) -> Pictures:
-        """The original pictures of these ids, with their true parts where those are known."""
-        parts = self.domain.images.parts(ids) if self._need("segmenter") else None
-        return self.pictures(pixels, None if parts is None else parts.to(pixels.device), embedding)
-
-    def counterfactuals(self, ids: list[str]) -> Pictures | None:
-        """The true edits of these images, or None where they cannot be drawn."""
-        drawn = self.domain.images.counterfactuals(ids, self.attribute)
-        return None if drawn is None else self.pictures(drawn.to(self.domain.device))
+    def pictures(self, pixels: Tensor) -> Pictures:
+        """Pictures (B, C, H, W) with all that the measured metrics see in them."""
+        return pictures_of(self.domain, pixels, "segmenter" in needed(self.metrics))
 
     def unedited(
         self, original: Pictures, reconstruction: Pictures, counterfactual: Pictures | None
@@ -114,11 +92,31 @@ class Yardsticks:
             second_direction=self.second_direction,
             other_directions=self.shift_directions[self.is_other_family],
             probe=self.probe,
-            lpips=self.domain.lpips if self._need("lpips") else None,
+            lpips=self.domain.lpips if "lpips" in needed(self.metrics) else None,
         )
 
-    def _need(self, need: Need) -> bool:
-        return any(need in metric.needs for metric in self.metrics)
+
+def pictures_of(
+    domain: Domain,
+    pixels: Tensor,
+    has_parts: bool,
+    parts: Tensor | None = None,
+    embedding: Tensor | None = None,
+) -> Pictures:
+    """Pictures (B, C, H, W) as the domain's models see them; parts and embedding unless they are given."""
+    if parts is None and domain.segment is not None and has_parts:
+        parts = domain.segment(pixels)
+    return Pictures(
+        pixels,
+        domain.clip.image(pixels) if embedding is None else embedding,
+        second=None if domain.clip_eval is None else domain.clip_eval.image(pixels),
+        parts=parts,
+    )
+
+
+def needed(metrics: Iterable[Metric]) -> set[Need]:
+    """All that any of these metrics cannot be told without."""
+    return {need for metric in metrics for need in metric.needs}
 
 
 def measured_metrics(optional: Sequence[str] = ()) -> tuple[Metric, ...]:

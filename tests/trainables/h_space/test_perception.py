@@ -31,6 +31,8 @@ def test_inception_features_are_torchvision_s_pooled_ones(tmp_path: Path, pictur
     assert features.shape == (2, extractor.num_features)
     assert torch.equal(features, clipped)  # beyond white is white, never black
     assert not torch.allclose(features[0], features[1])
+    known = torch.rand(2, 2048)
+    assert extractor.extract(Pictures(pictures, torch.zeros(2, 1), inception=known)) is known
 
 
 def test_lpips_is_torchmetrics_with_the_file_s_weights(tmp_path: Path, pictures: torch.Tensor) -> None:

@@ -32,6 +32,7 @@ class Pictures:
     embedding: Tensor  # (B, D), unit, in the training CLIP
     second: Tensor | None = None  # (B, E), unit, in the domain's second CLIP
     parts: Tensor | None = None  # (B, H, W): which part each pixel shows, where a metric asks for it
+    inception: Tensor | None = None  # (B, F), the domain's Inception features, where they are known already
 
 
 @dataclass(frozen=True)
