@@ -13,12 +13,11 @@ from trainables.molecules.config import TRAINING_VERSION, MoleculesConfig
 from trainables.molecules.elements import TARGETS
 from trainables.molecules.metrics import METRICS
 from trainables.molecules.models import MODELS
-from trainables.molecules.qm9 import READER_VERSION
-from trainables.randomness import generator_for
+from trainables.molecules.models._base import num_parameters
+from trainables.molecules.qm9 import READER_VERSION, SUBSET_SIZES
 from trainables.trials import TrialRun
 from trainables.wording import look_up
 
-NUM_TRAIN_OF_SUBSET = 5000
 ITEM_COLUMNS = ("truth", "prediction", "error")
 SUMMARY_COLUMNS = ("composition_mae", "validation_mae", "chosen_learning_rate", "train_seconds")
 
@@ -75,10 +74,14 @@ class MoleculesFamily(Family):
 
     def findings(self, settings: Mapping[str, Any], config: Any, asked: Asked) -> Iterator[Finding]:
         """More molecules than the package brings."""
-        if config is not None and config.data == "subset" and config.training.num_train > NUM_TRAIN_OF_SUBSET:
+        if (
+            config is not None
+            and config.data == "subset"
+            and config.training.num_train > SUBSET_SIZES["train"]
+        ):
             yield (
                 ("training", "num_train"),
-                f"expected at most {NUM_TRAIN_OF_SUBSET}, all that the package brings; found "
+                f"expected at most {SUBSET_SIZES['train']}, all that the package brings; found "
                 f"{config.training.num_train}; data: qm9 has 100,000 (pip install asyrp-sweep[molecules])",
             )
 
@@ -88,8 +91,7 @@ class MoleculesFamily(Family):
 
     def num_parameters(self, config: Any) -> int:
         """Weights of the model."""
-        network = config.model.build(generator_for(0, "init"), 1.0)
-        return sum(weights.numel() for weights in network.parameters())
+        return num_parameters(config.model)
 
     def identity(self, config: Any) -> dict[str, Any]:
         """The configuration, the molecules and the version of the training."""

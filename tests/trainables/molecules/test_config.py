@@ -1,6 +1,8 @@
 """Settings of molecules: complete by themselves, described, and strict."""
 
 from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -8,8 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from trainables.molecules.config import MoleculesConfig, TargetName
 from trainables.molecules.elements import TARGETS
+from trainables.molecules.family import FAMILY
 from trainables.molecules.models import MODELS
 from trainables.wording import validation_problems
+from trainables.yaml_tree import read_yaml_file
 
 
 def blocks(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -74,3 +78,22 @@ def test_what_is_wrong_is_named_with_its_place(
     [(place, text)] = validation_problems(caught.value, MoleculesConfig, content)
     assert place == where
     assert message in text
+
+
+def test_encoders_that_are_compared_have_as_many_weights() -> None:
+    space = read_yaml_file(Path(str(files("search_spaces") / "molecule_encoders.yaml"))).content
+    baseline = space["baseline"]["model"]
+    models = [
+        {**baseline, **value.get("model", {})} if "kind" not in value.get("model", {}) else value["model"]
+        for value in space["axes"]["encoder"]["values"].values()
+    ]
+    counts = [
+        FAMILY.num_parameters(MoleculesConfig.model_validate(_settled(baseline | model))) for model in models
+    ]
+
+    assert len(counts) == 6
+    assert max(counts) < 1.1 * min(counts)
+
+
+def _settled(model: dict[str, Any]) -> dict[str, Any]:
+    return FAMILY.settled({"model": model})[0]
