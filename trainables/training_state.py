@@ -4,13 +4,12 @@ import bisect
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-Row = dict[str, Any]
+from trainables.trials import Row
 
 _TENSORS, _PROGRESS = "state.safetensors", "progress.json"
 

@@ -30,7 +30,7 @@ axes:
 seeds: 2
 primary: {metric: loss_total, margin: 0.1}
 """
-FOUND = Pilot((Pieces(0.3, 0.2, 0.01, 0.02, 0.01, 0.05, 0.01, 0.001),) * 3, 1000, 8, 5.0)
+FOUND = Pilot((Pieces(0.3, 0.2, 0.01, 0.02, 0.01, 0.05, 0.01, 0.01, 0.001),) * 3, 1000, 8, 5.0)
 
 
 class Timer:

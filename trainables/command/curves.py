@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainables.command.reading import Content, Tail, Unreadable, cut_half_line, number_in
+from trainables.trials import Row
 from trainables.wording import shown
-
-Row = dict[str, Any]
 
 EPOCH, STEPS = "epoch", ("step", "global_step", "iteration", "iter", "batch")
 """Columns that say where in its training a script is; the first of `STEPS` that a row has counts."""

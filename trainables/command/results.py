@@ -6,15 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from trainables.command.config import METRICS_FILES, CommandConfig, MetricConfig
 from trainables.command.curves import column_name
 from trainables.command.reading import Content, Unreadable, is_csv, number_in, read_object, read_rows
 from trainables.names import visible
+from trainables.trials import Row
 from trainables.wording import did_you_mean, shown
-
-Row = dict[str, Any]
 
 NUM_PARAMETERS = "num_parameters"
 """Key of a metrics file that says how many weights the script has trained."""

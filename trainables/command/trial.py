@@ -26,11 +26,11 @@ from trainables.command.process import (
     last_lines,
 )
 from trainables.command.reading import Unreadable
-from trainables.command.results import Results, Row, files_matching, newest, read_results
+from trainables.command.results import Results, files_matching, newest, read_results
 from trainables.command.sources import source_digests
 from trainables.command.supervisor import KILL_SECONDS, pieces_of
 from trainables.names import visible
-from trainables.trials import TrialFailed, TrialResult
+from trainables.trials import Row, TrialFailed, TrialResult
 from trainables.wording import shortened
 
 POLL_SECONDS, LATER_POLL_SECONDS = 0.05, 0.25

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -42,8 +42,7 @@ from trainables.h_space.unedited import (
 )
 from trainables.h_space.yardsticks import Yardsticks
 from trainables.randomness import generator_for
-
-Row = dict[str, Any]
+from trainables.trials import Row
 
 
 class EvaluatedImages(Protocol):

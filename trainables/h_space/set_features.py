@@ -17,8 +17,7 @@ from trainables.h_space.domains import Domain
 from trainables.h_space.metrics import Metric, Pictures, SetMetric
 from trainables.h_space.metrics._sets import MIN_IMAGES
 from trainables.h_space.perception import FeatureExtractor
-
-Row = dict[str, Any]
+from trainables.trials import Row
 
 ENOUGH_IMAGES = 2048
 """Below this, or below the number of features, a Fréchet distance depends strongly on the number of images."""

@@ -3,17 +3,15 @@
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from trainables import training_state
 from trainables.training_state import rows_after
+from trainables.trials import Row
 
 __all__ = ["decoded", "encoded", "load_state", "rows_after", "save_state"]
-
-Row = dict[str, Any]
 
 
 def save_state(

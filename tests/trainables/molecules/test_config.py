@@ -82,18 +82,9 @@ def test_what_is_wrong_is_named_with_its_place(
 
 def test_encoders_that_are_compared_have_as_many_weights() -> None:
     space = read_yaml_file(Path(str(files("search_spaces") / "molecule_encoders.yaml"))).content
-    baseline = space["baseline"]["model"]
-    models = [
-        {**baseline, **value.get("model", {})} if "kind" not in value.get("model", {}) else value["model"]
-        for value in space["axes"]["encoder"]["values"].values()
-    ]
-    counts = [
-        FAMILY.num_parameters(MoleculesConfig.model_validate(_settled(baseline | model))) for model in models
-    ]
+    written = [value.get("model", {}) for value in space["axes"]["encoder"]["values"].values()]
+    settled = [FAMILY.settled({"model": {**space["baseline"]["model"], **model}})[0] for model in written]
+    counts = [FAMILY.num_parameters(MoleculesConfig.model_validate(settings)) for settings in settled]
 
     assert len(counts) == 6
     assert max(counts) < 1.1 * min(counts)
-
-
-def _settled(model: dict[str, Any]) -> dict[str, Any]:
-    return FAMILY.settled({"model": model})[0]
