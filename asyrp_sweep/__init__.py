@@ -15,7 +15,8 @@ command line's: the same results folder can be used by both.
 from typing import TYPE_CHECKING, Any
 
 from trainables.errors import UserError
-from trainables.family import Family, Metric
+from trainables.exchange import Metric
+from trainables.family import Family
 from trainables.settings import Settings
 
 if TYPE_CHECKING:

@@ -25,119 +25,20 @@ nearly everything. A configuration is always an instance of the family's own `Co
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel
 
 from trainables.errors import UserError
+from trainables.exchange import Asked, Finding, Layer, Metric, Rates, Start, Timing, Work
 from trainables.function_trial import FunctionTrial, Train
 from trainables.settings import Settings
 from trainables.trials import TrialFailed, TrialRun, close
 from trainables.wording import expected, fields_at
 from trainables.yaml_tree import Loc
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What a reader needs to know of a number that trials are judged by."""
-
-    name: str
-    label: str
-    unit: str = ""
-    higher_is_better: bool = True
-    description: str = ""
-    is_of_sets: bool = False
-    """Whether it is a number of all items together, with no value for one."""
-
-
-class Layer(NamedTuple):
-    """Partial settings of a cell, and where they were written."""
-
-    settings: Mapping[str, Any]
-    origin: Loc | str
-    """A place in the space's file, or the name of what is not in it."""
-    is_one_value: bool = False
-    """The place holds a single value, so a problem anywhere in the settings is a problem there."""
-    file: tuple[Any, Loc] | None = None
-    """Another file that says them (it has `problem(place, message)`), and where in it."""
-
-
-@dataclass(frozen=True)
-class InSpace:
-    """A place in the space's file, where a finding is not about a setting of a cell."""
-
-    place: Loc
-
-
-@dataclass(frozen=True)
-class Outside:
-    """A place that is not in the space's file."""
-
-    file: str
-    """Another file, or nothing for the command line."""
-    where: str
-    line: int = 0
-
-
-Finding = tuple[Loc | InSpace | Outside, str]
-"""Where, and what is wrong there. A bare place is one in a cell's settings."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a space asks about its cells' results, for a family to check."""
-
-    metrics: Sequence[tuple[Loc, str]] = ()
-    """Where the space's file names a metric, and its name."""
-    figures: Sequence[Mapping[str, Any]] = ()
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a cell's weights start from: another cell of the plan, the same cell with other settings, or a file."""
-
-    place: Loc
-    """Where in the cell's configuration it is said."""
-    cell: str | Mapping[str, Any] | None = None
-    """The other cell's name, or the axis values in which it differs."""
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted settings in which the same cell differs."""
-    file: str | None = None
-    epoch: int | None = None
-    """After which epoch of the other cell's training; None for its last."""
-    control: bool = True
-    """Whether the plan adds the cell that trains from scratch for as long as both together."""
-
-
-class Work(NamedTuple):
-    """How much a trial does, in a family's own units: what its price is computed from."""
-
-    train: float
-    other: float
-
-
-class Rates(NamedTuple):
-    """What a round of a pilot tells of a trial: seconds per unit of work."""
-
-    train: float
-    other: float
-    preparation: Mapping[str, float] | None = None
-    """By the names of `Family.preparation_work`; None where it was not timed."""
-
-
-class Timing(NamedTuple):
-    """What a pilot tells of a trial."""
-
-    rounds: Sequence[Rates]
-    """How far they lie apart tells how steady the machine is."""
-    num_bytes: int = 0
-    """What a trial leaves on disk."""
-    load_seconds: float = 0.0
-    """What reading models took."""
 
 
 class Family:
@@ -422,15 +323,3 @@ def paths_of(model: type[BaseModel]) -> Iterator[str]:
             yield from (f"{name}.{path}" for path in paths_of(block))
         else:
             yield name
-
-
-class ImpossibleStart(UserError):
-    """A start that cannot be: the place in the configuration and what is wrong there."""
-
-    def __init__(self, place: Loc, message: str) -> None:
-        super().__init__(message)
-        self.place = place
-        self.message = message
-
-
-Role = Literal["design", "parent", "control"]

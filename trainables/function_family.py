@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import create_model
 
 from trainables.errors import UserError
-from trainables.family import Family, Metric
+from trainables.exchange import Metric
+from trainables.family import Family
 from trainables.settings import Settings
 
 

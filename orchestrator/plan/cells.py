@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from orchestrator.space.axes import AxisValues
 from orchestrator.space.points import Point
-from trainables.family import Family, Role
+from trainables.exchange import Role
+from trainables.family import Family
 from trainables.settings import Settings
 
 

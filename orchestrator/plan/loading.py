@@ -14,8 +14,9 @@ from orchestrator.space.designs import full_form
 from orchestrator.space.extending import Sources, read_sources
 from search_spaces import shipped_spaces
 from trainables.errors import UserError, without_echoes
+from trainables.exchange import Outside
 from trainables.families import DEFAULT_FAMILY, find_family
-from trainables.family import Family, Outside
+from trainables.family import Family
 from trainables.names import wrong_name
 from trainables.paths import absolute_path
 from trainables.wording import validation_problems

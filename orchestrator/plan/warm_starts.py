@@ -15,7 +15,8 @@ from orchestrator.plan.start_controls import control_value, start_axis
 from orchestrator.space.axes import axis_text
 from orchestrator.space.config import AxisConfig, AxisValue, Setting
 from trainables.errors import UserError
-from trainables.family import Family, ImpossibleStart, Role, Start
+from trainables.exchange import ImpossibleStart, Role, Start
+from trainables.family import Family
 from trainables.paths import user_path
 from trainables.settings import Settings
 from trainables.wording import expected

@@ -71,11 +71,11 @@ def read_sources(space: str | Path) -> Sources:
 
 
 def _all_sources(files: list[SpaceFile]) -> Sources:
-    while (hindrance := _hindrance(files)) is None and EXTENDS in files[-1].tree.content:
+    while (obstacle := _obstacle(files)) is None and EXTENDS in files[-1].tree.content:
         files.append(_extended_by(files[-1]))
     problems = [Problem(file.shown, *found) for file in files for found in file.tree.problems]
-    if hindrance is not None:
-        raise ConfigError([*problems, *without_echoes([hindrance], problems)])
+    if obstacle is not None:
+        raise ConfigError([*problems, *without_echoes([obstacle], problems)])
     return Sources(tuple(files), _merged(files), tuple(problems))
 
 
@@ -102,7 +102,7 @@ def _open(space: str | Path) -> SpaceFile:
     raise ConfigError([Problem(str(space), 0, "", message)])
 
 
-def _hindrance(files: Sequence[SpaceFile]) -> Problem | None:
+def _obstacle(files: Sequence[SpaceFile]) -> Problem | None:
     """What keeps the last file from being merged, or what it extends from being read; None where nothing does."""
     *earlier, last = files
     content = last.tree.content

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.space.axes import AxisValues
 from orchestrator.space.config import Space, merge, nested
-from trainables.family import Layer
+from trainables.exchange import Layer
 from trainables.yaml_tree import Loc
 
 BASELINE_PLACE: Loc = ("baseline",)

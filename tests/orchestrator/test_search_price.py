@@ -50,7 +50,7 @@ def test_a_search_is_priced_by_points_of_its_space_and_the_test_of_its_winner(
     assert price is not None
     assert price.num_trials == 8 + 2 * 3
     assert price.seconds is not None
-    # From 1 to 10 epochs the cheapest and the dearest search lie far apart.
+    # From 1 to 10 epochs the cheapest and the most expensive search lie far apart.
     assert 2 * price.seconds.low < price.seconds.typical < price.seconds.high
 
 

@@ -18,7 +18,8 @@ from trainables.command.filling import filled, problems, values_of, words_of
 from trainables.command.sources import source_digests
 from trainables.command.trial import CommandTrial
 from trainables.errors import UserError
-from trainables.family import Asked, Family, Finding, Metric, Start
+from trainables.exchange import Asked, Finding, Metric, Start
+from trainables.family import Family
 from trainables.paths import absolute_path
 from trainables.trials import close
 from trainables.wording import look_up
@@ -30,6 +31,19 @@ _FREE = ("settings", "environment")
 """Blocks whose names the user chooses."""
 
 
+_EXAMPLE = """
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+curve = folder / "curve.jsonl"
+done = len(curve.read_text().splitlines()) if curve.exists() else 0
+for epoch in range(done, int(sys.argv[2])):
+    with curve.open("a") as file:
+        print(json.dumps({"epoch": epoch + 1, "loss": 1 / (epoch + 1)}), file=file)
+(folder / "metrics.json").write_text(json.dumps({"score": 0.5}))
+"""
+"""A script that goes on from what its folder holds."""
+
+
 class CommandFamily(Family):
     """Any command that trains something and leaves its metrics in a file, or prints them."""
 
@@ -37,15 +51,10 @@ class CommandFamily(Family):
     text_settings = (("command",),)
     example = MappingProxyType(
         {
-            "command": [
-                "{python}",
-                "-c",
-                "import json, sys; json.dump({'score': float(sys.argv[1])}, open(sys.argv[2] + '/metrics.json', 'w'))",
-                "{value}",
-                "{folder}",
-            ],
-            "settings": {"value": 0.5},
+            "command": "{python} -c {script} {folder} {epochs}",
+            "settings": {"script": _EXAMPLE, "epochs": 2},
             "metrics": {"score": "higher is better"},
+            "resume": True,
             "reads": ["config"],
         }
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from trainables.family import Asked, Finding, InSpace, Outside
+from trainables.exchange import Asked, Finding, InSpace, Outside
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError, DomainSummary

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from trainables.family import Asked, Family, Finding, Layer, Metric, Start, Timing, Work, paths_of
+from trainables.exchange import Asked, Finding, Layer, Metric, Start, Timing, Work
+from trainables.family import Family, paths_of
 from trainables.h_space import cell_checks, layers, starts
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.backbones.shapes import BottleneckShape

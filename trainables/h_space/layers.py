@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from trainables.family import Layer
+from trainables.exchange import Layer
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.domains import DomainSummary
 from trainables.h_space.domains.files import DomainSource

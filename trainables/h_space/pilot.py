@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import UserError
-from trainables.family import Rates, Timing
+from trainables.exchange import Rates, Timing
 from trainables.h_space.backbones.unet import BackboneError
 from trainables.h_space.config import CellConfig
 from trainables.h_space.diffusion import generate, training_timesteps, unedited_trajectory

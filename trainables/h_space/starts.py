@@ -3,7 +3,7 @@
 from typing import Any
 
 from trainables.errors import UserError
-from trainables.family import ImpossibleStart, Start
+from trainables.exchange import ImpossibleStart, Start
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.config import CellConfig

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from trainables.family import Asked, Family, Finding, Metric, Work, paths_of
+from trainables.exchange import Asked, Finding, Metric, Work
+from trainables.family import Family, paths_of
 from trainables.molecules.config import TRAINING_VERSION, MoleculesConfig
 from trainables.molecules.elements import TARGETS
 from trainables.molecules.metrics import METRICS

@@ -17,7 +17,8 @@ from orchestrator.space.config import AxisValues, Space, SpaceConfig
 from orchestrator.space.mappings import nested
 from orchestrator.space.points import baseline_setting, baseline_values, select
 from orchestrator.space.resolving import BASELINE_PLACE, Resolved, resolve
-from trainables.family import Asked, Family, InSpace, Layer, Outside
+from trainables.exchange import Asked, InSpace, Layer, Outside
+from trainables.family import Family
 from trainables.settings import Settings
 from trainables.wording import expected, flow, look_up, one_of, validation_problems
 from trainables.yaml_tree import Loc, dotted

@@ -14,7 +14,8 @@ from orchestrator.space.axes import axis_text
 from orchestrator.space.config import AxisConfig, AxisValue, Setting, Space, SpaceConfig
 from orchestrator.space.resolving import resolve
 from trainables.errors import UserError
-from trainables.family import Family, Metric, Outside
+from trainables.exchange import Metric, Outside
+from trainables.family import Family
 from trainables.names import wrong_label
 from trainables.wording import expected
 from trainables.yaml_tree import Loc

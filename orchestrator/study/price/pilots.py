@@ -26,7 +26,8 @@ from orchestrator.study.price.throughput import Kind, Measured
 from orchestrator.views.live import say
 from trainables.digests import user_cache
 from trainables.errors import UserError
-from trainables.family import Family, Timing
+from trainables.exchange import Timing
+from trainables.family import Family
 from trainables.settings import Settings
 
 MAX_AGE_SECONDS = 30 * 24 * 3600.0

@@ -9,7 +9,7 @@ import pytest
 from trainables.command.config import CommandConfig
 from trainables.command.family import FAMILY
 from trainables.errors import UserError
-from trainables.family import Asked
+from trainables.exchange import Asked
 
 SCRIPT = """
 import json, sys, time
