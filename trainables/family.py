@@ -110,7 +110,7 @@ class Family:
     # A cell's settings
 
     def tolerant(self) -> "Family":
-        """The family as checks use it: what it reads and finds wrong is told by `findings`, not raised."""
+        """The family as checks use it: what it reads and finds wrong is reported by `findings`, not raised."""
         return self
 
     def absolute(self, settings: dict[str, Any], folder: Path) -> dict[str, Any]:

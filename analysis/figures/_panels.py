@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SINGLE_WIDTH = 3.6
 """Inches of a figure with one panel."""
 LABEL_WIDTH = 0.09
-"""Of a tick's label, as a share of a panel: five characters."""
+"""Width of a tick's label, as a share of a panel: five characters."""
 
 
 def panel_grid(count: int, *, height: float = 2.1, legend: float = 0.35) -> "tuple[Figure, list[Axes]]":

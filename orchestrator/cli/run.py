@@ -129,7 +129,7 @@ def _next_seeds(folder: Path) -> Mapping[str, int]:
 def _agreed(view: planning.PlanView, options: argparse.Namespace, console: Console) -> bool:
     """Whether to go on: always when it is cheap, when told so, or when nobody is there to ask.
 
-    A price that nobody knows is asked about as a high one is; one that was left out is not.
+    An unknown price is asked about as a high one is; one that was left out is not.
     """
     seconds = view.highest.seconds if view.highest is not None else Range()
     if options.yes or not console.is_terminal or (seconds is not None and seconds.typical < LONG_SECONDS):

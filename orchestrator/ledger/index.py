@@ -56,7 +56,7 @@ class Index:
     merged: Mapping[str, Merged]
     """By file name."""
     unreadable: tuple[str, ...]
-    """Merged files that do not tell what they hold."""
+    """Merged files without a record of what they hold."""
     held: Mapping[PartKey, str]
     """Attempt -> the file that counts for it."""
 

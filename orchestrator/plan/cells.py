@@ -35,7 +35,7 @@ class Cell:
     num_parameters: int | None
     """Weights that a trial learns; None where only training tells."""
     notes: tuple[str, ...] = ()
-    """What a reader of this cell's results should be told."""
+    """What a reader of this cell's results should know."""
     coinciding: tuple[Point, ...] = ()
     """Other points with the very same configuration; they are this cell."""
     dropped: tuple[str, ...] = ()

@@ -68,13 +68,15 @@ class SearchQuote:
         by_cost = sorted(self._draws, key=self._quote.seconds_of)
         tenth = len(by_cost) // 10
         choices = (by_cost, [by_cost[tenth]], [by_cost[-1 - tenth]])
-        typical, cheap, dear = (self._priced(num_points, configs) or timed for configs in choices)
-        if typical.seconds is None or cheap.seconds is None or dear.seconds is None:
+        typical, cheap, expensive = (self._priced(num_points, configs) or timed for configs in choices)
+        if typical.seconds is None or cheap.seconds is None or expensive.seconds is None:
             return typical
-        return replace(typical, seconds=Range(cheap.seconds.low, typical.seconds.typical, dear.seconds.high))
+        return replace(
+            typical, seconds=Range(cheap.seconds.low, typical.seconds.typical, expensive.seconds.high)
+        )
 
     def _priced(self, num_points: int, configs: Sequence[Settings]) -> Price | None:
-        """Price with these configurations in turn for the points that nobody knows yet."""
+        """Price with these configurations in turn for the points that are not known yet."""
         first = [self._default][: 0 if self._default_is_done else num_points]
         searched = [*first, *_in_turn(configs, num_points - len(first))] * self._num_seeds
         tests = [self._default, *_in_turn(configs, 1)] * self._num_tests
@@ -131,7 +133,7 @@ def _in_turn(configs: Sequence[Settings], count: int) -> list[Settings]:
 def check_search_cost(quote: SearchQuote, price: Price | None, text: str, seconds: float) -> None:
     """Raise ConfigError when the search may cost more than `seconds`, which the user wrote as `text`.
 
-    As for a plan, the upper end counts, and what nobody can price is refused.
+    As for a plan, the upper end counts, and what has no known price is refused.
     """
     if price is None:
         return

@@ -194,7 +194,7 @@ class HSpace(Family):
         return found
 
     def findings(self, settings: Mapping[str, Any], config: Any, asked: Asked) -> Iterator[Finding]:
-        """Names that no domain knows, metrics that cannot be told, editors that cannot be built."""
+        """Names that no domain knows, metrics that cannot be computed, editors that cannot be built."""
         return cell_checks.check_cell(settings, config, asked, self._summarise, self._errors)
 
     def space_findings(self, space: Any, baseline: Mapping[str, Any]) -> Iterator[tuple[Loc, str]]:

@@ -1,4 +1,4 @@
-"""How much work a trial's settings ask for, in the units that its cost is told in."""
+"""How much work a trial's settings ask for, in the units of its cost."""
 
 from trainables.h_space.config import CellConfig
 from trainables.h_space.diffusion import timestep_sequence, training_timesteps

@@ -214,7 +214,7 @@ class RayBackend:
         logging.getLogger("ray").setLevel(logging.ERROR)
 
     def _of_our_own(self, folder: Path) -> dict[str, Any]:
-        """What a Ray that is started for this launch is told."""
+        """Settings of a Ray that is started for this launch."""
         _bring_a_token()
         return {
             "num_cpus": self._options.num_cpus or usable_cores(),

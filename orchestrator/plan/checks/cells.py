@@ -40,7 +40,7 @@ def check_cells(space: Space) -> Iterator[Finding]:
     baseline = {name: {**baseline, **stand_ins}[name] for name in space.config.axes}
     unsound = list(space.config.design.findings(space.config.axes, baseline)) or list(_too_many(space.config))
     yield from unsound
-    if unsound:  # its points cannot be told; the baseline's cell still can
+    if unsound:  # its points are unknown; the baseline's cell still can
         chosen: list[AxisValues] = [baseline]
     else:
         selection = select(space, baseline, to_check=True)
@@ -132,7 +132,7 @@ def wrong_settings(
 
     Pydantic looks at what settings are to each other only where each is right by itself. So wrong ones are taken
     out and the rest is looked at again, until it is sound; what then is said of one that was taken out, and is a
-    default now, does not count. The cell is None where it cannot be told what it is.
+    default now, does not count. The cell is None where it is unknown.
     """
     found: dict[Loc, str] = {}
     lost: set[str] = set()

@@ -43,7 +43,7 @@ def check_selection(config: SpaceConfig, selection: Selection, baseline: AxisVal
 
 
 def _namesakes(selection: Selection) -> Iterator[Finding]:
-    """Two points of one name, as `1` and `"1"` give, could not be told apart in the ledger."""
+    """Two points of one name, as `1` and `"1"` give, could not be distinguished in the ledger."""
     seen: set[str] = set()
     for point, _ in selection.points:
         if point.name in seen:

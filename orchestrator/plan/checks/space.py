@@ -67,7 +67,7 @@ def baseline_settings(space: Space) -> dict[str, Any]:
     """The merged settings of the baseline; what the space writes of it where the family cannot read the rest."""
     try:
         return resolve(space, {}).settings
-    except UserError:  # told where a cell names it
+    except UserError:  # reported where a cell names it
         return space.config.baseline
 
 

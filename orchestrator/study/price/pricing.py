@@ -31,7 +31,7 @@ class Price:
     num_parallel: int
     """Trials that run at once."""
     seconds: Range | None
-    """Until the end, start and preparation included; None where nobody knows.
+    """Until the end, start and preparation included; None where it is unknown.
 
     typical: by the median of what was measured. low: had every trial the pace of the fastest one measured, one in ten
     left out; lower yet by `throughput.error_of` where it rests on pilots or few trials. high: by the slowest."""
@@ -49,7 +49,7 @@ class Price:
     start: Range = NOTHING
     """Of `seconds`, until processes run and have loaded the models."""
     unknown: str = ""
-    """Why nobody knows."""
+    """Why the duration is unknown."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Conditions:
     work: Mapping[str, float] = field(default_factory=dict)
     """What preparation lacks."""
     preparing: Sequence[PreparationRates] = ()
-    """What a unit of it takes, as a pilot's rounds told."""
+    """What a unit of it takes, as measured by a pilot's rounds."""
     failures: Mapping[Kind, str] = field(default_factory=dict)
     """Why a kind of trial could not be timed."""
 
@@ -110,7 +110,7 @@ def price(
 
 
 def unpriced(num_trials: int, execution: ExecutionConfig, num_parallel: int, why: str) -> Price:
-    """The price of trials that nobody can tell."""
+    """The price of trials whose duration is unknown."""
     return Price(num_trials, device_of(execution), num_parallel, None, unknown=why)
 
 

@@ -79,7 +79,7 @@ class Quote:
         return median_seconds(self._family, config, rates) if rates else 0.0
 
     def _preparing(self, configs: Sequence[Settings]) -> list[PreparationRates]:
-        """What preparation takes; timed here where only finished trials are known, which do not tell it."""
+        """What preparation takes; timed here where only finished trials are known, which do not record it."""
         kinds = {self._family.kind(config) for config in configs}
         known = [rate for kind in kinds for rate in self._throughput.get(kind, ())]
         if not known:

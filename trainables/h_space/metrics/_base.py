@@ -70,7 +70,7 @@ class Metric:
     higher_is_better: bool
     description: str
     needs: tuple[Need, ...] = ()
-    """What it cannot be told without."""
+    """What it cannot be computed without."""
     is_optional: bool = False
     """Measured only where `evaluation.metrics` names it, because it costs."""
 
