@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.interval import Say, measured_curves
-from orchestrator.execution.editor_files import FOLDER, editor_path
+from orchestrator.execution.models import FOLDER, model_path
 from orchestrator.ledger import Ledger, read_study
 from orchestrator.study.launch import CACHE_FOLDER
 from trainables.h_space.domains import Domain, domain_summary, load_domain
@@ -211,7 +211,7 @@ def _score(record: dict[str, Any], metric: str) -> float:
 
 
 def _file_of(study_folder: Path, record: dict[str, Any]) -> Path:
-    return editor_path(study_folder, record["signature"])
+    return model_path(study_folder, record["signature"])
 
 
 def _shared_domain(editors: Sequence[LoadedEditor]) -> str:

@@ -2,7 +2,7 @@
 
 Only the driver drops them, after each epoch that a trial has saved, so between two looks every running trial may
 hold one checkpoint more. A trial does not need its checkpoint to go on, only to be taken up again: one whose
-checkpoint went starts afresh should it be interrupted, with the same result. Editors are never touched.
+checkpoint went starts afresh should it be interrupted, with the same result. Models are never touched.
 """
 
 from collections.abc import Callable, Container

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.execution.checkpoints import CheckpointStore, DamagedCheckpoint, Superseded
-from orchestrator.execution.editor_files import editor_path, put_editor, start_file
+from orchestrator.execution.models import model_path, put_model, start_file
 from orchestrator.execution.provenance import provenance
 from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError
@@ -97,10 +97,10 @@ class TrialRun:
         return Step(metrics, self._finish() if self._trial.is_done else None)
 
     def _keep(self) -> None:
-        """Write what the trial can be taken up from, and the editor where a child asks for this epoch's."""
+        """Write what the trial can be taken up from, and the model where a child asks for this epoch's."""
         trial = self._trial
         if trial.epoch in self._task.keep_epochs:  # Before the checkpoint: a resumed trial is past it.
-            put_editor(self._editor(trial.epoch), trial.save_model, self._checkpoints.check)
+            put_model(self._model_path(trial.epoch), trial.save_model, self._checkpoints.check)
         if not getattr(trial, "is_resumable", True):
             return
         account = {
@@ -130,8 +130,8 @@ class TrialRun:
         trial = self._new_trial()
         if checkpoint is None:
             return trial
-        if missing := self._missing_editors(checkpoint.epoch):
-            self._note(f"started afresh: a child needs the editor of epoch {missing[0]}, which was not kept")
+        if missing := self._missing_models(checkpoint.epoch):
+            self._note(f"started afresh: a child needs the model of epoch {missing[0]}, which was not kept")
             return trial
         try:
             trial.load_checkpoint(checkpoint.folder, checkpoint.rows)
@@ -159,12 +159,14 @@ class TrialRun:
         new = family.trial if settings.trial_class is None else import_class(settings.trial_class)
         return new(config, task.seed, **given)
 
-    def _editor(self, epoch: int | None = None) -> Path:
-        return editor_path(self._settings.study_folder, self._task.signature, epoch)
+    def _model_path(self, epoch: int | None = None) -> Path:
+        return model_path(self._settings.study_folder, self._task.signature, epoch)
 
-    def _missing_editors(self, epoch: int) -> list[int]:
-        """Epochs up to this one whose editors should have been kept and are not there."""
-        return [kept for kept in self._task.keep_epochs if kept <= epoch and not self._editor(kept).is_file()]
+    def _missing_models(self, epoch: int) -> list[int]:
+        """Epochs up to this one whose models should have been kept and are not there."""
+        return [
+            kept for kept in self._task.keep_epochs if kept <= epoch and not self._model_path(kept).is_file()
+        ]
 
     def _finish(self) -> Record:
         result = self._trial.finish()
@@ -172,7 +174,7 @@ class TrialRun:
         rows = {name: getattr(result, name) for name in ("curves", "evaluations", "samples")}
         with writing(self._settings.study_folder):
             if hasattr(self._trial, "save_model"):
-                put_editor(self._editor(), self._trial.save_model, self._checkpoints.check)
+                put_model(self._model_path(), self._trial.save_model, self._checkpoints.check)
             self._checkpoints.check()
             Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, **rows)
             self._checkpoints.check()

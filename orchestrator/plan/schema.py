@@ -1,6 +1,6 @@
-"""The JSON Schema of a space, generated from the models that check it, for editors that complete and check YAML.
+"""The JSON Schema of a space, generated from the models that check it, for tools that complete and check YAML.
 
-It knows all names that exist in this installation (settings, metrics, attributes, designs, figures). What it cannot
+It knows all names that exist in this installation (settings, metrics, designs, figures). What it cannot
 know, such as which axes a space has or which cells fit a domain, `asyrp-sweep plan` tells.
 """
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.execution.editor_files import editor_path
+from orchestrator.execution.models import model_path
 from orchestrator.ledger import Ledger
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.files import writing
@@ -120,7 +120,7 @@ def keep_editor(study: Study, winner: Found, retest: Study | None) -> Path | Non
     Not the best one: that would be chosen by the numbers it is reported with.
     """
     source = _median_editor(retest) if retest is not None else None
-    source = source or editor_path(study.folder, winner.candidate.signature)
+    source = source or model_path(study.folder, winner.candidate.signature)
     if not source.is_file():
         return None
     path = study.folder / f"{_attribute(study)}.safetensors"
@@ -140,7 +140,7 @@ def _median_editor(retest: Study) -> Path | None:
         return None
     middle = statistics.median_low(values.values())
     signature = next(name for name, value in values.items() if value == middle)
-    return editor_path(retest.folder, signature)
+    return model_path(retest.folder, signature)
 
 
 def _baseline_config(study: Study) -> Settings:

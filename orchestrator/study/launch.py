@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.execution.editor_files import find_editor
+from orchestrator.execution.models import find_model
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, claim_study, write_study
 from orchestrator.plan.build import build_plan
@@ -132,7 +132,7 @@ def with_copies(study: Study, ledger: Ledger, now: Standing, note: Callable[[str
 def missing_tasks(study: Study, ledger: Ledger, now: Standing) -> list[TrialTask]:
     """What is still to run, in plan order: a failed trial is tried again, one that is done never.
 
-    Unless a missing child starts from an editor that is no longer there: then its parent trains once more.
+    Unless a missing child starts from a model that is no longer there: then its parent trains once more.
     """
     missing = _to_run(study, now.done)
     kept_epochs: dict[str, set[int]] = {}
@@ -158,11 +158,11 @@ def missing_tasks(study: Study, ledger: Ledger, now: Standing) -> list[TrialTask
 
 
 def _to_run(study: Study, done: Collection[str]) -> list[TrialSpec]:
-    """Trials that are not done, and the parents whose editors they miss."""
+    """Trials that are not done, and the parents whose models they miss."""
     needed = {trial.signature for trial in study.plan.trials if trial.signature not in done}
     for trial in reversed(study.plan.trials):  # Every parent comes before its children.
         parent = trial.parent if trial.signature in needed else None
-        if parent is not None and find_editor(study.folder, parent, trial.parent_epoch) is None:
+        if parent is not None and find_model(study.folder, parent, trial.parent_epoch) is None:
             needed.add(parent)
     return list({trial.signature: trial for trial in study.plan.trials if trial.signature in needed}.values())
 

@@ -1,6 +1,6 @@
 """Trials that another study of the same results folder has done already: found by signature, copied, never re-run.
 
-A copy is whole (rows, editor, record), so that a study's ledger can be read, moved or kept without the other one
+A copy is whole (rows, model, record), so that a study's ledger can be read, moved or kept without the other one
 (docs/design/005-cross-study-dedup.md).
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.execution.editor_files import editor_path, put_editor
+from orchestrator.execution.models import model_path, put_model
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.ledger.files import writing
 from orchestrator.plan.cells import Plan
@@ -46,7 +46,7 @@ def found_elsewhere(wanted: Iterable[str], study_folder: Path) -> dict[str, Hit]
             attempts = ledger.attempts()
             for signature in missing & attempts.keys():
                 attempt = ledger.done_attempt(signature, attempts[signature])
-                if attempt is not None and editor_path(folder, signature).is_file():
+                if attempt is not None and model_path(folder, signature).is_file():
                     found[signature] = Hit(signature, folder.name, ledger_folder, attempt)
         missing -= found.keys()
     return found
@@ -73,11 +73,11 @@ def adopt(hits: Collection[Hit], plan: Plan, study_folder: Path, ledger: Ledger)
         trial = trials[hit.signature]
         attempt = 1 + max(own_attempts.get(hit.signature, []), default=0)
         try:
-            editor = editor_path(hit.ledger_folder.parent, hit.signature).read_bytes()
+            model = model_path(hit.ledger_folder.parent, hit.signature).read_bytes()
         except OSError:
             continue  # Gone meanwhile.
         with writing(study_folder):
-            put_editor(editor_path(study_folder, hit.signature), _putting(editor))
+            put_model(model_path(study_folder, hit.signature), _putting(model))
         ledger.write_rows(hit.signature, attempt, **rows)
         ledger.commit(
             {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.execution.checkpoints import drop_committed, unfinished
 from orchestrator.execution.contract import Backend, Interrupted, LaunchStopped, PreparationFailed
-from orchestrator.execution.editor_files import collect_editor
+from orchestrator.execution.models import collect_model
 from orchestrator.execution.provenance import git_commit
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import FamilyRef, TrialTask, WorkerSettings
@@ -75,7 +75,7 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
             return outcome
         for trial in study.plan.trials:
             if trial.start_from is not None and trial.start_digest is not None:
-                collect_editor(study.folder, Path(trial.start_from), trial.start_digest)
+                collect_model(study.folder, Path(trial.start_from), trial.start_digest)
         progress = _progress(study, done)
         observer = StudyObserver(study, ledger, tasks, progress, display, outcome)
         stack.enter_context(observer.running_file.beating(progress))

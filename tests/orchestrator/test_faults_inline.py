@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from orchestrator.execution import worker
-from orchestrator.execution.editor_files import editor_path
+from orchestrator.execution.models import model_path
 from orchestrator.execution.ray.scratch import launch_folder
 from orchestrator.ledger import Ledger, LedgerError, read_study, status_matrix
 from orchestrator.ledger.compaction import compact
@@ -72,7 +72,7 @@ def content(study: Study) -> dict[str, Any]:
         "records": sorted(records, key=lambda record: str(record["signature"])),
         "curves": sorted(curves, key=lambda row: (row["signature"], row["epoch"])),
         "editors": {
-            t.signature: editor_path(study.folder, t.signature).read_text() for t in study.plan.trials
+            t.signature: model_path(study.folder, t.signature).read_text() for t in study.plan.trials
         },
         "damaged": ledger.damaged,
     }

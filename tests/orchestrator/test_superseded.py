@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.execution.checkpoints import CheckpointStore, Superseded, drop_committed
-from orchestrator.execution.editor_files import editor_path
+from orchestrator.execution.models import model_path
 from orchestrator.execution.tasks import TrialTask, WorkerSettings
 from orchestrator.execution.worker import TrialRun
 from orchestrator.ledger import Ledger
@@ -145,7 +145,7 @@ def test_an_editor_of_other_bytes_is_kept_beside_the_one_that_replaces_it(
 ) -> None:
     first, second = begin(1), begin(2)
     advance(first, EPOCHS)
-    path = editor_path(settings.study_folder, "a")
+    path = model_path(settings.study_folder, "a")
     earlier = path.read_bytes()
     CheckpointStore(settings.study_folder, "a").remove()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.execution.editor_files import editor_path
+from orchestrator.execution.models import model_path
 from orchestrator.ledger import Ledger, read_study
 from orchestrator.space.config import Space
 from orchestrator.study.launch import Study, open_study
@@ -46,7 +46,7 @@ def states(study: Study) -> dict[tuple[str, int], str]:
 
 def weights_of(study: Study, cell: str, seed: int) -> list[int]:
     [signature] = [t.signature for t in study.plan.trials if (t.cell, t.seed) == (cell, seed)]
-    weights: list[int] = json.loads(editor_path(study.folder, signature).read_text())
+    weights: list[int] = json.loads(model_path(study.folder, signature).read_text())
     return weights
 
 

@@ -92,7 +92,7 @@ def _baseline_not_in_axis(space: Space, name: str) -> Iterator[Finding]:
 
 
 def _check_blocks(cell: Resolved, family: Family) -> Iterator[Finding]:
-    """A block written as one value (`editor: conv`) would be lost where another layer writes it in full."""
+    """A block written as one value (`optimizer: adam`) would be lost where another layer writes it in full."""
     for layer in cell.layers:
         for block in _blocks(family):
             value = look_up(layer.settings, _parts(block))

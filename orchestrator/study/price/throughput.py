@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.execution.editor_files import editor_path
+from orchestrator.execution.models import model_path
 from orchestrator.execution.provenance import host
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.study.reuse import COPIED_FROM
@@ -72,8 +72,8 @@ def _measured_in(ledger_folder: Path, device: str, family: Family) -> Iterator[t
     num_bytes = ledger.num_bytes()
     for record in ledger.records():
         if record["status"] == "done" and record["device"] == device and _is_of_this_host(record):
-            editor = editor_path(ledger_folder.parent, record["signature"])
-            kept = editor.stat().st_size if editor.is_file() else 0
+            model = model_path(ledger_folder.parent, record["signature"])
+            kept = model.stat().st_size if model.is_file() else 0
             yield from _measured_by(record, num_bytes.get(record["signature"], 0) + kept, family)
 
 

@@ -1,11 +1,11 @@
-"""Where trained editors are kept, and how a trial that starts from one finds it, on any node.
+"""Where trained models are kept, and how a trial that starts from one finds it, on any node.
 
     editors/<signature>.safetensors              of a finished trial
     editors/<signature>-epoch-00003.safetensors  after an earlier epoch, where a child of the plan asks for it
     editors/from-<sha256>.safetensors            a file that a space names: a copy, for the other nodes
-    editors/replaced/                            editors of earlier attempts, where a later one gave other bytes
+    editors/replaced/                            models of earlier attempts, where a later one gave other bytes
 
-The study's folder is the one place that every node sees, so editors travel through it.
+The study's folder is the one place that every node sees, so models travel through it.
 """
 
 import hashlib
@@ -21,41 +21,41 @@ FOLDER = "editors"
 REPLACED = "replaced"
 
 
-class MissingEditor(UserError):
-    """An editor that a trial starts from is not there, or is not what it was."""
+class MissingModel(UserError):
+    """A model that a trial starts from is not there, or is not what it was."""
 
 
-def editor_path(study_folder: Path, signature: str, epoch: int | None = None) -> Path:
-    """Where a trial's editor is written: that of its last epoch, or of an earlier one."""
+def model_path(study_folder: Path, signature: str, epoch: int | None = None) -> Path:
+    """Where a trial's model is written: that of its last epoch, or of an earlier one."""
     suffix = "" if epoch is None else f"-epoch-{epoch:05d}"
     return study_folder / FOLDER / f"{signature}{suffix}.safetensors"
 
 
-def find_editor(study_folder: Path, signature: str, epoch: int | None = None) -> Path | None:
-    """A trial's editor, in its study or in another one of the same results folder that ran the same trial."""
-    own = editor_path(study_folder, signature, epoch)
+def find_model(study_folder: Path, signature: str, epoch: int | None = None) -> Path | None:
+    """A trial's model, in its study or in another one of the same results folder that ran the same trial."""
+    own = model_path(study_folder, signature, epoch)
     if own.is_file():
         return own
     return next(iter(sorted(study_folder.parent.glob(f"*/{FOLDER}/{own.name}"))), None)
 
 
 def start_file(task: TrialTask, study_folder: Path) -> Path | None:
-    """The file that a trial's weights start from; None for random weights. Raises MissingEditor."""
+    """The file that a trial's weights start from; None for random weights. Raises MissingModel."""
     if task.start_digest is not None:
         return _collected(study_folder, task.start_digest)
     if task.parent is None:
         return None
-    found = find_editor(study_folder, task.parent, task.parent_epoch)
+    found = find_model(study_folder, task.parent, task.parent_epoch)
     if found is None:
-        expected = editor_path(study_folder, task.parent, task.parent_epoch)
-        raise MissingEditor(f"the parent's editor {expected} is not there")
+        expected = model_path(study_folder, task.parent, task.parent_epoch)
+        raise MissingModel(f"the parent's model {expected} is not there")
     return found
 
 
-def put_editor(path: Path, write: Callable[[Path], object], check: Callable[[], None] = lambda: None) -> None:
-    """Write a trial's editor. Another one that is there already, of an earlier attempt, is kept under `replaced/`.
+def put_model(path: Path, write: Callable[[Path], object], check: Callable[[], None] = lambda: None) -> None:
+    """Write a trial's model. Another one that is there already, of an earlier attempt, is kept under `replaced/`.
 
-    `check` is called once the editor is written, just before it takes its place; what it raises leaves all as it was.
+    `check` is called once the model is written, just before it takes its place; what it raises leaves all as it was.
     """
 
     def fill(temporary: Path) -> None:
@@ -69,10 +69,10 @@ def put_editor(path: Path, write: Callable[[Path], object], check: Callable[[], 
     write_atomically(path, fill)
 
 
-def collect_editor(study_folder: Path, path: Path, digest: str) -> None:
-    """Copy an editor file that a space names into the study.
+def collect_model(study_folder: Path, path: Path, digest: str) -> None:
+    """Copy a model file that a space names into the study.
 
-    Raises MissingEditor when it has changed since, LedgerError when the study's folder cannot be written.
+    Raises MissingModel when it has changed since, LedgerError when the study's folder cannot be written.
     """
     target = _collected_path(study_folder, digest)
     if target.is_file():
@@ -80,9 +80,9 @@ def collect_editor(study_folder: Path, path: Path, digest: str) -> None:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise MissingEditor(f"{path} cannot be read: {error.strerror}") from error
+        raise MissingModel(f"{path} cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != digest:
-        raise MissingEditor(f"{path} has changed since the plan was made; plan again")
+        raise MissingModel(f"{path} has changed since the plan was made; plan again")
     with writing(study_folder):
         write_atomically(target, lambda temporary: temporary.write_bytes(content))
 
@@ -90,9 +90,9 @@ def collect_editor(study_folder: Path, path: Path, digest: str) -> None:
 def _collected(study_folder: Path, digest: str) -> Path:
     path = _collected_path(study_folder, digest)
     if not path.is_file():
-        raise MissingEditor(f"{path} is not there; the launch that started this trial put it there")
+        raise MissingModel(f"{path} is not there; the launch that started this trial put it there")
     if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-        raise MissingEditor(f"{path} has another checksum than when the study recorded it")
+        raise MissingModel(f"{path} has another checksum than when the study recorded it")
     return path
 
 
