@@ -14,6 +14,7 @@ from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError, DomainSummary, domain_summary, shipped_domains
+from trainables.h_space.editor_schema import any_editor
 from trainables.h_space.editors import EDITORS, num_parameters
 from trainables.h_space.identity import identity
 from trainables.h_space.layers import Summarise
@@ -124,7 +125,7 @@ class HSpace(Family):
         """Names of attributes and domains as examples; the settings of every editor together."""
         about: dict[str, Any] = {key: schema[key] for key in ("title", "description") if key in schema}
         if name == "editor":
-            return _any_editor(defs)
+            return any_editor(defs)
         if name == "attribute":
             return {**about, "type": "string", "examples": list(ATTRIBUTES)}
         if name == "domain":
@@ -385,28 +386,6 @@ def _t_edit(config: CellConfig) -> int:
     """t_edit; above every number while it is to be found."""
     t_edit = config.training.t_edit
     return t_edit if isinstance(t_edit, int) else 1000
-
-
-def _any_editor(defs: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of every kind together: those of another kind than the cell's are left out of it."""
-    properties: dict[str, list[dict[str, Any]]] = {}
-    for kind in EDITORS:
-        for name, inside in defs[_editor_name(defs, kind)]["properties"].items():
-            forms = properties.setdefault(name, [])
-            if inside not in forms:
-                forms.append(inside)
-    merged = {name: forms[0] if len(forms) == 1 else {"anyOf": forms} for name, forms in properties.items()}
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {**merged, "kind": {"enum": list(EDITORS)}},
-    }
-
-
-def _editor_name(defs: Mapping[str, Any], kind: str) -> str:
-    """Which definition is the editor's of a kind: all their classes are called Config."""
-    module = EDITORS[kind].__module__.replace(".", "__")
-    return next(name for name in defs if name == f"{module}__Config" or name.endswith(f"{module}__Config"))
 
 
 FAMILY = HSpace()
