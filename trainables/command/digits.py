@@ -89,7 +89,7 @@ def main() -> None:
             batch = train[rows] + options.noise * torch.randn(train[rows].shape)
             loss = nn.functional.cross_entropy(network(batch), labels[rows])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated.
+            torch.autograd.backward(loss)
             optimizer.step()
             losses.append(loss.item())
         network.eval()
