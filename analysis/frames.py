@@ -56,7 +56,7 @@ class StudyFrames:
     num_unplanned: int = 0
     """Committed trials that belong to no cell of the present plan: of removed seeds, cells or settings."""
     num_removed_seeds: int = 0
-    """Of those, trials of a present cell with a seed that it no longer has."""
+    """How many of those are trials of a present cell with a seed that it no longer has."""
     folder: Path = Path()
     """Where the study lies; files that a figure names are looked for here first."""
     damaged: tuple[str, ...] = ()

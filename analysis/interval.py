@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 COLUMNS = 5
-"""Of the legend."""
+"""Columns of the legend."""
 LINE = 0.16
 """Inches; a line of the legend."""
 MAX_HUES = 5

@@ -44,7 +44,7 @@ WIDER = 1.4
 """How much wider a figure gets whose labels leave no room for what they label."""
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 2**16 - 1
-"""Of a picture; what matplotlib can draw at all."""
+"""Longest side of a picture in pixels; what matplotlib can draw at all."""
 
 _RC: dict[Any, Any] = {
     # STIX is Times in all but name and ships with matplotlib; DejaVu has the glyphs it lacks.

@@ -71,7 +71,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """Of the study and its folder."""
+        """Name of the study and of its folder."""
         return self._planned.space.name
 
     @property

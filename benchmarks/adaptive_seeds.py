@@ -55,7 +55,7 @@ RULES: dict[str, tuple[tuple[int, ...], Levels]] = {
 
 
 def p_values(x: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of the paired t test and of TOST; x is (runs, m, n)."""
+    """p of the paired t test and of TOST; x is (runs, m, n)."""
     n = x.shape[-1]
     mean, error = x.mean(-1), x.std(-1, ddof=1) / n**0.5
     equal = np.maximum(

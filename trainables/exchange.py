@@ -96,7 +96,7 @@ class Rates(NamedTuple):
     train: float
     other: float
     preparation: Mapping[str, float] | None = None
-    """By the names of `Family.preparation_work`; None where it was not timed."""
+    """Preparation by the names of `Family.preparation_work`; None where it was not timed."""
 
 
 class Timing(NamedTuple):

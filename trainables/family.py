@@ -73,7 +73,7 @@ class Family:
             key: _metric(key, said) for key, said in (metrics or {}).items()
         }
         self.code_digest = ""
-        """Of the file that the family was read from; empty for one of an installed package."""
+        """Digest of the file that the family was read from; empty for one of an installed package."""
         self.source: tuple[str, str] | None = None
         """Name and text of that file, which travel to the workers."""
 
@@ -227,7 +227,7 @@ class Family:
         return ""
 
     def to_prepare(self, trials: Sequence[Any]) -> Sequence[Any]:
-        """Of trials of a search (each has a `config`), those whose preparation serves all of them."""
+        """Trials of a search (each has a `config`) whose preparation serves all of them."""
         return list({self.shared(trial.config): trial for trial in reversed(trials)}.values())[::-1]
 
     # Price

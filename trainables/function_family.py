@@ -97,7 +97,7 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _digest(function: Callable[..., Any]) -> str:
-    """Of the source of a function and of what it uses of its own module; comments and formatting do not count."""
+    """Digest of a function's source and of what it uses of its own module, comments and formatting left out."""
     texts = [ast.dump(ast.parse(textwrap.dedent(source))) for source in _sources(function)]
     closed = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
     return hashlib.sha256("\n".join([*sorted(texts), *closed]).encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ Train = Any
 """`(config, seed, report) -> metrics`, or `-> (metrics, rows)` with a row for every item measured."""
 
 MAX_CURVE_ROWS = 100_000
-"""Of one trial: a function that reports every batch of a long training would fill the memory."""
+"""Most rows of one trial: a function that reports every batch of a long training would fill the memory."""
 
 
 class _Stopped(BaseException):

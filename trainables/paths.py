@@ -7,7 +7,7 @@ from pathlib import Path
 from trainables.errors import UserError
 
 MAX_PART_BYTES = 255
-"""Of a name on any common file system; asking for a longer one is an error there."""
+"""Longest file name on any common file system; asking for a longer one is an error there."""
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_]\w*))")
 
 

@@ -206,7 +206,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _of_kind(models: list[type[BaseModel]], kind: object) -> list[type[BaseModel]]:
-    """Of a union on `kind`, the member that is meant; all of them where that is open."""
+    """The member that is meant of a union on `kind`; all of them where that is open."""
     if len(models) < 2:
         return models
     meant = [found for found in models if kind in get_args(found.model_fields["kind"].annotation)]

@@ -21,7 +21,7 @@ Loc = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 100_000
-"""Of a document once its aliases are written out: nine aliases of nine aliases of nine soon fill a memory."""
+"""Most values of a document once its aliases are written out: nested aliases multiply and would fill the memory."""
 MAX_DEPTH = 50
 MAX_INT = 2**63 - 1
 

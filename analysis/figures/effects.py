@@ -21,7 +21,7 @@ _VERDICT_COLOURS = {"helps": "#009e73", "hurts": "#d55e00", "equivalent": "#0072
 _TEXT = 8.0
 """Points."""
 _LABEL_LETTERS = 34
-"""In a line of a label."""
+"""Most characters in a line of a label."""
 _COLUMNS = [
     *["cell", "label", "seed", "difference", "low", "high", "level", "n", "num_failed", "num_missing"],
     *["p_holm", "verdict", "is_estimate", "seeds_needed", "margin", "metric", "reference"],

@@ -47,7 +47,7 @@ class Config(FigureConfig):
     """An axis, `cell` or another of what `x` can be; one line when left out."""
     metrics: Annotated[Names, Field(min_length=1)]
     scale: Literal["linear", "log"] = "linear"
-    """Of the x axis."""
+    """Scale of the x axis."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)
     """Values of what is neither `x` nor `by`; the baseline's and the primary ones when left out."""
 

@@ -39,7 +39,7 @@ class Config(FigureConfig):
         "wall_seconds"
     )
     scale: Literal["linear", "log"] = "linear"
-    """Of the cost."""
+    """Scale of the cost axis."""
 
     def problems(self, axes: Axes) -> Problems:
         """A metric that does not exist."""

@@ -48,7 +48,7 @@ class IntervalView:
     """None where x_t is nowhere so far away."""
     t_boost_threshold: float
     num_train_steps: int
-    """Of a training in this domain unless a space says otherwise."""
+    """Timesteps of a training in this domain unless a space says otherwise."""
 
 
 def measured_curves(

@@ -64,7 +64,7 @@ class CheckpointStore:
         self._attempt = attempt
         self._mark = uuid.uuid4().hex[:12]
         self._claim = ""
-        """Of this worker; it may write nothing before it has one."""
+        """Claim of this worker on its trial; it may write nothing before it has one."""
         self._rows = _RowFile(self.folder / f"rows-{self._mark}.jsonl")
 
     def claim(self) -> None:

@@ -54,7 +54,7 @@ class FamilyRef:
     source: tuple[str, str] | None = None
     """Name and text of the file."""
     recipe: tuple[Any, ...] | None = None
-    """Of a family that is a function (`trainables.function_family`)."""
+    """Recipe of a family that is a function (`trainables.function_family`)."""
 
     @classmethod
     def of(cls, family: Family) -> "FamilyRef":
@@ -81,7 +81,7 @@ class WorkerSettings:
     """`module:Class`, importable where the trial runs, in the place of the family's own trials."""
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     git_commit: str | None = None
-    """Of the code that planned the study, for the records; workers may have no repository."""
+    """Commit of the code that planned the study, for the records; workers may have no repository."""
     family: FamilyRef = field(default_factory=FamilyRef)
     prepares_itself: bool = False
     """Whether a trial computes what its preparation lacks."""

@@ -58,7 +58,7 @@ class TrialRun:
         self._began = 0.0
         """When the present piece of work began, on the clock that only goes on."""
         self._wall_seconds = 0.0
-        """Of the pieces before it."""
+        """Wall time of the pieces of work before the present one."""
         self._train_seconds = 0.0
         self._notes: list[str] = []
 

@@ -62,7 +62,7 @@ def share_columns(root: Path, expected: Mapping[str, Sequence[Row]] | None = Non
 
 
 def _schemas(root: Path, table: str) -> dict[str, tuple[pa.Schema, pa.Schema]]:
-    """Of each sound file of a table: its schema, and the same without axes that have no value in it."""
+    """File name -> schema, for each sound file of a table: whole, and without axes that have no value in it."""
     names = [info.base_name for info in files_in(_LOCAL, str(root / table))]
     merged = [name for name in names if MERGED_NAME.fullmatch(name)]
     found = {}

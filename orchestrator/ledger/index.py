@@ -12,7 +12,7 @@ from orchestrator.ledger.files import DamagedPart, opened
 
 MERGING_FOLDER = "merging"
 ATTEMPTS_KEY = "asyrp_sweep.attempts"
-"""Of a merged file's footer: signature, attempt and number of rows of each attempt in it, as JSON."""
+"""Key in a merged file's footer: signature, attempt and number of rows of each attempt in it, as JSON."""
 MERGED_NAME = re.compile(r"merged-[0-9a-f]+\.parquet")
 _PART_NAME = re.compile(r"part-(?P<signature>.+)-(?P<attempt>\d+)\.parquet")
 
@@ -54,7 +54,7 @@ class Index:
     single: Mapping[PartKey, int]
     """Attempts with a part of their own, and its size in bytes."""
     merged: Mapping[str, Merged]
-    """By file name."""
+    """Merged files by file name."""
     unreadable: tuple[str, ...]
     """Merged files without a record of what they hold."""
     held: Mapping[PartKey, str]

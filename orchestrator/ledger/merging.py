@@ -25,7 +25,7 @@ from orchestrator.ledger.parts import Parts
 from orchestrator.ledger.schemas import concatenated
 
 MAX_BYTES = 32_000_000
-"""Of parts that become one file: it is read as a whole."""
+"""Largest total of the parts that become one file: it is read as a whole."""
 MAX_PART_BYTES = 8_000_000
 """A larger part gains nothing from company."""
 

@@ -26,11 +26,11 @@ class Candidate:
     values: dict[str, AxisValue]
     config: Settings
     signatures: tuple[str, ...]
-    """Of its trials, in the order of the space's seeds."""
+    """Signatures of its trials, in the order of the space's seeds."""
 
     @property
     def signature(self) -> str:
-        """Of the first seed's trial: what the point is known by."""
+        """Signature of the first seed's trial: what the point is known by."""
         return self.signatures[0]
 
 

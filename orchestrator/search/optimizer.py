@@ -43,7 +43,7 @@ class Proposal:
 
     number: int
     values: dict[str, AxisValue]
-    """Of every axis; the baseline's where the axis does not act."""
+    """Value of every axis; the baseline's where the axis does not act."""
     signature: str | None = None
     """The ledger's trial, once it is known."""
 

@@ -34,7 +34,7 @@ class Results:
     objectives: tuple[Objective, ...]
     default: Candidate
     default_values: tuple[float, ...] | None
-    """Of the untuned default; None where its trial is not done."""
+    """Values of the objectives for the untuned default; None where its trial is not done."""
     found: tuple[Found, ...]
     """Done points, in the order they were asked for."""
     pareto: tuple[Found, ...]

@@ -168,7 +168,7 @@ def difference(changed: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str,
 
 
 def _searched(space: Space, settings: Mapping[str, Any], block: str) -> dict[str, Any]:
-    """Of a block's settings, those that an axis of the space varies."""
+    """Settings of a block that an axis of the space varies."""
     kept: dict[str, Any] = {}
     for axis in space.config.axes.values():
         overrides = [axis.override(value) for value in axis.names] or [nested(axis.path or "", None)]

@@ -25,7 +25,7 @@ AxisValues = Mapping[str, AxisValue]
 """A point of a space: the value of every axis."""
 
 SIGNIFICANT_DIGITS = 4
-"""Of a value drawn from a range: enough to search with, few enough to read."""
+"""Digits of a value drawn from a range: enough to search with, few enough to read."""
 
 
 def as_tuple(value: object) -> object:

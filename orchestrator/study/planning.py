@@ -34,7 +34,7 @@ class PlanView:
     found: Mapping[str, Hit] = field(default_factory=dict)
     """Missing trials, of the longest plan too, that another study of the same results folder has done."""
     price: Price | None = None
-    """Of what is missing; None where nothing is, or where nobody has asked for it."""
+    """Price of what is missing; None where nothing is, or where nobody has asked for it."""
     most: Price | None = None
     """Price if no contrast is ever decided, where seeds are added while they are needed."""
 

@@ -40,7 +40,7 @@ class Progress:
     clock: Callable[[], float] = time.monotonic
     num_prepared: int = 0
     num_preparations: int = 0
-    """Of the stages so far: a stage is known once the one before it is done."""
+    """Preparation tasks of the stages known so far: a stage is known once the one before it is done."""
     is_prepared: bool = False
     """Whether no stage is left."""
     num_expected: int = 0
@@ -52,11 +52,11 @@ class Progress:
     _running: dict[str, Row] = field(default_factory=dict, init=False)
     _counts: Counter[TrialState] = field(default_factory=Counter, init=False)
     _epochs_left: int = field(default=0, init=False)
-    """Of the trials that are running or waiting."""
+    """Epochs left of the trials that are running or waiting."""
     _epochs_planned: int = field(default=0, init=False)
     _cells: dict[str, list[Row]] = field(default_factory=dict, init=False)
     seeds: tuple[int, ...] = field(default=(), init=False)
-    """Of all trials, in ascending order."""
+    """Seeds of all trials, in ascending order."""
 
     def __post_init__(self) -> None:
         rows, self.rows = self.rows, {}
@@ -120,7 +120,7 @@ class Progress:
         return self._running.copy()
 
     def seconds_left(self) -> float | None:
-        """At the pace of this launch so far; None before its first epoch."""
+        """Seconds left at the pace of this launch so far; None before its first epoch."""
         if self._began is None or self._epochs_done == 0:
             return None
         left: float = self._epochs_left

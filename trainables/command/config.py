@@ -27,7 +27,7 @@ class MetricConfig(Settings):
     label: str | None = None
     """How figures and tables call it; its name where nothing is given."""
     unit: str = ""
-    """Of its numbers."""
+    """Unit of its numbers."""
 
 
 def _as_tuple(value: object) -> object:
@@ -51,7 +51,7 @@ class Kept(Settings):
     model: str | None = None
     """One file, kept as the trial's model: what a later trial may start from."""
     max_sample_megabytes: float = Field(default=20.0, gt=0)
-    """Of all samples of a trial together; those beyond it are left out, and the trial's notes say which."""
+    """Limit for all samples of a trial together; those beyond it are left out, and the trial's notes say which."""
     max_model_megabytes: float = Field(default=2000.0, gt=0)
     """A larger model fails the trial."""
 

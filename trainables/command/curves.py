@@ -14,7 +14,7 @@ from trainables.wording import shown
 EPOCH, STEPS = "epoch", ("step", "global_step", "iteration", "iter", "batch")
 """Columns that say where in its training a script is; the first of `STEPS` that a row has counts."""
 MAX_ROWS = 50_000
-"""Of a file; when there are more, every second one is left out."""
+"""Most rows of a file; when there are more, every second one is left out."""
 MAX_COLUMNS = 200
 _TAKEN = {"signature", "attempt"}
 """Columns that the ledger has for itself."""
@@ -39,7 +39,7 @@ class Curves:
     notes: list[str] = field(default_factory=list)
     """What a reader should know of what was left out."""
     _earlier: list[Entry] = field(default_factory=list)
-    """Of the runs, and the files, before this one."""
+    """Entries of the runs, and the files, before this one."""
     _own: list[Entry] = field(default_factory=list)
     _tail: Tail | None = None
     _num_read: int = 0

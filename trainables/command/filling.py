@@ -13,7 +13,7 @@ from trainables.wording import did_you_mean
 from trainables.yaml_tree import Loc
 
 PREFIX = "TRIAL_"
-"""Of the environment variables that carry values."""
+"""Prefix of the environment variables that carry values."""
 BUILT_IN = ("seed", "folder", "config", "here", "python", "device", "start_from")
 """Placeholders of every command."""
 

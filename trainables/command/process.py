@@ -54,7 +54,7 @@ class Launch:
     shell: bool = False
     time_limit_seconds: float | None = None
     seconds_before: float = 0.0
-    """Of the time limit that are used up already."""
+    """Seconds of the time limit that are used up already."""
     grace_seconds: float = 10.0
     """Between SIGTERM and SIGKILL."""
     lock: int | None = None

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from trainables.wording import shown
 
 MAX_FILE_BYTES = 64 << 20
-"""Of a file that is read whole; one beyond it is hardly a handful of numbers."""
+"""Largest file that is read whole; a larger one hardly holds a few numbers."""
 MAX_LINE_BYTES = 1 << 20
 BLOCK = 1 << 18
 CSV_SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -96,7 +96,7 @@ class Tail:
     _last: bytes = b""
     """The last line that was read."""
     _header: list[str] = field(default_factory=list)
-    """Of a CSV file."""
+    """Column names of a CSV file."""
 
     @property
     def is_text(self) -> bool:

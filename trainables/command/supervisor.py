@@ -112,7 +112,7 @@ class Supervisor:
         self._log = BoundedLog(Path(spec["log"]))
         self._pid = 0
         self._status: int | None = None
-        """Of the command's first process, once it has ended."""
+        """Exit status of the command's first process, once it has ended."""
         self._began = time.monotonic()
 
     def run(self) -> Report:

@@ -40,7 +40,7 @@ STEP_SECONDS = 1.0
 OUTPUT_BYTES = 4 << 20
 """Most of the output that patterns are looked for in: all that is kept of it."""
 QUOTED_CHARACTERS = 300
-"""Of a line that a message repeats."""
+"""Most characters of a line that a message repeats."""
 _STATE, _MODEL = "state.json", "model"
 log = logging.getLogger("asyrp_sweep.trial")
 

@@ -17,7 +17,7 @@ TRAINING_VERSION = 1
 
 
 MAX_STEPS = 1000
-"""Of a DDIM sequence: as many timesteps as the diffusion models have."""
+"""Most steps of a DDIM sequence: as many timesteps as the diffusion models have."""
 
 
 def _as_tuple(value: object) -> object:
@@ -33,7 +33,7 @@ class OptimizerConfig(Settings):
     """For adafactor the highest step relative to a weight's own size: the step is at most 1/sqrt(n) at step n."""
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    """Of sgd; the published one has none."""
+    """Momentum of sgd; the published one has none."""
     schedule: Literal["constant", "cosine", "step", "relative"] = "cosine"
     """cosine: to zero over the whole training; step: by `step_factor` every `step_epochs` epochs; relative: 1e-6 n at
     optimizer step n, whatever the learning rate, for adafactor alone (both as published)."""
@@ -253,7 +253,7 @@ class CellConfig(Settings):
     init: InitConfig | None = None
     """Random weights when left out."""
     texts: AttributeText | None = None
-    """Of an attribute that a space or a domain declares; None for what the table has."""
+    """Texts of an attribute that a space or a domain declares; None for what the table has."""
 
     @property
     def edit(self) -> Attribute:

@@ -33,14 +33,14 @@ class EditSettings:
 
     strengths: tuple[float, ...] = (1.0,)
     num_steps: int | None = None
-    """Of inversion and generation; those the first editor was trained with when left out."""
+    """Steps of inversion and generation; those the first editor was trained with when left out."""
     coefficients: tuple[float, ...] | None = None
     """One an editor; 1/sqrt(n) each when left out."""
     window: Window = "own"
     t_boost: int = 0
     """Noise is added below this t, to edits and reconstruction alike; 0 for none."""
     seed: int = 0
-    """Of generated faces and of the boost's noise."""
+    """Seed of generated faces and of the boost's noise."""
 
 
 @dataclass(frozen=True)

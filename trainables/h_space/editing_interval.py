@@ -42,7 +42,7 @@ from trainables.h_space.losses import guarded_cosine
 
 NUM_IMAGES = 16
 NUM_STEPS = 100
-"""Of the curves behind `auto`; the published ones take 100 and 1000. With fewer steps the inversion itself drifts."""
+"""Steps of the curves behind `auto` (published: 100 images, 1000 steps). With fewer the inversion itself drifts."""
 IMAGES_PER_TASK = 8
 
 
@@ -108,7 +108,7 @@ class Interval:
     threshold: float
     """The domain's, times the cosine."""
     cosine: float
-    """Of the two bare prompts, the floor in its place where it is lower."""
+    """Cosine of the two bare prompts, or the floor where the cosine is lower."""
 
 
 def interval_of(

@@ -50,7 +50,7 @@ class EvaluatedImages(Protocol):
 
     @property
     def image_ids(self) -> tuple[str, ...]:
-        """In their order."""
+        """Ids of the images, in their order."""
 
     def __len__(self) -> int: ...
 

@@ -109,7 +109,7 @@ class HSpace(Family):
         }
 
     def setting_paths(self) -> tuple[str, ...]:
-        """Of a cell, those of every editor included."""
+        """Dotted paths of the settings of a cell, those of every editor included."""
         return _setting_paths()
 
     # The schema of a space's file
@@ -221,7 +221,7 @@ class HSpace(Family):
         return untold(METRICS[metric], config, self._summarise(config.domain)) if metric in METRICS else ""
 
     def notes(self, config: Any) -> tuple[str, ...]:
-        """Of the editor."""
+        """Notes of the editor."""
         return tuple(config.editor.notes())
 
     def remarks(self, configs: Sequence[Any]) -> Iterator[str]:

@@ -58,7 +58,7 @@ class Pieces:
     unedited: float
     """A plain pass of the U-Net, with as many images at once as the trajectory cache takes."""
     measuring: float
-    """Of a generated picture, by all metrics."""
+    """Seconds for measuring a generated picture by all metrics."""
     image: float
     """Embedding an image in CLIP, one at a time."""
     picture: float
@@ -74,7 +74,7 @@ class Pilot:
     rounds: tuple[Pieces, ...]
     """`NUM_PIECES` of them; how far they lie apart tells how steady this machine is."""
     num_parameters: int
-    """Of the editor."""
+    """Weights of the editor."""
     num_templates: int
     """Prompts of a text."""
     load_seconds: float | None

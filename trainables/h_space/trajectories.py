@@ -181,7 +181,7 @@ class PreparationWork:
     """What is missing before trials can start, in the units that a pilot times."""
 
     passes: int = 0
-    """Of the U-Net, one image each."""
+    """Passes of the U-Net, one image each."""
     images: int = 0
     """Embedded in CLIP, one at a time."""
     texts: int = 0
@@ -191,7 +191,7 @@ class PreparationWork:
     pictures: int = 0
     """Unedited ones, seen by all that an evaluation looks with, in batches."""
     steps: int = 0
-    """Of sampling, one image each, in batches."""
+    """Sampling steps, one image each, in batches."""
 
     def __add__(self, other: "PreparationWork") -> "PreparationWork":
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)

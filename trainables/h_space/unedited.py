@@ -62,9 +62,9 @@ class UneditedTask:
     images: PreparationTask
     kind: Kind
     num_steps: int
-    """Of a reconstruction's sampling; 0 for the others."""
+    """Sampling steps of a reconstruction; 0 for the others."""
     attribute: Attribute = field(hash=False)
-    """Of a true edit."""
+    """Attribute of a true edit."""
     asked: Asked
 
     @property
@@ -232,6 +232,6 @@ def _path(cache_dir: Path, task: UneditedTask) -> Path:
 
 
 def _segmenter_digest(summary: DomainSummary) -> str:
-    """Of the code and the weights of the domain's segmenter."""
+    """Digest of the code and the weights of the domain's segmenter."""
     name = summary.source.domain.segmenter if summary.source else None
     return file_digest(*sorted(_SEGMENTERS.glob(f"{name}.*")))

@@ -47,12 +47,12 @@ class MoleculesFamily(Family):
         )
 
     def metrics_of(self, baseline: Mapping[str, Any]) -> Mapping[str, Metric]:
-        """With the unit of the baseline's target."""
+        """Metrics with the unit of the baseline's target."""
         target = baseline.get("target")
         return _metrics(target) if isinstance(target, str) and target in TARGETS else self.metrics
 
     def setting_paths(self) -> tuple[str, ...]:
-        """Of a cell, those of every model included."""
+        """Dotted paths of the settings of a cell, those of every model included."""
         of_models = {f"model.{path}" for model in MODELS.values() for path in paths_of(model)}
         of_cell = {path for path in paths_of(MoleculesConfig) if path not in ("model", "schema_version")}
         return tuple(sorted(of_cell | of_models))
@@ -69,7 +69,7 @@ class MoleculesFamily(Family):
         return {**settings, "model": kept}, tuple(f"model.{name}" for name in foreign)
 
     def canonical(self, config: Any) -> MoleculesConfig:
-        """With what has no effect in its model at its default."""
+        """The configuration with what has no effect in its model at its default."""
         found: MoleculesConfig = config.canonical()
         return found
 
@@ -87,7 +87,7 @@ class MoleculesFamily(Family):
             )
 
     def notes(self, config: Any) -> tuple[str, ...]:
-        """Of the model."""
+        """Notes of the model."""
         return tuple(config.model.notes())
 
     def num_parameters(self, config: Any) -> int:
@@ -129,7 +129,7 @@ class MoleculesFamily(Family):
         return int(config.training.num_train) * len(config.training.learning_rates)
 
     def curve_columns(self) -> tuple[str, ...]:
-        """Of the chosen learning rate."""
+        """Columns of the curve of the chosen learning rate."""
         return ("loss", "learning_rate")
 
     def measured_columns(self, configs: Iterable[Any]) -> tuple[Sequence[str], Sequence[str]]:

@@ -60,7 +60,7 @@ class RayOptions:
     """Which Ray, and what goes with the code."""
 
     address: str | None = None
-    """Of a running cluster, or `auto`; without one, Ray is started on this machine for this launch."""
+    """Address of a running cluster, or `auto`; without one, Ray is started on this machine for this launch."""
     num_cpus: int | None = None
     """How many CPUs a Ray started here may use; when left out, as many as this process may."""
     extra_modules: tuple[Path, ...] = ()

@@ -20,7 +20,7 @@ from orchestrator.space.units import size_of
 MAX_LENGTH = 40
 """Characters of a launch's folder where Ray makes its sockets in it: it adds up to 66, and Linux allows 107."""
 MIN_BYTES = 50_000_000
-"""Of free space: the code that travels to workers, Ray's logs."""
+"""Free space that a launch needs: the code that travels to workers, Ray's logs."""
 ADVICE = "set TMPDIR to a folder of yours on a disk with some space"
 _RANDOM = 8
 """Characters of the name that tempfile makes up."""

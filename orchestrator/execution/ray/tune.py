@@ -173,7 +173,7 @@ class ObserverCallback(tune.Callback):
 
 
 def signature_of(trial: Any) -> str:
-    """Of the ledger's trial that one of Tune's stands for."""
+    """Signature of the ledger's trial that one of Tune's stands for."""
     return str(trial.config["_signature"])
 
 

@@ -24,7 +24,7 @@ from trainables.wording import expected, flow, look_up, one_of, validation_probl
 from trainables.yaml_tree import Loc, dotted
 
 MAX_TRIALS = 100_000
-"""Of a plan; each costs memory and a line in the ledger."""
+"""Most trials of a plan; each costs memory and a line in the ledger."""
 
 
 Finding = tuple[Loc | Outside, str]

@@ -69,7 +69,7 @@ class Config(Design):
     startup_trials: int = Field(default=8, ge=1)
     """Random points before a model of the results guides the search."""
     seed: int = Field(default=0, ge=0)
-    """Of the sampler; trials have seeds of their own."""
+    """Seed of the sampler; trials have seeds of their own."""
     pruner: Literal["none", "median", "successive_halving"] = "none"
     """median: stops what is worse than half of the others at the same epoch."""
     pruning: PruningConfig = PruningConfig()

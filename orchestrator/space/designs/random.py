@@ -23,7 +23,7 @@ class Config(Design):
     samples: int = Field(ge=1)
     """Points beside the baseline; fewer where the axes have no more."""
     seed: int = Field(default=0, ge=0)
-    """Of the draws; trials have seeds of their own."""
+    """Seed of the draws; trials have seeds of their own."""
     takes_ranges = True
 
     def num_points(self, axes: Axes) -> int:

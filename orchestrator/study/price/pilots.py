@@ -142,7 +142,7 @@ def _device_name(device: str) -> str:
 
 @lru_cache(maxsize=1)
 def _code_digest() -> str:
-    """Of what is timed: the files of `trainables`, and torch."""
+    """Digest of what is timed: the files of `trainables`, and torch."""
     import torch
 
     whole = hashlib.sha256(torch.__version__.encode())

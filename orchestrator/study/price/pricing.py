@@ -45,9 +45,9 @@ class Price:
     num_kept: int = 0
     """How many of the pilots were timed for an earlier price."""
     preparation: Range = NOTHING
-    """Of `seconds`, what all trials share."""
+    """The part of `seconds` that all trials share."""
     start: Range = NOTHING
-    """Of `seconds`, until processes run and have loaded the models."""
+    """The part of `seconds` until processes run and have loaded the models."""
     unknown: str = ""
     """Why the duration is unknown."""
 

@@ -74,7 +74,7 @@ class Quote:
         return price(plan, done, self._throughput, self._execution, conditions)
 
     def seconds_of(self, config: Settings) -> float:
-        """Of one trial, by the median of what `of` has used; 0 where nothing is known of its kind."""
+        """Seconds of one trial, by the median of what `of` has used; 0 where nothing is known of its kind."""
         rates = self._throughput.get(self._family.kind(config), ())
         return median_seconds(self._family, config, rates) if rates else 0.0
 

@@ -39,7 +39,7 @@ class Measured:
     other_rate: float
     """Seconds of everything else (evaluation, loading) per unit of it."""
     num_bytes: int
-    """Of its parts in the ledger and its weights."""
+    """Bytes of a trial's parts in the ledger and of its weights."""
     is_pilot: bool = False
     """A few steps timed for a price, no finished trial."""
     preparing: PreparationRates | None = None

@@ -168,7 +168,7 @@ def test_grid_has_a_row_for_every_so_many_pictures(tmp_path: Path) -> None:
 
 
 def _random_skips() -> list[torch.Tensor]:
-    """Of four pictures, at twice and at once the size of the bottleneck."""
+    """Skips of four pictures, at twice and at once the size of the bottleneck."""
     stream = torch.Generator().manual_seed(0)
     sizes = (2 * BOTTLENECK_SIZE, BOTTLENECK_SIZE)
     return [torch.randn(4, 3, size, size, generator=stream) for size in sizes]

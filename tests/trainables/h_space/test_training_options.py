@@ -102,7 +102,7 @@ def test_accumulated_batches_act_as_one_large_batch(tiny_config: CellConfig, cac
 
 
 def test_one_step_a_batch_averages_over_timesteps(tiny_config: CellConfig, cache: Path) -> None:
-    """Of weights that never move in between, so that steps by the timestep add up to as many times the mean's."""
+    """Weights never move in between, so that steps by the timestep add up to as many times the mean's."""
     moved = {}
     for kind, rate in (("timestep", 1e-2), ("batch", 2e-2)):
         shared = {"epochs": 1, "batch_size": 4, "trajectory": "reference", "steps_per": kind}
@@ -179,7 +179,7 @@ def counted_passes() -> Iterator[dict[str, int]]:
 def test_the_cheaper_trajectories_save_the_decoder_pass_without_gradient(
     tiny_config: CellConfig, cache: Path, changes: dict[str, Any], decoder_passes: int
 ) -> None:
-    """Of 3 timesteps: one encoder pass each, one decoder pass with gradient each, and eps for the middle one only."""
+    """3 timesteps take one encoder pass and one decoder pass with gradient each, and eps for the middle one only."""
     trial = Trial(with_training(lean(tiny_config), t_edit=500, **changes), 0, cache_dir=cache)
 
     with counted_passes() as passes:

@@ -21,7 +21,7 @@ PICKLED_NAME = "diffusion_pytorch_model.bin"
 """Older models' weights; read without running what else may be in the file."""
 CONFIG_NAME = "config.json"
 NUM_TIMESTEPS = 1000
-"""Of every schedule: settings such as t_edit count in them."""
+"""Timesteps of every schedule: settings such as t_edit count in them."""
 
 
 @dataclass(frozen=True)

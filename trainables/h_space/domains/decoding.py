@@ -60,7 +60,7 @@ class PictureFacts:
     """What a picture file's header tells."""
 
     width: int
-    """Of the upright picture."""
+    """Width of the upright picture."""
     height: int
     has_alpha: bool
     has_frames: bool

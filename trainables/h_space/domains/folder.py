@@ -74,7 +74,7 @@ class FolderImages:
         return table
 
     def all_ids(self, *splits: Split) -> Iterator[str]:
-        """Of these splits, of both without any."""
+        """Ids of the pictures of these splits; of both when none is named."""
         return (f"{split}/{name}" for split in splits or SPLITS for name in self._scans[split].names)
 
     def resize_to(self, image_shape: tuple[int, int, int]) -> None:

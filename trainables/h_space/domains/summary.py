@@ -58,7 +58,7 @@ class DomainSummary:
     source: DomainSource | None = None
     """The file that says all this, where there is one."""
     texts_identity: str = ""
-    """Of the prompt templates and of CLIP weights, where `fingerprint` holds but their names."""
+    """Digest of the prompt templates and of CLIP weights, where `fingerprint` holds only their names."""
     pictures: FolderImages | None = None
     """The folder that the images come from; None for drawn ones."""
     image_size: tuple[int, int] = (0, 0)

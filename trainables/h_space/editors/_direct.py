@@ -19,7 +19,7 @@ class DirectSettings(EditorSettings):
     """Delta-h is learned as it is; a kind says for which timesteps."""
 
     initial_std: float = Field(default=0.01, ge=0)
-    """Of the normal numbers that Delta-h starts from; 0 starts from no edit. The published code has 0.2."""
+    """Standard deviation of the normal numbers that Delta-h starts from; 0 starts from no edit. Published: 0.2."""
 
 
 class DirectDeltaH(OwnParameters):

@@ -15,7 +15,7 @@ NormName = Literal["group", "instance", "layer", "none"]
 ActivationName = Literal["silu", "relu", "gelu", "swiglu"]
 
 NORM_EPS = 1e-6
-"""Of the published editor's norm; torch's default is 1e-5."""
+"""Epsilon of the published editor's norm; torch's default is 1e-5."""
 ADAPTIVE_NORM_EPS = 1e-5
 
 

@@ -49,7 +49,7 @@ class TransformerSettings(BlockSettings):
     positional: Literal["none", "learned", "sinusoidal"] = "none"
     """Added to the tokens of every encoder. Without it attention does not know where a token stands."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Of attention, feed-forward and their outputs, while training only."""
+    """Dropout of attention, feed-forward and their outputs, while training only."""
 
     def check(self, shape: BottleneckShape) -> list[str]:
         """What does not fit bottlenecks of this shape, one sentence each; empty when all fits."""

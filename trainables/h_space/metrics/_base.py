@@ -114,4 +114,4 @@ class SetMetric(Metric):
     features: Literal["chosen", "clip"] = "chosen"
     """What sets are compared in: what `evaluation.fid_features` chooses, or always the domain's CLIP."""
     compute: Callable[[Tensor, Tensor], float]
-    """Of the features of reference and edits, (N, F) each. Raises ValueError for fewer than two images."""
+    """Metric from the features of reference and edits, (N, F) each. Raises ValueError for fewer than two images."""

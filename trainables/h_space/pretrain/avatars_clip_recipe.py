@@ -31,7 +31,7 @@ class ClipTraining:
     adversarial_radius: float = 0.0
     """Largest length of the change that is sought against the model in each picture (see `hardened`); 0: none."""
     patch_dropout: float = 0.0
-    """Of the patches of each picture, how many are left out (Li et al. 2023, "FLIP"): a goblin's eyes alone shall
+    """Share of each picture's patches that is left out (Li et al. 2023, "FLIP"): a goblin's eyes alone shall
     not say goblin."""
     num_edits: int = 0
     """Pictures of a batch that come with their true edit, for `direction_loss`."""

@@ -35,17 +35,17 @@ class UNetTraining:
     ema_decay: float = 0.999
     num_faces: int = 24_000
     painted_share: float = 0.0
-    """Of the faces, how many wear face paint."""
+    """Share of the faces that wear face paint."""
     middle_share: float = 0.0
-    """Of the timesteps, how many are drawn from MIDDLE only: the others are uniform over all."""
+    """Share of the timesteps that are drawn from MIDDLE only: the others are uniform over all."""
     exchanged_share: float = 0.0
-    """Of the pictures, how many see the coarse part of another one in the skip connections (see `exchanged`)."""
+    """Share of the pictures that see the coarse part of another one in the skip connections (see `exchanged`)."""
     seed: int = 0
     seconds_between_saves: float = 300.0
 
 
 LAST_FACTOR: Final = 0.02
-"""Of the learning rate, at the end of every phase."""
+"""Factor of the learning rate at the end of every phase."""
 MIDDLE: Final = (400, 900)
 """Where hair and skin are decided. Measured: of the error of a reconstruction, what a second look at the same face
 could mend arises here."""
