@@ -4,6 +4,7 @@ Everything comes from the files of the studies, so it works while a launch is at
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from orchestrator.views.status import problem_of, study_folders
 
 SHORTEST = 4
 """Characters of a signature that are enough, where they name one trial."""
-LOSSES = ("loss_total", "loss_direction", "loss_recon")
 BAR = 24
 """Characters of the longest bar of a curve."""
 
@@ -190,23 +190,27 @@ def _against_baseline(found: Found) -> Iterator[str]:
 
 
 def _curve(found: Found) -> Iterator[str]:
-    """A line per epoch with the mean losses, the longest bar being the highest loss."""
+    """A line per epoch with the means of what was reported, the longest bar being the highest of the first one."""
     rows = _rows(found, "curves")
     by_epoch: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_epoch.setdefault(row["epoch"], []).append(row)
-    if not by_epoch:
+    means = {epoch: _means(own) for epoch, own in by_epoch.items()}
+    first = [abs(next(iter(mean.values()))) for mean in means.values() if mean]
+    if not first:
         return
-    means = {
-        epoch: {loss: sum(row[loss] for row in own) / len(own) for loss in LOSSES}
-        for epoch, own in by_epoch.items()
-    }
-    highest = max((abs(mean["loss_total"]) for mean in means.values()), default=0.0) or 1.0
-    yield f"curve, means of {len(rows)} batches:"
+    yield f"curve, means of {len(rows)} rows:"
     for epoch, mean in means.items():
-        bar = "#" * round(BAR * abs(mean["loss_total"]) / highest)
-        values = ", ".join(f"{loss.removeprefix('loss_')} {mean[loss]:.5g}" for loss in LOSSES)
+        bar = "#" * round(BAR * abs(next(iter(mean.values()), 0.0)) / (max(first) or 1.0))
+        values = ", ".join(f"{name.removeprefix('loss_')} {value:.5g}" for name, value in mean.items())
         yield f"  epoch {epoch:3}  {bar:{BAR}}  {values}"
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Column -> mean of its finite numbers, in the order of the columns; places such as the batch are no floats."""
+    numbers = {name: [row[name] for row in rows if isinstance(row[name], float)] for name in rows[0]}
+    finite = {name: [value for value in values if math.isfinite(value)] for name, values in numbers.items()}
+    return {name: sum(values) / len(values) for name, values in finite.items() if values}
 
 
 def _rows(found: Found, table: str) -> list[Mapping[str, Any]]:
@@ -236,6 +240,8 @@ def _first_other_number(one: Found, other: Found) -> str:
                 return f"first difference: row {number} of {table} ({place}): {values}"
         if len(left) != len(right):
             return f"first difference: A has {len(left)} rows of {table}, B {len(right)}; the shared ones are equal"
+    if not any(_rows(found, table) for found in (one, other) for table in ("curves", "evaluations")):
+        return "Neither has curves or evaluations to compare."
     return "Every number of curves and evaluations is equal."
 
 

@@ -88,6 +88,28 @@ def test_what_a_trial_reported_and_returned_is_in_the_ledger(launch: Launch) -> 
     assert {record["metric_score"] for record in ledger.records()} == {4.0, 4.01, 4.02, 8.0, 8.01, 8.02}
 
 
+def test_a_trial_is_explained_with_the_curve_that_it_reported(
+    launch: Launch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launch()
+
+    assert main(["explain", "baseline:0"]) == 0
+
+    said = capsys.readouterr().out
+    assert "curve, means of 3 rows:" in said
+    assert "epoch   1  ########################  loss 0.25" in said
+
+
+def test_two_failed_trials_have_no_numbers_to_compare(
+    launch: Launch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launch(MODEL.replace("return {", "return None  # {"))
+
+    assert main(["explain", "baseline:0", "baseline:1"]) == 0
+
+    assert "Neither has curves or evaluations to compare." in capsys.readouterr().out
+
+
 def test_the_same_file_runs_nothing_again_and_a_changed_one_everything(launch: Launch) -> None:
     first, _ = launch()
     _, again = launch()
