@@ -18,8 +18,11 @@ standard output holds JSON or nothing.
         unmeasured: [cells]}; costs are null where a cell of a kind never measured here is among them,
     price_at_most: as price, if no contrast is ever decided (the same where the number of seeds is fixed)
 `status --json` prints one object, or with no SPACE a list of them, without the studies that cannot be read:
-    name, folder, counts: {done, pruned, failed, skipped, interrupted, running, waiting}, seconds_left,
-    trials: [{cell, seed, signature, state, reason, epoch}]
+    name, question, folder, counts: {done, pruned, failed, skipped, interrupted, running, waiting}, seconds_left,
+    launch: null or {host, process, beat_at (of its last heartbeat, in seconds since 1970), is_alive, silence},
+    damaged: [files of the ledger],
+    trials: [{cell, seed, signature, state, reason, epoch, num_epochs, loss, host, heard_at, attempt, wall_seconds,
+        device}]; from epoch to heard_at null but for running trials, the last three null before an attempt has ended
 Keys may be added; none is removed or changes its meaning without a new major version.
 
 Importing this module imports neither torch nor ray: `--help` answers at once.

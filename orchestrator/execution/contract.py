@@ -23,8 +23,8 @@ class Observer(Protocol):
     def on_started(self, signature: str) -> None:
         """A trial began, or began again, on a worker."""
 
-    def on_epoch(self, signature: str, metrics: dict[str, float]) -> None:
-        """A trial finished an epoch; `metrics["epoch"]` counts from 1."""
+    def on_epoch(self, signature: str, metrics: dict[str, float], host: str) -> None:
+        """A trial finished an epoch on this machine; `metrics["epoch"]` counts from 1."""
 
     def on_finished(self, record: Record) -> None:
         """A trial ended by itself, with status `done` or `failed`; its rows are written."""

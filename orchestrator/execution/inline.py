@@ -48,7 +48,7 @@ class InlineBackend:
                 with self._signals.interruptible():
                     step = run.advance()
                 if step.metrics:
-                    observer.on_epoch(task.signature, step.metrics)
+                    observer.on_epoch(task.signature, step.metrics, step.host)
                 if step.unwritable is not None:
                     raise LedgerError(step.unwritable)
                 record = step.record

@@ -24,7 +24,7 @@ from typing import Any
 
 from orchestrator.execution.checkpoints import CheckpointStore, DamagedCheckpoint, Superseded
 from orchestrator.execution.models import model_path, put_model, start_file
-from orchestrator.execution.provenance import provenance
+from orchestrator.execution.provenance import host, provenance
 from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.ledger.files import writing
@@ -43,6 +43,8 @@ class Step:
     record: Record | None = None
     unwritable: str | None = None
     """Why what the trial has done could not be kept: the launch has to stop."""
+    host: str = field(default_factory=host)
+    """The machine that it was done on."""
 
 
 class TrialRun:

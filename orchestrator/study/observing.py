@@ -74,9 +74,9 @@ class StudyObserver:
         self.progress.started(signature)
         self._changed()
 
-    def on_epoch(self, signature: str, metrics: dict[str, float]) -> None:
+    def on_epoch(self, signature: str, metrics: dict[str, float], host: str) -> None:
         """Show it."""
-        self.progress.epoch(signature, metrics)
+        self.progress.epoch(signature, metrics, host)
         self._quota.saved(signature)
         self._changed()
 

@@ -24,6 +24,10 @@ class Row:
     epoch: int = 0
     num_epochs: int = 1
     loss: float | None = None
+    host: str | None = None
+    """The machine that trained its last epoch."""
+    heard_at: float | None = None
+    """When it began or finished its last epoch, in seconds since 1970 by the launch's clock."""
 
 
 @dataclass
@@ -90,11 +94,13 @@ class Progress:
     def started(self, signature: str) -> None:
         """A trial began; time is counted from the first one on."""
         self._began = self.clock() if self._began is None else self._began
+        self.rows[signature].heard_at = time.time()
         self._set(signature, "running")
 
-    def epoch(self, signature: str, metrics: Mapping[str, float]) -> None:
-        """A trial finished an epoch."""
+    def epoch(self, signature: str, metrics: Mapping[str, float], host: str | None = None) -> None:
+        """A trial finished an epoch on this machine."""
         row = self.rows[signature]
+        row.host, row.heard_at = host, time.time()
         before = row.epoch
         row.epoch = int(metrics.get("epoch", row.epoch + 1))
         if row.state in _UNFINISHED:

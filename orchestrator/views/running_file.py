@@ -23,6 +23,8 @@ FILE_NAME = "running.json"
 BEAT_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
 """A file touched this recently is a living launch's; network drives show a change late."""
+TOLD = ("epoch", "num_epochs", "loss", "host", "heard_at")
+"""What the file says of a trial at work, from its row of the progress."""
 _MOST_CLOCKS_DIFFER = 86_400.0
 
 
@@ -37,7 +39,7 @@ class Launch:
     is_alive: bool
     seconds_left: float | None
     running: tuple[dict[str, Any], ...]
-    """`signature`, `epoch`, `num_epochs` and `loss` of each trial at work; none of a launch that is dead."""
+    """The `TOLD` of each trial at work, and its `signature`; none of a launch that is dead."""
 
     @property
     def silence(self) -> str | None:
@@ -80,7 +82,7 @@ class RunningFile:
             "process_space": _process_space(),
             "seconds_left": progress.seconds_left(),
             "running": [
-                {"signature": signature, "epoch": row.epoch, "num_epochs": row.num_epochs, "loss": row.loss}
+                {"signature": signature, **{name: getattr(row, name) for name in TOLD}}
                 for signature, row in progress.running().items()
             ],
         }
@@ -104,9 +106,9 @@ class RunningFile:
                 beat_at=beat_at,
                 is_alive=(is_alive := self._is_alive(content, beat_at, now(), wait)),
                 seconds_left=content["seconds_left"] if is_alive else None,
-                running=tuple(content["running"]) if is_alive else (),
+                running=tuple(map(_told, content["running"])) if is_alive else (),
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
 
     def _beat_until(self, ended: Event) -> None:
@@ -141,6 +143,11 @@ class RunningFile:
             if self._look()[1] != beat_at:
                 return True
         return False
+
+
+def _told(trial: dict[str, Any]) -> dict[str, Any]:
+    """What the file says of a trial; older launches say less."""
+    return {"signature": str(trial["signature"]), **{name: trial.get(name) for name in TOLD}}
 
 
 def _process_space() -> str | None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from orchestrator.ledger.study import STUDY_FILE
 from orchestrator.space.units import duration
 from orchestrator.views.live import matrix
 from orchestrator.views.progress import Progress, Row
-from orchestrator.views.running_file import Launch, RunningFile
+from orchestrator.views.running_file import TOLD, Launch, RunningFile
 
 WATCH_SECONDS = 2.0
 STATES = ("done", "pruned", "failed", "skipped", "interrupted", "running", "waiting")
@@ -32,6 +32,8 @@ class StatusView:
     """Signature -> trial, in plan order; `interrupted` trials show as waiting."""
     states: Mapping[str, str]
     """Signature -> state, as the ledger names it."""
+    records: Mapping[str, Mapping[str, Any]]
+    """Signature -> how its last attempt ended, for those that have."""
     reasons: dict[str, str]
     """Signature -> why a trial failed or was skipped."""
     launch: Launch | None
@@ -47,6 +49,15 @@ class StatusView:
     def seconds_left(self) -> float | None:
         """What the launch at work expects."""
         return self.launch.seconds_left if self.launch is not None else None
+
+
+ReadLaunch = Callable[[Path], Launch | None]
+"""From a study's folder to what its launch says of itself."""
+
+
+def launch_of(folder: Path) -> Launch | None:
+    """The launch of a study, waiting where only that tells whether it is alive."""
+    return RunningFile(folder).read()
 
 
 def study_folders(results: Path) -> list[Path]:
@@ -87,7 +98,7 @@ def problem_of(folder: Path, error: LedgerError | OSError) -> str:
     return f"{folder} cannot be read: {error.strerror or error}" if isinstance(error, OSError) else str(error)
 
 
-def view(folder: Path, ledger: Ledger | None = None) -> StatusView:
+def view(folder: Path, ledger: Ledger | None = None, read_launch: ReadLaunch = launch_of) -> StatusView:
     """Read a study's state. Raises LedgerError when the folder holds none.
 
     A ledger that has been read before reads only what has come since.
@@ -95,7 +106,7 @@ def view(folder: Path, ledger: Ledger | None = None) -> StatusView:
     study = read_study(folder)
     ledger = ledger or Ledger(folder / "ledger")
     records = ledger.records()
-    launch = RunningFile(folder).read()
+    launch = read_launch(folder)
     at_work = {trial["signature"]: trial for trial in (launch.running if launch is not None else ())}
     found = status_matrix(study, records, at_work)
     states, rows = {}, {}
@@ -105,15 +116,16 @@ def view(folder: Path, ledger: Ledger | None = None) -> StatusView:
             states[trial.signature] = state
             row = Row(cell.cell, trial.seed, "waiting" if state == "interrupted" else state)
             if trial.signature in at_work:
-                running = at_work[trial.signature]
-                row.epoch, row.num_epochs, row.loss = (running[k] for k in ("epoch", "num_epochs", "loss"))
+                for name in TOLD:
+                    setattr(row, name, at_work[trial.signature].get(name))
             rows[trial.signature] = row
     reasons = {
         record["signature"]: record["reason"]
         for record in records
         if record["reason"] and states.get(record["signature"]) in ("failed", "skipped")
     }
-    return StatusView(folder, study, rows, states, reasons, launch, tuple(ledger.damaged))
+    by_signature = {record["signature"]: record for record in records}
+    return StatusView(folder, study, rows, states, by_signature, reasons, launch, tuple(ledger.damaged))
 
 
 def as_json(status: StatusView) -> dict[str, Any]:
@@ -121,20 +133,34 @@ def as_json(status: StatusView) -> dict[str, Any]:
     counts = Counter(status.states.values())
     return {
         "name": status.study.name,
+        "question": status.study.question,
         "folder": str(status.folder),
         "counts": {state: counts[state] for state in STATES},
         "seconds_left": status.seconds_left,
-        "trials": [
-            {
-                "cell": row.cell,
-                "seed": row.seed,
-                "signature": signature,
-                "state": status.states[signature],
-                "reason": status.reasons.get(signature),
-                "epoch": row.epoch if row.state == "running" else None,
-            }
-            for signature, row in status.rows.items()
-        ],
+        "launch": None if status.launch is None else _launch_as_json(status.launch),
+        "damaged": list(status.damaged),
+        "trials": [_trial_as_json(status, signature, row) for signature, row in status.rows.items()],
+    }
+
+
+def _launch_as_json(launch: Launch) -> dict[str, Any]:
+    names = ("host", "process", "beat_at", "is_alive")
+    return {**{name: getattr(launch, name) for name in names}, "silence": launch.silence}
+
+
+def _trial_as_json(status: StatusView, signature: str, row: Row) -> dict[str, Any]:
+    record = status.records.get(signature, {})
+    is_running = row.state == "running"
+    return {
+        "cell": row.cell,
+        "seed": row.seed,
+        "signature": signature,
+        "state": status.states[signature],
+        "reason": status.reasons.get(signature),
+        **{name: getattr(row, name) if is_running else None for name in TOLD},
+        "attempt": record.get("attempt"),
+        "wall_seconds": record.get("wall_seconds"),
+        "device": record.get("device"),
     }
 
 

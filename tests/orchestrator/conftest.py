@@ -54,7 +54,7 @@ class RecordingObserver:
     def on_started(self, signature: str) -> None:
         self.started.append(signature)
 
-    def on_epoch(self, signature: str, metrics: dict[str, float]) -> None:
+    def on_epoch(self, signature: str, metrics: dict[str, float], host: str) -> None:
         self.epochs.append((signature, int(metrics["epoch"])))
 
     def on_finished(self, record: Record) -> None:

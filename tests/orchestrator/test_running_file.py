@@ -124,3 +124,30 @@ def test_logs_tell_the_time_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     time.tzset()
 
     assert (tmp_path / "logs" / "a.log").read_text() == "2001-09-09T01:46:40.000Z INFO epoch 1\n"
+
+
+@pytest.mark.parametrize("content", ["[]", '{"running": [7]}', '{"process": 1000000000000000000000}', "\0"])
+def test_a_file_of_another_program_is_no_launch(tmp_path: Path, progress: Progress, content: str) -> None:
+    file = RunningFile(tmp_path)
+    file.write(progress)
+    written = json.loads((tmp_path / FILE_NAME).read_text())
+    if content.startswith("{"):
+        content = json.dumps({**written, **json.loads(content)})
+    (tmp_path / FILE_NAME).write_text(content)
+
+    assert file.read(wait=never) is None
+
+
+def test_it_says_which_machine_a_trial_is_on_and_when_it_was_heard_of_last(tmp_path: Path) -> None:
+    progress = Progress({"a": Row("baseline", 0)})
+    progress.started("a")
+    progress.epoch("a", {"epoch": 1.0, "loss_total": 0.5}, "node-7")
+    file = RunningFile(tmp_path)
+    file.write(progress)
+
+    found = file.read()
+
+    assert found is not None
+    [trial] = found.running
+    assert (trial["host"], trial["loss"]) == ("node-7", 0.5)
+    assert abs(trial["heard_at"] - time.time()) < 60

@@ -129,7 +129,7 @@ class ObserverCallback(tune.Callback):
         """An epoch is over, perhaps the last."""
         step: Step = result.pop("step")  # Tune would keep it, and dump it, for the whole launch.
         if step.metrics:
-            self.guard(self._observer.on_epoch, signature_of(trial), step.metrics)
+            self.guard(self._observer.on_epoch, signature_of(trial), step.metrics, step.host)
         with self.guard.or_stop():
             if step.unwritable is not None:
                 raise LedgerError(step.unwritable)
