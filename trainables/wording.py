@@ -211,3 +211,10 @@ def _of_kind(models: list[type[BaseModel]], kind: object) -> list[type[BaseModel
         return models
     meant = [found for found in models if kind in get_args(found.model_fields["kind"].annotation)]
     return meant or models
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min` or `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -111,6 +111,14 @@ class StudyPlan:
         return next((cell for cell in self.cells if cell.is_baseline), None)
 
 
+def may_hold_study(folder: Path) -> bool:
+    """Whether a folder holds a study, or what is left of one."""
+    try:
+        return (folder / STUDY_FILE).exists() or (folder / "ledger").is_dir()
+    except PermissionError:
+        return True  # Reading it says so.
+
+
 def read_study(folder: Path | str) -> StudyPlan:
     """The study in a results folder. Raises LedgerError when there is none that can be read."""
     path = Path(folder, STUDY_FILE)

@@ -19,7 +19,6 @@ from orchestrator.search.running import reachable
 from orchestrator.search.winner import retest_folder
 from orchestrator.space.designs.random import Config as RandomConfig
 from orchestrator.space.points import is_allowed
-from orchestrator.space.units import duration
 from orchestrator.study.launch import Study
 from orchestrator.study.price.budget import known, refused
 from orchestrator.study.price.pilots import Announce, silently
@@ -28,6 +27,7 @@ from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.runner import RunOptions
 from trainables.settings import Settings
+from trainables.wording import duration
 
 NUM_DRAWS = 40
 """Points that stand for a space."""

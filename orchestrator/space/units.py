@@ -26,10 +26,3 @@ def size_of(num_bytes: int) -> str:
     """Three digits and a unit: `1.5 MB`."""
     power = min((len(str(num_bytes)) - 1) // 3, 4)
     return f"{num_bytes / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min` or `3.5 h`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

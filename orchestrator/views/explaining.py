@@ -12,9 +12,9 @@ from typing import Any
 
 from orchestrator.execution.worker import end_of_log, log_path
 from orchestrator.ledger import Ledger, LedgerError, StudyCell, StudyPlan, read_study
-from orchestrator.space.units import duration
 from orchestrator.views.running_file import RunningFile
 from orchestrator.views.status import problem_of, study_folders
+from trainables.wording import duration
 
 SHORTEST = 4
 """Characters of a signature that are enough, where they name one trial."""

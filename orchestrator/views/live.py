@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.space.units import duration
 from orchestrator.views.progress import Progress, Row, TrialState
 from trainables.names import visible
+from trainables.wording import duration
 
 GLYPHS: dict[TrialState, tuple[str, str, str]] = {
     # state: (glyph, where the terminal has only ASCII, colour)

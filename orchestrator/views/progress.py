@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator.execution.tasks import Record
-from orchestrator.space.units import duration
+from trainables.wording import duration
 
 TrialState = Literal["done", "pruned", "failed", "skipped", "running", "waiting"]
 _UNFINISHED: tuple[TrialState, ...] = ("running", "waiting")

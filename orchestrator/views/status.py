@@ -12,11 +12,11 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, read_study, status_matrix
-from orchestrator.ledger.study import STUDY_FILE
-from orchestrator.space.units import duration
+from orchestrator.ledger.study import may_hold_study
 from orchestrator.views.live import matrix
 from orchestrator.views.progress import Progress, Row
 from orchestrator.views.running_file import TOLD, Launch, RunningFile
+from trainables.wording import duration
 
 WATCH_SECONDS = 2.0
 STATES = ("done", "pruned", "failed", "skipped", "interrupted", "running", "waiting")
@@ -67,17 +67,10 @@ def study_folders(results: Path) -> list[Path]:
     """
     if not results.exists():
         raise LedgerError(f"{results} holds no study yet; asyrp-sweep run SPACE starts one")
-    folders = sorted(path for path in results.absolute().iterdir() if _may_hold_study(path))
+    folders = sorted(path for path in results.absolute().iterdir() if may_hold_study(path))
     if not folders:
         raise LedgerError(f"{results} holds no study yet; asyrp-sweep run SPACE starts one")
     return folders
-
-
-def _may_hold_study(folder: Path) -> bool:
-    try:
-        return (folder / STUDY_FILE).exists() or (folder / "ledger").is_dir()
-    except PermissionError:
-        return True  # Reading it says so.
 
 
 def views(

@@ -8,11 +8,11 @@ import pytest
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
 from orchestrator.space.config import ExecutionConfig, Space
-from orchestrator.space.units import duration
 from orchestrator.study.price.pricing import Conditions, makespan, parallel_trials, price, price_lines
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.price.throughput import FEW_ERROR, PILOT_ERROR, Measured, measured
 from trainables.h_space.family import FAMILY
+from trainables.wording import duration
 
 EXECUTION = ExecutionConfig()
 KINDS = (("tiny", "pixel_channel"), ("tiny", "conv"))

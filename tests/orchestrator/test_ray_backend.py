@@ -116,7 +116,7 @@ def test_nothing_of_tune_is_kept(mixed: Launch) -> None:
 def test_an_observer_that_only_shows_and_fails_stops_no_trial_and_is_heard_afterwards(
     ray_cluster: str, make_task: Make, make_settings: Settings, observer: Recording
 ) -> None:
-    def fail(signature: str, metrics: Any) -> None:
+    def fail(signature: str, metrics: Any, host: str) -> None:
         raise OSError("no terminal")
 
     observer.on_epoch = fail

@@ -47,8 +47,8 @@ from orchestrator.execution.ray.tune import (
 )
 from orchestrator.execution.tasks import WorkerSettings
 from orchestrator.execution.worker import prepare_torch, run_preparation_task
-from orchestrator.space.units import duration
 from trainables.paths import home
+from trainables.wording import duration
 
 POLL_SECONDS = 0.1
 WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")

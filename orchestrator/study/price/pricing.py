@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from orchestrator.execution.machine import usable_cores, usable_gpus
 from orchestrator.plan.cells import Plan, TrialSpec
 from orchestrator.space.execution import ExecutionConfig
-from orchestrator.space.units import duration
 from orchestrator.study.price.ranges import NOTHING, Range
 from orchestrator.study.price.throughput import (
     PILOT_ERROR,
@@ -20,6 +19,7 @@ from orchestrator.study.price.throughput import (
 )
 from trainables.family import Family
 from trainables.settings import Settings
+from trainables.wording import duration
 
 
 @dataclass(frozen=True)
