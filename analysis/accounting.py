@@ -70,6 +70,17 @@ def answer_costs(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
     return [*own, total]
 
 
+def cost_sentence(frames: StudyFrames) -> str:
+    """`Spent so far: 0.11 CPU hours in 10 trials.`"""
+    ran = frames.trials[frames.trials["wall_seconds"].notna()]
+    hours = [
+        f"{spent} {kind} hours"
+        for spent, kind in zip(_hours(ran), ("CPU", "GPU"), strict=True)
+        if spent != "–"
+    ]
+    return f"Spent so far: {' and '.join(hours)} in {plural(len(ran), 'trial')}." if hours else ""
+
+
 COST_TITLES = ["answer", "verdict", "seeds", "trials", "CPU hours", "GPU hours"]
 
 
@@ -137,10 +148,15 @@ def provenance(frames: StudyFrames) -> list[tuple[str, str]]:
     ]
     rows += [(f"published {name}", str(value)) for name, value in frames.study.published.items()]
     rows += [(f"set {path}", value_label(value)) for path, value in frames.study.settings.items()]
-    finished = frames.trials["finished_at"].dropna()
-    if len(finished):
-        rows.append(("last trial finished", f"{finished.max():%Y-%m-%d %H:%M} UTC"))
+    if last := last_finished(frames):
+        rows.append(("last trial finished", last))
     return rows + [(name.replace("_", " "), ", ".join(values)) for name, values in found.items()]
+
+
+def last_finished(frames: StudyFrames) -> str:
+    """When the last trial ended, `2026-03-01 12:00 UTC`; empty before the first."""
+    finished = frames.trials["finished_at"].dropna()
+    return f"{finished.max():%Y-%m-%d %H:%M} UTC" if len(finished) else ""
 
 
 def progress_sentence(frames: StudyFrames) -> str:

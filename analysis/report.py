@@ -3,45 +3,33 @@
 import base64
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader
 
 from analysis import accounting, methods, style
 from analysis.contrasts import Judgement, judge_study, verdict_sentence
 from analysis.escaping import for_csv
 from analysis.escaping import markdown as escaped
 from analysis.figures import DEFAULT_FIGURES, FigureConfig, FigureKind, parse
-from analysis.figures._text import Bold, TextTable, markdown, write_table
+from analysis.figures._text import TextTable, markdown, write_table
 from analysis.frames import StudyFrames, load_frames
 from analysis.labels import metric_info
-from analysis.report_tables import EFFECT_TITLES, amount, claim_row, effect_rows, printed_contrasts
+from analysis.page.assets import report_html
+from analysis.page.payload import study_page, table_of
+from analysis.page.shape import Figure
+from analysis.report_tables import EFFECT_TITLES, effect_rows, printed_contrasts
 from analysis.search_summary import picked_sentence, trials_table
-from trainables.names import folded, visible
+from trainables.names import folded
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Drawing
 
 _OWN_TABLES = {"contrasts", "effects", "methods", "trials"}
 """Tables and texts that the report writes besides those of its figures."""
 WIDTH = 80
 """Columns of a terminal that nothing here exceeds."""
-
-
-@dataclass(frozen=True)
-class ReportFigure:
-    """One entry of the space's `figures`, written and ready for the page."""
-
-    name: str
-    heading: str
-    caption: str
-    data_uri: str | None
-    """The picture; None for tables and for kinds that could not be drawn."""
-    table: TextTable | None = None
-    """The numbers as a table; None for kinds that are pictures only."""
 
 
 def build_report(study_folder: Path, out: Path | None = None) -> Path:
@@ -63,7 +51,7 @@ def build_report(study_folder: Path, out: Path | None = None) -> Path:
     paragraph = methods.methods_paragraph(frames, judgement)
     (out / "methods.md").write_text(escaped(paragraph) + "\n", encoding="utf-8")
     page = out / "report.html"
-    page.write_text(_render(frames, judgement, figures), encoding="utf-8")
+    page.write_text(report_html(study_page(frames, judgement, figures)), encoding="utf-8")
     return page
 
 
@@ -103,11 +91,11 @@ def _verdicts(frames: StudyFrames, judgement: Judgement) -> list[str]:
     return [verdict_sentence(frames, contrast) for contrast in judgement.contrasts]
 
 
-def _write_figures(frames: StudyFrames, out: Path) -> list[ReportFigure]:
-    written: list[ReportFigure] = []
+def _write_figures(frames: StudyFrames, out: Path) -> list[Figure]:
+    written: list[Figure] = []
     for options in _asked(frames):
         kind, config = parse(options)
-        taken = {folded(figure.name) for figure in written} | (
+        taken = {folded(figure["name"]) for figure in written} | (
             _OWN_TABLES if kind.text is not None else set()
         )
         written.append(_write_figure(frames, out, kind, config, _free_name(config, taken)))
@@ -146,7 +134,7 @@ def _free_name(config: FigureConfig, taken: set[str]) -> str:
 
 def _write_figure(
     frames: StudyFrames, out: Path, kind: FigureKind, config: FigureConfig, name: str
-) -> ReportFigure:
+) -> Figure:
     computed = kind.compute(frames, config)
     stem = out / name
     for_csv(_without_pictures(computed)).to_csv(
@@ -161,12 +149,19 @@ def _write_figure(
     if kind.text is not None and not computed.empty:
         table = kind.text(computed, config)
         write_table(table, caption, stem)
-    return ReportFigure(name, config.title or config.heading(), caption, data_uri, table)
+    return {
+        "name": name,
+        "kind": kind.name,
+        "heading": config.title or config.heading(),
+        "caption": caption,
+        "picture": data_uri,
+        "table": None if table is None else table_of(table),
+    }
 
 
 def _drawn(
-    draw: Callable[[pd.DataFrame, Any], "Figure"], computed: pd.DataFrame, config: FigureConfig
-) -> "Figure":
+    draw: Callable[[pd.DataFrame, Any], "Drawing"], computed: pd.DataFrame, config: FigureConfig
+) -> "Drawing":
     """The figure, or one that says that it would be too large; its numbers are in the CSV."""
     try:
         return draw(computed, config)
@@ -181,55 +176,3 @@ def _without_pictures(computed: pd.DataFrame) -> pd.DataFrame:
 
 def _data_uri(path: Path, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _render(frames: StudyFrames, judgement: Judgement, figures: list[ReportFigure]) -> str:
-    environment = Environment(
-        loader=PackageLoader("analysis"),
-        autoescape=True,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(_page(frames, judgement, figures))
-
-
-def _visible(value: object) -> object:
-    """Nothing in the page is a control character or turns the direction of what follows."""
-    return visible(value) if type(value) is str or isinstance(value, Bold) else value
-
-
-def _page(frames: StudyFrames, judgement: Judgement, figures: list[ReportFigure]) -> dict[str, Any]:
-    """Everything the template shows, already as text."""
-    fairness = accounting.fairness(frames)
-    info = metric_info(frames.primary_metric)
-    return {
-        "study": frames.study,
-        "metric": info,
-        "margin": f"{frames.margin:g}",
-        "reference": frames.reference_label,
-        "progress": accounting.progress_sentence(frames),
-        "verdicts": list(
-            zip([c.verdict for c in judgement.contrasts], _verdicts(frames, judgement), strict=False)
-        ),
-        "picked": picked_sentence(frames) if frames.study.is_search else "",
-        "search_trials": trials_table(frames) if frames.study.is_search else None,
-        "no_contrast": not judgement.contrasts and not frames.study.is_search,
-        "effect_titles": EFFECT_TITLES,
-        "effect_rows": effect_rows(frames, judgement),
-        "claims": [claim_row(claim) for claim in judgement.claims],
-        "figures": figures,
-        "fairness_titles": ["cell", *fairness.columns[2:]],
-        "fairness_rows": [
-            [label, *(amount(value) for value in values)]
-            for label, *values in fairness.drop(columns="cell").itertuples(index=False)
-        ],
-        "tuning": accounting.tuning_effort(frames),
-        "cost_titles": accounting.COST_TITLES,
-        "costs": accounting.answer_costs(frames, judgement),
-        "plan_changes": accounting.plan_changes(frames),
-        "unfinished": accounting.unfinished(frames).to_dict("records"),
-        "warnings": accounting.warnings(frames),
-        "methods": methods.methods_paragraph(frames, judgement),
-        "provenance": accounting.provenance(frames),
-    }

@@ -4,7 +4,7 @@ matplotlib is imported inside functions: spaces are checked, and `analysis.figur
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,8 +22,15 @@ MUTED = "#6b6b6b"
 HAIRLINE = "#d9d9d9"
 BAND = "#eef1f4"
 
-# Okabe and Ito's palette without its yellow, which disappears on white; black last.
-CATEGORIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+# Okabe and Ito's palette without its yellow, the lighter ones darkened to a contrast of 3 : 1 on white; black last.
+CATEGORIES = ("#0072b2", "#d55e00", "#009e73", "#c66f9f", "#bb8000", "#3a97cc", "#000000")
+ON_DARK = ("#4aa3df", "#ff8a3d", "#2fc79a", "#e79cc6", "#f0b840", "#a8dcf7", "#d6d6d6")
+"""The same hues, one for one, for a dark page."""
+VERDICT_COLOURS = {"helps": "#007a59", "hurts": "#b84e00", "equivalent": "#0072b2", "undecided": "#6b6b6b"}
+"""As text, too: at least 4.5 : 1 on white."""
+VERDICTS_ON_DARK = {"helps": "#2fc79a", "hurts": "#ff8a3d", "equivalent": "#4aa3df", "undecided": "#a3a3a3"}
+RAMP, RAMP_ON_DARK = (0.0, 0.68), (0.35, 1.0)
+"""Parts of viridis that stand out from white and from a dark page."""
 LINE_STYLES: tuple[Any, ...] = (
     *("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.2, 1, 1.2)), (0, (2.5, 1.2))),
     *((0, (7, 1.5, 1, 1, 1, 1.5)), (0, (9, 2))),
@@ -143,33 +150,55 @@ def _make_room(figure: "Figure", tries: int = 5) -> None:
         figure.set_figwidth(figure.get_figwidth() * WIDER)
 
 
-def line_styles(values: Sequence[Any]) -> dict[Any, dict[str, Any]]:
-    """Colour and dashes of each value of an axis, by its place in the axis.
+def line_styles(values: Sequence[Any], *, is_dark: bool = False) -> dict[Any, dict[str, Any]]:
+    """Colour and dashes of each value of an axis, by its place in the axis; `is_dark` for a dark ground.
 
-    Numbers get an ordered ramp (dark is small), names get distinct hues.
+    Numbers get an ordered ramp (the smallest stands out least from black), names get distinct hues.
     """
     if are_numbers(values) and len(values) > 2:
         import matplotlib
         from matplotlib.colors import to_hex
 
         ramp = matplotlib.colormaps["viridis"]
-        last = len(values) - 1
+        first, last = RAMP_ON_DARK if is_dark else RAMP
         order = sorted(range(len(values)), key=lambda index: float(values[index]))
         return {
             values[index]: {
-                "color": to_hex(ramp(0.85 * rank / last)),
+                "color": to_hex(ramp(first + (last - first) * rank / (len(values) - 1))),
                 "linestyle": LINE_STYLES[rank % len(LINE_STYLES)],
             }
             for rank, index in enumerate(order)
         }
+    hues = ON_DARK if is_dark else CATEGORIES
     return {
         value: {
-            "color": CATEGORIES[index % len(CATEGORIES)],
+            "color": hues[index % len(hues)],
             # A second round of the palette starts at other dashes.
             "linestyle": LINE_STYLES[(index + index // len(CATEGORIES)) % len(LINE_STYLES)],
         }
         for index, value in enumerate(values)
     }
+
+
+def cell_styles(
+    cells: Mapping[str, Mapping[str, Any]], axes: Mapping[str, Sequence[Any]], *, is_dark: bool = False
+) -> dict[str, dict[str, Any]]:
+    """`line_styles` of cells, given as name -> axis values, so that a cell looks the same wherever it is drawn.
+
+    By its value where there is one axis, else by its place.
+    """
+    if len(axes) == 1:
+        ((axis, values),) = axes.items()
+        looks = line_styles(values, is_dark=is_dark)
+        own = [point.get(axis) for point in cells.values()]
+        if len(set(own)) == len(own) and set(own) <= set(looks):
+            return {cell: looks[value] for cell, value in zip(cells, own, strict=True)}
+    return line_styles(list(cells), is_dark=is_dark)
+
+
+def dashes(line_style: Any) -> list[float]:
+    """Lengths of dashes and gaps of one of `LINE_STYLES`, in line widths; none for a full line."""
+    return [] if line_style == "-" else list(line_style[1])
 
 
 def markers(values: Sequence[Any]) -> dict[Any, dict[str, Any]]:

@@ -31,7 +31,8 @@ def test_the_wheel_holds_spaces_domains_weights_and_templates(wheel: Path) -> No
         "trainables/h_space/domains/avatars/weights/unet/diffusion_pytorch_model.safetensors",
         "trainables/h_space/domains/avatars/weights/clip/open_clip_model.safetensors",
         "trainables/h_space/segmenters/avatars.safetensors",
-        "analysis/templates/report.html.j2",
+        "analysis/page/page.html.j2",
+        "analysis/page/static/report.js",
     ):
         assert wanted in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]

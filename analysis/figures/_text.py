@@ -21,9 +21,6 @@ class TextTable:
 class Bold(str):
     """An entry that is to be bold."""
 
-    is_bold = True
-    """What the report's template asks an entry for; other texts have no such thing."""
-
 
 def write_table(table: TextTable, caption: str, stem: Path) -> list[Path]:
     """Write `<stem>.md` and `<stem>.tex`."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field
 
+from analysis.curve_lines import mean_with_interval, trailing_mean, usual_window
 from analysis.figures._base import (
     Axes,
     AxisValue,
@@ -23,14 +24,12 @@ from analysis.figures._base import (
 from analysis.figures._panels import SINGLE_WIDTH, legend_above, legend_height, panel_grid
 from analysis.frames import StudyFrames
 from analysis.labels import X_LABELS, axis_label, curve_label, known_curves, plural, value_label
-from analysis.stats import t_quantile
 from trainables.wording import one_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as PlotAxes
     from matplotlib.figure import Figure
 
-LEVEL = 0.95
 MAX_WITH_SEEDS = 3
 """Lines up to which single seeds are drawn too."""
 MAX_POINTS = 250
@@ -91,7 +90,7 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     names = [config.by, *([config.panels] if config.panels else [])]
     x = config.x if frames.curves[config.x].notna().any() else "epoch"
     curves = _after_parents(frames, x) if config.count_parents else frames.curves
-    shown = config.y or _usual(curves)
+    shown = config.y or usual_columns(curves)
     pieces = []
     for (value, *panel), cell in frames.cells_along(names, config.fixed).items():
         label = frames.cell_label(cell) if config.by == "cell" else value_label(value)
@@ -171,7 +170,7 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     return f"{start} {lines} ({seeds}).{smoothing}{axis}{parents}{fixed}"
 
 
-def _usual(curves: pd.DataFrame) -> tuple[str, ...]:
+def usual_columns(curves: pd.DataFrame) -> tuple[str, ...]:
     """The loss of these curves; the first other column of numbers where none has a usual name."""
     held = [name for name in curves.columns if name in USUAL and curves[name].notna().any()]
     if held:
@@ -214,9 +213,8 @@ def _seed_curve(curve: pd.DataFrame, y: str, x: str, config: Config) -> pd.DataF
         means = curve.groupby("epoch")[y].mean()
         return pd.DataFrame({"x": means.index.astype(float), "loss": means.to_numpy(), "smooth": 1})
     curve = curve.sort_values(x)
-    window = min(config.smooth or max(1, len(curve) // 20), len(curve))
-    # Trailing and full windows only: a shrinking one at the ends would mix smoothings in one line.
-    loss = curve[y].astype("float64").rolling(window).mean().to_numpy()[window - 1 :]
+    window = min(config.smooth or usual_window(len(curve)), len(curve))
+    loss = trailing_mean(curve[y].to_numpy(dtype="float64"), window)
     at = curve[x].to_numpy(dtype="float64")[window - 1 :]
     keep = (
         np.unique(np.linspace(0, len(at) - 1, MAX_POINTS).astype(int))
@@ -228,22 +226,11 @@ def _seed_curve(curve: pd.DataFrame, y: str, x: str, config: Config) -> pd.DataF
 
 def _mean_curve(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Mean over seeds and its t interval, where every seed has a point."""
-    grouped = pd.concat(seeds).groupby("x")["loss"]
-    mean = grouped.agg(["mean", "std", "count"])
-    mean = mean[mean["count"] == len(seeds)]
-    n = len(seeds)
-    half = t_quantile(LEVEL, n) * mean["std"] / n**0.5 if n > 1 else np.nan
-    return pd.DataFrame(
-        {
-            "x": mean.index,
-            "loss": mean["mean"].to_numpy(),
-            "low": (mean["mean"] - half).to_numpy(),
-            "high": (mean["mean"] + half).to_numpy(),
-            "n": n,
-            "smooth": int(seeds[0]["smooth"].iloc[0]),
-            "seed": np.nan,
-        }
-    )
+    shared = pd.concat([seed.set_index("x")["loss"] for seed in seeds], axis=1).dropna().sort_index()
+    mean, low, high = mean_with_interval(shared.to_numpy().T)
+    smooth = int(seeds[0]["smooth"].iloc[0])
+    lines = {"x": shared.index, "loss": mean, "low": low, "high": high}
+    return pd.DataFrame({**lines, "n": len(seeds), "smooth": smooth, "seed": np.nan})
 
 
 def _draw_panel(

@@ -10,14 +10,13 @@ import pandas as pd
 from analysis.contrasts import judge_study
 from analysis.figures._base import FigureConfig, FigureKind
 from analysis.frames import StudyFrames
-from analysis.labels import metric_info, plural, value_label, with_interval
-from analysis.stats import FloatArray
+from analysis.labels import MetricInfo, metric_info, plural, value_label, with_interval
+from analysis.stats import Contrast, FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_VERDICT_COLOURS = {"helps": "#009e73", "hurts": "#d55e00", "equivalent": "#0072b2", "undecided": "#6b6b6b"}
 _TEXT = 8.0
 """Points."""
 _LABEL_LETTERS = 34
@@ -44,8 +43,13 @@ class Config(FigureConfig):
 
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     """A row per contrast (`seed` NaN, `difference` its mean) and one per paired seed; positive is better."""
+    return contrast_rows(frames, judge_study(frames).contrasts)
+
+
+def contrast_rows(frames: StudyFrames, contrasts: Sequence[Contrast]) -> pd.DataFrame:
+    """`compute`, of contrasts that are judged already."""
     rows = []
-    for contrast in judge_study(frames).contrasts:
+    for contrast in contrasts:
         shared = {
             "cell": contrast.name,
             "label": frames.cell_label(contrast.name),
@@ -146,14 +150,16 @@ def _write_columns(figure: "Figure", axes: "Axes", records: Sequence[Mapping[Has
         shift = ScaledTranslation(inches, 0, figure.dpi_scale_trans)
         beside = axes.get_yaxis_transform() + shift
         for row, record in enumerate(records):
-            colour = _VERDICT_COLOURS[record["verdict"]] if text is _verdict else style.INK
+            colour = style.VERDICT_COLOURS[record["verdict"]] if text is _verdict else style.INK
             axes.text(1, row, text(record), transform=beside, va="center", fontsize=_TEXT, color=colour)
         above = axes.text(1, 1.02, heading, transform=axes.transAxes + shift, va="bottom", fontsize=7)
         above.set(color=style.MUTED, style="italic")
 
 
 def _draw_contrast(axes: "Axes", y: float, contrast: Mapping[Hashable, Any], seeds: FloatArray) -> None:
-    colour = _VERDICT_COLOURS[contrast["verdict"]]
+    from analysis import style
+
+    colour = style.VERDICT_COLOURS[contrast["verdict"]]
     axes.plot(seeds, np.full(len(seeds), y + 0.25), "o", color=colour, alpha=0.45, markersize=2.2, mew=0)
     if contrast["n"]:
         axes.plot([contrast["low"], contrast["high"]], [y, y], color=colour, linewidth=1.4)
@@ -180,9 +186,14 @@ def _verdict(contrast: Mapping[Hashable, Any]) -> str:
 
 def _x_label(contrasts: pd.DataFrame) -> str:
     info = metric_info(str(contrasts["metric"].iloc[0]))
-    turned = "" if info.higher_is_better else ", lower is better so reference − cell"
     reference = str(contrasts["reference"].iloc[0]).replace("$", r"\$")  # beside mathematics
-    return f"Improvement over {reference}: {info.plot_label[:-2]}{turned}"
+    return improvement_label(info, reference, info.plot_label[:-2])
+
+
+def improvement_label(metric: MetricInfo, reference: str, label: str) -> str:
+    """What a difference on the metric, called `label`, is a difference of."""
+    turned = "" if metric.higher_is_better else ", lower is better so reference − cell"
+    return f"Improvement over {reference}: {label}{turned}"
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption)

@@ -1,5 +1,6 @@
 """Parallel coordinates: every cell (or trial of a search) as a line through its axis values and metrics."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from analysis.measurements import values_over
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_WIDE_SPAN = 30
 _COLUMNS = [
     *["cell", "label", "is_baseline", "is_best", "coordinate", "place", "name", "value", "position"],
     *["quality", "metric"],
@@ -56,8 +58,7 @@ class Config(FigureConfig):
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     """A row per cell and coordinate: its value as text and its position in 0 to 1, `quality` the last metric's.
 
-    Words stand in the order of the space; numbers by size, on a logarithmic scale where they span more than a
-    factor of 30.
+    Words stand in the order of the space; numbers by size, on a logarithmic scale where they span much.
     """
     metrics = config.metrics or (frames.primary_metric,)
     measured = {name: values_over(frames, name, ["cell"]).astype({"value": float}) for name in metrics}
@@ -138,13 +139,17 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     return f"{start} ({count}), coloured by {last}; the thick line is the best, the dashed one the baseline."
 
 
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether numbers span so much that their axis is logarithmic."""
+    return bool(values) and min(values) > 0 and max(values) / min(values) > _WIDE_SPAN
+
+
 def _positions(values: dict[str, Any], order: list[Any]) -> dict[str, float]:
     """Place of each value in 0 to 1."""
     numbers = [v for v in values.values() if isinstance(v, (int, float)) and not isinstance(v, bool)]
     if len(numbers) == len(values):
         scaled = {cell: float(value) for cell, value in values.items()}
-        finite = [value for value in scaled.values() if np.isfinite(value)]
-        if finite and min(finite) > 0 and max(finite) / min(finite) > 30:
+        if is_logarithmic([value for value in scaled.values() if np.isfinite(value)]):
             scaled = {cell: float(np.log(value)) for cell, value in scaled.items()}
         low, high = np.nanmin(list(scaled.values())), np.nanmax(list(scaled.values()))
         return {

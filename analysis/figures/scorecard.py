@@ -16,7 +16,8 @@ from analysis.measurements import values_over
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS = {"supported": "#009e73", "contradicted": "#d55e00", "undecided": "#6b6b6b"}
+_AS_A_VERDICT = {"supported": "helps", "contradicted": "hurts", "undecided": "undecided"}
+"""Whose colour a claim's verdict has."""
 _MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "?"}
 _COLUMNS = [
     *["claim", "source", "metric", "comparison", "strength", "verdict", "published_metric"],
@@ -75,7 +76,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         for line, row, tall in zip(lines, table.to_dict("records"), heights, strict=True):
             middle = y + tall / 2
             axes.plot([0, style.TEXT_WIDTH], [y, y], color=style.HAIRLINE, linewidth=0.5)
-            colour = _COLOURS[row["verdict"]]
+            colour = style.VERDICT_COLOURS[_AS_A_VERDICT[row["verdict"]]]
             mark = axes.text(
                 0.1, middle, _MARKS[row["verdict"]], ha="center", va="center", color=colour, fontsize=9
             )

@@ -15,9 +15,10 @@ from pathlib import Path
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.files import writing
+from orchestrator.ledger.study import MODELS, model_file
 from trainables.errors import UserError
 
-FOLDER = "editors"
+FOLDER = MODELS
 REPLACED = "replaced"
 
 
@@ -28,7 +29,7 @@ class MissingModel(UserError):
 def model_path(study_folder: Path, signature: str, epoch: int | None = None) -> Path:
     """Where a trial's model is written: that of its last epoch, or of an earlier one."""
     suffix = "" if epoch is None else f"-epoch-{epoch:05d}"
-    return study_folder / FOLDER / f"{signature}{suffix}.safetensors"
+    return study_folder / model_file(f"{signature}{suffix}")
 
 
 def find_model(study_folder: Path, signature: str, epoch: int | None = None) -> Path | None:

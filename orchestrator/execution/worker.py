@@ -28,6 +28,7 @@ from orchestrator.execution.provenance import host, provenance
 from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.ledger.files import writing
+from orchestrator.ledger.study import log_file
 from trainables.errors import UserError
 from trainables.trials import close
 
@@ -279,7 +280,7 @@ def _says_nothing_of_what_was_read(error: Exception) -> bool:
 
 def log_path(study_folder: Path, signature: str) -> Path:
     """Where a trial's log is kept."""
-    return study_folder / "logs" / f"{signature}.log"
+    return study_folder / log_file(signature)
 
 
 def end_of_log(path: Path, num_lines: int = TRACEBACK_LINES) -> str:

@@ -14,7 +14,9 @@ from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.files import writing
 
 STUDY_FILE = "study.json"
-_OWN_FOLDERS = {"ledger", "checkpoints", "editors", "logs", "report"}
+LOGS, MODELS = "logs", "editors"
+"""Folders of a study that hold a file per trial, for readers of its page."""
+_OWN_FOLDERS = {"ledger", "checkpoints", MODELS, LOGS, "report"}
 SCHEMA_VERSION = 1
 
 State = Literal["done", "pruned", "failed", "skipped", "interrupted", "running", "waiting"]
@@ -167,6 +169,16 @@ def _earlier_hashes(path: Path) -> list[dict[str, str]]:
         return list(content.get("plan_hashes") or [{"hash": content["plan_hash"], "since": since}])
     except (FileNotFoundError, KeyError):
         return []
+
+
+def log_file(signature: str) -> str:
+    """The log of a trial, within its study's folder."""
+    return f"{LOGS}/{signature}.log"
+
+
+def model_file(signature: str) -> str:
+    """What a finished trial has trained, within its study's folder."""
+    return f"{MODELS}/{signature}.safetensors"
 
 
 def claim_study(folder: Path, name: str) -> StudyPlan | None:

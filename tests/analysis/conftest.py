@@ -2,17 +2,19 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from analysis.labels import use_metrics
+from analysis.page.shape import StudyPage
 from orchestrator.ledger import Ledger, write_study
 
 STRENGTHS = (0.0, 0.5, 1.0)
@@ -277,6 +279,18 @@ def make_study(tmp_path: Path) -> Callable[..., Path]:
         return write_synthetic_study(folder, StudyRecipe(**settings))
 
     return build
+
+
+@pytest.fixture(scope="session")
+def page_data() -> Callable[[Path], StudyPage]:
+    """Read what a report.html shows out of its file."""
+
+    def read(page: Path) -> StudyPage:
+        html = page.read_text(encoding="utf-8")
+        (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+        return cast(StudyPage, json.loads(found))
+
+    return read
 
 
 @pytest.fixture

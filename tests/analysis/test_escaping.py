@@ -18,10 +18,12 @@ from analysis import style
 from analysis.escaping import csv_text, for_csv, on_one_line, tex, tex_label
 from analysis.figures import check
 from analysis.figures._text import Bold, TextTable, latex, markdown
+from analysis.page.shape import StudyPage
 from analysis.report import build_report, verdict_lines
 from trainables.names import visible
 
 Study = Callable[..., Path]
+PageData = Callable[[Path], StudyPage]
 
 UGLY = "a$b^{c}_d~#%&\\ <script>alert(1)</script>"
 NAMES = [
@@ -50,7 +52,7 @@ LINE = HOSTILE.map(visible).map(on_one_line)
 quick = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 
 
-def test_a_report_of_hostile_names_is_whole(make_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_of_hostile_names_is_whole(make_study: Study, page_data: PageData) -> None:
     assert check(FIGURES, {"heads": NAMES}) == []
     folder = make_study(
         effects={name: 0.5 - 0.1 * index for index, name in enumerate(NAMES)},
@@ -63,10 +65,12 @@ def test_a_report_of_hostile_names_is_whole(make_study: Study, monkeypatch: pyte
         figures=FIGURES,
     )
 
-    page = build_report(folder).read_text()
+    page = build_report(folder)
 
-    assert "<script>alert" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    html = page.read_text()
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert page_data(page)["claims"][0]["text"] == UGLY
     assert "'=1+1" in (folder / "report" / "table.csv").read_text()
     assert r"a\$b\textasciicircum{}\{c\}-d\textasciitilde{}" in (folder / "report" / "table.tex").read_text()
     assert any(UGLY in line for line in verdict_lines(folder))

@@ -1,0 +1,110 @@
+"""The files of the page: one HTML file with everything in it, or the same modules as files for a server."""
+
+import base64
+import hashlib
+import json
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from jinja2 import Environment, PackageLoader, Template
+
+from analysis import style
+from analysis.page.shape import StudyPage
+
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z]+\.js)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(async )?function|class|const)", re.MULTILINE)
+STYLE_SHEET = "page.css"
+
+
+def report_html(page: StudyPage) -> str:
+    """The page of a study as one file that opens from disk without a network, and loads nothing."""
+    script, sheet = _bundle("report.js"), style_sheet()
+    return _template().render(
+        page=page,
+        title=_title(page["header"]["study"], page["header"]["question"]),
+        policy=(
+            f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; img-src data:; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+        style=sheet,
+        script=script,
+        data=_json(page),
+    )
+
+
+def live_html(title: str, data_url: str, events_url: str, base: str = "/static/") -> str:
+    """The same page without data: it reads a `StudyPage` from one address and follows changes on another.
+
+    The server adds the policy as a header: `script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src
+    'self'`. The files of `static_files` are expected under `base`. An event named `change` makes the page read anew.
+    """
+    return _template().render(page=None, title=title, base=base, data_url=data_url, events_url=events_url)
+
+
+def static_files() -> dict[str, str]:
+    """Name -> text of the modules and the style sheet that a live page loads."""
+    modules = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in _folder().iterdir()
+        if path.name.endswith(".js")
+    }
+    return {**modules, STYLE_SHEET: style_sheet()}
+
+
+def style_sheet() -> str:
+    """The style sheet, the colours of verdicts before it."""
+    light, dark = (
+        " ".join(f"--{verdict}: {colour};" for verdict, colour in colours.items())
+        for colours in (style.VERDICT_COLOURS, style.VERDICTS_ON_DARK)
+    )
+    verdicts = (
+        f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root:not(.printing) {{ {dark} }} }}\n"
+    )
+    return verdicts + _read(STYLE_SHEET)
+
+
+def _bundle(entry: str) -> str:
+    """A module and all that it imports, the imported first, as one script: a page on disk cannot load modules."""
+    texts: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        text = _read(name)
+        for imported in _IMPORT.findall(text):
+            if imported not in texts:
+                add(imported)
+        texts.setdefault(name, _EXPORT.sub("", _IMPORT.sub("", text)))
+
+    add(entry)
+    return '"use strict";\n{\n' + "\n".join(texts.values()) + "}\n"
+
+
+def _read(name: str) -> str:
+    return _folder().joinpath(name).read_text(encoding="utf-8")
+
+
+def _folder() -> Traversable:
+    return files("analysis.page") / "static"
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("analysis.page", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.j2")
+
+
+def _title(study: str, question: str) -> str:
+    return f"{study}: {question}"
+
+
+def _json(page: StudyPage) -> str:
+    """JSON that may stand in a script element: no `<` in it begins a tag."""
+    return json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace(
+        "<", "\\u003c"
+    )
+
+
+def _hash(text: str) -> str:
+    """The source expression of a policy that allows exactly this script or style sheet."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,166 @@
+"""The samples of a page: what trials made of held-out items, and the coordinates in which they differ."""
+
+import base64
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+
+from analysis.frames import StudyFrames
+from analysis.labels import axis_label, value_label
+from analysis.page.shape import Content, Coordinate, Sample, SampleKind, Samples
+
+Address = Callable[[str], str]
+"""Digest of a sample's bytes -> where a browser finds them."""
+
+MAX_BYTES = 2_000_000
+"""Of the samples that are part of a page, all together."""
+MAX_TABLE_ROWS = 50
+MAX_LETTERS = 20_000
+"""Of a text that is shown; the rest is left to the ledger."""
+_PICTURES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"RIFF": "image/webp",
+}
+"""How pictures begin."""
+_SHOWN_AS_PICTURES = {*_PICTURES.values(), "image/svg+xml", "image/avif", "image/bmp"}
+_DELIMITERS = {"text/csv": ",", "text/tab-separated-values": "\t"}
+_NO_COORDINATE = {"cell", "is_baseline", "seed", "signature", "kind", "image_id", "image", "attempt"}
+
+
+def samples_of(frames: StudyFrames, address: Address | None) -> Samples:
+    """The samples of every trial; without an `address`, those that a page has room for, in a fair order."""
+    rows = frames.samples[frames.samples["image"].notna()].reset_index(drop=True)
+    rows = rows.assign(digest=[digest(content) for content in rows["image"]])
+    kinds = _kinds(rows)
+    shared = [kind["name"] for kind in kinds if kind["is_shared"]]
+    coordinates = list(_coordinates(rows[~rows["kind"].isin(shared)]))
+    chosen = _in_order(rows, shared, coordinates)
+    if address is None:
+        chosen = _with_room(chosen)
+    contents = chosen.drop_duplicates("digest")
+    places = {own: index for index, own in enumerate(contents["digest"])}
+    trials = {signature: index for index, signature in enumerate(frames.trials["signature"])}
+    items = list(dict.fromkeys(map(str, rows["image_id"])))
+    kind_places = {kind["name"]: index for index, kind in enumerate(kinds)}
+    values = [dict(zip(c["values"], range(len(c["values"])), strict=True)) for c in coordinates]
+    samples: list[Sample] = [
+        {
+            "trial": trials[row["signature"]],
+            "kind": kind_places[str(row["kind"])],
+            "item": items.index(str(row["image_id"])),
+            "at": [own.get(row[c["name"]], -1) for own, c in zip(values, coordinates, strict=True)],
+            "content": places[row["digest"]],
+        }
+        for row in chosen.drop(columns="image").to_dict("records")
+    ]
+    return {
+        "kinds": kinds,
+        "items": items,
+        "coordinates": coordinates,
+        "samples": samples,
+        "contents": [
+            _content(str(kind), content, own, address)
+            for kind, content, own in contents[["kind", "image", "digest"]].itertuples(index=False)
+        ],
+        "num_stored": len(rows),
+    }
+
+
+def digest(content: bytes) -> str:
+    """The name of a content, equal for equal bytes."""
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def sample_file(frames: StudyFrames, wanted: str) -> tuple[str, bytes] | None:
+    """Media type and bytes of the sample with a digest; None where no trial has one."""
+    for kind, content in frames.samples[["kind", "image"]].itertuples(index=False):
+        if isinstance(content, bytes) and digest(content) == wanted:
+            return media_type(str(kind), content), content
+    return None
+
+
+def media_type(kind: str, content: bytes) -> str:
+    """Of a sample: its kind, where that is one, else by its first bytes."""
+    if "/" in kind:
+        return kind
+    found = (name for start, name in _PICTURES.items() if content.startswith(start))
+    return next(found, "application/octet-stream")
+
+
+def _kinds(rows: pd.DataFrame) -> list[SampleKind]:
+    """Kinds of samples; shared are those of which several trials have one and the same for an item."""
+    kinds: list[SampleKind] = []
+    for name, own in rows.groupby("kind", sort=False):
+        is_same = bool((own.groupby("image_id")["digest"].nunique() == 1).all())
+        is_shared = is_same and own["signature"].nunique() > 1
+        kinds.append({"name": str(name), "label": value_label(name), "is_shared": is_shared})
+    return kinds
+
+
+def _coordinates(rows: pd.DataFrame) -> Iterator[Coordinate]:
+    """Columns in which samples differ, each with a slider that starts where most samples are."""
+    for name in rows.columns:
+        if name in _NO_COORDINATE or name.startswith("axis_") or name == "digest":
+            continue
+        counts = rows[name].dropna().value_counts().sort_index()
+        if len(counts) < 2:
+            continue
+        values = [value.item() if hasattr(value, "item") else value for value in counts.index]
+        yield {
+            "name": str(name),
+            "label": axis_label(str(name)),
+            "values": values,
+            "labels": [value_label(value) for value in values],
+            "start": max(range(len(values)), key=lambda index: (counts.iloc[index], index)),
+        }
+
+
+def _in_order(rows: pd.DataFrame, shared: list[str], coordinates: list[Coordinate]) -> pd.DataFrame:
+    """Rows by what a reader needs first: what all share, then the first seed of every cell where sliders start."""
+    once = rows[rows["kind"].isin(shared)].drop_duplicates(["kind", "image_id"])
+    own = rows[~rows["kind"].isin(shared)]
+    seed = own.groupby("cell", observed=True)["seed"].rank(method="dense")
+    away = sum(
+        (own[c["name"]] != c["values"][c["start"]] for c in coordinates), pd.Series(0, index=own.index)
+    )
+    order = own.assign(_seed=seed, _away=away).sort_values(["_seed", "_away"], kind="stable").index
+    return pd.concat([once, own.loc[order]])
+
+
+def _with_room(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first rows whose different contents fit into a page."""
+    sizes = rows["image"].map(len).where(~rows["digest"].duplicated(), 0)
+    return rows[sizes.cumsum() <= MAX_BYTES]
+
+
+def _content(kind: str, content: bytes, own: str, address: Address | None) -> Content:
+    media = media_type(kind, content)
+    if media in _DELIMITERS:
+        table = csv.reader(io.StringIO(_text(content), newline=""), delimiter=_DELIMITERS[media])
+        return {
+            "media": "table",
+            "table": [row for row, _ in zip(table, range(MAX_TABLE_ROWS + 1), strict=False)],
+        }
+    if media.startswith("text/") or media == "application/json":
+        return {"media": "text", "text": _text(content)}
+    if media in _SHOWN_AS_PICTURES:
+        return {"media": "picture", "source": _source(media, content, own, address)}
+    # A file of unknown kind is only ever saved, never opened: its own type would let it act in the page's name.
+    source = _source("application/octet-stream", content, own, address)
+    return {"media": "file", "source": source, "name": f"{own[:8]}.bin"}
+
+
+def _text(content: bytes) -> str:
+    text = content.decode("utf-8", errors="replace")
+    return text if len(text) <= MAX_LETTERS else f"{text[:MAX_LETTERS]} ..."
+
+
+def _source(media: str, content: bytes, own: str, address: Address | None) -> str:
+    if address is not None:
+        return address(own)
+    return f"data:{media};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,85 @@
+/** Elements, texts and tables. Nothing here reads HTML from a text: whatever a name holds stays text. */
+
+const SVG = "http://www.w3.org/2000/svg";
+const MINUS = "\u2212";
+const DASH = "\u2013";
+
+/** An HTML element. `attributes` whose value is null or false are left out; `on` maps events to what they call. */
+export function element(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+/** An SVG element; lengths may be percentages, so a drawing fits any width without being measured. */
+export function shape(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function filled(made, { on = {}, ...attributes }, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
+  }
+  for (const [event, call] of Object.entries(on)) made.addEventListener(event, call);
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false && child !== 0));
+  return made;
+}
+
+/** A number as our Python writes it: three significant digits, counts with separators, a dash where there is none. */
+export function formatNumber(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return DASH;
+  const size = Math.abs(value);
+  const sign = value < 0 ? MINUS : "";
+  if (Number.isInteger(value) && size < 1e15) return sign + size.toLocaleString("en-US");
+  if (size >= 1e-3 && size < 1e3) return sign + Number(size.toPrecision(3)).toFixed(decimals(size));
+  const [digits, exponent] = size.toExponential(2).split("e");
+  return sign + Number(digits) + "e" + exponent.replace(/^([+-])(\d)$/, "$10$2");
+}
+
+function decimals(size) {
+  return Math.max(0, 2 - Math.floor(Math.log10(Number(size.toPrecision(3)))));
+}
+
+/** `1 trial`, `3 trials`. */
+export function plural(count, word) {
+  return `${count.toLocaleString("en-US")} ${word}${count === 1 ? "" : "s"}`;
+}
+
+/** A section of the page with its heading; `name` becomes its address, such as `#curves`. */
+export function section(name, heading, ...children) {
+  const title = element("h2", { id: `${name}-heading` }, heading);
+  return element("section", { id: name, "aria-labelledby": `${name}-heading` }, title, ...children);
+}
+
+/** A table of texts that scrolls by itself where it is too wide; `name` says to a screen reader what it is. */
+export function textTable({ titles, rows, bold = [], num_text_columns: words = 1 }, name) {
+  const isBold = new Set(bold.map(([row, column]) => `${row} ${column}`));
+  const side = (column) => (column < words ? "text" : null);
+  const head = element("tr", {}, titles.map((title, column) => element("th", { class: side(column), scope: "col" }, title || "place")));
+  const body = rows.map((row, index) =>
+    element("tr", {}, row.map((entry, column) => {
+      const text = isBold.has(`${index} ${column}`) ? element("strong", {}, entry) : entry;
+      return element(column === 0 && words ? "th" : "td", { class: side(column), scope: column === 0 && words ? "row" : null }, text);
+    })));
+  return wide(name, element("table", {}, element("thead", {}, head), element("tbody", {}, body)));
+}
+
+/** Something wide in a region that scrolls, by keyboard too. */
+export function wide(name, ...children) {
+  return element("div", { class: "wide", role: "region", "aria-label": name, tabindex: "0" }, ...children);
+}
+
+/** Numbers of a picture, behind a line to open. `make` is called when they are first opened. */
+export function numbersOf(summary, make) {
+  const details = element("details", {}, element("summary", {}, summary));
+  details.addEventListener("toggle", () => {
+    if (details.open && details.childElementCount === 1) details.append(make());
+  });
+  return details;
+}
+
+/** An element in the colour of a cell: its rule in the style sheet picks the one for a light or a dark page. */
+export function inColour(look, made) {
+  made.classList.add("cell");
+  made.style.setProperty("--light", look.light);
+  made.style.setProperty("--dark", look.dark);
+  return made;
+}

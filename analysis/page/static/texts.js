@@ -1,0 +1,82 @@
+/** Parts that are words and tables: claims, failures, figures, fairness, costs, warnings, methods, provenance. */
+
+import { element, numbersOf, section, textTable } from "./dom.js";
+
+/** Claims beside the published numbers. */
+export function claims({ claims: shown }) {
+  if (!shown.length) return null;
+  const items = shown.map(({ verdict, text, source, numbers }) =>
+    element("li", { class: verdict }, element("strong", {}, verdict), `: ${text}${source ? ` (${source})` : ""}`, element("small", {}, numbers)));
+  return section("claims", "Claims", element("ul", { class: "verdicts" }, items));
+}
+
+/** Trials without a result, with the end of each log. */
+export function failures({ failures: shown, trials, cells }) {
+  if (!shown.length) return null;
+  const items = shown.map(({ trial, status, reason }) =>
+    element("li", {},
+      element("strong", {}, `${cells[trials.cells[trial]].label}, seed ${trials.seeds[trial]}: ${status}`),
+      reason ? `. ${reason}` : "",
+      element("small", {}, `trial ${trials.signatures[trial]}; asyrp-sweep explain ${trials.signatures[trial]}`),
+      trials.log_ends[trial] && element("pre", { tabindex: "0", role: "region", "aria-label": `End of the log of trial ${trials.signatures[trial]}` }, trials.log_ends[trial])));
+  return section("failures", "Trials without a result", element("ul", { class: "verdicts" }, items));
+}
+
+/** Of a search: its trials, the best first. */
+export function searchTable({ search }) {
+  if (!search) return null;
+  return section("search", "Trials, the best first", textTable(search.table, "Trials, the best first"),
+    element("p", { class: "note" }, "Means over the seeds of each. A dash: the setting does not act there."));
+}
+
+/** Kinds of figures that have a part of their own, which can be explored. */
+const EXPLORABLE = new Set(["curves", "effects", "image_grid", "parallel"]);
+
+/** The figures that the space asks for, as they are in the files beside the report. */
+export function figures({ figures: shown }) {
+  const others = shown.filter(({ kind }) => !EXPLORABLE.has(kind));
+  const explorable = shown.filter(({ kind }) => EXPLORABLE.has(kind));
+  if (!shown.length) return null;
+  return element("div", { id: "figures" },
+    others.map((figure) => section(`figure-${figure.name}`, figure.heading, figureOf(figure))),
+    explorable.length && section("figures-as-filed", "Figures as in the files",
+      explorable.map((figure) => element("details", { class: "open-on-paper" }, element("summary", {}, figure.heading), figureOf(figure)))));
+}
+
+function figureOf({ heading, caption, picture, table }) {
+  return element("figure", {},
+    picture && element("div", { class: "wide paper", tabindex: "0", role: "region", "aria-label": heading }, element("img", { src: picture, alt: caption })),
+    table && !picture && textTable(table, heading),
+    element("figcaption", {}, caption),
+    table && picture && numbersOf("Numbers", () => textTable(table, heading)));
+}
+
+/** What each cell cost, so that size is not taken for an idea. */
+export function fairness({ fairness: table, tuning, search }) {
+  const settings = tuning.length && [element("p", { class: "note" }, "Training settings that differ from the baseline's:"),
+    element("ul", { class: "note" }, tuning.map((line) => element("li", {}, line)))];
+  if (search) return null;
+  return section("fairness", "Fairness", textTable(table, "Fairness"),
+    element("p", { class: "note" }, "Means over finished trials. A larger, longer or stronger variant is not a better idea by itself."), settings || []);
+}
+
+/** Hours per answer. */
+export function costs({ costs: table }) {
+  return section("costs", "What each answer cost", textTable(table, "What each answer cost"),
+    element("p", { class: "note" }, "Wall time of a cell's trials, failed ones included. Trials of a cell that others are compared with serve all of those contrasts."));
+}
+
+/** Everything that a reader should know before believing the numbers. */
+export function warnings({ warnings: lines }) {
+  return lines.length ? section("warnings", "Warnings", element("ul", {}, lines.map((line) => element("li", {}, line)))) : null;
+}
+
+/** How the numbers came about. */
+export function methods({ methods: text }) {
+  return section("methods", "Methods", element("p", {}, text));
+}
+
+/** Where the numbers come from. */
+export function provenance({ provenance: pairs }) {
+  return section("provenance", "Provenance", element("dl", {}, pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
+}
