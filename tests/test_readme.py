@@ -14,11 +14,9 @@ def test_ci_reads_its_command_from_the_readme() -> None:
     assert "<!-- test-command -->" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_every_picture_and_file_it_links_exists() -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def test_it_is_short() -> None:
+    """Everything else has a page in docs/."""
+    assert len(README.splitlines()) <= 250
 
 
 def test_the_space_it_runs_ships() -> None:

@@ -1,29 +1,10 @@
-"""The command `asyrp-sweep`: its options, and what its `--json` output holds.
+"""The command `asyrp-sweep` and its options.
 
 Exit codes: 0 done, 1 some trials failed (named), the launch had to stop, or `doctor` found something to fix, 2 bad
 input or a file that cannot be read or written, 130 and 143 interrupted. Errors go to standard error: with `--json`,
 standard output holds JSON or nothing.
 
-`plan --json` prints one object:
-    name, question, folder, plan_hash, num_done, num_missing (to run), num_reused (to copy from other studies),
-    cells: [{cell, axis_values, is_baseline, role, starts_from, merged: [names], merged_because: [reason or null],
-        dropped: [settings], notes: [what a reader should know], num_parameters, config}],
-        role is design, parent (others start from it) or control; starts_from is null or
-        {cell, epoch, editor, digest, control},
-    trials: [{cell, seed, signature, parent, state, reused_from}], state one of those counted by `status` but running,
-        reused_from null or the study that has done the same trial,
-    excluded: [{cell, axis_values, because}],
-    price: null where nothing is missing, or {num_trials, device, num_parallel, seconds, seconds_low, seconds_high,
-        device_hours, num_bytes, num_measured, num_pilots, preparation_seconds, preparation_low, preparation_high,
-        unmeasured: [cells]}; costs are null where a cell of a kind never measured here is among them,
-    price_at_most: as price, if no contrast is ever decided (the same where the number of seeds is fixed)
-`status --json` prints one object, or with no SPACE a list of them, without the studies that cannot be read:
-    name, question, folder, counts: {done, pruned, failed, skipped, interrupted, running, waiting}, seconds_left,
-    launch: null or {host, process, beat_at (of its last heartbeat, in seconds since 1970), is_alive, silence},
-    damaged: [files of the ledger],
-    trials: [{cell, seed, signature, state, reason, epoch, num_epochs, loss, host, heard_at, attempt, wall_seconds,
-        device}]; from epoch to heard_at null but for running trials, the last three null before an attempt has ended
-Keys may be added; none is removed or changes its meaning without a new major version.
+What `--json` prints is described in docs/reference/commands.md.
 
 Importing this module imports neither torch nor ray: `--help` answers at once.
 """
