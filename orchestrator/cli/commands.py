@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from orchestrator.cli import doctor, listing
 from orchestrator.cli.reporting import show_report, study_folder
 from orchestrator.cli.streams import PatientConsole, accept_any_text, complain, settle_output
 from orchestrator.execution.contract import LaunchStopped
@@ -139,6 +138,8 @@ def explain_command(options: argparse.Namespace, console: Console, command_line:
 
 def list_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Show what there is to choose from."""
+    from orchestrator.cli import listing
+
     listing.show(options.what, console)
     return 0
 
@@ -167,6 +168,8 @@ def pretrain_command(options: argparse.Namespace, console: Console, command_line
 
 def doctor_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Check the installation; 1 when something must be fixed."""
+    from orchestrator.cli import doctor  # It looks at Ray, and needs its back end.
+
     return doctor.show(doctor.examine(options.results, options.address), console)
 
 

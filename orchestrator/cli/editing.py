@@ -14,8 +14,9 @@ from orchestrator.cli.interval import Say, measured_curves
 from orchestrator.execution.models import FOLDER, model_path
 from orchestrator.ledger import Ledger, read_study
 from orchestrator.study.launch import CACHE_FOLDER
-from trainables.h_space.domains import Domain, domain_summary, load_domain
+from trainables.h_space.domains import domain_summary
 from trainables.h_space.domains.decoding import PictureError, inspect
+from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.domains.scanning import scan
 from trainables.h_space.edit_session import EditError, EditSession, EditSettings, Source
 from trainables.h_space.editing_interval import IntervalError

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from orchestrator.space.config import ConfigError, Problem
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.config import AttributeText, CellConfig
-from trainables.h_space.diffusion import training_timesteps
 from trainables.h_space.domains import shipped_domains
 from trainables.h_space.domains.files import read_domain_file
 from trainables.h_space.editor_file import save_editor
 from trainables.h_space.editors import EDITORS
 from trainables.h_space.editors_import import import_editor
 from trainables.h_space.released_editors import FACES, PUBLISHED_EDITS, published_edit, released
+from trainables.h_space.timesteps import training_timesteps
 from trainables.names import wrong_label
 from trainables.paths import absolute_path
 from trainables.wording import did_you_mean, one_of

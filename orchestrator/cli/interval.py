@@ -13,7 +13,6 @@ from rich.text import Text
 from orchestrator.views.live import say as say_on
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
 from trainables.h_space.config import TrainingConfig
-from trainables.h_space.diffusion import timestep_sequence
 from trainables.h_space.domains import DomainError, DomainSummary, domain_summary
 from trainables.h_space.editing_interval import (
     NUM_IMAGES,
@@ -28,6 +27,7 @@ from trainables.h_space.editing_interval import (
     read_curves,
     run_interval,
 )
+from trainables.h_space.timesteps import timestep_sequence
 from trainables.wording import did_you_mean
 
 Say = Callable[[str], None]

@@ -98,7 +98,6 @@ def _cell(space: Space, point: Point) -> Cell:
         axis_values=point.axis_values,
         config=config,
         is_baseline=point.name == BASELINE,
-        num_parameters=family.num_parameters(config),
         notes=family.notes(config),
         dropped=resolved.dropped,
     )

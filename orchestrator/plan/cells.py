@@ -32,8 +32,6 @@ class Cell:
     axis_values: AxisValues
     config: Settings
     is_baseline: bool
-    num_parameters: int | None
-    """Weights that a trial learns; None where only training tells."""
     notes: tuple[str, ...] = ()
     """What a reader of this cell's results should know."""
     coinciding: tuple[Point, ...] = ()

@@ -9,6 +9,7 @@ from orchestrator.plan.identity import primary_identity
 from orchestrator.plan.start_controls import axes_with_controls
 from orchestrator.space.axes import AxisValue
 from orchestrator.space.config import Space
+from trainables.family import Family
 
 STUDY_SCHEMA_VERSION = 1
 
@@ -39,7 +40,7 @@ def study_document(plan: Plan, space: Space) -> dict[str, Any]:
         "space_file_text": space.text,
         "extended": [{"file": file, "text": text} for file, text in space.extended],
         "settings": {setting.path: setting.value for setting in space.settings},
-        "cells": [_cell_document(cell, trials.get(cell.name, [])) for cell in plan.cells],
+        "cells": [_cell_document(plan.family, cell, trials.get(cell.name, [])) for cell in plan.cells],
         "excluded": [
             {"axis_values": dict(point.axis_values), "because": point.because} for point in plan.excluded
         ],
@@ -70,7 +71,7 @@ def _by_cell(trials: Sequence[TrialSpec]) -> dict[str, list[TrialSpec]]:
     return found
 
 
-def _cell_document(cell: Cell, trials: Sequence[TrialSpec]) -> dict[str, Any]:
+def _cell_document(family: Family, cell: Cell, trials: Sequence[TrialSpec]) -> dict[str, Any]:
     return {
         "cell": cell.name,
         "axis_values": dict(cell.axis_values),
@@ -78,6 +79,6 @@ def _cell_document(cell: Cell, trials: Sequence[TrialSpec]) -> dict[str, Any]:
         "role": cell.role,
         "starts_from": None if cell.start is None else cell.start._asdict(),
         "merged": [dict(point.axis_values) for point in cell.coinciding],
-        "num_parameters": cell.num_parameters,
+        "num_parameters": family.num_parameters(cell.config),
         "trials": [{"seed": trial.seed, "signature": trial.signature} for trial in trials],
     }

@@ -21,6 +21,7 @@ from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.reuse import Hit, counted, found_elsewhere
 from orchestrator.views.live import say
+from trainables.family import Family
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def as_json(plan: PlanView) -> dict[str, Any]:
         "num_done": len(plan.now.done),
         "num_missing": plan.num_missing,
         "num_reused": len(plan.hits),
-        "cells": [_cell_json(cell) for cell in study.plan.cells],
+        "cells": [_cell_json(study.plan.family, cell) for cell in study.plan.cells],
         "trials": [
             {
                 "cell": trial.cell,
@@ -204,7 +205,7 @@ def _by_reason(points: Iterable[Point]) -> dict[str, list[Point]]:
     return found
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
+def _cell_json(family: Family, cell: Cell) -> dict[str, Any]:
     return {
         "cell": cell.name,
         "axis_values": dict(cell.axis_values),
@@ -215,7 +216,7 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
         "merged_because": [point.because or None for point in cell.coinciding],
         "dropped": list(cell.dropped),
         "notes": list(cell.notes),
-        "num_parameters": cell.num_parameters,
+        "num_parameters": family.num_parameters(cell.config),
         "config": cell.config.model_dump(mode="json"),
     }
 

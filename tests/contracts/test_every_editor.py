@@ -12,17 +12,13 @@ from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import (
-    Step,
-    generate,
-    timestep_sequence,
-    training_timesteps,
-    unedited_trajectory,
-)
-from trainables.h_space.domains import load_domain
+from trainables.h_space.diffusion import generate, unedited_trajectory
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.editor_file import load_editor, save_editor
-from trainables.h_space.editors import EDITORS, dropout_from, num_parameters
+from trainables.h_space.editors import EDITORS, num_parameters
+from trainables.h_space.editors._token_encoder import dropout_from
 from trainables.h_space.prompts import AttributeTexts
+from trainables.h_space.timesteps import Step, timestep_sequence, training_timesteps
 from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import CachedBatch
 

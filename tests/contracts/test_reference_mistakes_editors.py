@@ -20,12 +20,13 @@ from orchestrator.study.planning import PlanView, show
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import generate, timestep_sequence
-from trainables.h_space.domains import load_domain
+from trainables.h_space.diffusion import generate
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.editor_file import EditorFileError, load_editor, save_editor
 from trainables.h_space.editors import EDITORS, num_parameters
 from trainables.h_space.editors_import import import_editor, import_state
 from trainables.h_space.evaluation import png
+from trainables.h_space.timesteps import timestep_sequence
 from trainables.h_space.trajectories import load_cached, preparation_tasks, run_preparation
 from trainables.h_space.trial import Trial, TrialResult
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from trainables.h_space.config import CellConfig, EvaluationConfig
-from trainables.h_space.domains import load_domain
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.evaluation import Evaluation, png
 from trainables.h_space.losses import directional_loss
 from trainables.h_space.metrics import METRICS, EditBatch, ImageMetric, Pictures

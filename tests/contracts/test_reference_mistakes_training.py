@@ -14,9 +14,9 @@ from orchestrator.plan.loading import load_space
 from orchestrator.study.launch import open_study
 from orchestrator.study.runner import RunOptions, run_missing
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import training_timesteps
-from trainables.h_space.domains import load_domain
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.prompts import AttributeTexts
+from trainables.h_space.timesteps import training_timesteps
 from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import load_cached, preparation_tasks, run_preparation
 from trainables.h_space.trial import Trial

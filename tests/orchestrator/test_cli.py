@@ -217,7 +217,7 @@ def test_the_doctor_says_what_to_fix(command: Command, tmp_path: Path) -> None:
     assert "choose a folder you may write with --results" in out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["status"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["plan", "encoder", "--no-price"]])
 def test_what_trains_nothing_answers_without_torch_or_ray(arguments: list[str], tmp_path: Path) -> None:
     program = (
         "import sys; from orchestrator.cli import parser as cli\n"

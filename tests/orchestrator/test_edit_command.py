@@ -14,10 +14,10 @@ from orchestrator.plan.cells import TrialSpec
 from orchestrator.plan.loading import load_space
 from orchestrator.study.launch import Study, describe, open_study
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import training_timesteps
 from trainables.h_space.domains import domain_summary
 from trainables.h_space.editing_interval import NUM_IMAGES, NUM_STEPS
 from trainables.h_space.editor_file import save_editor
+from trainables.h_space.timesteps import training_timesteps
 from trainables.randomness import generator_for
 
 SPACE = """

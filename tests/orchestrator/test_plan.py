@@ -370,4 +370,4 @@ def test_the_study_document_tells_readers_the_plan(load: Callable[..., Space], s
     conv = next(cell for cell in document["cells"] if cell["cell"] == "encoder=conv")
     assert [values["heads"] for values in conv["merged"]] == [2, 4, 8]
     assert [trial["seed"] for trial in conv["trials"]] == [0, 1]
-    assert conv["num_parameters"] == plan.cells[1].num_parameters > 0
+    assert conv["num_parameters"] == plan.family.num_parameters(plan.cells[1].config) > 0

@@ -6,62 +6,30 @@ Legend: B pictures, N texts, H x W pixels in [-1, 1], D embedding width, T image
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from trainables.digests import file_digest, remembered
-from trainables.errors import UserError
+from trainables.h_space.clip_folder import (
+    CONFIG_FILE,
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    ClipNotFoundError,
+    check_clip_folder,
+)
 from trainables.h_space.word_tokenizer import WordTokenizer
 
 if TYPE_CHECKING:  # Imported by what loads a model: it takes seconds, and plans need none.
     import open_clip
 
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
-VOCABULARY_FILE = "vocab.txt"
-
 Tokenizer = Callable[[list[str]], Tensor]
-
-
-class ClipNotFoundError(UserError):
-    """The CLIP files are not where they should be, cannot be read, or cannot be downloaded from here."""
-
-
-def check_clip_folder(folder: Path) -> dict[str, Any]:
-    """The configuration of a folder in open_clip's layout.
-
-    Raises ClipNotFoundError where a file is missing or cannot be used, as far as that shows without loading weights.
-    """
-    config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-    missing = [path.name for path in (config_path, weights_path) if not path.is_file()]
-    if missing:
-        raise ClipNotFoundError(
-            f"{folder}: no {' and no '.join(missing)}; expected a folder in open_clip's layout"
-        )
-    try:
-        with safe_open(weights_path, framework="np"):
-            pass
-        config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
-        _ = dict(config["model_cfg"]), config["preprocess_cfg"]["mean"], config["preprocess_cfg"]["std"]
-    except (OSError, SafetensorError) as error:
-        raise ClipNotFoundError(
-            f"{weights_path} cannot be read as safetensors ({error}); it may be cut off: copy or download it again"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ClipNotFoundError(
-            f"{config_path} is no configuration of open_clip: expected JSON with model_cfg and preprocess_cfg "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    return config
 
 
 class ClipModel:

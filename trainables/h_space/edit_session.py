@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from trainables.errors import UserError
-from trainables.h_space.diffusion import invert, timestep_sequence
-from trainables.h_space.domains import Domain
+from trainables.h_space.diffusion import invert
 from trainables.h_space.domains.decoding import PictureError, PictureFacts, kept_part, read_pixels
 from trainables.h_space.domains.images import to_signed
+from trainables.h_space.domains.loading import Domain
 from trainables.h_space.domains.scanning import printable
 from trainables.h_space.editing import Part, Window, apply_editors, equal_coefficients
 from trainables.h_space.editor_file import LoadedEditor
 from trainables.h_space.evaluation import png
+from trainables.h_space.timesteps import timestep_sequence
 from trainables.paths import user_path
 from trainables.randomness import generator_for
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from trainables.h_space.diffusion import Editor, delta_h_scale, generate, timestep_sequence
+from trainables.h_space.diffusion import Editor, generate
+from trainables.h_space.timesteps import delta_h_scale, timestep_sequence
 
 if TYPE_CHECKING:
     from trainables.h_space.backbones.unet import FrozenDiffusion

@@ -35,10 +35,12 @@ from trainables.atomic import save_tensors
 from trainables.errors import UserError
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import asymmetric_step, predicted_x0, timestep_sequence
-from trainables.h_space.domains import Domain, domain_image_ids, domain_summary, load_domain
+from trainables.h_space.diffusion import asymmetric_step, predicted_x0
+from trainables.h_space.domains import domain_image_ids, domain_summary
+from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.domains.thresholds import IntervalThresholds
 from trainables.h_space.losses import guarded_cosine
+from trainables.h_space.timesteps import timestep_sequence
 
 NUM_IMAGES = 16
 NUM_STEPS = 100

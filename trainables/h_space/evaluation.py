@@ -15,14 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import (
-    Editor,
-    delta_h_scale,
-    generate,
-    timestep_sequence,
-    training_timesteps,
-)
-from trainables.h_space.domains import Domain, domain_summary
+from trainables.h_space.diffusion import Editor, generate
+from trainables.h_space.domains import domain_summary
+from trainables.h_space.domains.loading import Domain
 from trainables.h_space.mean_delta_h import global_mean_editor, mean_editor
 from trainables.h_space.metrics import WEIGHT, EditBatch, ImageMetric, Pictures, SetMetric
 from trainables.h_space.metrics.leakage import attribute_shifts
@@ -30,6 +25,7 @@ from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import Lookup
 from trainables.h_space.set_features import Extractors, SetFeatures
 from trainables.h_space.subgroups import Subgroups
+from trainables.h_space.timesteps import delta_h_scale, timestep_sequence, training_timesteps
 from trainables.h_space.trajectories import CachedBatch, CachedImages
 from trainables.h_space.unedited import (
     Asked,

@@ -3,10 +3,12 @@
 Letters: B images, D width of the CLIP space, K prompt templates, C channels, H and W pixels.
 """
 
-from typing import Literal
+from __future__ import annotations
 
-from torch import Tensor, linalg
-from torch.nn import functional
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # Plans know the metrics that are told from these losses, and do without torch.
+    from torch import Tensor
 
 DIRECTION_EPS = 1e-7
 """Added to the length of an image direction by the published code: an unmoved image has direction 0."""
@@ -37,6 +39,8 @@ def directional_loss(edit_embedding: Tensor, reference_embedding: Tensor, text_d
     Departure: texts on the method name P_t of the unedited process as reference; the published code takes the
     real image, and so do we. Departure: in a batch the published code takes the last image for all of them.
     """
+    from torch.nn import functional
+
     moved = image_direction(edit_embedding, reference_embedding)
     return 1 - functional.cosine_similarity(moved, text_direction.expand_as(moved), dim=-1)
 
@@ -71,5 +75,7 @@ def _unit(embedding: Tensor) -> Tensor:
 
 def _length(embedding: Tensor) -> Tensor:
     """(..., D) to (..., 1)."""
+    from torch import linalg
+
     length: Tensor = linalg.vector_norm(embedding, dim=-1, keepdim=True)
     return length

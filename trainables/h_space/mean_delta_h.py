@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.h_space.backbones.unet import FrozenDiffusion
-from trainables.h_space.diffusion import Editor, Step, asymmetric_step
+from trainables.h_space.diffusion import Editor, asymmetric_step
 from trainables.h_space.editors import direct, direct_shared
+from trainables.h_space.timesteps import Step
 
 
 def mean_editor(

@@ -19,11 +19,6 @@ from trainables.h_space.metrics import Pictures
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 INCEPTION_SIZE: Final = 299
-PUBLISHED_FILES: Final = {
-    "inception": "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
-    "lpips": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-}
-"""The weights files that are read here, as torchvision publishes them."""
 
 
 @dataclass(frozen=True)

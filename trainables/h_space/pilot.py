@@ -12,16 +12,17 @@ from torch import Tensor, nn
 
 from trainables.errors import UserError
 from trainables.exchange import Rates, Timing
-from trainables.h_space.backbones.unet import BackboneError
+from trainables.h_space.backbones.shapes import BackboneError
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import generate, training_timesteps, unedited_trajectory
-from trainables.h_space.domains import Domain, load_domain
+from trainables.h_space.diffusion import generate, unedited_trajectory
+from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.editors import num_parameters
 from trainables.h_space.evaluation import Evaluation
 from trainables.h_space.metrics import EditBatch
 from trainables.h_space.optimizers import build_optimizer
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import Lookup, Reference
+from trainables.h_space.timesteps import training_timesteps
 from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import CachedBatch
 from trainables.h_space.trajectory_files import images_at_once

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.h_space.attributes import Attribute
-from trainables.h_space.domains import Domain
+from trainables.h_space.domains.loading import Domain
 
 RIDGE = 1e-3
 """Penalty on the weights, relative to the mean variance of a direction of the embedding."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables.h_space.attributes import Attribute
-from trainables.h_space.domains import Domain
+from trainables.h_space.domains.loading import Domain
 from trainables.h_space.losses import text_direction
 from trainables.h_space.references import Lookup, bare_texts, computing, in_templates
 

@@ -21,7 +21,8 @@ from torch import Tensor
 from trainables.atomic import read_tensors, save_tensors
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
 from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import Domain, DomainSummary, domain_summary, load_domain
+from trainables.h_space.domains import DomainSummary, domain_summary
+from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.probe import NUM_DRAWN, NUM_LABELLED, has_labels, label_probe
 
 Kind = Literal["prompts", "bare", "second", "probe"]

@@ -3,11 +3,15 @@
 A timestep t runs from 0 (almost clean) to the schedule's last (noise); -1 stands for the clean image.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # Plans read schedules too, and do without torch.
+    from torch import Tensor
 
 
 def linear_betas(num_timesteps: int = 1000, first: float = 1e-4, last: float = 2e-2) -> np.ndarray:
@@ -20,6 +24,8 @@ def alpha_bars(betas: Sequence[float] | np.ndarray | None = None) -> Tensor:
 
     Computed in float64, returned in float32 (T,). Without `betas`, those of `linear_betas()`.
     """
+    import torch
+
     values = linear_betas() if betas is None else np.asarray(betas, dtype=np.float64)
     if values.ndim != 1 or not ((values > 0) & (values < 1)).all():
         raise ValueError("betas must be one row of numbers between 0 and 1, both excluded")
@@ -30,4 +36,6 @@ def alpha_bar_at(alpha_bar: Tensor, t: int | Tensor) -> Tensor:
     """alpha_bar(t), with alpha_bar(-1) := 1. A 0-d tensor for one t, (B, 1, 1, 1) for a batch of them."""
     if isinstance(t, int):
         return alpha_bar.new_ones(()) if t < 0 else alpha_bar[t]
+    import torch
+
     return torch.where(t < 0, alpha_bar.new_ones(()), alpha_bar[t.clamp(min=0)]).reshape(-1, 1, 1, 1)

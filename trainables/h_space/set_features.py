@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from trainables.h_space.domains import Domain
+from trainables.h_space.domains.loading import Domain
 from trainables.h_space.metrics import Metric, Pictures, SetMetric
 from trainables.h_space.metrics._sets import MIN_IMAGES
 from trainables.h_space.perception import FeatureExtractor

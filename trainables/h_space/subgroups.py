@@ -5,8 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from trainables.h_space.config import EvaluationConfig
-from trainables.h_space.domains import Domain
 from trainables.h_space.domains.label_file import Labels, LabelTable, read_labels
+from trainables.h_space.domains.loading import Domain
 
 
 class Subgroups:

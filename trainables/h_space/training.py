@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from trainables.h_space.backbones.unet import Encoded, FrozenDiffusion
 from trainables.h_space.clip import ClipModel
 from trainables.h_space.config import TrainingConfig
-from trainables.h_space.diffusion import Step, asymmetric_step, predicted_x0
+from trainables.h_space.diffusion import asymmetric_step, predicted_x0
 from trainables.h_space.losses import clip_loss, directional_loss, reconstruction_loss
+from trainables.h_space.timesteps import Step
 from trainables.h_space.trajectories import CachedBatch, unedited_states
 
 

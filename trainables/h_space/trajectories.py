@@ -17,11 +17,12 @@ from torch import Tensor
 
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import Step, training_timesteps
-from trainables.h_space.domains import domain_image_ids, domain_summary, load_domain
+from trainables.h_space.domains import domain_image_ids, domain_summary
 from trainables.h_space.domains.images import Split
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.editing_interval import IntervalTask, interval_tasks, resolved, run_interval
 from trainables.h_space.references import ReferenceTask, num_embeddings, reference_tasks, run_reference
+from trainables.h_space.timesteps import Step, training_timesteps
 from trainables.h_space.trajectory_files import (
     IMAGES_PER_TASK,
     PreparationTask,

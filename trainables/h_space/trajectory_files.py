@@ -13,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from trainables.atomic import save_tensors
-from trainables.h_space.diffusion import generate, invert, timestep_sequence, unedited_trajectory
-from trainables.h_space.domains import Domain
+from trainables.h_space.diffusion import generate, invert, unedited_trajectory
 from trainables.h_space.domains.images import Split
+from trainables.h_space.domains.loading import Domain
+from trainables.h_space.timesteps import timestep_sequence
 
 IMAGES_PER_TASK = 8
 """Images of one preparation task: enough to be worth a worker's call, few enough to share the work evenly.

@@ -10,16 +10,17 @@ import torch
 from torch import nn
 
 from trainables.h_space.config import CellConfig, TrainingConfig
-from trainables.h_space.diffusion import training_timesteps
-from trainables.h_space.domains import domain_summary, load_domain
+from trainables.h_space.domains import domain_summary
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.editing_interval import interval_notes, resolved
 from trainables.h_space.editor_file import save_editor
-from trainables.h_space.editors import dropout_from
+from trainables.h_space.editors._token_encoder import dropout_from
 from trainables.h_space.evaluation import Evaluation
 from trainables.h_space.losses import guarded_cosine
 from trainables.h_space.optimizers import build_optimizer, learning_rate_at
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import kept_references
+from trainables.h_space.timesteps import training_timesteps
 from trainables.h_space.training import Losses, Objective, train_batches
 from trainables.h_space.trajectories import kept_pictures, load_cached
 from trainables.h_space.trial_state import decoded, encoded, load_state, rows_after, save_state

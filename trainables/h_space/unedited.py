@@ -22,9 +22,11 @@ from trainables.atomic import read_tensors, save_tensors
 from trainables.digests import file_digest
 from trainables.h_space.attributes import Attribute
 from trainables.h_space.config import CellConfig, EvaluationConfig
-from trainables.h_space.diffusion import generate, timestep_sequence
-from trainables.h_space.domains import Domain, DomainSummary, domain_summary, load_domain
+from trainables.h_space.diffusion import generate
+from trainables.h_space.domains import DomainSummary, domain_summary
+from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.metrics import Need, Pictures, SetMetric
+from trainables.h_space.timesteps import timestep_sequence
 from trainables.h_space.trajectory_files import PreparationTask, path_of, read
 from trainables.h_space.yardsticks import measured_metrics, needed, pictures_of
 

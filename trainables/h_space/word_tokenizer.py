@@ -10,12 +10,12 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Final
 
 from trainables.errors import UserError
+
+if TYPE_CHECKING:  # Plans split words, and do without torch.
+    from torch import Tensor
 
 PAD: Final = 0
 START: Final = 1
@@ -56,6 +56,8 @@ class WordTokenizer:
 
     def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> Tensor:
         """Tokenize one text or several; raises `UnknownWordError` listing every unknown word."""
+        import torch
+
         texts = [texts] if isinstance(texts, str) else list(texts)
         length = self.context_length if context_length is None else context_length
         self._check(texts)

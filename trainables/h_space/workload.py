@@ -1,7 +1,7 @@
 """How much work a trial's settings ask for, in the units of its cost."""
 
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import timestep_sequence, training_timesteps
+from trainables.h_space.timesteps import timestep_sequence, training_timesteps
 
 
 def lowest_trained_t(config: CellConfig) -> int:

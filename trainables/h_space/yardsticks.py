@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
-from trainables.h_space.domains import Domain
+from trainables.h_space.domains.loading import Domain
 from trainables.h_space.losses import text_direction
 from trainables.h_space.metrics import METRICS, EditBatch, Metric, Need, Pictures
 from trainables.h_space.probe import Probe, has_labels

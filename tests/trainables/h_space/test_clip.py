@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from trainables.h_space import clip as clip_module
-from trainables.h_space.clip import ClipModel, ClipNotFoundError
+from trainables.h_space.clip import ClipModel
+from trainables.h_space.clip_folder import ClipNotFoundError
 from trainables.h_space.pretrain.avatars_clip_losses import contrastive_loss
 from trainables.h_space.word_tokenizer import UnknownWordError, WordTokenizer
 

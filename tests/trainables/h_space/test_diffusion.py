@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainables.h_space import diffusion, schedule
 from trainables.h_space.backbones.unet import Encoded, FrozenDiffusion
+from trainables.h_space.timesteps import delta_h_scale, timestep_sequence, training_timesteps
 
 ORACLE = Path(__file__).parents[4] / "shared" / "data" / "oracle" / "steps.npz"
 needs_oracle = pytest.mark.skipif(not ORACLE.is_file(), reason=f"{ORACLE} is not here")
@@ -88,7 +89,7 @@ def test_impossible_betas_are_refused(betas: list[float]) -> None:
 def test_timestep_sequence_is_the_published_one(n: int) -> None:
     recorded = np.load(ORACLE)[f"sequence/{n}"]
 
-    assert diffusion.timestep_sequence(n) == recorded.tolist()
+    assert timestep_sequence(n) == recorded.tolist()
 
 
 @needs_oracle
@@ -97,7 +98,7 @@ def test_timestep_sequence_is_the_published_one(n: int) -> None:
 def test_trained_timesteps_are_the_published_ones_from_noisy_to_clean(n: int, t_edit: int) -> None:
     recorded = np.load(ORACLE)[f"train_sequence/{n}_tedit{t_edit}"].tolist()
 
-    steps = diffusion.training_timesteps(n, t_edit)
+    steps = training_timesteps(n, t_edit)
 
     assert [step.t for step in steps] == recorded[::-1]
     assert [step.t_prev for step in steps] == [*recorded[::-1][1:], -1]
@@ -105,11 +106,11 @@ def test_trained_timesteps_are_the_published_ones_from_noisy_to_clean(n: int, t_
 
 def test_a_sequence_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="sequence of 1 steps"):
-        diffusion.timestep_sequence(1)
+        timestep_sequence(1)
     with pytest.raises(ValueError, match="sequence of 12 steps"):
-        diffusion.timestep_sequence(12, t_max=9)
+        timestep_sequence(12, t_max=9)
     with pytest.raises(ValueError, match="t_edit 600 is above every timestep"):
-        diffusion.training_timesteps(5, 600, t_max=499)
+        training_timesteps(5, 600, t_max=499)
 
 
 @needs_oracle
@@ -208,7 +209,7 @@ def test_inversion_climbs_with_the_noise_of_the_step_it_leaves(model: Recording,
 
 
 def test_the_unedited_trajectory_ends_at_its_last_predicted_image(model: Recording, x_T: Tensor) -> None:
-    timesteps = diffusion.timestep_sequence(5)
+    timesteps = timestep_sequence(5)
 
     points = list(diffusion.unedited_trajectory(model, x_T, timesteps))
 
@@ -218,7 +219,7 @@ def test_the_unedited_trajectory_ends_at_its_last_predicted_image(model: Recordi
 
 
 def test_zero_delta_h_reproduces_ddim(model: Recording, x_T: Tensor) -> None:
-    timesteps = diffusion.timestep_sequence(6)
+    timesteps = timestep_sequence(6)
     plain = diffusion.generate(model, x_T, timesteps)
 
     assert torch.equal(
@@ -232,7 +233,7 @@ def test_zero_delta_h_reproduces_ddim(model: Recording, x_T: Tensor) -> None:
 def test_the_edit_stops_exactly_below_t_edit(
     model: Recording, x_T: Tensor, t_edit: int, edited: set[int]
 ) -> None:
-    timesteps = diffusion.timestep_sequence(6)
+    timesteps = timestep_sequence(6)
 
     diffusion.generate(model, x_T, timesteps, editing, t_edit=t_edit)
 
@@ -241,7 +242,7 @@ def test_the_edit_stops_exactly_below_t_edit(
 
 
 def test_noise_starts_exactly_below_t_boost(model: Recording, x_T: Tensor) -> None:
-    timesteps = diffusion.timestep_sequence(6)
+    timesteps = timestep_sequence(6)
     plain = diffusion.generate(model, x_T, timesteps)
 
     def boosted(t_boost: int) -> Tensor:
@@ -255,7 +256,7 @@ def test_noise_starts_exactly_below_t_boost(model: Recording, x_T: Tensor) -> No
 
 
 def test_edit_and_reconstruction_receive_the_same_boost_noise(model: Recording, x_T: Tensor) -> None:
-    timesteps = diffusion.timestep_sequence(6)
+    timesteps = timestep_sequence(6)
 
     images = [
         diffusion.generate(
@@ -279,5 +280,5 @@ def test_boost_without_a_generator_is_refused(model: Recording, x_T: Tensor) -> 
 
 
 def test_delta_h_is_scaled_by_the_ratio_of_step_counts() -> None:
-    assert diffusion.delta_h_scale(1.0, 40, 1000) == pytest.approx(0.04)
-    assert diffusion.delta_h_scale(0.5, 40, 40) == 0.5
+    assert delta_h_scale(1.0, 40, 1000) == pytest.approx(0.04)
+    assert delta_h_scale(0.5, 40, 40) == 0.5

@@ -10,15 +10,10 @@ import pytest
 from PIL import Image
 
 from trainables.h_space.attributes import ATTRIBUTES
-from trainables.h_space.domains import (
-    DomainError,
-    domain_summary,
-    load_domain,
-    read_domain_file,
-    shipped_domains,
-)
+from trainables.h_space.domains import DomainError, domain_summary, read_domain_file, shipped_domains
 from trainables.h_space.domains.files import clip_weights
 from trainables.h_space.domains.folder import FolderImages
+from trainables.h_space.domains.loading import load_domain
 
 AVATARS = Path(str(files("trainables.h_space.domains"))) / "avatars"
 

@@ -9,9 +9,10 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor
 
 from trainables.h_space.backbones.unet import FrozenDiffusion
-from trainables.h_space.diffusion import delta_h_scale, generate, invert, timestep_sequence
+from trainables.h_space.diffusion import generate, invert
 from trainables.h_space.editing import CombinedEditor, Part, Window, apply_editors, equal_coefficients
 from trainables.h_space.schedule import alpha_bars
+from trainables.h_space.timesteps import delta_h_scale, timestep_sequence
 
 NUM_STEPS = 6
 

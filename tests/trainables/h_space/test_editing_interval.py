@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import domain_summary, load_domain, shipped_domains
+from trainables.h_space.domains import domain_summary, shipped_domains
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS
 from trainables.h_space.editing_interval import (
     NUM_IMAGES,

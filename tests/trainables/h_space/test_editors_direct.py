@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import asymmetric_step, training_timesteps
+from trainables.h_space.diffusion import asymmetric_step
 from trainables.h_space.editor_file import load_editor, save_editor
 from trainables.h_space.editors import EDITORS
 from trainables.h_space.mean_delta_h import global_mean_editor, mean_editor
+from trainables.h_space.timesteps import training_timesteps
 
 SHAPE = BottleneckShape(8, 2, 2, 16)
 TIMESTEPS = (999, 750, 500)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.config import CellConfig
-from trainables.h_space.editors import EDITORS, dropout_from
-from trainables.h_space.editors._transformer import sinusoids
+from trainables.h_space.editors import EDITORS
+from trainables.h_space.editors._token_encoder import dropout_from, sinusoids
 from trainables.h_space.trial import Trial
 
 SHAPE = BottleneckShape(32, 4, 4, 16)

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from orchestrator.ledger import TABLES
 from trainables.h_space.config import CellConfig, EvaluationConfig
-from trainables.h_space.diffusion import generate, invert, timestep_sequence
-from trainables.h_space.domains import load_domain
+from trainables.h_space.diffusion import generate, invert
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.evaluation import Evaluation
 from trainables.h_space.metrics import METRICS, SetMetric
 from trainables.h_space.prompts import AttributeTexts
+from trainables.h_space.timesteps import timestep_sequence
 from trainables.h_space.trajectories import load_cached
 
 Row = dict[str, Any]

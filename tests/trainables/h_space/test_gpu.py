@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import load_domain
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.trajectories import load_cached, preparation_tasks, run_preparation
 from trainables.h_space.trial import Trial
 

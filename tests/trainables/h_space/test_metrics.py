@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainables.h_space.attributes import ATTRIBUTES
-from trainables.h_space.domains import load_domain
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.metrics import METRICS, EditBatch, ImageMetric, Pictures
 from trainables.h_space.metrics.identity_kept import without
 from trainables.h_space.metrics.leakage import attribute_shifts

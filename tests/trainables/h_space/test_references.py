@@ -10,7 +10,8 @@ from trainables.h_space import references
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.clip import ClipModel
 from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import domain_summary, load_domain
+from trainables.h_space.domains import domain_summary
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import (
     computed,

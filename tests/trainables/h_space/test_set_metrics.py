@@ -6,7 +6,7 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
-from trainables.h_space.domains import load_domain
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.metrics import METRICS, Pictures, SetMetric
 from trainables.h_space.metrics._sets import frechet_distance, gaussian_kernel_distance, kernel_distance
 from trainables.h_space.perception import FeatureExtractor

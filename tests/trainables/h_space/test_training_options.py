@@ -11,11 +11,12 @@ from torch import nn
 
 from trainables.h_space.backbones.unet import SplitUNet
 from trainables.h_space.config import CellConfig, OptimizerConfig, TrainingConfig
-from trainables.h_space.diffusion import asymmetric_step, predicted_x0, training_timesteps
-from trainables.h_space.domains import load_domain
+from trainables.h_space.diffusion import asymmetric_step, predicted_x0
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.losses import directional_loss
 from trainables.h_space.optimizers import build_optimizer, learning_rate_at
 from trainables.h_space.prompts import AttributeTexts
+from trainables.h_space.timesteps import training_timesteps
 from trainables.h_space.trajectories import load_cached, preparation_tasks, run_preparation
 from trainables.h_space.trial import Trial
 

@@ -8,10 +8,11 @@ import torch
 
 from trainables.h_space import trajectories, trajectory_files
 from trainables.h_space.config import CellConfig
-from trainables.h_space.diffusion import generate, timestep_sequence, training_timesteps, unedited_trajectory
-from trainables.h_space.domains import load_domain
+from trainables.h_space.diffusion import generate, unedited_trajectory
+from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.editing_interval import IntervalTask
 from trainables.h_space.references import ReferenceTask, needed
+from trainables.h_space.timesteps import timestep_sequence, training_timesteps
 from trainables.h_space.trajectories import (
     load_cached,
     merged,

@@ -11,7 +11,7 @@ import torch
 from trainables.h_space import evaluation, unedited
 from trainables.h_space.attributes import Attribute
 from trainables.h_space.config import CellConfig, EvaluationConfig
-from trainables.h_space.domains import Domain, load_domain
+from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.evaluation import Evaluation
 from trainables.h_space.family import FAMILY
 from trainables.h_space.metrics import Pictures

@@ -12,7 +12,9 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from trainables.h_space.backbones._folder import check_folder
-from trainables.h_space.backbones.unet import BackboneError, FrozenDiffusion, SplitUNet, bottleneck_shape
+from trainables.h_space.backbones.bottleneck import bottleneck_shape
+from trainables.h_space.backbones.shapes import BackboneError
+from trainables.h_space.backbones.unet import FrozenDiffusion, SplitUNet
 from trainables.h_space.diffusion import predicted_x0
 from trainables.h_space.schedule import alpha_bars
 

@@ -30,7 +30,7 @@ __all__ = [
     "Encoded",
     "FrozenDiffusion",
     "SplitUNet",
-    "bottleneck_shape",
+    "built_shape",
     "image_shape",
 ]
 
@@ -104,16 +104,12 @@ class SplitUNet(nn.Module):
         return self.decode(self.encode(x_t, t))
 
 
-def bottleneck_shape(config: Mapping[str, Any]) -> BottleneckShape:
-    """The bottleneck of a U-Net with this diffusers configuration, found without weights.
+def built_shape(config: Mapping[str, Any]) -> BottleneckShape:
+    """The bottleneck of a U-Net of this diffusers configuration, built and run without numbers.
 
-    By arithmetic for the usual ones, so that plans need not import diffusers, which takes seconds; any other model
-    is built and run, without numbers. Raises BackboneError for a model that cannot be edited.
+    Raises BackboneError for a model that diffusers cannot build.
     """
-    check_config(config)
-    if (shape := halved_shape(config)) is not None:
-        return shape
-    from diffusers.models.unets.unet_2d import UNet2DModel
+    from diffusers.models.unets.unet_2d import UNet2DModel  # seconds
 
     with torch.device("meta"):
         try:
@@ -146,7 +142,7 @@ class FrozenDiffusion(nn.Module):
         self.prediction_type = prediction_type
         self.register_buffer("alpha_bar", alpha_bar, persistent=False)
         self.image_shape = image_shape(unet.config)
-        self.shape = bottleneck_shape(unet.config)
+        self.shape = halved_shape(unet.config) or built_shape(unet.config)
         self.requires_grad_(False)
         self.train(False)
         self.to(memory_format=torch.channels_last)  # a fifth faster on CPUs, tensor cores' own order on GPUs

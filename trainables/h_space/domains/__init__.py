@@ -2,20 +2,19 @@
 
 A domain is a YAML file. Shipped ones are named (`avatars`, `celebahq`); any other is the path of such a file.
 Everything about shapes comes from the models; nothing here knows how many channels or pixels there are.
+
+`loading` has the models; it imports torch, which plans need not.
 """
 
 from trainables.h_space.domains.files import DomainError, DomainFile, read_domain_file, shipped_domains
-from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.domains.summary import DomainSummary, domain_image_ids, domain_summary
 
 __all__ = [
-    "Domain",
     "DomainError",
     "DomainFile",
     "DomainSummary",
     "domain_image_ids",
     "domain_summary",
-    "load_domain",
     "read_domain_file",
     "shipped_domains",
 ]

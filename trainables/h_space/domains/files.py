@@ -13,7 +13,6 @@ from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.domains.folder import FolderImages
 from trainables.h_space.domains.images import AvatarImages, ImageSource
 from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
-from trainables.h_space.perception import PUBLISHED_FILES
 from trainables.names import wrong_name
 from trainables.paths import user_path
 from trainables.settings import Settings
@@ -21,6 +20,12 @@ from trainables.wording import expected, validation_problems
 from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
 
 _WEIGHT_ENDINGS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
+
+PUBLISHED_FILES = {
+    "inception": "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+    "lpips": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+}
+"""The weights files of the networks that metrics use, as torchvision publishes them."""
 
 
 class DomainError(UserError):

@@ -3,16 +3,17 @@
 Legend: B images, C channels, H x W pixels in [-1, 1].
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from torch import Tensor
 
 from trainables.h_space.attributes import Attribute
 from trainables.h_space.domains.decoding import (
@@ -25,6 +26,9 @@ from trainables.h_space.domains.decoding import (
 from trainables.h_space.domains.images import SPLITS, Split, to_signed
 from trainables.h_space.domains.label_file import LabelTable, read_labels
 from trainables.h_space.domains.scanning import ENDINGS, FolderError, Scan, scan
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LABELS_FILE: Final = "labels.csv"
 _NAMED: Final = 5
@@ -136,7 +140,7 @@ class FolderImages:
         unknown = "" if self._labels is None else self._labels.unknown(self.all_ids())
         return [*found, *([unknown] if unknown else [])]
 
-    def looked_at(self, split: Split, count: int) -> "Looked":
+    def looked_at(self, split: Split, count: int) -> Looked:
         """Read the headers of the first pictures of a split, so that bad ones are known before training."""
         known = self._looked.get((split, count))
         if known is None:

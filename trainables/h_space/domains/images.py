@@ -3,18 +3,21 @@
 Legend: B images, C channels, H x W pixels in [-1, 1].
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from trainables.h_space.attributes import Attribute
 from trainables.h_space.domains.avatars import drawing, faces, masks
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -67,6 +70,8 @@ class ImageSource(Protocol):
 
 def to_signed(pixels: NDArray[np.uint8]) -> Tensor:
     """(B, H, W, C) bytes to (B, C, H, W) in [-1, 1]."""
+    import torch  # Only now: plans look at domains without it.
+
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
@@ -134,6 +139,8 @@ class AvatarImages:
 
     def parts(self, ids: list[str]) -> Tensor:
         """The parts the faces were drawn with, indices into `masks.PARTS`."""
+        import torch
+
         return torch.from_numpy(masks.draw_masks([_face(image_id) for image_id in ids]))
 
 

@@ -13,9 +13,9 @@ from trainables.digests import file_digest
 from trainables.errors import UserError
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
 from trainables.h_space.backbones._folder import check_folder, read_unet_config
-from trainables.h_space.backbones.shapes import check_config, image_shape
-from trainables.h_space.backbones.unet import BottleneckShape, bottleneck_shape
-from trainables.h_space.clip import check_clip_folder
+from trainables.h_space.backbones.bottleneck import bottleneck_shape
+from trainables.h_space.backbones.shapes import BottleneckShape, check_config, image_shape
+from trainables.h_space.clip_folder import check_clip_folder
 from trainables.h_space.domains.files import (
     ClipFile,
     DomainError,

@@ -1,6 +1,7 @@
 """Editors f_t: one file per kind, found by their names.
 
-A new kind is one module here with a class `Config(EditorSettings)`, whose `kind` is the module's name.
+A new kind is one module here with a class `Config(EditorSettings)`, whose `kind` is the module's name. What its network
+is made of is best imported in `network`, so that plans do without torch.
 """
 
 from functools import reduce
@@ -11,7 +12,6 @@ from pydantic import Field
 
 from trainables.h_space.editors._base import EditorSettings, num_parameters, on_meta
 from trainables.h_space.editors._block import BlockSettings
-from trainables.h_space.editors._transformer import dropout_from
 from trainables.registry import discover, literal_kind
 
 EDITORS: dict[str, type[EditorSettings]] = discover(__name__, "Config", EditorSettings, literal_kind)
@@ -25,7 +25,6 @@ __all__ = [
     "BlockSettings",
     "EditorConfig",
     "EditorSettings",
-    "dropout_from",
     "num_parameters",
     "on_meta",
 ]

@@ -1,14 +1,20 @@
-"""What every editor kind shares: how it is checked, told apart and built."""
+"""What every editor kind shares: how it is checked, told apart and built.
+
+Settings need no torch, so that plans, which check and count editors, do without it: what networks are made of is
+imported where one is built.
+"""
+
+from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Self
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Self
 
 from trainables.h_space.backbones.shapes import BottleneckShape
-from trainables.h_space.editors._initial import initialise
 from trainables.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 class EditorSettings(Settings):
@@ -49,6 +55,8 @@ class EditorSettings(Settings):
         and t, it answers with Delta-h, shaped like h.
         Raises ValueError naming the settings and sizes that do not fit.
         """
+        from trainables.h_space.editors._initial import initialise
+
         if problems := self.check(shape):
             raise ValueError(f"editor {self.kind}: {'; '.join(problems)}")
         return initialise(on_meta(self, shape, timesteps).to_empty(device="cpu"), generator)
@@ -63,6 +71,8 @@ def group_problems(num_groups: int, shape: BottleneckShape) -> list[str]:
 
 def on_meta(settings: EditorSettings, shape: BottleneckShape, timesteps: tuple[int, ...]) -> nn.Module:
     """The editor without memory for its weights: their names and shapes."""
+    import torch
+
     with torch.device("meta"):
         return settings.network(shape, timesteps)
 

@@ -1,10 +1,15 @@
 """Settings shared by the editors of the published skeleton."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.editors._base import EditorSettings, group_problems
-from trainables.h_space.editors._layers import ActivationName, NormName, TemporalName
+
+TemporalName = Literal["add", "multiply", "adaptive_group_norm", "adaptive_group_norm_silu", "none"]
+NormName = Literal["group", "instance", "layer", "none"]
+ActivationName = Literal["silu", "relu", "gelu", "swiglu"]
 
 GROUP_NORM_USERS = ("adaptive_group_norm", "adaptive_group_norm_silu")
 

@@ -4,15 +4,11 @@ Letters: B images, C channels, H and W positions, E width of the time embedding.
 """
 
 from collections import OrderedDict
-from typing import Literal
 
 from torch import Tensor, nn
 
 from trainables.h_space.backbones.shapes import BottleneckShape
-
-TemporalName = Literal["add", "multiply", "adaptive_group_norm", "adaptive_group_norm_silu", "none"]
-NormName = Literal["group", "instance", "layer", "none"]
-ActivationName = Literal["silu", "relu", "gelu", "swiglu"]
+from trainables.h_space.editors._block import ActivationName, NormName, TemporalName
 
 NORM_EPS = 1e-6
 """Epsilon of the published editor's norm; torch's default is 1e-5."""

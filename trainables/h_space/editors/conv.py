@@ -1,12 +1,14 @@
 """The editor of the paper: two 1x1 convolutions (Kwon et al. 2023, section 3.2 and figure 3)."""
 
-from typing import Literal
+from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING, Literal
 
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.editors._block import BlockSettings
-from trainables.h_space.editors._layers import DeltaBlock, make_activation, make_norm, make_temporal
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Config(BlockSettings):
@@ -16,6 +18,10 @@ class Config(BlockSettings):
 
     def network(self, shape: BottleneckShape, timesteps: tuple[int, ...]) -> nn.Module:
         """The network for bottlenecks of this shape, its weights not yet set."""
+        from torch import nn
+
+        from trainables.h_space.editors._layers import DeltaBlock, make_activation, make_norm, make_temporal
+
         norm = make_norm(self.norm, shape.channels, self.num_groups)
         return DeltaBlock(
             in_layer=nn.Conv2d(shape.channels, shape.channels, kernel_size=1),

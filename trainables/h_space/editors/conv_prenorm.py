@@ -1,18 +1,14 @@
 """The published editor of improved-DDPM backbones: norm and activation before the in-layer as well."""
 
-from typing import Literal
+from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING, Literal
 
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.editors._block import BlockSettings
-from trainables.h_space.editors._layers import (
-    DeltaBlock,
-    in_series,
-    make_activation,
-    make_norm,
-    make_temporal,
-)
+
+if TYPE_CHECKING:
+    from torch import nn
 
 NORM_EPS = 1e-5
 """These backbones' own, where the others' editor has 1e-6."""
@@ -25,6 +21,10 @@ class Config(BlockSettings):
 
     def network(self, shape: BottleneckShape, timesteps: tuple[int, ...]) -> nn.Module:
         """The network for bottlenecks of this shape, its weights not yet set."""
+        from torch import nn
+
+        from trainables.h_space.editors._layers import DeltaBlock, in_series, make_activation, make_temporal
+
         return DeltaBlock(
             in_layer=in_series(
                 norm=self._norm(shape),
@@ -41,4 +41,6 @@ class Config(BlockSettings):
         return () if self.uses_group_norm() else ("num_groups",)
 
     def _norm(self, shape: BottleneckShape) -> nn.Module:
+        from trainables.h_space.editors._layers import make_norm
+
         return make_norm(self.norm, shape.channels, self.num_groups, eps=NORM_EPS)

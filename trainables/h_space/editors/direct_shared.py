@@ -1,11 +1,14 @@
 """One Delta-h for all timesteps, learned as it is."""
 
-from typing import Literal
+from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING, Literal
 
 from trainables.h_space.backbones.shapes import BottleneckShape
-from trainables.h_space.editors._direct import DirectDeltaH, DirectSettings
+from trainables.h_space.editors._direct import DirectSettings
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ANY_TIMESTEP = (0,)
 
@@ -17,4 +20,6 @@ class Config(DirectSettings):
 
     def network(self, shape: BottleneckShape, timesteps: tuple[int, ...]) -> nn.Module:
         """The tensor for bottlenecks of this shape, not yet set."""
+        from trainables.h_space.editors._direct_network import DirectDeltaH
+
         return DirectDeltaH(shape, ANY_TIMESTEP, self.initial_std)

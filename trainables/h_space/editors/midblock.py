@@ -1,12 +1,16 @@
 """The middle block of text-to-image U-Nets as an editor (an option of the ablation study, method.md section 6.5)."""
 
-from typing import Literal, cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
 
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.editors._base import EditorSettings, group_problems
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Config(EditorSettings):
@@ -33,24 +37,6 @@ class Config(EditorSettings):
 
     def network(self, shape: BottleneckShape, timesteps: tuple[int, ...]) -> nn.Module:
         """The network for bottlenecks of this shape, its weights not yet set."""
-        return MidBlock(shape, self)
+        from trainables.h_space.editors._midblock_network import MidBlock
 
-
-class MidBlock(nn.Module):
-    """diffusers' block behind the editor's call."""
-
-    def __init__(self, shape: BottleneckShape, settings: Config) -> None:
-        from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2DCrossAttn  # seconds; no plan needs it
-
-        super().__init__()
-        self.block = UNetMidBlock2DCrossAttn(
-            in_channels=shape.channels,
-            temb_channels=shape.temb_width,
-            cross_attention_dim=shape.channels,
-            num_attention_heads=settings.num_heads,
-            resnet_groups=settings.num_groups,
-        )
-
-    def forward(self, h: Tensor, temb: Tensor, t: int) -> Tensor:
-        """h (B, C, H, W), temb (B, E) to Delta-h (B, C, H, W); t itself is not read."""
-        return cast(Tensor, self.block(h, temb))
+        return MidBlock(shape, num_heads=self.num_heads, num_groups=self.num_groups)

@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from trainables.h_space.editors._transformer import TokenAxis, TransformerSettings
+from trainables.h_space.editors._tokens import TokenAxis
+from trainables.h_space.editors._transformer import TransformerSettings
 
 
 class Config(TransformerSettings):

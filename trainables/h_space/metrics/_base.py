@@ -4,11 +4,15 @@ Legend: B images, N images of a whole set, C channels, H x W pixels in [-1, 1], 
 F width of the features of a set, K texts.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 Need = Literal["counterfactual", "labels", "second_clip", "segmenter", "inception", "lpips"]
 """What a metric needs beyond pictures and the training CLIP. The first two depend on the attribute as well."""

@@ -6,10 +6,13 @@ draws subsets from the global generator; the tests hold both against torchmetric
 Legend: N images (M in the other set), F features.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MIN_IMAGES = 2
 KID_DEGREE = 3
@@ -30,15 +33,19 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
         return float("nan")
     mean_a, mean_b = a.mean(0), b.mean(0)
     factor_a, factor_b = _covariance_factor(a - mean_a), _covariance_factor(b - mean_b)
+    from torch import linalg
+
     # With Σ = RᵀR, tr (Σ_a Σ_b)^½ is the sum of the singular values of R_a R_bᵀ: exact however few images there are.
-    roots = torch.linalg.svdvals(factor_a @ factor_b.T).sum()
+    roots = linalg.svdvals(factor_a @ factor_b.T).sum()
     traces = factor_a.square().sum() + factor_b.square().sum()
     return float((mean_a - mean_b).square().sum() + traces - 2 * roots)
 
 
 def _covariance_factor(centred: Tensor) -> Tensor:
     """R (min(N, F), F) with RᵀR the covariance of (N, F)."""
-    factor: Tensor = torch.linalg.qr(centred / (len(centred) - 1) ** 0.5, mode="r").R
+    from torch import linalg
+
+    factor: Tensor = linalg.qr(centred / (len(centred) - 1) ** 0.5, mode="r").R
     return factor
 
 

@@ -1,12 +1,18 @@
 """Is it still the same face, apart from the attribute?"""
 
-from torch import Tensor
-from torch.nn import functional
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from trainables.h_space.metrics._base import EditBatch, ImageMetric
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 def _compute(batch: EditBatch) -> Tensor:
+    from torch.nn import functional
+
     edit, original = (
         without(pictures.embedding, batch.text_direction) for pictures in (batch.edit, batch.original)
     )

@@ -1,8 +1,13 @@
 """How far the picture moved, by LPIPS."""
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from trainables.h_space.metrics._base import EditBatch, ImageMetric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _compute(batch: EditBatch) -> Tensor | None:

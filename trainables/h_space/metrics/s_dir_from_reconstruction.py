@@ -1,9 +1,14 @@
 """S_dir measured from the reconstruction, which leaves the model's own drift out."""
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from trainables.h_space.losses import directional_loss
 from trainables.h_space.metrics._base import EditBatch, ImageMetric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _compute(batch: EditBatch) -> Tensor:

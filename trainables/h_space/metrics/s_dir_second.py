@@ -1,9 +1,14 @@
 """S_dir in a CLIP that the editor was not trained with."""
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from trainables.h_space.losses import directional_loss
 from trainables.h_space.metrics._base import EditBatch, ImageMetric, Pictures
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def along_second(edit: Pictures, start: Pictures, direction: Tensor | None) -> Tensor | None:

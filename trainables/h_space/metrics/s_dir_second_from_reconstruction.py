@@ -1,9 +1,14 @@
 """S_dir in a second CLIP, measured from the reconstruction."""
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from trainables.h_space.metrics._base import EditBatch, ImageMetric
 from trainables.h_space.metrics.s_dir_second import along_second
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _compute(batch: EditBatch) -> Tensor | None:

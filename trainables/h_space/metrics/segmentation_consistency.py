@@ -1,13 +1,19 @@
 """Do the parts of the face stay where they were?"""
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from trainables.h_space.metrics._base import EditBatch, ImageMetric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def mean_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of two (B, H, W) of parts, averaged over the parts that either shows: (B,)."""
+    import torch
+
     parts = torch.arange(int(max(a.max(), b.max())) + 1, device=a.device).view(-1, 1, 1, 1)
     in_a, in_b = a == parts, b == parts  # (K, B, H, W)
     intersection, union = (in_a & in_b).sum((2, 3)), (in_a | in_b).sum((2, 3))

@@ -1,9 +1,14 @@
 """Do the parts of the face stay where the reconstruction has them?"""
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from trainables.h_space.metrics._base import EditBatch, ImageMetric
 from trainables.h_space.metrics.segmentation_consistency import mean_iou
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _compute(batch: EditBatch) -> Tensor | None:

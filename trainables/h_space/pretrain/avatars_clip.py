@@ -19,7 +19,7 @@ from open_clip.transformer import PatchDropout
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainables.h_space.clip import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
+from trainables.h_space.clip_folder import CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from trainables.h_space.domains.avatars.captions import vocabulary
 from trainables.h_space.domains.avatars.drawing import SIZE
 from trainables.h_space.pretrain.avatars_clip_losses import ClipLosses

@@ -22,12 +22,13 @@ from torch import Tensor
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.clip import ClipModel
-from trainables.h_space.diffusion import generate, invert, timestep_sequence, unedited_trajectory
+from trainables.h_space.diffusion import generate, invert, unedited_trajectory
 from trainables.h_space.domains.avatars.drawing import draw_faces
 from trainables.h_space.domains.avatars.faces import TEST_SEEDS, Face, redraw, sample_face
 from trainables.h_space.metrics._sets import frechet_distance
 from trainables.h_space.pretrain.avatars_unet_recipe import PHASES, faces_of
 from trainables.h_space.pretrain.pixels import to_unit_range
+from trainables.h_space.timesteps import timestep_sequence
 
 NUM_STEPS: Final = 40  # of the inversion and of the generation, as in the published settings
 BATCH: Final = 50
