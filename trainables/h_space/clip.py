@@ -6,10 +6,10 @@ Legend: B pictures, N texts, H x W pixels in [-1, 1], D embedding width, T image
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -58,8 +58,7 @@ class ClipModel:
         config = check_clip_folder(folder)
         config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
         try:
-            model = open_clip.CLIP(**config["model_cfg"])
-            model.load_state_dict({name: value.float() for name, value in load_file(weights_path).items()})
+            model = _with_weights(config["model_cfg"], load_file(weights_path))
         except (RuntimeError, TypeError) as error:
             raise ClipNotFoundError(f"{weights_path} does not fit {config_path.name}: {error}") from error
         vocabulary_path = folder / VOCABULARY_FILE
@@ -170,6 +169,22 @@ class ClipModel:
         if tuple(x.shape[-2:]) != self.image_size:
             x = _resized(x, self.image_size)
         return ((x + 1) / 2 - self._mean) / self._std
+
+
+def _with_weights(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> open_clip.CLIP:
+    """A CLIP of this configuration that holds the given weights in float32, without drawing random ones first.
+
+    Weights that are float32 already stay in the file's memory map: read when used, and once for all processes of a
+    machine. Raises RuntimeError or TypeError where they do not fit.
+    """
+    import open_clip
+
+    with torch.device("meta"):
+        model = open_clip.CLIP(**config)
+    model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+    if isinstance(mask := model.attn_mask, Tensor) and mask.is_meta:  # the one tensor that no file holds
+        model.attn_mask = torch.full(mask.shape, float("-inf")).triu(1)
+    return model
 
 
 def in_colour(x: Tensor) -> Tensor:

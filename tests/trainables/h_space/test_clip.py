@@ -1,10 +1,13 @@
 """The CLIP wrapper and its word tokenizer, on a small random model and on the shipped one."""
 
+import json
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from trainables.h_space import clip as clip_module
 from trainables.h_space.clip import ClipModel
@@ -26,6 +29,20 @@ def test_embeddings_are_unit_vectors(clip: ClipModel) -> None:
 
     assert torch.allclose(images.norm(dim=1), torch.ones(2), atol=1e-5)
     assert torch.allclose(texts.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_it_answers_as_the_model_that_open_clip_builds_and_fills(clip: ClipModel) -> None:
+    with as_file(files("trainables.h_space.domains.avatars") / "weights" / "clip") as folder:
+        config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
+        weights = load_file(folder / "open_clip_model.safetensors")
+    whole = open_clip.CLIP(**config).eval().requires_grad_(False)
+    whole.load_state_dict({name: value.float() for name, value in weights.items()})
+    tokens, x = clip.tokenizer(["face", "smiling face"]), torch.rand(2, 3, *clip.image_size)
+
+    assert not any(tensor.is_meta for tensor in (*clip.model.parameters(), *clip.model.buffers()))
+    assert torch.equal(clip.model.attn_mask, whole.attn_mask)
+    assert torch.equal(clip.model.encode_text(tokens), whole.encode_text(tokens))
+    assert torch.equal(clip.model.encode_image(x), whole.encode_image(x))
 
 
 def test_gradient_reaches_the_pixels_and_not_the_weights(clip: ClipModel) -> None:
