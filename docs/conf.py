@@ -1,4 +1,4 @@
-"""How the documentation is built: `sphinx-build -W docs SITE`. See docs/design/019-documentation.md."""
+"""How the documentation is built: `sphinx-build -W docs SITE`. See docs/design/020-documentation.md."""
 
 import re
 import sys

@@ -173,6 +173,7 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in _pages() if _blocks(page)])
 def test_the_blocks_of_a_page_do_what_it_says(
     page: str, tutorial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
 
 
+@pytest.mark.slow
 def test_every_warning_of_the_build_is_an_error_and_there_is_none(tmp_path: Path) -> None:
     """A link to a page, a heading, a picture or a file that is not there is such a warning."""
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", ROOT / "docs", tmp_path / "site"]
