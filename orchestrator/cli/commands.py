@@ -110,6 +110,13 @@ def report_command(options: argparse.Namespace, console: Console, command_line: 
     return 0
 
 
+def export_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Write a study for another program."""
+    from orchestrator.cli import export
+
+    return export.export_command(options, console)
+
+
 def edit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Edit pictures with trained editors."""
     from orchestrator.cli import picture_commands
@@ -186,6 +193,7 @@ COMMANDS: dict[str, Command] = {
     "plan": plan_command,
     "status": status_command,
     "report": report_command,
+    "export": export_command,
     "tune": tune_command,
     "edit": edit_command,
     "interval": interval_command,

@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     _add_results(report)
     report.add_argument("--out", type=path, metavar="DIR", help="where to write (default: <study>/report)")
 
+    _add_export(
+        commands.add_parser("export", help="a study for TensorBoard, W&B, MLflow or Hugging Face datasets")
+    )
     _add_tune(
         commands.add_parser("tune", help="search an attribute's settings, test the best, leave an editor")
     )
@@ -104,6 +107,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 LISTS = ("spaces", "families", "attributes", "domains", "editors", "metrics", "figures")
+
+
+EXPORTS = ("tensorboard", "hf")
+"""Where `export` can write to; `analysis.export` has them all."""
+
+
+def _add_export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("study", metavar="STUDY", help="a study's space, or its folder")
+    command.add_argument("--to", required=True, metavar="WHERE", help=", ".join(EXPORTS))
+    command.add_argument(
+        "out", type=path, metavar="DIR", help="folder to write: a new or empty one, or its earlier export"
+    )
+    command.add_argument(
+        "--python", type=path, metavar="P", help="mlflow: the python of an environment with mlflow in it"
+    )
+    _add_results(command)
 
 
 def _add_tune(command: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ COMMANDS = (
     "schema",
     "status",
     "report",
+    "export",
     "list",
     "import-editor",
     "pretrain",
@@ -246,6 +247,39 @@ def test_the_help_is_the_one_on_file(
 
     assert ending.value.code == 0
     assert capsys.readouterr().out == (HELP / f"{name or 'asyrp-sweep'}.txt").read_text()
+
+
+def test_a_study_is_exported(command: Command, finished: Path, tmp_path: Path) -> None:
+    code, out, err = command("export", "rates", "--to", "hf", "out")
+
+    assert (code, err) == (0, "")
+    assert out.startswith('Exported: out\nLoad it with: datasets.load_dataset("')
+    assert (tmp_path / "out" / "README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rates", "--to", "tensorbord", "out"], "did you mean tensorboard?"),
+        (["rats", "--to", "hf", "out"], "holds no study: there is no study.json in it; did you mean rates?"),
+        (["rates", "--to", "hf", "results"], "holds other files, which are left alone; name another folder"),
+        (["rates", "--to", "hf", "/proc/nowhere"], "/proc/nowhere"),
+    ],
+)
+def test_what_cannot_be_exported_is_told_in_a_line(
+    command: Command, finished: Path, arguments: list[str], said: str
+) -> None:
+    code, out, err = command("export", *arguments)
+
+    assert (code, out) == (2, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_every_export_is_in_the_help() -> None:
+    from analysis.export import TARGETS
+
+    assert sorted(cli.EXPORTS) == sorted(TARGETS)
 
 
 def test_nonsense_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
