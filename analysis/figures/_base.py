@@ -39,7 +39,9 @@ Values = Annotated[tuple[AxisValue, ...], BeforeValidator(as_tuple)]
 class FigureConfig(BaseModel):
     """Options of one figure of a space; each kind adds its own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     name: str | None = None
     """File name without an ending; made up from the kind and its axes when left out."""

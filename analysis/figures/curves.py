@@ -50,7 +50,9 @@ class Config(FigureConfig):
     y: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Columns of the curves; the loss when left out."""
     x: Literal["optimizer_step", "image_steps", "epoch"] = "optimizer_step"
+    """What runs along the x axis."""
     scale: Literal["linear", "log"] = "linear"
+    """Scale of the y axis."""
     smooth: int | None = Field(default=None, ge=1)
     """Batches of the moving average; a twentieth of the run when left out. Epochs are not smoothed."""
     count_parents: bool = False

@@ -44,7 +44,9 @@ class Config(FigureConfig):
 
     kind: Literal["image_grid"]
     rows: str
+    """What runs down: an axis, `cell`, `image`, `epoch`, `strength`, `num_sample_steps` or `seed`."""
     columns: str
+    """What runs across, as `rows`."""
     panels: str | None = None
     """`image` when left out and several images are neither rows nor columns."""
     images: Annotated[

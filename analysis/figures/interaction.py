@@ -38,11 +38,13 @@ class Config(FigureConfig):
 
     kind: Literal["interaction"]
     x: str
+    """What runs along the x axis."""
     by: str
     """Both axes of the space, `strength`, `epoch` or `num_sample_steps`."""
     metric: str | None = None
     """The primary metric when left out."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)
+    """Values of what is neither `x` nor `by`; the baseline's and the primary ones when left out."""
 
     def problems(self, axes: Axes) -> Problems:
         """Axes and metrics that do not exist."""

@@ -46,6 +46,7 @@ class Config(FigureConfig):
     by: str | None = None
     """An axis, `cell` or another of what `x` can be; one line when left out."""
     metrics: Annotated[Names, Field(min_length=1)]
+    """A panel each."""
     scale: Literal["linear", "log"] = "linear"
     """Scale of the x axis."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)

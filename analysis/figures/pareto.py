@@ -38,6 +38,7 @@ class Config(FigureConfig):
     cost: Literal["wall_seconds", "train_seconds", "num_parameters", "optimizer_steps", "image_steps"] = (
         "wall_seconds"
     )
+    """What runs along the x axis."""
     scale: Literal["linear", "log"] = "linear"
     """Scale of the cost axis."""
 

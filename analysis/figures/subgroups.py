@@ -49,6 +49,7 @@ class Config(FigureConfig):
 
     kind: Literal["subgroups"]
     metrics: Annotated[Names, Field(min_length=1)]
+    """A panel each."""
     label: str | None = None
     """A label of the images (`skin`, `gender`, `glasses`), or the column of `file` that names the group."""
     file: str | None = None

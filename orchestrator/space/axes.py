@@ -51,6 +51,7 @@ class RangeConfig(Settings):
     """Every number from `low` to `high`: for designs that draw values (random, optuna)."""
 
     low: int | float
+    """Included."""
     high: int | float
     """Included. Whole numbers at both ends (and as `step`) mean whole numbers in between."""
     log: bool = False

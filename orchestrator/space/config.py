@@ -81,6 +81,7 @@ class AdaptiveSeeds(Settings):
     max: int = Field(ge=3, le=MAX_SEEDS)
     """Seeds of a cell whose contrast is never decided."""
     until: Literal["decided"]
+    """Seeds are added to comparisons that are still undecided."""
     looks: int = Field(default=5, ge=2, le=1000)
     """How often the results are looked at, at most; the error rate is shared among the looks."""
 
@@ -117,6 +118,7 @@ class PrimaryConfig(Settings):
     margin: float = Field(gt=0)
     """The smallest difference that matters, in the metric's own unit."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
+    """Highest probability of a wrong verdict, over all verdicts of the study together."""
     instead: "PrimaryConfig | None" = None
     """What to judge by on a domain that cannot tell `metric`, such as photographs, which have no true edit."""
 
@@ -125,7 +127,9 @@ class PublishedNumbers(Settings):
     """What was published of a claim, shown beside the numbers of this study and never mixed with them."""
 
     better: float
+    """The number of the side that was better."""
     worse: float
+    """The number of the other side."""
     metric: str = ""
     """What they are numbers of, in words."""
 
@@ -134,16 +138,21 @@ class ClaimConfig(Settings):
     """A published or expected statement, judged by the contrast of two values of an axis, or of two cells."""
 
     text: str
+    """The statement in words, as the report shows it."""
     axis: str | None = None
+    """The axis whose values `better` and `worse` are; none where they are cells."""
     better: AxisValue | dict[str, AxisValue]
     """A value of `axis`; or a cell, as a mapping of axes to values (the others are the baseline's)."""
     worse: AxisValue | dict[str, AxisValue]
+    """The other side, as `better`."""
     source: str = ""
+    """Where the statement is from."""
     metric: str | None = None
     """The metric the claim is about; the primary one when left out."""
     strength: float | None = None
     """The strength it is about; each trial's primary one when left out."""
     published: PublishedNumbers | None = None
+    """The published numbers, shown beside those of this study."""
 
     @model_validator(mode="after")
     def _sides_say_where_they_are(self) -> "ClaimConfig":
@@ -170,9 +179,11 @@ class SpaceConfig(Settings):
     """One ablation question, as written in a YAML file."""
 
     schema_version: Literal[1] = 1
+    """Version of this file's form; there is only one."""
     extends: str | None = None
     """Another space, by its shipped name or its path from this file: what this one does not say is as there."""
     question: str
+    """The question that the study answers, in words: the heading of its report."""
     published: dict[str, str] = Field(default_factory=dict)
     """Where the question comes from: free text by name, such as `figure`."""
     family: str = "h_space"
@@ -182,19 +193,24 @@ class SpaceConfig(Settings):
     axes: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")], AxisConfig] = Field(
         default_factory=dict
     )
+    """What is varied, by name."""
     constraints: Annotated[tuple[ConstraintConfig, ...], BeforeValidator(as_tuple)] = ()
+    """Points that are left out, each with the reason."""
     design: DesignConfig = Field(default_factory=lambda: DESIGNS["one_factor"](kind="one_factor"))
     """A kind, or a mapping of its `kind` and settings (`orchestrator.space.designs`)."""
     seeds: Seeds
     """A count, the seeds themselves, or `{start, max, until: decided}`."""
     primary: PrimaryConfig
+    """What the question is judged by, fixed before anything runs."""
     compare: str | None = None
     """An axis. Each cell is then compared with the one that has the baseline's value of this axis and is like it in all
     others; left out, every cell is compared with the baseline."""
     claims: Annotated[tuple[ClaimConfig, ...], BeforeValidator(as_tuple)] = ()
+    """Published or expected statements that the results support or contradict."""
     figures: Annotated[tuple[dict[str, Any], ...], BeforeValidator(as_tuple)] = ()
     """Each has a `kind`; its other keys are options that `analysis` checks."""
     execution: ExecutionConfig = ExecutionConfig()
+    """How trials are run, never what they compute."""
 
     @field_validator("seeds")
     @classmethod

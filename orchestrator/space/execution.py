@@ -10,9 +10,11 @@ class ExecutionConfig(Settings):
     """How trials are run, never what they compute: no signature covers this block."""
 
     cpus_per_trial: int = Field(default=1, ge=1)
+    """CPUs that a trial reserves; how many run at once follows from it."""
     gpus_per_trial: float = Field(default=0, ge=0)
     """Fractions share a device."""
     threads_per_trial: int = Field(default=1, ge=1)
+    """Threads that a trial computes with."""
     deterministic: bool = True
     """Whether a GPU may use only algorithms that give the same bits every time; a CPU gives them anyway."""
     max_retries: int = Field(default=2, ge=0)

@@ -1,11 +1,14 @@
 """Reference pages leave nothing out."""
 
+import importlib
 import json
 import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from analysis.figures import FIGURES
 from orchestrator.cli import parser as cli
 from orchestrator.space.config import SpaceConfig
 from trainables.h_space.layers import SpaceKeys
@@ -71,3 +74,21 @@ def test_every_key_of_the_json_is_described(
     shown = [status, status["counts"], status["trials"][0], plan, plan["trials"][0], plan["cells"][0]]
     ranges = {key.removesuffix("_low").removesuffix("_high") for key in plan["price"]}
     assert {key for keys in [*shown, ranges] for key in keys} - page == set()
+
+
+def _models(page: str) -> list[type[BaseModel]]:
+    named = re.findall(r"\{settings-of\} ([\w.]+):(\w+)", page)
+    listed = [getattr(importlib.import_module(module), name) for module, name in named]
+    return [*listed, *(figure.config for figure in FIGURES.values())]
+
+
+def test_every_setting_on_its_page_says_what_it_means() -> None:
+    """The text under a field is what the page, the JSON Schema and editors of YAML show; a `kind` explains itself."""
+    silent = [
+        f"{model.__module__}.{model.__name__}.{name}"
+        for model in _models(_read("reference/settings.md"))
+        for name, field in model.model_fields.items()
+        if not field.description and name != "kind"
+    ]
+
+    assert silent == []

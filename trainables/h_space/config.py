@@ -29,16 +29,20 @@ class OptimizerConfig(Settings):
     """How the editor's weights are moved."""
 
     kind: Literal["adamw", "sgd", "adafactor"] = "adamw"
+    """Which optimizer."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """For adafactor the highest step relative to a weight's own size: the step is at most 1/sqrt(n) at step n."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Weight decay, as torch's optimizer of this kind takes it."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
     """Momentum of sgd; the published one has none."""
     schedule: Literal["constant", "cosine", "step", "relative"] = "cosine"
     """cosine: to zero over the whole training; step: by `step_factor` every `step_epochs` epochs; relative: 1e-6 n at
     optimizer step n, whatever the learning rate, for adafactor alone (both as published)."""
     step_epochs: int = Field(default=3, ge=1)
+    """Epochs between two steps of the schedule step."""
     step_factor: float = Field(default=0.1, gt=0, le=1)
+    """What the schedule step multiplies the learning rate by."""
 
     @model_validator(mode="after")
     def _relative_is_for_adafactor(self) -> Self:
@@ -62,8 +66,11 @@ class TrainingConfig(Settings):
     """One training, as in the published code unless a comment says otherwise (method.md sections 7 and 8)."""
 
     num_images: int = Field(default=1000, ge=1)
+    """Training images: the first ones of the domain."""
     batch_size: int = Field(default=8, ge=1)
+    """Images of a batch."""
     epochs: int = Field(default=1, ge=1)
+    """Times that the training goes through its images."""
     num_train_steps: int = Field(default=40, ge=2, le=MAX_STEPS)
     """Length of the DDIM sequence S(n, 999), for inversion, training and the unedited trajectory alike."""
     inversion_refinements: int = Field(default=0, ge=0)
@@ -83,7 +90,9 @@ class TrainingConfig(Settings):
     """Batches that share an optimizer step, their losses averaged over all their images.
     Departure: the published code accumulates over timesteps, and sums."""
     lambda_clip: float = Field(default=0.8, ge=0)
+    """Weight of the directional CLIP loss."""
     lambda_recon: float = Field(default=3.0, ge=0)
+    """Weight of the L1 distance to the unedited image."""
     prompt_cosine: bool = True
     """Whether lambda_recon is multiplied by the cosine of the two bare prompts, as published."""
     min_prompt_cosine: float = Field(default=0.1, ge=0, le=1)
@@ -97,6 +106,7 @@ class TrainingConfig(Settings):
     """Prompts of the text direction that is trained towards: in the domain's templates, or bare. Metrics always use
     the domain's."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    """How the editor's weights are moved."""
 
     @property
     def lowest_t(self) -> int:
@@ -125,6 +135,7 @@ class EvaluationConfig(Settings):
     """What is measured on held-out images once a trial is trained."""
 
     num_images: int = Field(default=100, ge=1)
+    """Held-out images that are measured: the first ones of the domain."""
     strengths: Annotated[tuple[float, ...], BeforeValidator(_as_tuple)] = (0.0, 0.5, 1.0)
     """Scale of Delta-h relative to training; 0 is the reconstruction, a negative one edits the other way."""
     num_sample_steps: int = Field(default=40, ge=2, le=MAX_STEPS)
@@ -202,6 +213,7 @@ class InitConfig(Settings):
     model_config = ConfigDict(serialize_by_alias=True)
 
     source: InitSource = Field(alias="from")
+    """Whose weights."""
     epoch: int | None = Field(default=None, ge=1)
     """After how many epochs of the parent's training; its last when left out."""
     control: bool = True
@@ -244,12 +256,17 @@ class CellConfig(Settings):
     """One point of a space, fully resolved."""
 
     schema_version: Literal[1] = 1
+    """Version of a cell's form; there is only one."""
     domain: str
     """A shipped domain's name, or the absolute path of a domain YAML."""
     attribute: str
+    """The edit: a name of `asyrp-sweep list attributes`, or one that is declared with its texts."""
     editor: EditorConfig
+    """Which network predicts Delta-h: its `kind` and settings."""
     training: TrainingConfig = TrainingConfig()
+    """How the editor is trained."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    """What is measured on held-out images."""
     init: InitConfig | None = None
     """Random weights when left out."""
     texts: AttributeText | None = None

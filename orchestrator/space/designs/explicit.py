@@ -15,6 +15,7 @@ class Config(Design):
 
     kind: Literal["explicit"]
     cells: Annotated[tuple[dict[str, AxisValue], ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    """Axis -> value for each cell; other axes stay at the baseline's value."""
     takes_ranges = True
 
     def num_points(self, axes: Axes) -> int:

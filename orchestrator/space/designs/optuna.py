@@ -41,12 +41,14 @@ class RetestConfig(Settings):
     """The winner against the untuned default, on seeds that the search never used."""
 
     seeds: int = Field(default=6, ge=1)
+    """How many fresh seeds winner and default are trained with."""
 
 
 class EarlierConfig(Settings):
     """What did best for other attributes, in studies of the same results folder, is tried first."""
 
     attributes: Literal["all"] | Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = "all"
+    """Whose searches are looked at."""
     best: int = Field(default=2, ge=0)
     """How many points of each; 0 for none."""
 
@@ -73,8 +75,11 @@ class Config(Design):
     pruner: Literal["none", "median", "successive_halving"] = "none"
     """median: stops what is worse than half of the others at the same epoch."""
     pruning: PruningConfig = PruningConfig()
+    """What the pruner looks at."""
     retest: RetestConfig = RetestConfig()
+    """The test of the winner on fresh seeds."""
     earlier: EarlierConfig = EarlierConfig()
+    """Points of earlier searches that are tried first."""
     takes_ranges = True
 
     @field_validator("timeout")

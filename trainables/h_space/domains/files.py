@@ -41,8 +41,11 @@ class ClipFile(Settings):
     """Where the CLIP model is: a folder in open_clip's layout, or an open_clip name with pretrained weights."""
 
     folder: str | None = None
+    """A folder in open_clip's layout; without `model` and `pretrained`."""
     model: str | None = None
+    """open_clip's name of the model."""
     pretrained: str | None = None
+    """open_clip's tag of the weights, or the path of their file."""
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> "ClipFile":
@@ -55,7 +58,9 @@ class ImagesFile(Settings):
     """Where the images come from: drawn avatars, or a folder with `train/` and `test/` pictures."""
 
     kind: Literal["avatars", "folder"]
+    """avatars: drawn faces; folder: picture files."""
     folder: str | None = None
+    """The folder that holds `train/` and `test/`, for kind folder."""
     recursive: bool = False
     """Whether the pictures in folders inside `train/` and `test/` are read too."""
 
@@ -70,10 +75,13 @@ class DomainFile(Settings):
     """The content of a domain YAML. Paths are relative to the file; $VARIABLES are expanded."""
 
     name: str
+    """The domain's name in tables and messages."""
     diffusion: str
     """A diffusers folder with `unet/` and `scheduler/`, or a hub id."""
     clip: ClipFile
+    """The CLIP model that editors are trained and measured with."""
     images: ImagesFile
+    """Where the pictures come from."""
     templates: Literal["imagenet", "avatars"] = "imagenet"
     """Prompt templates for the text direction: open_clip's ImageNet ones, or the avatars' own."""
     clip_eval: ClipFile | None = None
@@ -96,6 +104,7 @@ class DomainFile(Settings):
     """Settings of the trials of one attribute. `texts: {source, target}` declares an attribute that the table does
     not have; `per_editor` in it holds what one kind of editor needs for this attribute."""
     per_editor: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of the trials of one kind of editor."""
 
 
 def shipped_domains() -> dict[str, Path]:

@@ -24,6 +24,7 @@ class BlockSettings(EditorSettings):
     """How the time embedding enters. The adaptive norms take the place of `norm`; "adaptive_group_norm" is
     the published code's, which feeds the embedding in without SiLU. "none" leaves time out."""
     norm: NormName = "group"
+    """The norm before the activation."""
     num_groups: int = Field(default=32, ge=1)
     """Groups of every group norm; must divide the bottleneck's channels."""
     activation: ActivationName = "silu"

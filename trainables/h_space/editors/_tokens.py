@@ -19,6 +19,7 @@ class TokenSettings(BlockSettings):
     num_layers: int = Field(default=1, ge=1)
     """Layers of every encoder."""
     feedforward_width: int = Field(default=2048, ge=1)
+    """Width of the hidden layer of each feed-forward block."""
     norm_first: bool = False
     """Norms before attention and feed-forward (pre-norm) instead of after them."""
     final_norm: bool = True
