@@ -5,6 +5,7 @@ import pandas as pd
 from analysis.claims import ClaimResult
 from analysis.contrasts import Judgement
 from analysis.figures._text import TextTable
+from analysis.forming import word
 from analysis.frames import StudyFrames
 from analysis.labels import metric_info, number, p_value, with_interval
 from analysis.stats import Contrast
@@ -50,7 +51,7 @@ def effect_rows(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
     return [
         [
             frames.cell_label(contrast.name),
-            "estimate" if contrast.is_estimate else contrast.verdict,
+            word(frames, judgement, contrast),
             with_interval(contrast.mean, contrast.interval.low, contrast.interval.high),
             f"{100 * contrast.interval.level:.3g} %",
             str(contrast.n),

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from analysis import accounting, methods, style
-from analysis.contrasts import Judgement, seeds_sentence, verdict_sentence
+from analysis.contrasts import Judgement, seeds_sentence
 from analysis.figures._text import Bold, TextTable
 from analysis.figures.effects import Config as EffectsConfig
 from analysis.figures.effects import caption, contrast_rows, improvement_label
+from analysis.forming import is_forming, planned_pairs, sentence, word
 from analysis.frames import StudyFrames
 from analysis.labels import metric_info, with_interval
 from analysis.page import shape
@@ -132,7 +133,9 @@ def _effects(frames: StudyFrames, judgement: Judgement) -> shape.Effects:
     info = metric_info(frames.primary_metric)
     config = EffectsConfig(kind="effects")
     return {
-        "effects": [_effect(frames, contrast, places[contrast.name]) for contrast in judgement.contrasts],
+        "effects": [
+            _effect(frames, judgement, contrast, places[contrast.name]) for contrast in judgement.contrasts
+        ],
         "margin": frames.margin,
         "axis": improvement_label(info, frames.reference_label, info.label),
         "caption": caption(contrast_rows(frames, judgement.contrasts), config),
@@ -140,20 +143,20 @@ def _effects(frames: StudyFrames, judgement: Judgement) -> shape.Effects:
     }
 
 
-def _effect(frames: StudyFrames, contrast: Contrast, cell: int) -> shape.Effect:
+def _effect(frames: StudyFrames, judgement: Judgement, contrast: Contrast, cell: int) -> shape.Effect:
     interval = contrast.interval
     return {
         "cell": cell,
-        "verdict": contrast.verdict,
-        "word": "estimate" if contrast.is_estimate else contrast.verdict,
-        "sentence": verdict_sentence(frames, contrast),
+        "verdict": "undecided" if is_forming(frames, judgement, contrast) else contrast.verdict,
+        "word": word(frames, judgement, contrast),
+        "sentence": sentence(frames, judgement, contrast),
         "numbers": with_interval(contrast.mean, interval.low, interval.high) if contrast.n else "no pair",
         "mean": contrast.mean,
         "low": interval.low,
         "high": interval.high,
         "level": interval.level,
         "n": contrast.n,
-        "num_planned": len(frames.study.cells[cell].trials),
+        "num_planned": planned_pairs(frames, contrast),
         "seeds": list(contrast.sample.seeds),
         "differences": [float(difference) for difference in contrast.sample.differences],
         "seeds_to_decide": seeds_sentence(contrast),

@@ -85,7 +85,7 @@ class Effect(TypedDict):
     cell: int
     verdict: Verdict
     word: str
-    """The verdict as it is said: `estimate` where there are too few pairs for any."""
+    """The verdict as it is said: `running` while it forms, `estimate` where there are too few pairs for any."""
     sentence: str
     """The verdict in a sentence, as the terminal says it."""
     numbers: str

@@ -88,7 +88,7 @@ def test_report_of_an_empty_ledger_says_what_is_missing(make_study: Study) -> No
     html = build_report(make_study(is_empty=True, num_seeds=2)).read_text(encoding="utf-8")
 
     assert "0 of 6 trials done, 6 not run." in html
-    assert "no verdict, 0 pairs, 2 not run" in html
+    assert "running, none of 2 pairs yet" in html
     assert "No trial has finished" in html
 
 
