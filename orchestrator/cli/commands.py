@@ -117,6 +117,13 @@ def export_command(options: argparse.Namespace, console: Console, command_line: 
     return export.export_command(options, console)
 
 
+def dashboard_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Show every study of a results folder in a browser."""
+    from orchestrator.cli import dashboard
+
+    return dashboard.dashboard_command(options, console)
+
+
 def edit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Edit pictures with trained editors."""
     from orchestrator.cli import picture_commands
@@ -195,6 +202,7 @@ COMMANDS: dict[str, Command] = {
     "report": report_command,
     "export": export_command,
     "tune": tune_command,
+    "dashboard": dashboard_command,
     "edit": edit_command,
     "interval": interval_command,
     "schema": schema_command,

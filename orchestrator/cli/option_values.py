@@ -56,6 +56,14 @@ def timestep(text: str) -> int | str:
     return t
 
 
+def port(text: str) -> int:
+    """A TCP port; 0 stands for any that is free."""
+    found = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else -1
+    if not 0 <= found < 2**16:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535; found {text!r}")
+    return found
+
+
 def joined(arguments: Sequence[str]) -> list[str]:
     """The arguments with such a list joined to its option: argparse takes `-1:1:5` for an option of its own."""
     found: list[str] = []

@@ -15,9 +15,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.cli.option_values import cost, joined, numbers, path, strengths, timestep
+from orchestrator.cli.option_values import cost, joined, numbers, path, port, strengths, timestep
 
 PROGRAM = "asyrp-sweep"
+DASHBOARD_PORT = 8686
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     _add_export(
         commands.add_parser("export", help="a study for TensorBoard, W&B, MLflow or Hugging Face datasets")
     )
+
+    _add_dashboard(commands.add_parser("dashboard", help="every study in a browser, live; only reads"))
+
     _add_tune(
         commands.add_parser("tune", help="search an attribute's settings, test the best, leave an editor")
     )
@@ -123,6 +127,36 @@ def _add_export(command: argparse.ArgumentParser) -> None:
         "--python", type=path, metavar="P", help="mlflow: the python of an environment with mlflow in it"
     )
     _add_results(command)
+
+
+def _add_dashboard(command: argparse.ArgumentParser) -> None:
+    _add_results(command)
+    command.add_argument(
+        "--port",
+        type=port,
+        default=DASHBOARD_PORT,
+        metavar="N",
+        help=f"default: {DASHBOARD_PORT}; 0 for any that is free",
+    )
+    command.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="H",
+        help="address to listen on (default: 127.0.0.1, this machine alone); any other one needs a token",
+    )
+    command.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a further name that browsers may call it by; may be repeated",
+    )
+    command.add_argument(
+        "--token",
+        metavar="T",
+        help="what visitors must know (default: made up, and printed, where one is needed)",
+    )
+    command.add_argument("--open", action="store_true", help="open it in a browser")
 
 
 def _add_tune(command: argparse.ArgumentParser) -> None:

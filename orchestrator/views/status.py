@@ -130,6 +130,7 @@ def as_json(status: StatusView) -> dict[str, Any]:
         "folder": str(status.folder),
         "counts": {state: counts[state] for state in STATES},
         "seconds_left": status.seconds_left,
+        "is_search": status.study.is_search,
         "launch": None if status.launch is None else _launch_as_json(status.launch),
         "damaged": list(status.damaged),
         "trials": [_trial_as_json(status, signature, row) for signature, row in status.rows.items()],

@@ -27,6 +27,7 @@ COMMANDS = (
     "import-editor",
     "pretrain",
     "doctor",
+    "dashboard",
     "edit",
     "interval",
 )

@@ -9,7 +9,7 @@ import { claims, costs, failures, fairness, figures, methods, provenance, search
 import { trials } from "./trials.js";
 
 /** Parts in the order of the page, each with the data it reads. It makes an element from them, or gives nothing. */
-const PARTS = [
+export const PARTS = [
   [header, "header", "search"],
   [answer, "effects", "search", "cells"],
   [claims, "claims"],
@@ -30,8 +30,8 @@ const PARTS = [
  * Show a study in an element. The data are a `StudyPage`, described in analysis/page/shape.py.
  * Gives `update(page)`, which shows newer data and keeps what the reader has chosen.
  */
-export function showStudy(root, page, store = new Store()) {
-  const shown = PARTS.map(([part, ...names]) => {
+export function showStudy(root, page, store = new Store(), parts = PARTS) {
+  const shown = parts.map(([part, ...names]) => {
     const place = element("div", { class: "part" });
     root.append(place);
     return { part, names, place, data: null };

@@ -1,0 +1,169 @@
+"""The data of studies' pages: what `analysis.page` makes of a study, kept while its ledger does not change.
+
+A page is computed when somebody first asks for it and, while somebody looks at it, whenever its study has changed; one
+at a time, and after a rest that grows with what it took, so that a large study leaves the machine to its trials.
+"""
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from analysis.contrasts import Judgement, judge_study
+from analysis.dashboard.searching import search_progress
+from analysis.dashboard.studies import Entry, Studies, reading_of
+from analysis.dashboard.watching import Stamp, sequence
+from analysis.forming import word
+from analysis.frames import StudyFrames, load_frames
+from analysis.page.payload import shown, study_page
+from analysis.page.samples import digest, media_type
+from orchestrator.ledger import Ledger
+
+Kept = TypeVar("Kept")
+
+MAX_BYTES = 64_000_000
+"""Of the pages that are kept, all together; the one asked for last is kept whatever its size."""
+REST = 4.0
+"""A page is not computed again before so many times the seconds that computing it took."""
+MAX_SAMPLE_BYTES = 32_000_000
+"""Of the samples that are kept, all together."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The data of a study's page."""
+
+    stamp: Stamp
+    """What its study looked like when it was read."""
+    content: bytes
+    """JSON: a `StudyPage`, or `problem` with the reason why there is none."""
+    samples: Mapping[str, str] = field(default_factory=dict)
+    """Digest of a sample -> the trial that has it."""
+    due_at: float = 0.0
+    """When it may be computed again, by the clock that only goes on."""
+
+    @property
+    def sequence(self) -> str:
+        """Changes whenever the page may have."""
+        return sequence(self.stamp.ledger)
+
+
+class Pages:
+    """The pages of a results folder's studies. Any thread may ask; one calls `step`."""
+
+    def __init__(self, studies: Studies) -> None:
+        self._studies = studies
+        self._pages: OrderedDict[str, Page] = OrderedDict()
+        self._samples: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        """Digest -> kind and bytes."""
+        self._computing = threading.Lock()
+        self._keeping = threading.Lock()
+        self.verdicts: dict[str, dict[str, str]] = {}
+        """Key of a study -> cell -> its verdict as it may be said now; of studies whose page was computed."""
+
+    def page(self, key: str) -> Page | None:
+        """A study's page, computed if it has never been; None where there is no such study."""
+        with self._keeping:
+            page = self._pages.get(key)
+            if page is not None:
+                self._pages.move_to_end(key)
+        return page or self._compute(key)
+
+    def known(self, key: str) -> str:
+        """Sequence of a study's page; empty where it has not been computed."""
+        page = self._pages.get(key)
+        return page.sequence if page is not None else ""
+
+    def step(self) -> bool:
+        """Compute a page anew that somebody looks at and whose study has changed. False where there is none."""
+        now = time.monotonic()
+        for key, page in list(self._pages.items()):
+            entry = self._studies.entries.get(key)
+            if entry is None:
+                self._forget(key)
+            elif (
+                self._studies.is_watched(key)
+                and page.due_at <= now
+                and page.stamp.ledger != entry.stamp.ledger
+            ):
+                self._compute(key, since=page)
+                return True
+        return False
+
+    def sample(self, key: str, wanted: str) -> tuple[str, bytes] | None:
+        """Media type and bytes of a sample of a study's page; None where no trial has one with this digest."""
+        page, entry = self.page(key), self._studies.entries.get(key)
+        if page is None or entry is None or wanted not in page.samples:
+            return None
+        found = self._samples.get(wanted) or self._read_samples(entry, page.samples[wanted]).get(wanted)
+        return None if found is None else (media_type(*found), found[1])
+
+    def _compute(self, key: str, since: Page | None = None) -> Page | None:
+        with self._computing:
+            known = self._pages.get(key)
+            entry = self._studies.entries.get(key)
+            if entry is None or known is not since:  # Somebody else has computed it meanwhile.
+                return known
+            began = time.monotonic()
+            found, problem = reading_of(lambda: self._read(entry), entry.folder)
+            content, samples = found or (json.dumps({"problem": problem}).encode(), {})
+            page = Page(entry.stamp, content, samples, time.monotonic() + REST * (time.monotonic() - began))
+            self._keep(key, page)
+            return page
+
+    def _read(self, entry: Entry) -> tuple[bytes, dict[str, str]]:
+        if entry.problem is not None:
+            return json.dumps({"problem": entry.problem}).encode(), {}
+        frames = load_frames(entry.folder)
+        judgement = judge_study(frames)
+        self.verdicts[entry.key] = _words(frames, judgement)
+        page = {
+            **study_page(frames, judgement, address="sample/{}".format),
+            "search_progress": shown(search_progress(frames)),
+        }
+        owners = zip(frames.samples["image"], frames.samples["signature"], strict=True)
+        samples = {digest(content): str(owner) for content, owner in owners if isinstance(content, bytes)}
+        return json.dumps(page, allow_nan=False, separators=(",", ":")).encode(), samples
+
+    def _read_samples(self, entry: Entry, signature: str) -> dict[str, tuple[str, bytes]]:
+        """Read the samples of a trial and keep them all: whoever asks for one asks for the others."""
+        found, _ = reading_of(lambda: _samples_of(Ledger(entry.folder / "ledger"), signature), entry.folder)
+        samples = {digest(content): (kind, content) for kind, content in found or ()}
+        with self._keeping:
+            self._samples |= samples
+            _shrink(self._samples, MAX_SAMPLE_BYTES, lambda sample: len(sample[1]))
+        return samples
+
+    def _keep(self, key: str, page: Page) -> None:
+        with self._keeping:
+            self._pages.pop(key, None)
+            self._pages[key] = page
+            _shrink(self._pages, MAX_BYTES, lambda kept: len(kept.content))
+
+    def _forget(self, key: str) -> None:
+        with self._keeping:
+            self._pages.pop(key, None)
+            self.verdicts.pop(key, None)
+
+
+def _words(frames: StudyFrames, judgement: Judgement) -> dict[str, str]:
+    """Cell -> its verdict as it may be said now."""
+    return {contrast.name: word(frames, judgement, contrast) for contrast in judgement.contrasts}
+
+
+def _samples_of(ledger: Ledger, signature: str) -> list[tuple[str, bytes]]:
+    """Kind and bytes of the samples of a trial."""
+    attempt = ledger.done_attempt(signature, ledger.attempts().get(signature, []))
+    read = None if attempt is None else ledger.read_done(signature, attempt)
+    rows = [] if read is None else read[1]["samples"]
+    return [(row["kind"], row["image"]["bytes"]) for row in rows if (row["image"] or {}).get("bytes")]
+
+
+def _shrink(kept: OrderedDict[str, Kept], most: int, size: Callable[[Kept], int]) -> None:
+    """Let go of what was asked for longest ago, but never of the last."""
+    total = sum(map(size, kept.values()))
+    while total > most and len(kept) > 1:
+        total -= size(kept.popitem(last=False)[1])
