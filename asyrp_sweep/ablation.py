@@ -24,6 +24,7 @@ def ablate(
     run: bool = True,
     inline: bool = False,
     quiet: bool = False,
+    log_to: Sequence[str] = (),
 ) -> Study:
     """Train `baseline` and every change of it that `axes` names, with every seed, and judge each change.
 
@@ -53,4 +54,4 @@ def ablate(
         "primary": {"metric": metric, "margin": margin},
     }
     study = open_space(space, name=found, results=results, family=family)
-    return study.run(inline=inline, quiet=quiet) if run else study
+    return study.run(inline=inline, quiet=quiet, log_to=log_to) if run else study

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis import figures, report
+from analysis import export, figures, report
 from analysis.contrasts import Judgement, judge_study, next_seeds, verdict_sentence
 from analysis.frames import StudyFrames, load_frames
 from analysis.stats import Contrast
@@ -96,14 +96,21 @@ class Study:
         address: str | None = None,
         cpus: int | None = None,
         quiet: bool = False,
+        log_to: Sequence[str] = (),
     ) -> "Study":
         """Train every trial that is missing; on Ray, or `inline` one after another in this process.
+
+        `log_to` names programs, `tensorboard` and `wandb`: what `export` would write for them is written as it comes,
+        into folders of these names in `folder`.
 
         Trials that fail are in `failed`. Raises UserError where the launch cannot begin or what has run cannot be
         recorded, KeyboardInterrupt when it is interrupted: what has finished is kept, and the next `run` goes on.
         """
         console = Console(quiet=quiet)
-        display, options = make_display(console), RunOptions(inline=inline, address=address, num_cpus=cpus)
+        display = make_display(console)
+        options = RunOptions(
+            inline=inline, address=address, num_cpus=cpus, listeners=export.live_logs(log_to)
+        )
         if self._planned.space.config.adaptive is None:
             outcome = run_missing(self._planned, options, display)
         else:
@@ -186,6 +193,14 @@ class Study:
     def report(self, out: str | Path | None = None) -> Path:
         """Write figures, tables and report.html; returns the page."""
         return report.build_report(self.folder, None if out is None else Path(out))
+
+    def export(self, to: str, out: str | Path, python: str | Path | None = None) -> Path:
+        """Write the study for another program (`tensorboard`, `wandb`, `mlflow`, `hf`) into a folder; returns it.
+
+        `python` is that of an environment with MLflow. Raises UserError for what can be put right.
+        """
+        export.export(self.folder, to, Path(out), None if python is None else Path(python))
+        return Path(out)
 
     def save_yaml(self, path: str | Path) -> Path:
         """Write the space that `asyrp-sweep run` takes for the same study, and the file of its family where it has one.

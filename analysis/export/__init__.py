@@ -3,10 +3,11 @@
 Importing this package imports none of them: a target says what it needs, and imports that when it is used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from analysis.export._base import Options, Target, replacing
+from analysis.export._base import Options, Target, mark_of, replacing
+from analysis.export._live import LiveLog, live_log
 from orchestrator.ledger import read_study
 from trainables.errors import UserError
 from trainables.registry import discover
@@ -14,7 +15,10 @@ from trainables.wording import expected, one_of
 
 TARGETS: dict[str, Target] = discover(__name__, "TARGET", Target)
 
-__all__ = ["TARGETS", "Options", "Target", "export", "find_target"]
+LIVE = tuple(name for name, target in TARGETS.items() if target.sink is not None)
+"""Targets that take trials while they run."""
+
+__all__ = ["LIVE", "TARGETS", "Options", "Target", "export", "find_target", "live_logs"]
 
 
 def find_target(name: str, among: Sequence[str] = tuple(TARGETS)) -> Target:
@@ -34,5 +38,10 @@ def export(study_folder: Path, name: str, out: Path, python: Path | None = None)
     """
     target = find_target(name)
     study = read_study(study_folder)
-    with replacing(out, {"exported to": name, "study": study.name}) as folder:
+    with replacing(out, mark_of(target, study)) as folder:
         return target.write(study_folder, folder, Options(out.absolute(), python))
+
+
+def live_logs(names: Iterable[str]) -> dict[str, Callable[[Path], LiveLog]]:
+    """For a launch: target -> what makes its log, in a folder of that name in the study's. Raises as `find_target`."""
+    return {name: live_log(find_target(name, LIVE)) for name in names}

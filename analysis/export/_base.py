@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 from typing import Protocol
 
 from analysis.export._trials import ExportedTrial, StudyTrials
+from orchestrator.ledger import StudyPlan
 from trainables.errors import UserError
 
 MARK = "export.json"
@@ -58,6 +59,8 @@ class Target:
     """The command that installs them."""
     sink: Callable[[Path, Path], Sink] | None = None
     """For a target that takes trials while they run: from the study's folder and the one to fill."""
+    hint: str = ""
+    """Of a target with a sink: how the `{place}` that it has filled is opened."""
 
     def check_installed(self) -> None:
         """Raise UserError where a package is missing."""
@@ -68,8 +71,16 @@ class Target:
             )
 
 
-def write_by(sink: Callable[[Path, Path], Sink], hint: str) -> Callable[[Path, Path, Options], Sequence[str]]:
-    """The `write` of a target that has a sink; `hint` may name the `{place}`."""
+def of_sink(
+    name: str,
+    description: str,
+    sink: Callable[[Path, Path], Sink],
+    hint: str,
+    *,
+    packages: tuple[str, ...],
+    install: str,
+) -> Target:
+    """A target that takes trials one by one; `hint` says how the `{place}` is opened."""
 
     def write(study_folder: Path, out: Path, options: Options) -> Sequence[str]:
         study = StudyTrials(study_folder)
@@ -79,7 +90,7 @@ def write_by(sink: Callable[[Path, Path], Sink], hint: str) -> Callable[[Path, P
             opened.finish(study)
         return [hint.format(place=options.place), *study.remarks()]
 
-    return write
+    return Target(name, description, write, packages, install, sink, hint)
 
 
 @contextmanager
@@ -105,6 +116,11 @@ def replacing(place: Path, mark: Mapping[str, str]) -> Iterator[Path]:
         filled.replace(place)
     finally:
         shutil.rmtree(filled, ignore_errors=True)
+
+
+def mark_of(target: Target, study: StudyPlan) -> dict[str, str]:
+    """What tells the export of a study from any other folder."""
+    return {"exported to": target.name, "study": study.name}
 
 
 def check_place(place: Path, mark: Mapping[str, str]) -> None:

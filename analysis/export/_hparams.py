@@ -14,6 +14,8 @@ from tensorboardX.proto.plugin_hparams_pb2 import SessionEndInfo, SessionStartIn
 
 from analysis.export._events import EventFile
 from analysis.export._trials import (
+    DEVIATION,
+    SEEDS_DONE,
     ExportedTrial,
     Spread,
     StudyTrials,
@@ -26,8 +28,6 @@ from analysis.labels import axis_label
 _UNKNOWN, _SUCCESS, _FAILURE = 0, 1, 2
 _STATUS = {"done": _SUCCESS, "failed": _FAILURE, "skipped": _FAILURE}
 _STRING, _BOOL, _FLOAT = 1, 2, 3
-_DEVIATION, _COUNT = "seeds/deviation of ", "seeds/number done"
-"""Tags of what is said of all seeds."""
 
 AxisTypes = Mapping[str, int]
 """Axis -> the type that holds all its values, as HParams names types."""
@@ -60,10 +60,10 @@ def write_end(file: EventFile, trial: ExportedTrial) -> None:
 
 def write_spreads(file: EventFile, spreads: Mapping[str, Spread]) -> None:
     """What is said of all done seeds of a run's cell."""
-    file.number(_COUNT, max((spread.num_seeds for spread in spreads.values()), default=0))
+    file.number(SEEDS_DONE, max((spread.num_seeds for spread in spreads.values()), default=0))
     for name, spread in spreads.items():
         if spread.deviation is not None:
-            file.number(_DEVIATION + plain_text(name), spread.deviation)
+            file.number(f"{DEVIATION} {plain_text(name)}", spread.deviation)
 
 
 def write_columns(file: EventFile, study: StudyTrials) -> None:
@@ -83,11 +83,11 @@ def write_columns(file: EventFile, study: StudyTrials) -> None:
 
 def _metric_columns(metrics: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """(tag, title, description) of every column."""
-    yield _COUNT, "seeds done", "Means and standard deviations are over these."
+    yield SEEDS_DONE, "seeds done", "Means and standard deviations are over these."
     for name in metrics:
         title = metric_title(name)
         yield f"metric/{plain_text(name)}", title, metric_meaning(name)
-        yield _DEVIATION + plain_text(name), f"{title}, standard deviation over seeds", ""
+        yield f"{DEVIATION} {plain_text(name)}", f"{title}, standard deviation over seeds", ""
 
 
 def _type_of(values: Sequence[Any]) -> int:

@@ -24,6 +24,8 @@ from orchestrator.ledger.schemas import Row
 from trainables.names import folded, visible, wrong_name
 
 METRIC = "metric_"
+SEEDS_DONE, DEVIATION = "seeds/number done", "seeds/deviation of"
+"""What is said of all done seeds of a cell together."""
 COUNTERS = ("epoch", "batch", "optimizer_step", "image_steps")
 """Columns of the curves that say where a row is."""
 _NO_PLACE = ("signature", "attempt", "kind", "image_id", "epoch", "image")
@@ -45,9 +47,13 @@ class Picture(NamedTuple):
 
     name: str
     """`edit/face-1, strength 0.5`: kind, item, and the coordinates that tell it from the trial's others."""
+    kind: str
+    """`edit`, `original`, `image/png`."""
     epoch: int
     content: bytes
     """A file that browsers show."""
+    format: str
+    """`png`, `jpeg`: the ending of its name."""
     width: int
     height: int
 
@@ -149,7 +155,7 @@ class ExportedTrial:
             for row in self.sample_rows.to_pylist()
         )
         return [
-            Picture(_sample_name(row, varied), row.get("epoch") or 0, found[0], *found[1])
+            Picture(_sample_name(row, varied), str(row.get("kind")), row.get("epoch") or 0, *found)
             for row, found in seen
             if found is not None
         ]
@@ -182,6 +188,10 @@ class StudyTrials:
             self._num_other_samples += len(trial.sample_rows) - len(trial.pictures)
             yield trial
 
+    def records(self) -> list[Row]:
+        """Of the planned trials that have one."""
+        return [self._records[signature] for signature in self._cells if signature in self._records]
+
     def read(self, record: Row) -> ExportedTrial:
         """One trial that has just ended, with its rows, however many others there are."""
         signature = record["signature"]
@@ -198,7 +208,9 @@ class StudyTrials:
         planned = self._cells.get(signature)
         cell, seed = (record["cell"], record["seed"]) if planned is None else (planned[0].cell, planned[1])
         own = _decoded(record.get("axis_values")) if planned is None else planned[0].axis_values
-        plain = {name: value for name, value in record.items() if name in _FACTS and value is not None}
+        facts = {name: record[name] for name in _FACTS if record.get(name) is not None}
+        if "provenance" in facts:
+            facts["provenance"] = _decoded(facts["provenance"])
         return ExportedTrial(
             signature,
             cell,
@@ -213,7 +225,7 @@ class StudyTrials:
                 for name, value in record.items()
                 if name.startswith(METRIC) and value is not None
             },
-            plain,
+            facts,
             record.get("started_at"),
             record.get("finished_at"),
             **rows,
@@ -238,12 +250,12 @@ class StudyTrials:
         return [name for name in self.metrics if name in known_metrics()] or self.metrics
 
     def spreads(self) -> dict[str, dict[str, Spread]]:
-        """Cell -> metric -> mean and spread over its done seeds. What is not finite makes both so."""
+        """Cell -> described metric -> mean and spread over its done seeds; NaN where a value is not finite."""
         values: dict[str, dict[str, list[float]]] = {}
         for signature, (cell, _) in self._cells.items():
             record = self._records.get(signature, {})
             if record.get("status") == "done":
-                for name in self.metrics:
+                for name in self.described_metrics:
                     if (value := record.get(METRIC + name)) is not None:
                         values.setdefault(cell.cell, {}).setdefault(name, []).append(value)
         return {cell: {name: _spread(found) for name, found in own.items()} for cell, own in values.items()}
@@ -298,7 +310,7 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     """Names -> names of files or folders that any system can have, no two alike."""
     found: dict[str, str] = {}
     taken: set[str] = set()
-    for name in names:
+    for name in dict.fromkeys(names):
         plain = "".join(
             "_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in name
         )
@@ -323,8 +335,8 @@ def _sample_name(row: Row, coordinates: Sequence[str]) -> str:
     return plain_text(f"{row.get('kind')}/{', '.join([str(row.get('image_id')), *told])}")
 
 
-def shown_picture(content: bytes | None) -> tuple[bytes, tuple[int, int]] | None:
-    """A file that browsers show, and its (width, height); None for what is no picture."""
+def shown_picture(content: bytes | None) -> tuple[bytes, str, int, int] | None:
+    """A file that browsers show, its format, width and height; None for what is no picture."""
     from PIL import Image, UnidentifiedImageError
 
     if not content:
@@ -333,10 +345,10 @@ def shown_picture(content: bytes | None) -> tuple[bytes, tuple[int, int]] | None
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             if image.format in _BROWSERS_SHOW:
-                return content, image.size
+                return content, image.format.lower(), *image.size
             buffer = io.BytesIO()
             image.convert("RGBA").save(buffer, format="PNG")
-            return buffer.getvalue(), image.size
+            return buffer.getvalue(), "png", *image.size
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 

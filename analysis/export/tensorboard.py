@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.export._base import Target, write_by
+from analysis.export._base import of_sink
 from analysis.export._trials import (
     ExportedTrial,
     StudyTrials,
@@ -50,6 +50,7 @@ class EventsSink:
     def epoch(self, trial: ExportedTrial, epoch: int, means: Mapping[str, float]) -> None:
         """A step of `epoch/<column>`."""
         if trial.signature not in self._live:
+            self._forget(trial)
             file = self._file(trial, "0.live", time.time(), is_live=True, starts_anew=True)
             self._hparams.write_start(file, trial, self._types)
             self._live[trial.signature] = file
@@ -84,8 +85,10 @@ class EventsSink:
         file.text("config", _code(trial.config))
         file.text("trial", _code({"status": trial.status, "reason": trial.reason, **trial.facts}))
         self._hparams.write_end(file, trial)
+        if trial.signature in self._live:
+            self._live.pop(trial.signature).close()
+        self._forget(trial)
         file.close()
-        self._forget_others(trial)
 
     def finish(self, study: StudyTrials) -> None:
         """The columns of HParams, and in every run what is said of all seeds of its cell."""
@@ -100,14 +103,10 @@ class EventsSink:
         file.text("question", study.study.question)
         file.close()
 
-    def _forget_others(self, trial: ExportedTrial) -> None:
+    def _forget(self, trial: ExportedTrial) -> None:
         """Remove what an earlier attempt, or the trial while it went on, has left."""
-        if trial.signature in self._live:
-            self._live.pop(trial.signature).close()
-        own = self._path(trial, _whole(trial))
-        for other in own.parent.glob(f"{self._events.EVENTS}.[01]*"):
-            if other != own:
-                other.unlink()
+        for earlier in self._path(trial, "").parent.glob(f"{self._events.EVENTS}.[012]*"):
+            earlier.unlink()
 
     def _file(self, trial: ExportedTrial, ending: str, wall_time: float, **options: bool) -> "EventFile":
         return self._events.EventFile(self._path(trial, ending), wall_time, **options)
@@ -130,11 +129,11 @@ def _code(content: Mapping[str, Any]) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-TARGET = Target(
+TARGET = of_sink(
     "tensorboard",
     "event files: curves, pictures, and HParams grouped by cell",
-    write_by(EventsSink, "Open it with: tensorboard --logdir {place}"),
-    ("tensorboardX",),
-    "pip install tensorboardX",
     EventsSink,
+    "Open it with: tensorboard --logdir {place}",
+    packages=("tensorboardX",),
+    install="pip install tensorboardX",
 )

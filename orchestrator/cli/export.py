@@ -1,10 +1,13 @@
-"""The command `export`: a study for another program."""
+"""The command `export`, a study for another program; and the same while trials run."""
 
 import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from orchestrator.cli.reporting import known_study
+from orchestrator.study.listening import Opening
 from orchestrator.views.live import say
 
 
@@ -18,3 +21,20 @@ def export_command(options: argparse.Namespace, console: Console) -> int:
     for line in lines:
         say(console, line)
     return 0
+
+
+def log_openings(names: Sequence[str]) -> Mapping[str, Opening]:
+    """What makes the logs that `--log-to` names. Raises UserError for an unknown one and for a missing package."""
+    if not names:
+        return {}
+    from analysis.export import live_logs
+
+    return live_logs(names)
+
+
+def log_lines(names: Sequence[str], study_folder: Path) -> Iterator[str]:
+    """Where each log is written, and how it is opened."""
+    if names:
+        from analysis.export import TARGETS
+
+        yield from (TARGETS[name].hint.format(place=study_folder / name) for name in names)

@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     _add_space(run)
     _add_max_cost(run)
     _add_where(run)
+    _add_log_to(run)
     run.add_argument("--yes", action="store_true", help="do not ask, however long it will take")
 
     plan = commands.add_parser("plan", help="cells, trials, what is done, price; runs nothing")
@@ -113,8 +114,9 @@ def parser() -> argparse.ArgumentParser:
 LISTS = ("spaces", "families", "attributes", "domains", "editors", "metrics", "figures")
 
 
-EXPORTS = ("tensorboard", "hf")
-"""Where `export` can write to; `analysis.export` has them all."""
+EXPORTS = ("tensorboard", "wandb", "mlflow", "hf")
+LIVE_LOGS = ("tensorboard", "wandb")
+"""Where `export` can write to, and `run` while trials run; `analysis.export` has them all."""
 
 
 def _add_export(command: argparse.ArgumentParser) -> None:
@@ -183,6 +185,7 @@ def _add_tune(command: argparse.ArgumentParser) -> None:
     )
     _add_results(command)
     _add_where(command)
+    _add_log_to(command)
 
 
 def _add_edit(command: argparse.ArgumentParser) -> None:
@@ -319,6 +322,13 @@ def _add_where(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--inline", action="store_true", help="one trial after another in this process, no Ray"
     )
+
+
+def _add_log_to(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--log-to", action="append", default=[], metavar="WHERE",
+        help=f"{' or '.join(LIVE_LOGS)}, while trials run; may be repeated",
+    )  # fmt: skip
 
 
 def _add_results(command: argparse.ArgumentParser) -> None:

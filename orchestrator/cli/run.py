@@ -3,11 +3,13 @@
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.prompt import Confirm
 
+from orchestrator.cli.export import log_lines, log_openings
 from orchestrator.cli.figure_checks import check_figures
 from orchestrator.cli.reporting import show_report
 from orchestrator.execution.worker import log_path
@@ -31,6 +33,7 @@ LONG_SECONDS = 3600.0
 def run_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Plan, price, train what is missing, report."""
     check_options(options.max_cost, options.price)
+    listeners = log_openings(options.log_to)
     space = _load(options)
     if space.config.design.kind == "optuna":
         message = f"it is a search: asyrp-sweep tune ATTRIBUTE --space {options.space} runs it"
@@ -46,7 +49,9 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     if view.num_missing and not _agreed(view, options, console):
         return 0
     # Also where the plan misses nothing: only a launch looks at every byte of what is done.
-    outcome = _trained(study, options, console)
+    for line in log_lines(options.log_to, study.folder):
+        say(console, line)
+    outcome = _trained(study, replace(_run_options(options), listeners=listeners), console)
     if not (view.num_missing or view.hits or outcome.num_run or outcome.exit_code):
         say(console, "Nothing is missing: every trial of this plan is done.")
     if outcome.interrupted_by is not None:
@@ -104,9 +109,8 @@ def _run_options(options: argparse.Namespace) -> RunOptions:
     return RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
 
 
-def _trained(study: Study, options: argparse.Namespace, console: Console) -> Outcome:
+def _trained(study: Study, chosen: RunOptions, console: Console) -> Outcome:
     """Train what is missing; where seeds are added while they are needed, until every contrast is decided."""
-    chosen = _run_options(options)
     display = make_display(console)
     if study.space.config.adaptive is None:
         return run_missing(study, chosen, display)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from orchestrator.cli.export import log_openings
 from orchestrator.cli.figure_checks import check_figures
 from orchestrator.ledger import Ledger, LedgerLock
 from orchestrator.plan.loading import load_space
@@ -34,7 +35,12 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
     check_options(options.max_cost, options.price)
     space = load_tuning_space(_wish(options), extra_checks=[check_figures])
     study = open_study(space, options.results)
-    chosen = RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
+    chosen = RunOptions(
+        inline=options.inline,
+        address=options.address,
+        num_cpus=options.cpus,
+        listeners=log_openings(options.log_to),
+    )
     _introduce(study, console)
     if options.price:
         _price(study, chosen, options, console)

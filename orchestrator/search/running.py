@@ -24,6 +24,7 @@ from orchestrator.space.points import acting_values, baseline_values, select
 from orchestrator.study.document import study_document
 from orchestrator.study.expected_columns import expected_rows
 from orchestrator.study.launch import Study
+from orchestrator.study.listening import Listening
 from orchestrator.study.observing import Outcome, StudyObserver
 from orchestrator.study.runner import RunOptions, run_queue
 from orchestrator.views.live import Display
@@ -98,12 +99,16 @@ def _run(
     stack: ExitStack,
 ) -> None:
     progress = Progress({}, num_expected=search.num_left())
-    observer = StudyObserver(study, ledger, [], progress, display, outcome)
+    listening = Listening(display.note)
+    stack.enter_context(listening.to(options.listeners, study.folder))
+    tasks: dict[str, TrialTask] = {}
+    observer = StudyObserver(study, ledger, tasks, progress, display, outcome, listening)
     stack.enter_context(observer.running_file.beating(progress))
     due = 0.0
 
     def on_new(task: TrialTask) -> None:
         nonlocal due
+        tasks[task.signature] = task
         progress.add(task.signature, Row(task.cell, task.seed, num_epochs=task.num_epochs))
         if (began := time.monotonic()) >= due:  # `status` reads it.
             points = [candidate.values for candidate in search.asked()]

@@ -12,6 +12,7 @@ from orchestrator.execution.worker import log_path
 from orchestrator.ledger import BackgroundCompaction, Ledger
 from orchestrator.ledger.files import writing
 from orchestrator.study.launch import Study
+from orchestrator.study.listening import Listening
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress, ended_line
 from orchestrator.views.running_file import RunningFile
@@ -44,17 +45,21 @@ class StudyObserver:
         self,
         study: Study,
         ledger: Ledger,
-        tasks: list[TrialTask],
+        tasks: Mapping[str, TrialTask],
         progress: Progress,
         display: Display,
         outcome: Outcome,
+        listening: Listening,
     ) -> None:
+        """`tasks` may grow: those of a search come one by one."""
         self.progress = progress
         self.outcome = outcome
         self.running_file = RunningFile(study.folder)
         execution = study.space.config.execution
         self.compaction = BackgroundCompaction(study.ledger_folder, is_on=execution.compacts_ledger)
         self._quota = CheckpointQuota(study.folder, execution.checkpoint_bytes, progress.rows, display.note)
+        self._tasks = tasks
+        self._listening = listening
         self._study = study
         self._ledger = ledger
         self._display = display
@@ -72,11 +77,13 @@ class StudyObserver:
     def on_started(self, signature: str) -> None:
         """Show it."""
         self.progress.started(signature)
+        self._listening.tell("started", _shared_with_record(self._tasks[signature]))
         self._changed()
 
     def on_epoch(self, signature: str, metrics: dict[str, float], host: str) -> None:
         """Show it."""
         self.progress.epoch(signature, metrics, host)
+        self._listening.tell("epoch", signature, metrics)
         self._quota.saved(signature)
         self._changed()
 
@@ -111,6 +118,7 @@ class StudyObserver:
         with writing(self._study.ledger_folder):
             self._ledger.commit(record)
         self.compaction.committed()
+        self._listening.tell("ended", record)
         signature = record["signature"]
         self.progress.ended(signature, record["status"])
         if record["status"] in ("done", "pruned"):
@@ -132,8 +140,17 @@ def _record_without_worker(
 ) -> Record:
     """The record of a trial that could not write one itself."""
     now = datetime.now(UTC)
-    shared: Mapping[str, Any] = {
-        name: getattr(task, name)
-        for name in ("signature", "attempt", "cell", "seed", "axis_values", "config", "parent")
+    return {
+        **_shared_with_record(task),
+        "status": status,
+        "reason": reason,
+        "started_at": now,
+        "finished_at": now,
+        "notes": [],
     }
-    return {**shared, "status": status, "reason": reason, "started_at": now, "finished_at": now, "notes": []}
+
+
+def _shared_with_record(task: TrialTask) -> dict[str, Any]:
+    """What a task says in the names of its record."""
+    names = ("signature", "attempt", "cell", "seed", "axis_values", "config", "parent")
+    return {name: getattr(task, name) for name in names}

@@ -1,8 +1,8 @@
 """Runs what a study still misses: lock, clean up, prepare, train, commit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.execution.checkpoints import drop_committed, unfinished
@@ -21,6 +21,7 @@ from orchestrator.study.launch import (
     standing,
     with_copies,
 )
+from orchestrator.study.listening import Listening, Opening
 from orchestrator.study.observing import Outcome, StudyObserver
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress
@@ -41,6 +42,8 @@ class RunOptions:
     """`module:Class` in the place of the family's own trials."""
     prepares_itself: bool = False
     """Whether a trial computes what its preparation lacks, as those of a search do."""
+    listeners: Mapping[str, Opening] = field(default_factory=dict)
+    """Who is told of trials while they run, by name."""
     extra_modules: tuple[Path, ...] = ()
     """Python files that hold `trial_class`, for Ray's workers to import."""
 
@@ -69,6 +72,8 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
             ended = {s for s, record in now.records.items() if record["status"] in ("failed", "skipped")}
             tasks = [task for task in tasks if task.signature not in ended]
         outcome = Outcome()
+        listening = Listening(display.note)
+        stack.enter_context(listening.to(options.listeners, study.folder))
         done = now.done - {task.signature for task in tasks}
         drop_committed(study.folder, done)
         if not tasks:
@@ -77,9 +82,10 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
             if trial.start_from is not None and trial.start_digest is not None:
                 collect_model(study.folder, Path(trial.start_from), trial.start_digest)
         progress = _progress(study, done)
-        observer = StudyObserver(study, ledger, tasks, progress, display, outcome)
+        queue = TrialQueue(tasks, done=done)
+        observer = StudyObserver(study, ledger, queue.tasks, progress, display, outcome, listening)
         stack.enter_context(observer.running_file.beating(progress))
-        run_queue(study, options, TrialQueue(tasks, done=done), observer, display, tasks)
+        run_queue(study, options, queue, observer, display, tasks)
         if outcome.interrupted_by is None:
             share_columns(study.ledger_folder, expected)
         return outcome

@@ -339,3 +339,190 @@ def test_datasets_loads_what_is_ugly(ugly_study: Path, tmp_path: Path) -> None:
     assert [sample["file"] for sample in samples][:3] == [None, b"no picture", None]
     assert samples[0]["image"].size == (3, 2)
     assert "\x1b" not in card(tmp_path / "out")
+
+
+READ_RUNS = """
+import json, struct, sys
+from pathlib import Path
+from wandb.proto.wandb_internal_pb2 import Record
+
+BLOCK, HEADER = 32768, 7  # the log format of LevelDB, after a header of its own
+
+def records(data):
+    place, held = HEADER, b""
+    while place + HEADER <= len(data):
+        room = BLOCK - place % BLOCK
+        if room < HEADER:
+            place += room
+            continue
+        _, size, kind = struct.unpack_from("<IHB", data, place)
+        place += HEADER + size
+        held += data[place - size : place]
+        if kind in (1, 4):  # whole, or the last of its pieces
+            yield Record.FromString(held)
+            held = b""
+
+def items(entries):
+    return {entry.key or "/".join(entry.nested_key): json.loads(entry.value_json) for entry in entries}
+
+runs = {}
+for path in Path(sys.argv[1]).glob("offline-run-*/run-*.wandb"):
+    found = {"history": [], "summary": {}, "files": []}
+    for record in records(path.read_bytes()):
+        match record.WhichOneof("record_type"):
+            case "run":
+                found |= {"group": record.run.run_group, "project": record.run.project}
+                found |= {"config": items(record.run.config.update), "tags": list(record.run.tags)}
+                name = record.run.display_name
+            case "history":
+                found["history"].append(items(record.history.item))
+            case "summary":
+                found["summary"] |= items(record.summary.update)
+            case "exit":
+                found["exit"] = record.exit.exit_code
+    found["files"] = [file.name for file in (path.parent / "files").rglob("*.png")]
+    runs[name] = found
+print(json.dumps(runs))
+"""
+
+
+def read_runs(folder: Path) -> dict[str, Any]:
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'asyrp-sweep[wandb]'")
+    found: dict[str, Any] = by_its_own_reader(READ_RUNS, folder)
+    return found
+
+
+def exported_by_a_process(folder: Path, out: Path) -> str:
+    """W&B's threads and exit handlers are not for the process of all tests."""
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'asyrp-sweep[wandb]'")
+    program = (
+        "import json, sys; from pathlib import Path; from analysis.export import export; "
+        "print(json.dumps(list(export(Path(sys.argv[1]), 'wandb', Path(sys.argv[2])))))"
+    )
+    return "\n".join(by_its_own_reader(program, folder, out))
+
+
+def test_wandb_holds_a_run_for_every_trial_grouped_by_cell(make_study: Study, tmp_path: Path) -> None:
+    folder, out = make_study(**SMALL, failed={("conv", 1)}, missing={("conv", 2)}), tmp_path / "out"
+
+    told = exported_by_a_process(folder, out)
+    names = sorted(path.name for path in out.iterdir())
+    exported_by_a_process(folder, out)
+
+    assert sorted(path.name for path in out.iterdir()) == names
+    runs = read_runs(out)
+    assert f"Upload with: wandb sync {out}/offline-run-*" in told
+    assert sorted(runs) == [
+        *(f"baseline, seed {seed}" for seed in range(3)),
+        "encoder=conv, seed 0",
+        "encoder=conv, seed 1",
+    ]
+    trial = next(StudyTrials(folder).trials())
+    run = runs["baseline, seed 0"]
+    assert (run["group"], run["project"], run["tags"], run["exit"]) == ("baseline", "encoder", ["done"], 0)
+    assert (runs["encoder=conv, seed 1"]["tags"], runs["encoder=conv, seed 1"]["exit"]) == (["failed"], 1)
+    assert {name: run["config"][name] for name in trial.config} == trial.config
+    assert run["config"]["asyrp_sweep"]["axes"] == {"encoder": "pixel_channel"}
+    rows = [row for row in run["history"] if "curves/step" in row]
+    assert [(row["curves/step"], row["curves/loss_total"]) for row in rows] == [
+        (point.step, pytest.approx(point.value)) for point in dict(trial.curves())["loss_total"]
+    ]
+    assert [row["epoch/step"] for row in run["history"] if "epoch/step" in row] == [1, 2]
+    assert run["summary"]["counterfactual_gain"] == pytest.approx(trial.metrics["counterfactual_gain"])
+    assert len(run["files"]) == len(trial.pictures)
+
+
+def test_wandb_takes_what_is_ugly(ugly_study: Path, tmp_path: Path) -> None:
+    exported_by_a_process(ugly_study, tmp_path / "out")
+
+    runs = read_runs(tmp_path / "out")
+
+    assert len(runs) == 10
+    assert {run["project"] for run in runs.values()} == {"ugly _ study"}
+    assert {path.parent for path in (tmp_path / "out").glob("offline-run-*")} == {tmp_path / "out"}
+
+
+READ_STORE = """
+import json, sys
+from mlflow import MlflowClient
+
+client = MlflowClient(tracking_uri=f"sqlite:///{sys.argv[1]}/mlflow.db")
+(experiment,) = [found for found in client.search_experiments() if found.name != "Default"]
+runs = client.search_runs([experiment.experiment_id], max_results=1000)
+names = {run.info.run_id: run.info.run_name for run in runs}
+print(json.dumps({
+    run.info.run_name: {
+        "parent": names.get(run.data.tags.get("mlflow.parentRunId")),
+        "status": run.info.status,
+        "params": run.data.params,
+        "metrics": run.data.metrics,
+        "epochs": [[m.step, m.value] for m in client.get_metric_history(run.info.run_id, "epoch/loss_total")],
+        "samples": [file.path for file in client.list_artifacts(run.info.run_id, "samples")],
+    }
+    for run in runs
+}))
+"""
+MLFLOW = "ASYRP_SWEEP_MLFLOW_PYTHON"
+
+
+@pytest.fixture
+def mlflow_python() -> Path:
+    if MLFLOW not in os.environ:
+        pytest.skip(f"{MLFLOW} does not name the python of an environment with mlflow>=3 and pyarrow")
+    return Path(os.environ[MLFLOW])
+
+
+def read_store(python: Path, folder: Path) -> dict[str, Any]:
+    command = [str(python), "-I", "-c", READ_STORE, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.slow
+def test_mlflow_reads_its_store(make_study: Study, tmp_path: Path, mlflow_python: Path) -> None:
+    folder, out = make_study(**SMALL, failed={("conv", 1)}, missing={("conv", 2)}), tmp_path / "out"
+
+    for _ in range(2):
+        export(folder, "mlflow", out, mlflow_python)
+
+    runs = read_store(mlflow_python, out)
+    trial = next(StudyTrials(folder).trials())
+    assert len(runs) == 2 + 5
+    run = runs["baseline, seed 0"]
+    assert (run["parent"], run["status"]) == ("baseline", "FINISHED")
+    assert runs["encoder=conv, seed 1"]["status"] == "FAILED"
+    assert run["params"]["axis.encoder"] == run["params"]["editor.kind"] == "pixel_channel"
+    assert run["metrics"]["counterfactual_gain"] == pytest.approx(trial.metrics["counterfactual_gain"])
+    assert run["epochs"] == [
+        [p.step, pytest.approx(p.value)] for p in dict(trial.epoch_means())["loss_total"]
+    ]
+    assert len(run["samples"]) == len(trial.pictures)
+    gains = [
+        found.metrics["counterfactual_gain"]
+        for found in StudyTrials(folder).trials()
+        if found.cell == "baseline"
+    ]
+    assert runs["baseline"]["metrics"]["counterfactual_gain"] == pytest.approx(sum(gains) / 3)
+    assert runs["baseline"]["metrics"]["seeds/number done"] == 3
+
+
+@pytest.mark.slow
+def test_mlflow_takes_what_is_ugly(ugly_study: Path, tmp_path: Path, mlflow_python: Path) -> None:
+    export(ugly_study, "mlflow", tmp_path / "out", mlflow_python)
+
+    assert len(read_store(mlflow_python, tmp_path / "out")) == 6 + 10
+
+
+def test_mlflow_says_which_environment_it_needs(make_study: Study, tmp_path: Path) -> None:
+    folder, out = make_study(**SMALL), tmp_path / "out"
+
+    with pytest.raises(UserError, match=r'pip install "mlflow>=3" pyarrow; then add: --python'):
+        export(folder, "mlflow", out)
+    with pytest.raises(UserError, match=r"found no program at .*nowhere"):
+        export(folder, "mlflow", out, tmp_path / "nowhere")
+    with pytest.raises(UserError, match="could not write the store: mlflow is not installed for"):
+        export(folder, "mlflow", out, Path(sys.executable))
+
+    assert not out.exists()

@@ -278,9 +278,21 @@ def test_what_cannot_be_exported_is_told_in_a_line(
 
 
 def test_every_export_is_in_the_help() -> None:
-    from analysis.export import TARGETS
+    from analysis.export import LIVE, TARGETS
 
     assert sorted(cli.EXPORTS) == sorted(TARGETS)
+    assert sorted(cli.LIVE_LOGS) == sorted(LIVE)
+
+
+@pytest.mark.parametrize("where", ["tensorbord", "hf"])
+def test_a_log_to_nowhere_is_told_before_anything_starts(
+    command: Command, space_file: Path, tmp_path: Path, where: str
+) -> None:
+    code, out, err = command("run", str(space_file), "--inline", "--log-to", where)
+
+    assert (code, out) == (2, "")
+    assert f"expected tensorboard or wandb; found '{where}'" in err
+    assert not (tmp_path / "results").exists()
 
 
 def test_nonsense_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
