@@ -148,6 +148,11 @@ class EvaluationConfig(Settings):
     """The strength whose means become the trial's summary metrics."""
     num_preview_images: int = Field(default=3, ge=0)
     """Held-out images whose pictures are kept, after every epoch."""
+    preview_strengths: Annotated[
+        tuple[Annotated[float, Field(allow_inf_nan=False)], ...], BeforeValidator(_as_tuple)
+    ] = ()
+    """Further strengths whose pictures of these images are kept after the last epoch, enough for a slider. They are
+    generated and not measured."""
     t_boost: int = Field(default=0, ge=0, le=1000)
     """Quality boost: noise (eta = 1) while t < t_boost, the same in an image's edits and reconstruction; 0 is off."""
     delta_h: Literal["predicted", "mean", "global"] = "predicted"
@@ -180,6 +185,12 @@ class EvaluationConfig(Settings):
         if self.subgroup_file is not None and not self.subgroups:
             raise ValueError("subgroup_file has no meaning where subgroups names none of its columns")
         return self
+
+    def canonical(self) -> Self:
+        """The same evaluation without preview strengths that add nothing."""
+        shown = dict.fromkeys(self.preview_strengths) if self.num_preview_images else {}
+        further = tuple(strength for strength in shown if strength not in self.strengths)
+        return self.model_copy(update={"preview_strengths": further})
 
     @property
     def all_sample_steps(self) -> tuple[int, ...]:

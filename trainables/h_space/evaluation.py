@@ -120,6 +120,7 @@ class Evaluation:
                     sets.add(measured.edit, "edit", strength, steps)
                     evaluations += self._measure(rows, measured, place)
                     samples += self._edit_samples(rows, measured.edit.pixels, place)
+        samples += self._shown_samples(editor, epoch)
         evaluations += self._set_rows(sets, epoch)
         return evaluations, samples, self._summary(evaluations)
 
@@ -294,6 +295,17 @@ class Evaluation:
 
     def _edit_samples(self, rows: list[int], edited: Tensor, place: Row) -> list[Row]:
         return [_sample("edit", image_id, edited[position], place) for position, image_id in self._kept(rows)]
+
+    def _shown_samples(self, editor: Editor, epoch: int) -> list[Row]:
+        """The preview images at strengths that are not measured."""
+        steps = self._settings.num_sample_steps
+        found: list[Row] = []
+        for rows in map(list, batches(self._settings.num_preview_images)):
+            batch = self._images.batch(rows)
+            for strength in self._settings.preview_strengths:
+                edited = self._generate(rows, batch, steps, editor, strength)
+                found += self._edit_samples(rows, edited, self._place(epoch, strength, steps))
+        return found
 
     def _fixed_samples(self, rows: list[int], unedited: EditBatch, epoch: int) -> list[Row]:
         """Original, reconstruction and true edit of the preview images."""

@@ -56,7 +56,7 @@ _NOT_TIMED: Any = {
     },
     "evaluation": {
         *("num_images", "strengths", "num_sample_steps", "more_sample_steps", "primary_strength"),
-        *("num_preview_images", "t_boost", "delta_h", "subgroups", "subgroup_file"),
+        *("num_preview_images", "preview_strengths", "t_boost", "delta_h", "subgroups", "subgroup_file"),
     },
 }
 """Settings that say how often the timed pieces are done, or that change no piece's time."""
@@ -183,12 +183,13 @@ class HSpace(Family):
             return {}  # its own check says so, with the line
 
     def canonical(self, config: Any) -> CellConfig:
-        """Editor, training and start with what has no effect at its default."""
+        """Editor, training, evaluation and start with what has no effect at its default."""
         init = None if config.init is None else config.init.for_attribute(config.attribute)
         found: CellConfig = config.model_copy(
             update={
                 "editor": config.editor.canonical(),
                 "training": config.training.canonical(),
+                "evaluation": config.evaluation.canonical(),
                 "init": init,
             }
         )
@@ -315,7 +316,7 @@ class HSpace(Family):
         return (config.domain, config.editor.kind)
 
     def work(self, config: Any) -> Work:
-        """Images x trained timesteps; images x strengths x sampling steps."""
+        """Images x trained timesteps; images x strengths x sampling steps, those that are only shown included."""
         return Work(image_steps(config), sample_steps(config))
 
     def epoch_work(self, config: Any) -> int:

@@ -27,7 +27,7 @@ def _has_own_interval(config: CellConfig, domain: DomainSummary) -> bool:
 
 def _evaluation(evaluation: dict[str, Any]) -> dict[str, Any]:
     """What is measured, a file of subgroups by its content. Raises OSError for one that is not there."""
-    kept = without_defaults(evaluation, ("subgroups", "subgroup_file"))
+    kept = without_defaults(evaluation, ("subgroups", "subgroup_file", "preview_strengths"))
     if (file := evaluation["subgroup_file"]) is not None:
         kept["subgroup_file"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
     return kept

@@ -170,6 +170,7 @@ def _evaluation(
         "num_sample_steps": 2,
         "more_sample_steps": (),
         "num_preview_images": 0,
+        "preview_strengths": (),
         "t_boost": 0,
         "delta_h": "predicted",
     }

@@ -24,7 +24,14 @@ def image_steps(config: CellConfig) -> int:
 def sample_steps(config: CellConfig) -> int:
     """Images x strengths x steps that an evaluation visits."""
     evaluation = config.evaluation
-    return evaluation.num_images * len(evaluation.strengths) * sum(evaluation.all_sample_steps)
+    measured = evaluation.num_images * len(evaluation.strengths) * sum(evaluation.all_sample_steps)
+    return measured + shown_pictures(config) * evaluation.num_sample_steps
+
+
+def shown_pictures(config: CellConfig) -> int:
+    """Pictures that an evaluation makes to be looked at, without measuring them."""
+    evaluation = config.evaluation
+    return evaluation.num_preview_images * len(evaluation.preview_strengths)
 
 
 def measured_pictures(config: CellConfig) -> int:
@@ -45,7 +52,7 @@ def sampling_passes(config: CellConfig) -> tuple[int, int]:
     num_previews = min(evaluation.num_preview_images, evaluation.num_images) * (config.training.epochs - 1)
     for num_steps in evaluation.all_sample_steps:
         is_primary = num_steps == evaluation.num_sample_steps
-        pictures = num_edits + (num_previews if is_primary else 0)
+        pictures = num_edits + (num_previews + shown_pictures(config) if is_primary else 0)
         acting = sum(t >= lowest_trained_t(config) for t in timestep_sequence(num_steps))
         edited += pictures * acting
         plain += pictures * (num_steps - acting)

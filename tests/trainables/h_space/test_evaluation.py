@@ -53,6 +53,28 @@ def swept(evaluate: Any) -> tuple[list[Row], dict[str, float]]:
     return found
 
 
+def test_preview_strengths_are_shown_and_not_measured(tiny_config: CellConfig, cache_dir: Path) -> None:
+    domain = load_domain("avatars")
+    own = tiny_config.evaluation.model_dump() | {
+        "num_images": 3,
+        "num_preview_images": 2,
+        "strengths": [0.0, 1.0],
+    }
+    shown = own | {"preview_strengths": [-0.5, 0.5]}
+    runs = []
+    for settings in (own, shown):
+        config = tiny_config.model_copy(update={"evaluation": EvaluationConfig.model_validate(settings)})
+        texts = AttributeTexts.of(domain, config.edit)
+        runs.append(Evaluation(config, domain, load_cached(config, "test", cache_dir), texts).run(push, 1))
+    (rows, samples, summary), (more_rows, more_samples, more_summary) = runs
+
+    assert (more_rows, more_summary) == (rows, summary)
+    assert more_samples[: len(samples)] == samples
+    new = more_samples[len(samples) :]
+    assert [(row["kind"], row["strength"]) for row in new] == [("edit", -0.5)] * 2 + [("edit", 0.5)] * 2
+    assert len({row["image"]["bytes"] for row in [*samples, *new] if row["kind"] == "edit"}) == 8
+
+
 def of_images(rows: list[Row], strength: float, steps: int = 6) -> list[Row]:
     return [
         row

@@ -4,6 +4,7 @@ import torch
 
 from trainables.h_space.config import CellConfig
 from trainables.h_space.pilot import NUM_PIECES, evaluation_rate, pilot, train_rate
+from trainables.h_space.workload import measured_pictures, sample_steps, sampling_passes
 
 
 def test_a_pilot_tells_rates_and_leaves_the_threads_alone(tiny_config: CellConfig) -> None:
@@ -30,3 +31,25 @@ def test_a_pilot_leaves_the_global_generator_alone(tiny_config: CellConfig) -> N
     pilot(tiny_config)
 
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_pictures_that_are_only_shown_are_priced_as_generated_ones(tiny_config: CellConfig) -> None:
+    shown = {"num_preview_images": 2, "preview_strengths": (-1.0, 0.25, 1.5)}
+    without, more = (
+        tiny_config.model_copy(update={"evaluation": tiny_config.evaluation.model_copy(update=settings)})
+        for settings in ({"num_preview_images": 2}, shown)
+    )
+    steps = tiny_config.evaluation.num_sample_steps
+
+    assert sum(sampling_passes(more)) - sum(sampling_passes(without)) == 2 * 3 * steps
+    assert sample_steps(more) - sample_steps(without) == 2 * 3 * steps
+    assert measured_pictures(more) == measured_pictures(without)
+
+
+def test_strengths_that_are_measured_anyway_are_no_other_trial(tiny_config: CellConfig) -> None:
+    own = tiny_config.evaluation
+    same = own.model_copy(update={"preview_strengths": (*own.strengths, own.strengths[0])}).canonical()
+    unseen = own.model_copy(update={"preview_strengths": (0.3,), "num_preview_images": 0}).canonical()
+
+    assert same.preview_strengths == unseen.preview_strengths == ()
+    assert same == own.canonical()
