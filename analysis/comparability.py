@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.frames import StudyFrames
+from analysis.frames import StudyFrames, remembered
 from analysis.labels import plural, value_label
 from analysis.measurements import finished_trials, measured, weighted_means
 
@@ -41,6 +41,7 @@ def incomparable(frames: StudyFrames, cell: str, reference: str) -> str:
     return f"{name} differs as well ({mine} against {its})"
 
 
+@remembered
 def image_sets(frames: StudyFrames) -> dict[str, frozenset[str]]:
     """cell -> ids of the images that all its finished trials were measured on."""
     rows = frames.evaluations[frames.evaluations["image_id"].notna()]

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.adaptive import schedule_of, seeds_wanted, stages
 from analysis.claims import ClaimResult, LocatedClaim, Pair, locate, result
 from analysis.comparability import comparable_values, incomparable, other_features, shared_images
-from analysis.frames import MISSING, STOPPED, StudyFrames, primary_values
+from analysis.frames import MISSING, STOPPED, StudyFrames, primary_values, remembered
 from analysis.labels import metric_info, p_value, plural, with_interval
 from analysis.stats import MAX_SEEDS, Contrast, PairedSample, judge
 from analysis.stats.sequential import Stage
@@ -26,6 +26,7 @@ class Judgement:
     """Size of the Holm family of the primary metric: contrasts, and claims about other pairs of cells."""
 
 
+@remembered
 def judge_study(frames: StudyFrames) -> Judgement:
     """Judge all contrasts against the baseline, and all claims.
 

@@ -6,16 +6,21 @@ without a record is a row with status `missing`, so nothing that was planned dis
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from analysis.labels import axis_label, use_metrics, value_label
 from orchestrator.ledger import Ledger, StudyCell, StudyPlan, read_study
+
+T = TypeVar("T")
 
 MISSING = "missing"
 """Status of a planned trial that the ledger does not know (yet)."""
@@ -41,7 +46,7 @@ AxisValue = Any
 """str, int, float or bool, as written in the space."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudyFrames:
     """A study as frames; each starts with `cell`, `is_baseline`, `seed`, `signature` and `axis_<name>`s.
 
@@ -176,6 +181,19 @@ def _short_label(axis: str, value: AxisValue) -> str:
     return value_label(value) if isinstance(value, str) else _full_label(axis, value)
 
 
+def remembered(compute: Callable[[StudyFrames], T]) -> Callable[[StudyFrames], T]:
+    """Compute something about a study once, for as long as its frames are in use."""
+    known: WeakKeyDictionary[StudyFrames, T] = WeakKeyDictionary()
+
+    @wraps(compute)
+    def once(frames: StudyFrames) -> T:
+        if frames not in known:
+            known[frames] = compute(frames)
+        return known[frames]
+
+    return once
+
+
 def load_frames(study_folder: Path) -> StudyFrames:
     """Read a study folder. An empty or absent ledger gives empty frames and `missing` trials."""
     study = read_study(study_folder)
@@ -186,7 +204,7 @@ def load_frames(study_folder: Path) -> StudyFrames:
     known = set(planned["signature"])
     unplanned = 0 if records.empty else int((~records["signature"].isin(known)).sum())
     curves, evaluations, samples = (
-        _joined(planned, ledger.table(name).to_pandas(), name)
+        _joined(planned, _numbers_and_texts(ledger.table(name)).to_pandas(), name)
         for name in ("curves", "evaluations", "samples")
     )
     samples["image"] = samples["image"].map(_png_bytes)
@@ -222,6 +240,11 @@ def _planned(study: StudyPlan) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*_IDENTITY, *(f"axis_{axis}" for axis in study.axes)])
     names = [cell.cell for cell in study.cells]
     return frame.assign(cell=pd.Categorical(frame["cell"], categories=names, ordered=True))
+
+
+def _numbers_and_texts(table: pa.Table) -> pa.Table:
+    """The table without its lists, such as a loss per timestep: nothing here reads them, and they are most of it."""
+    return table.drop_columns([field.name for field in table.schema if pa.types.is_list(field.type)])
 
 
 def _joined(planned: pd.DataFrame, table: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _OWN_TABLES = {"contrasts", "effects", "methods", "trials"}
 """Tables and texts that the report writes besides those of its figures."""
+MAX_VECTOR = 200_000
+"""Bytes up to which a page takes a figure as SVG: one with very many marks is smaller as PNG."""
 WIDTH = 80
 """Columns of a terminal that nothing here exceeds."""
 
@@ -143,7 +145,8 @@ def _write_figure(
     data_uri = None
     if kind.draw is not None:
         png, svg = style.save_figure(_drawn(kind.draw, computed, config), stem)
-        data_uri = _data_uri(svg, "image/svg+xml") if kind.vector else _data_uri(png, "image/png")
+        is_vector = kind.vector and svg.stat().st_size <= MAX_VECTOR
+        data_uri = _data_uri(svg, "image/svg+xml") if is_vector else _data_uri(png, "image/png")
     caption = kind.caption(computed, config)
     table = None
     if kind.text is not None and not computed.empty:

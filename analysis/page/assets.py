@@ -12,16 +12,21 @@ from jinja2 import Environment, PackageLoader, Template
 from analysis import style
 from analysis.page.shape import StudyPage
 
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z]+\.js)";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(async )?function|class|const)", re.MULTILINE)
+_IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z]+\.js)";$', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 STYLE_SHEET = "page.css"
+REDRAWN = ("effects", "parallel")
+"""Kinds of figures that the script draws itself, with all that is in them: only readers without it get the picture."""
 
 
 def report_html(page: StudyPage) -> str:
     """The page of a study as one file that opens from disk without a network, and loads nothing."""
     script, sheet = _bundle("report.js"), style_sheet()
+    redrawn = [figure for figure in page["figures"] if figure["kind"] in REDRAWN and figure["picture"]]
+    others = [figure for figure in page["figures"] if figure not in redrawn]
     return _template().render(
         page=page,
+        without_script=redrawn,
         title=_title(page["header"]["study"], page["header"]["question"]),
         policy=(
             f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; img-src data:; "
@@ -29,7 +34,7 @@ def report_html(page: StudyPage) -> str:
         ),
         style=sheet,
         script=script,
-        data=_json(page),
+        data=_json({**page, "figures": others}),
     )
 
 
@@ -58,25 +63,28 @@ def style_sheet() -> str:
         " ".join(f"--{verdict}: {colour};" for verdict, colour in colours.items())
         for colours in (style.VERDICT_COLOURS, style.VERDICTS_ON_DARK)
     )
-    verdicts = (
-        f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root:not(.printing) {{ {dark} }} }}\n"
-    )
-    return verdicts + _read(STYLE_SHEET)
+    on_dark = f"@media screen and (prefers-color-scheme: dark) {{ :root:not(.printing) {{ {dark} }} }}"
+    return f":root {{ {light} }}\n{on_dark}\n{_read(STYLE_SHEET)}"
 
 
 def _bundle(entry: str) -> str:
-    """A module and all that it imports, the imported first, as one script: a page on disk cannot load modules."""
-    texts: dict[str, str] = {}
+    """A module and all that it imports, the imported first, as one script: a page on disk cannot load modules.
+
+    Each becomes a function that gives what the module exports, so that their other names stay apart.
+    """
+    wrapped: dict[str, str] = {}
 
     def add(name: str) -> None:
         text = _read(name)
-        for imported in _IMPORT.findall(text):
-            if imported not in texts:
+        for _, imported in _IMPORT.findall(text):
+            if imported not in wrapped:
                 add(imported)
-        texts.setdefault(name, _EXPORT.sub("", _IMPORT.sub("", text)))
+        body = _EXPORT.sub("", _IMPORT.sub(r'const \1 = modules["\2"];', text))
+        exported = ", ".join(_EXPORT.findall(text))
+        wrapped[name] = f'modules["{name}"] = (() => {{\n{body}return {{ {exported} }};\n}})();\n'
 
     add(entry)
-    return '"use strict";\n{\n' + "\n".join(texts.values()) + "}\n"
+    return '"use strict";\nconst modules = {};\n' + "".join(wrapped.values())
 
 
 def _read(name: str) -> str:

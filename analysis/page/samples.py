@@ -39,9 +39,8 @@ def samples_of(frames: StudyFrames, address: Address | None) -> Samples:
     kinds = _kinds(rows)
     shared = [kind["name"] for kind in kinds if kind["is_shared"]]
     coordinates = list(_coordinates(rows[~rows["kind"].isin(shared)]))
-    chosen = _in_order(rows, shared, coordinates)
-    if address is None:
-        chosen = _with_room(chosen)
+    wanted = _in_order(rows, shared, coordinates)
+    chosen = _with_room(wanted) if address is None else wanted
     contents = chosen.drop_duplicates("digest")
     places = {own: index for index, own in enumerate(contents["digest"])}
     trials = {signature: index for index, signature in enumerate(frames.trials["signature"])}
@@ -67,7 +66,7 @@ def samples_of(frames: StudyFrames, address: Address | None) -> Samples:
             _content(str(kind), content, own, address)
             for kind, content, own in contents[["kind", "image", "digest"]].itertuples(index=False)
         ],
-        "num_stored": len(rows),
+        "num_left_out": len(wanted) - len(chosen),
     }
 
 

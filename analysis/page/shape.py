@@ -235,8 +235,8 @@ class Samples(TypedDict):
     coordinates: list[Coordinate]
     samples: list[Sample]
     contents: list[Content]
-    num_stored: int
-    """Samples in the ledger, of which `samples` are as many as the page has room for."""
+    num_left_out: int
+    """Samples that the page has no room for; they are in the ledger."""
 
 
 Group = Literal["identity", "setting", "metric", "cost"]

@@ -1,7 +1,7 @@
 /** Training curves: means with their band, single seeds on demand, one column at a time, linear or logarithmic. */
 
 import { chart } from "./chart.js";
-import { element, formatNumber, inColour, numbersOf, plural, section, textTable } from "./dom.js";
+import { element, formatNumber, formatTick, inColour, numbersOf, plural, section, textTable } from "./dom.js";
 import { extent, scale } from "./scales.js";
 import { hiddenCells, selectedTrials } from "./store.js";
 
@@ -51,12 +51,17 @@ class CurvesView {
   }
 
   section(caption) {
+    const numbers = numbersOf("Curves in numbers", () => this.table());
+    this.changed = () => {
+      this.plot.redraw();
+      numbers.dispatchEvent(new Event("anew"));
+    };
     const made = section("curves", "Training curves",
       element("div", { class: "controls" }, this.columnChoice(), this.check("logarithmic", "log-axis"), this.check("single seeds", "single-seeds")),
       this.legend(),
       element("figure", {}, this.plot.canvas, this.reading, element("figcaption", {}, caption)),
-      numbersOf("Curves in numbers", () => this.table()));
-    for (const name of ["hidden", "selected"]) this.store.follow(name, made, this.plot.redraw);
+      numbers);
+    for (const name of ["hidden", "selected"]) this.store.follow(name, made, this.changed);
     return made;
   }
 
@@ -72,7 +77,7 @@ class CurvesView {
 
   choose(name, value) {
     this.store.set(name, value);
-    this.plot.redraw();
+    this.changed();
   }
 
   column() {
@@ -132,8 +137,7 @@ class CurvesView {
     const isLog = this.store.get("log-axis", false);
     const bands = means.flatMap(({ low, high }) => [low, high]);
     this.x = scale(extent(all.flatMap(({ x }) => [x[0], x[x.length - 1]]), 0.01), [ROOM.left, width - ROOM.right]);
-    const heights = function* () { for (const values of [...all.map(({ y }) => y), ...(isLog ? [] : bands)]) yield* values; };
-    this.y = scale(extent(heights(), 0.04, isLog), [height - ROOM.bottom, ROOM.top], isLog);
+    this.y = scale(heightsOf(all.map(({ y }) => y), bands, isLog), [height - ROOM.bottom, ROOM.top], isLog);
     this.axes(context, width, height, colours);
     context.save();
     context.beginPath();
@@ -161,13 +165,13 @@ class CurvesView {
       context.strokeStyle = line;
       stroke(context, [[ROOM.left, this.y(tick)], [width - ROOM.right, this.y(tick)]]);
       context.fillStyle = muted;
-      context.fillText(formatNumber(tick), ROOM.left - 8, this.y(tick));
+      context.fillText(formatTick(tick), ROOM.left - 8, this.y(tick));
     }
     context.textAlign = "center";
     context.textBaseline = "top";
     for (const tick of this.x.ticks(Math.max(2, width / 110))) {
       if (this.x(tick) > width - ROOM.right) continue;
-      context.fillText(formatNumber(tick), this.x(tick), bottom + 7);
+      context.fillText(formatTick(tick), this.x(tick), bottom + 7);
     }
     context.strokeStyle = ink;
     stroke(context, [[ROOM.left, ROOM.top], [ROOM.left, bottom], [width - ROOM.right, bottom]]);
@@ -250,6 +254,19 @@ class CurvesView {
     return element("div", {}, element("p", { class: "note" }, note),
       textTable({ titles: ["line", ...at.map((place) => formatNumber(Math.round(place)))], rows }, "Curves in numbers"));
   }
+}
+
+/** Range of the y axis: all lines, and of the bands as much as leaves the lines room: two seeds give wide ones. */
+function heightsOf(lines, bands, isLog) {
+  const [low, high] = extent(every(lines), 0.04, isLog);
+  if (isLog) return [low, high];
+  const [lowest, highest] = extent(every([...lines, ...bands]));
+  const room = high - low;
+  return [Math.max(lowest, low - room), Math.min(highest, high + room)];
+}
+
+function* every(lines) {
+  for (const values of lines) yield* values;
 }
 
 function stroke(context, points) {

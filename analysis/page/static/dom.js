@@ -34,6 +34,12 @@ export function formatNumber(value) {
   return sign + Number(digits) + "e" + exponent.replace(/^([+-])(\d)$/, "$10$2");
 }
 
+/** A round number beside an axis, without the zeros that only show precision. */
+export function formatTick(value) {
+  const text = formatNumber(value);
+  return text.includes("e") ? text : text.replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+}
+
 function decimals(size) {
   return Math.max(0, 2 - Math.floor(Math.log10(Number(size.toPrecision(3)))));
 }
@@ -67,12 +73,11 @@ export function wide(name, ...children) {
   return element("div", { class: "wide", role: "region", "aria-label": name, tabindex: "0" }, ...children);
 }
 
-/** Numbers of a picture, behind a line to open. `make` is called when they are first opened. */
+/** Numbers of a picture, behind a line to open. `make` is called whenever they are opened, or anew when they have changed. */
 export function numbersOf(summary, make) {
-  const details = element("details", {}, element("summary", {}, summary));
-  details.addEventListener("toggle", () => {
-    if (details.open && details.childElementCount === 1) details.append(make());
-  });
+  const place = element("div");
+  const show = () => details.open && place.replaceChildren(make());
+  const details = element("details", { on: { toggle: show, anew: show } }, element("summary", {}, summary), place);
   return details;
 }
 

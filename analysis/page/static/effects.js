@@ -1,6 +1,6 @@
 /** Forest plot: a row per contrast with its interval, its seeds and its verdict; every row can be focused. */
 
-import { element, formatNumber, inColour, numbersOf, section, shape, textTable } from "./dom.js";
+import { element, formatTick, inColour, numbersOf, section, shape, textTable } from "./dom.js";
 import { extent, scale } from "./scales.js";
 
 /** The section with the forest plot and its numbers. */
@@ -40,7 +40,7 @@ function forestRow(effect, cell, margin, place) {
 function axisOf({ axis }, place) {
   const ticks = place.ticks(5).flatMap((tick) => [
     shape("line", { class: "tick", x1: `${place(tick)}%`, x2: `${place(tick)}%`, y1: 0, y2: 4 }),
-    shape("text", { x: `${place(tick)}%`, y: 17, "text-anchor": "middle" }, formatNumber(tick)),
+    shape("text", { x: `${place(tick)}%`, y: 17, "text-anchor": "middle" }, formatTick(tick)),
   ]);
   return element("div", { class: "forest-axis", "aria-hidden": "true" }, shape("svg", { class: "strip", height: 22 }, ticks), element("p", {}, axis));
 }

@@ -4,6 +4,8 @@ import { answer, header } from "./answer.js";
 import { curves } from "./curves.js";
 import { effects } from "./effects.js";
 import { element } from "./dom.js";
+import { parallel } from "./parallel.js";
+import { samples } from "./samples.js";
 import { Store } from "./store.js";
 import { claims, costs, failures, fairness, figures, methods, provenance, searchTable, warnings } from "./texts.js";
 import { trials } from "./trials.js";
@@ -16,6 +18,8 @@ export const PARTS = [
   [effects, "effects", "cells"],
   [failures, "failures", "trials", "cells"],
   [curves, "curves", "trials", "cells"],
+  [samples, "samples", "trials", "cells"],
+  [parallel, "trials", "cells"],
   [trials, "trials", "cells"],
   [searchTable, "search"],
   [figures, "figures"],

@@ -29,8 +29,8 @@ export function searchTable({ search }) {
     element("p", { class: "note" }, "Means over the seeds of each. A dash: the setting does not act there."));
 }
 
-/** Kinds of figures that have a part of their own, which can be explored. */
-const EXPLORABLE = new Set(["curves", "effects", "image_grid", "parallel"]);
+/** Kinds of figures like a part that can be explored: theirs are opened on demand. */
+const EXPLORABLE = new Set(["curves", "image_grid"]);
 
 /** The figures that the space asks for, as they are in the files beside the report. */
 export function figures({ figures: shown }) {

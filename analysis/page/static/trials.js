@@ -25,7 +25,7 @@ class TrialsView {
   section() {
     const filter = element("input", { type: "search", id: "filter", value: this.store.get("filter", ""), on: { input: ({ target }) => this.filter(target.value) } });
     this.heads = this.columns.map((column) => this.head(column));
-    const table = element("table", { class: "trials" }, element("thead", {}, element("tr", {}, this.heads, element("th", { scope: "col" }, "more"))), this.body);
+    const table = element("table", { class: "trials" }, element("thead", {}, element("tr", {}, this.heads[0], element("th", { scope: "col", class: "text" }, "more"), this.heads.slice(1))), this.body);
     const made = section("trials", "Trials",
       element("div", { class: "controls" }, element("label", { for: "filter" }, "Filter "), filter), this.status, wide("Trials", table), this.pager);
     for (const name of ["hidden", "selected"]) this.store.follow(name, made, () => this.show(0));
@@ -59,7 +59,7 @@ class TrialsView {
       !hidden.has(cells[all.cells[trial]].name) && (!selected || selected.has(trial)) && words.every((word) => this.text(trial).includes(word)));
     const { name, isDescending } = this.store.get("sort", {});
     const column = this.columns.find((candidate) => candidate.name === name);
-    return column ? left.sort((one, other) => compare(column, one, other) * (isDescending ? -1 : 1) || one - other) : left;
+    return column ? left.sort((one, other) => compare(column, one, other, isDescending) || one - other) : left;
   }
 
   /** What a filter looks into, in lower case. */
@@ -95,8 +95,8 @@ class TrialsView {
       const mark = index === 0 ? inColour(look, element("span", { class: "mark", "aria-hidden": "true" })) : null;
       return element(index ? "td" : "th", { class: column.is_number ? null : "text", scope: index ? null : "row" }, mark, entry(column, trial));
     });
-    const more = element("button", { type: "button", "aria-expanded": "false", "aria-label": `Settings, log and files of trial ${this.page.trials.signatures[trial]}` }, "open");
-    const row = element("tr", {}, entries, element("td", {}, more));
+    const more = element("button", { type: "button", "aria-expanded": "false", "aria-label": `open settings, log and files of trial ${this.page.trials.signatures[trial]}` }, "open");
+    const row = element("tr", {}, entries[0], element("td", { class: "text" }, more), entries.slice(1));
     let opened = null;
     more.addEventListener("click", () => {
       opened?.remove();
@@ -140,8 +140,8 @@ function written(value) {
 }
 
 /** By size or by the order of the space; trials without a value stand last either way. */
-function compare({ values, order, is_number: isNumber }, one, other) {
+function compare({ values, order, is_number: isNumber }, one, other, isDescending) {
   const [left, right] = [values[one], values[other]];
   if (left === null || right === null) return (left === null) - (right === null);
-  return isNumber ? left - right : order.indexOf(left) - order.indexOf(right);
+  return (isNumber ? left - right : order.indexOf(left) - order.indexOf(right)) * (isDescending ? -1 : 1);
 }
