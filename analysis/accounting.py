@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.comparability import image_set_warnings
 from analysis.contrasts import Judgement, contrast_pairs
+from analysis.forming import word
 from analysis.frames import MISSING, STOPPED, StudyFrames
 from analysis.labels import number, plural, value_label
 
@@ -63,8 +64,7 @@ def answer_costs(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
     references = dict.fromkeys([reference for _, reference in contrast_pairs(frames)] or baseline)
     own = [_cost(frames, cell, "baseline" if cell == frames.baseline else "reference") for cell in references]
     for contrast in judgement.contrasts:
-        verdict = "estimate" if contrast.is_estimate else contrast.verdict
-        own.append(_cost(frames, contrast.name, verdict))
+        own.append(_cost(frames, contrast.name, word(frames, judgement, contrast)))
     ran = frames.trials[frames.trials["wall_seconds"].notna()]
     total = ["in all", "", str(ran["seed"].nunique()), str(len(ran)), *_hours(ran)]
     return [*own, total]

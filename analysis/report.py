@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis import accounting, methods, style
-from analysis.contrasts import Judgement, judge_study, verdict_sentence
+from analysis.contrasts import Judgement, judge_study
 from analysis.escaping import for_csv
 from analysis.escaping import markdown as escaped
 from analysis.figures import DEFAULT_FIGURES, FigureConfig, FigureKind, parse
 from analysis.figures._text import TextTable, markdown, write_table
+from analysis.forming import sentence
 from analysis.frames import StudyFrames, load_frames
 from analysis.labels import metric_info
 from analysis.page.assets import report_html
@@ -62,8 +63,8 @@ def verdict_lines(study_folder: Path) -> list[str]:
     frames = load_frames(study_folder)
     judgement = judge_study(frames)
     lines = textwrap.wrap(_question_line(frames), WIDTH)
-    for sentence in _verdicts(frames, judgement):
-        lines += textwrap.wrap(sentence, WIDTH, initial_indent="  ", subsequent_indent="      ")
+    for verdict in _verdicts(frames, judgement):
+        lines += textwrap.wrap(verdict, WIDTH, initial_indent="  ", subsequent_indent="      ")
     for claim in judgement.claims:
         text = f"claim {claim.verdict}: {claim.text}"
         lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ")
@@ -90,7 +91,7 @@ def _verdicts(frames: StudyFrames, judgement: Judgement) -> list[str]:
         return [picked_sentence(frames)]
     if not judgement.contrasts:
         return ["No contrast: the study has only its baseline."]
-    return [verdict_sentence(frames, contrast) for contrast in judgement.contrasts]
+    return [sentence(frames, judgement, contrast) for contrast in judgement.contrasts]
 
 
 def _write_figures(frames: StudyFrames, out: Path) -> list[Figure]:

@@ -10,7 +10,6 @@ takes while a range is dragged over an axis of the parallel coordinates. Without
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -39,8 +38,8 @@ imported = time.perf_counter()
 page = build_report(Path(sys.argv[1]))
 seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(f"report    written in {seconds:.1f} s ({imported - began:.1f} s of imports), {cpu:.1f} s of CPU, peak {peak / 1e9:.2f} GB")
-print(f"          report.html has {page.stat().st_size / 1e6:.2f} MB")
+print(f"report    written in {seconds:.1f} s, {cpu:.1f} s of CPU ({imported - began:.1f} s of imports)")
+print(f"          peak memory {peak / 1e9:.2f} GB; report.html has {page.stat().st_size / 1e6:.2f} MB")
 """
 FIGURES = [
     {"kind": "curves", "by": "rate", "y": ["loss_total"]},
@@ -63,7 +62,9 @@ def write_large_study(folder: Path, num_trials: int, num_rows: int) -> None:
             "cell": "baseline" if not index else ",".join(f"{axis}={value}" for axis, value in point.items()),
             "axis_values": point,
             "is_baseline": not index,
-            "trials": [{"seed": seed, "signature": f"{index * NUM_SEEDS + seed:016x}"} for seed in range(NUM_SEEDS)],
+            "trials": [
+                {"seed": seed, "signature": f"{index * NUM_SEEDS + seed:016x}"} for seed in range(NUM_SEEDS)
+            ],
         }
         for index, point in enumerate(points)
     ]
@@ -101,17 +102,23 @@ def _write_trial(ledger: Ledger, cell: dict[str, Any], trial: dict[str, Any], nu
     generator = np.random.default_rng(int(trial["signature"], 16))
     quality = 0.7 + 0.05 * generator.normal() + 0.1 * np.log10(cell["axis_values"]["width"])
     ledger.write_rows(trial["signature"], 1, curves=[], evaluations=[], samples=[])
-    ledger._parts.write("curves", PartKey(trial["signature"], 1), _curves(trial["signature"], num_rows, quality, generator))
-    ledger.commit(
-        {
-            **{"signature": trial["signature"], "attempt": 1, "cell": cell["cell"], "seed": trial["seed"]},
-            **{"status": "done", "reason": "", "axis_values": cell["axis_values"], "wall_seconds": 60.0, "device": "cpu"},
-            "config": {**cell["axis_values"], "epochs": 10, "batch_size": 32, "dropout": 0.1},
-            "num_parameters": cell["axis_values"]["width"] ** 2,
-            "metric_accuracy": quality,
-            "metric_calibration_error": 0.1 * abs(generator.normal()),
-        }
-    )
+    curves = _curves(trial["signature"], num_rows, quality, generator)
+    ledger._parts.write("curves", PartKey(trial["signature"], 1), curves)
+    record = {
+        **trial,
+        "attempt": 1,
+        "cell": cell["cell"],
+        "status": "done",
+        "reason": "",
+        "axis_values": cell["axis_values"],
+        "wall_seconds": 60.0,
+        "device": "cpu",
+        "config": {**cell["axis_values"], "epochs": 10, "batch_size": 32, "dropout": 0.1},
+        "num_parameters": cell["axis_values"]["width"] ** 2,
+        "metric_accuracy": quality,
+        "metric_calibration_error": 0.1 * abs(generator.normal()),
+    }
+    ledger.commit(record)
 
 
 def _curves(signature: str, num_rows: int, quality: float, generator: np.random.Generator) -> pa.Table:
@@ -126,9 +133,84 @@ def _curves(signature: str, num_rows: int, quality: float, generator: np.random.
         "image_steps": 32 * (number + 1),
         "learning_rate": np.linspace(1e-3, 1e-5, num_rows),
         "timesteps": [list(range(NUM_TIMESTEPS))] * num_rows,
-        "loss_direction_per_t": generator.normal(1, 0.1, (num_rows, NUM_TIMESTEPS)).astype(np.float32).tolist(),
+        "loss_direction_per_t": generator.normal(1, 0.1, (num_rows, NUM_TIMESTEPS))
+        .astype(np.float32)
+        .tolist(),
         **dict.fromkeys(("loss_direction", "loss_recon"), losses / 2),
         "loss_total": losses,
     }
     schema = TABLES["curves"]
-    return pa.table([pa.array(columns[name], schema.field(name).type) for name in schema.names], schema=schema)
+    return pa.table(
+        [pa.array(columns[name], schema.field(name).type) for name in schema.names], schema=schema
+    )
+
+
+def measure_page(page: Path) -> None:
+    """Seconds to the first content and to all of it, and how long a frame takes while a range is dragged."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1280, "height": 900})
+        began = time.perf_counter()
+        opened.goto(page.as_uri())
+        opened.locator("#provenance dd").first.wait_for()
+        seconds = time.perf_counter() - began
+        first = opened.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        heap = opened.evaluate("performance.memory.usedJSHeapSize")
+        print(
+            f"page      first content after {first / 1e3:.2f} s, all after {seconds:.2f} s, heap {heap / 1e6:.0f} MB"
+        )
+        frames = _drag(opened)
+        usual, slowest = sorted(frames)[len(frames) // 2], max(frames)
+        selected = opened.locator("#parallel [role=status]").inner_text()
+        print(f"          dragging a range: {usual:.0f} ms a frame, the slowest {slowest:.0f} ms; {selected}")
+        browser.close()
+
+
+def _drag(opened: Any) -> list[float]:
+    """Milliseconds between frames while a range grows over the third axis of the parallel coordinates."""
+    canvas = opened.locator("#parallel canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    num_axes = opened.locator("#parallel .choices input:checked").count()
+    left = box["x"] + 2.5 * box["width"] / num_axes
+    opened.mouse.move(left, box["y"] + 70)
+    opened.mouse.down()
+    opened.evaluate(FRAMES)
+    for step in range(60):
+        opened.mouse.move(left, box["y"] + 72 + 3 * step)
+    times = opened.evaluate("window.framesSeen.splice(0)")
+    opened.mouse.up()
+    return [float(time) for time in times]
+
+
+FRAMES = """() => {
+  window.framesSeen = [];
+  let before = performance.now();
+  const next = (now) => { window.framesSeen.push(now - before); before = now; requestAnimationFrame(next); };
+  requestAnimationFrame(next);
+}"""
+"""Notes how long every frame takes."""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--trials", type=int, default=1_000, metavar="N")
+    parser.add_argument("--rows", type=int, default=1_000_000, metavar="N")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "large"
+        began = time.perf_counter()
+        write_large_study(folder, options.trials, options.rows)
+        print(
+            f"study     {options.trials:,} trials, {options.rows:,} rows, in {time.perf_counter() - began:.0f} s"
+        )
+        subprocess.run([sys.executable, "-c", BUILD, str(folder)], check=True)
+        if Path(CHROMIUM).is_file():
+            measure_page(folder / "report" / "report.html")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.contrasts import judge_study
+from analysis.contrasts import Judgement, judge_study
 from analysis.figures._base import FigureConfig, FigureKind
+from analysis.forming import is_forming, word
 from analysis.frames import StudyFrames
-from analysis.labels import MetricInfo, metric_info, plural, value_label, with_interval
-from analysis.stats import Contrast, FloatArray
+from analysis.labels import MetricInfo, metric_info, plural, with_interval
+from analysis.stats import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ _LABEL_LETTERS = 34
 """Most characters in a line of a label."""
 _COLUMNS = [
     *["cell", "label", "seed", "difference", "low", "high", "level", "n", "num_failed", "num_missing"],
-    *["p_holm", "verdict", "is_estimate", "seeds_needed", "margin", "metric", "reference"],
+    *["p_holm", "verdict", "word", "seeds_needed", "margin", "metric", "reference"],
 ]
 
 
@@ -43,13 +44,13 @@ class Config(FigureConfig):
 
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     """A row per contrast (`seed` NaN, `difference` its mean) and one per paired seed; positive is better."""
-    return contrast_rows(frames, judge_study(frames).contrasts)
+    return contrast_rows(frames, judge_study(frames))
 
 
-def contrast_rows(frames: StudyFrames, contrasts: Sequence[Contrast]) -> pd.DataFrame:
+def contrast_rows(frames: StudyFrames, judgement: Judgement) -> pd.DataFrame:
     """`compute`, of contrasts that are judged already."""
     rows = []
-    for contrast in contrasts:
+    for contrast in judgement.contrasts:
         shared = {
             "cell": contrast.name,
             "label": frames.cell_label(contrast.name),
@@ -67,8 +68,8 @@ def contrast_rows(frames: StudyFrames, contrasts: Sequence[Contrast]) -> pd.Data
             "num_failed": contrast.num_failed,
             "num_missing": contrast.sample.missing,
             "p_holm": contrast.p_holm,
-            "verdict": contrast.verdict,
-            "is_estimate": contrast.is_estimate,
+            "verdict": "undecided" if is_forming(frames, judgement, contrast) else contrast.verdict,
+            "word": word(frames, judgement, contrast),
             "seeds_needed": contrast.seeds_needed,
         }
         rows.append(shared | summary)
@@ -179,9 +180,8 @@ def _numbers(contrast: Mapping[Hashable, Any]) -> str:
 
 
 def _verdict(contrast: Mapping[Hashable, Any]) -> str:
-    word = "estimate" if contrast["is_estimate"] else value_label(contrast["verdict"])
     lost = int(contrast["num_failed"])
-    return f"{word}, {lost} failed" if lost else word
+    return f"{contrast['word']}, {lost} failed" if lost else str(contrast["word"])
 
 
 def _x_label(contrasts: pd.DataFrame) -> str:

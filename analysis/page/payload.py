@@ -138,7 +138,7 @@ def _effects(frames: StudyFrames, judgement: Judgement) -> shape.Effects:
         ],
         "margin": frames.margin,
         "axis": improvement_label(info, frames.reference_label, info.label),
-        "caption": caption(contrast_rows(frames, judgement.contrasts), config),
+        "caption": caption(contrast_rows(frames, judgement), config),
         "table": table_of(TextTable(EFFECT_TITLES, effect_rows(frames, judgement), 2)),
     }
 

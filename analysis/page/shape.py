@@ -84,6 +84,7 @@ class Effect(TypedDict):
 
     cell: int
     verdict: Verdict
+    """`undecided` while planned seeds are still to run."""
     word: str
     """The verdict as it is said: `running` while it forms, `estimate` where there are too few pairs for any."""
     sentence: str

@@ -181,7 +181,7 @@ def test_effects_hold_each_seed_and_its_mean(frames: StudyFrames) -> None:
     )
     summary = table[table["seed"].isna()].set_index("label")
     assert summary.loc["pixel", "num_failed"] == 1
-    assert bool(summary.loc["conv", "is_estimate"])
+    assert summary.loc["conv", "word"] == "estimate"
 
 
 def test_table_averages_finished_trials_and_marks_no_winner_among_distances(frames: StudyFrames) -> None:

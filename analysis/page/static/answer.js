@@ -1,6 +1,9 @@
 /** The answer: question, terms, progress and price, and one sentence per verdict. */
 
-import { element, inColour } from "./dom.js";
+import { element, inColour, plural } from "./dom.js";
+
+/** Contrasts that are read before everything else; further ones are a click away. */
+const AT_ONCE = 12;
 
 /** The header of a study's page. */
 export function header({ header: shown, search }) {
@@ -19,10 +22,31 @@ export function header({ header: shown, search }) {
 export function answer({ effects, search, cells }) {
   if (search) return null;
   if (!effects.effects.length) return element("p", {}, "No contrast: the study has only its baseline.");
-  const sentences = effects.effects.map(({ verdict, sentence, cell }) => {
-    const [start, ...rest] = sentence.split(":");
-    const mark = inColour(cells[cell].look, element("span", { class: "mark", "aria-hidden": "true" }));
-    return element("li", { class: verdict }, mark, element("strong", {}, start), rest.length ? `:${rest.join(":")}` : "");
-  });
-  return element("ul", { class: "verdicts", id: "answer", "aria-label": "Verdicts" }, sentences);
+  const { first, others } = firstOf(effects.effects);
+  const list = (shown) => element("ul", { class: "verdicts" }, shown.map((effect) => sentenceOf(effect, cells)));
+  return element("section", { id: "answer", "aria-label": "Verdicts" },
+    effects.effects.length > 1 && element("p", {}, element("strong", {}, countsOf(effects.effects))),
+    list(first),
+    others.length > 0 && element("details", { class: "open-on-paper" }, element("summary", {}, `${others.length} further contrasts`), list(others)));
+}
+
+/** `Of 9 contrasts 1 helps, 8 undecided.` */
+function countsOf(effects) {
+  const counts = new Map();
+  for (const { word } of effects) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return `Of ${plural(effects.length, "contrast")}: ${[...counts].map(([word, count]) => `${count} ${word}`).join(", ")}.`;
+}
+
+/** The contrasts to read at once, in the plan's order: all of a few, the decided ones of many. */
+function firstOf(effects) {
+  if (effects.length <= AT_ONCE) return { first: effects, others: [] };
+  const decided = effects.filter(({ verdict }) => verdict !== "undecided");
+  const first = new Set((decided.length ? decided : effects).slice(0, AT_ONCE));
+  return { first: [...first], others: effects.filter((effect) => !first.has(effect)) };
+}
+
+function sentenceOf({ verdict, sentence, cell }, cells) {
+  const [start, ...rest] = sentence.split(":");
+  const mark = inColour(cells[cell].look, element("span", { class: "mark", "aria-hidden": "true" }));
+  return element("li", { class: verdict }, mark, element("strong", {}, start), rest.length ? `:${rest.join(":")}` : "");
 }

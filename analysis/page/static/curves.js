@@ -11,6 +11,8 @@ const ROOM = { left: 62, right: 12, top: 10, bottom: 40 };
 const LISTED = 12;
 /** Places at which the table gives numbers. */
 const TABLE_PLACES = 8;
+/** Bands that can be told apart. */
+const MANY_BANDS = 8;
 const NO_NUMBER = 65535;
 
 /** The section with the curves and their numbers. */
@@ -57,7 +59,7 @@ class CurvesView {
       numbers.dispatchEvent(new Event("anew"));
     };
     const made = section("curves", "Training curves",
-      element("div", { class: "controls" }, this.columnChoice(), this.check("logarithmic", "log-axis"), this.check("single seeds", "single-seeds")),
+      element("div", { class: "controls" }, this.columnChoice(), this.check("logarithmic", "log-axis", false), this.check("bands", "bands", this.hasBands()), this.check("single seeds", "single-seeds", false)),
       this.legend(),
       element("figure", {}, this.plot.canvas, this.reading, element("figcaption", {}, caption)),
       numbers);
@@ -70,8 +72,8 @@ class CurvesView {
     return element("label", {}, "Column ", element("select", { on: { change: ({ target }) => this.choose("curve-column", target.value) } }, options));
   }
 
-  check(label, name) {
-    const box = element("input", { type: "checkbox", checked: this.store.get(name, false), on: { change: ({ target }) => this.choose(name, target.checked) } });
+  check(label, name, isChecked) {
+    const box = element("input", { type: "checkbox", checked: this.store.get(name, isChecked), on: { change: ({ target }) => this.choose(name, target.checked) } });
     return element("label", {}, box, ` ${label}`);
   }
 
@@ -85,9 +87,18 @@ class CurvesView {
     return this.page.curves.columns.find(({ name }) => name === chosen) ?? this.page.curves.columns[0];
   }
 
-  /** A button per cell that switches it off and on, here and wherever cells are shown. */
+  /** Bands are drawn where they can be told apart: the interval of two seeds is so wide that it hides all others. */
+  hasBands() {
+    const { means } = this.page.curves;
+    const cells = new Set(means.map(({ cell }) => cell)).size;
+    return this.store.get("bands", cells <= MANY_BANDS && means.every(({ n }) => n > 2));
+  }
+
+  /** A button per cell that switches it off and on, here and wherever cells are shown; two for all of them. */
   legend() {
     const { cells } = this.page;
+    const every = (label, hidden) => element("button", { type: "button", on: { click: () => this.store.set("hidden", new Set(hidden)) } }, label);
+    const both = cells.length > 3 ? [every("all cells", []), every("no cell", cells.map(({ name }) => name))] : [];
     const buttons = cells.map((cell) => {
       const button = inColour(cell.look, element("button", { type: "button", "aria-pressed": !hiddenCells(this.store).has(cell.name) ? "true" : "false" },
         element("span", { class: "mark", "aria-hidden": "true" }), cell.label));
@@ -99,7 +110,7 @@ class CurvesView {
       this.store.follow("hidden", button, (hidden) => button.setAttribute("aria-pressed", String(!hidden.has(cell.name))));
       return button;
     });
-    return element("div", { class: "legend", role: "group", "aria-label": "Cells that are shown" }, buttons);
+    return element("div", { class: "legend", role: "group", "aria-label": "Cells that are shown" }, both, buttons);
   }
 
   /** Lines to draw: means, and seeds where they are asked for or where a cell has no mean. */
@@ -135,15 +146,15 @@ class CurvesView {
     const { means, seeds } = this.shown();
     const all = [...means, ...seeds];
     const isLog = this.store.get("log-axis", false);
-    const bands = means.flatMap(({ low, high }) => [low, high]);
+    const bands = this.hasBands() ? means.flatMap(({ low, high }) => [low, high]) : [];
     this.x = scale(extent(all.flatMap(({ x }) => [x[0], x[x.length - 1]]), 0.01), [ROOM.left, width - ROOM.right]);
     this.y = scale(heightsOf(all.map(({ y }) => y), bands, isLog), [height - ROOM.bottom, ROOM.top], isLog);
     this.axes(context, width, height, colours);
     context.save();
     context.beginPath();
-    context.rect(ROOM.left, 0, width - ROOM.left - ROOM.right, height - ROOM.bottom);
+    context.rect(ROOM.left, ROOM.top, width - ROOM.left - ROOM.right, height - ROOM.bottom - ROOM.top);
     context.clip();
-    for (const line of means) this.band(context, line, this.colour(line.cell, colours));
+    if (this.hasBands()) for (const line of means) this.band(context, line, this.colour(line.cell, colours));
     const faint = means.length ? 0.45 : all.length > 30 ? 0.5 : 1;
     for (const line of seeds) this.path(context, line, this.colour(line.cell, colours), means.length ? 0.9 : 1.4, faint);
     for (const line of means) this.path(context, line, this.colour(line.cell, colours), 2, 1);

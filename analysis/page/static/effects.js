@@ -9,12 +9,14 @@ export function effects({ effects: shown, cells }) {
   const ends = shown.effects.flatMap(({ low, high, mean, differences }) => [low, high, mean, ...differences]);
   const place = scale(extent([...ends.filter((end) => end !== null), -shown.margin, shown.margin, 0]), [1, 99]);
   const rows = shown.effects.map((effect) => forestRow(effect, cells[effect.cell], shown.margin, place));
-  const list = element("ol", { class: "forest", "aria-label": shown.axis }, rows);
+  const list = element("ol", { class: rows.length > MANY ? "forest long" : "forest", "aria-label": shown.axis }, rows);
   return section("effects", "Effects",
     element("figure", {}, list, axisOf(shown, place), element("figcaption", {}, shown.caption)),
     numbersOf("Contrasts in numbers", () => element("div", {}, textTable(shown.table, "Contrasts in numbers"), element("p", { class: "note" }, NOTE))));
 }
 
+/** Rows above which the plot scrolls by itself. */
+const MANY = 24;
 const NOTE =
   "Level: of the t interval, corrected by Holm. p (Holm): paired t test, which the interval shows; a verdict also needs the " +
   "exact sign-flip p at alpha, which takes six pairs at 0.05. TOST: two one-sided t tests against the margin. P(better): share " +
@@ -30,7 +32,7 @@ function forestRow(effect, cell, margin, place) {
   if (effect.low !== null) marks.push(shape("line", { class: "interval", x1: at(effect.low), x2: at(effect.high), y1: 14, y2: 14 }));
   if (effect.mean !== null) marks.push(shape("circle", { class: "mean", cx: at(effect.mean), cy: 14, r: 5 }));
   const pairs = effect.n === effect.num_planned ? `n = ${effect.n}` : `n = ${effect.n} of ${effect.num_planned}`;
-  return element("li", { tabindex: "0", class: effect.verdict, "aria-label": effect.sentence, title: effect.sentence },
+  return element("li", { tabindex: "0", class: effect.verdict, "aria-label": effect.sentence },
     element("span", { class: "name" }, inColour(cell.look, element("span", { class: "mark" })), cell.label),
     shape("svg", { class: "strip", height: 34, "aria-hidden": "true" }, marks),
     element("span", { class: "numbers" }, effect.numbers),

@@ -2,6 +2,9 @@
 
 import { element, numbersOf, section, textTable } from "./dom.js";
 
+/** Failures that are shown at once; the others are a click away. */
+const AT_ONCE = 10;
+
 /** Claims beside the published numbers. */
 export function claims({ claims: shown }) {
   if (!shown.length) return null;
@@ -13,13 +16,15 @@ export function claims({ claims: shown }) {
 /** Trials without a result, with the end of each log. */
 export function failures({ failures: shown, trials, cells }) {
   if (!shown.length) return null;
-  const items = shown.map(({ trial, status, reason }) =>
+  const list = (some) => element("ul", { class: "verdicts" }, some.map(itemOf));
+  const itemOf = ({ trial, status, reason }) =>
     element("li", {},
       element("strong", {}, `${cells[trials.cells[trial]].label}, seed ${trials.seeds[trial]}: ${status}`),
       reason ? `. ${reason}` : "",
       element("small", {}, `trial ${trials.signatures[trial]}; asyrp-sweep explain ${trials.signatures[trial]}`),
-      trials.log_ends[trial] && element("pre", { tabindex: "0", role: "region", "aria-label": `End of the log of trial ${trials.signatures[trial]}` }, trials.log_ends[trial])));
-  return section("failures", "Trials without a result", element("ul", { class: "verdicts" }, items));
+      trials.log_ends[trial] && element("pre", { tabindex: "0", role: "region", "aria-label": `End of the log of trial ${trials.signatures[trial]}` }, trials.log_ends[trial]));
+  return section("failures", "Trials without a result", list(shown.slice(0, AT_ONCE)),
+    shown.length > AT_ONCE && numbersOf(`${shown.length - AT_ONCE} further trials without a result`, () => list(shown.slice(AT_ONCE))));
 }
 
 /** Of a search: its trials, the best first. */
