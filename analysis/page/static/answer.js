@@ -30,11 +30,11 @@ export function answer({ effects, search, cells }) {
     others.length > 0 && element("details", { class: "open-on-paper" }, element("summary", {}, `${others.length} further contrasts`), list(others)));
 }
 
-/** `Of 9 contrasts 1 helps, 8 undecided.` */
+/** `Of 9 contrasts: helps 1, undecided 8.` */
 function countsOf(effects) {
-  const counts = new Map();
+  const counts = new Map(["helps", "hurts", "equivalent"].map((word) => [word, 0]));
   for (const { word } of effects) counts.set(word, (counts.get(word) ?? 0) + 1);
-  return `Of ${plural(effects.length, "contrast")}: ${[...counts].map(([word, count]) => `${count} ${word}`).join(", ")}.`;
+  return `Of ${plural(effects.length, "contrast")}: ${[...counts].filter(([, count]) => count).map(([word, count]) => `${word} ${count}`).join(", ")}.`;
 }
 
 /** The contrasts to read at once, in the plan's order: all of a few, the decided ones of many. */

@@ -22,7 +22,7 @@ export function extent(values, room = 0.04, isLog = false) {
   }
   if (low > high) return isLog ? [0.1, 1] : [0, 1];
   if (isLog) return [low / (high / low || 1) ** room * (low === high ? 0.9 : 1), high * (high / low) ** room * (low === high ? 1.1 : 1)];
-  const margin = (high - low) * room || Math.abs(high) * 0.05 || 1;
+  const margin = low === high ? Math.abs(high) * 0.05 || 1 : (high - low) * room;
   return [low - margin, high + margin];
 }
 
