@@ -2,7 +2,5 @@
 
 `shape` says what a page shows, as data; `payload.study_page` computes it from a study's frames and judgement; the
 modules under `static/` draw it, `study.js` part by part with `showStudy(root, page)`; `assets` puts them into one file
-(`report_html`) or gives them to a server (`live_html`, `static_files`). A page from a server reads its data from one
-address, takes samples from the addresses that `study_page(..., address=...)` names (`samples.sample_file` finds their
-bytes), and reads again at every event named `change`.
+(`report_html`) or gives them to a server (`static_files`).
 """

@@ -27,7 +27,7 @@ def report_html(page: StudyPage) -> str:
     return _template().render(
         page=page,
         without_script=redrawn,
-        title=_title(page["header"]["study"], page["header"]["question"]),
+        title=f"{page['header']['study']}: {page['header']['question']}",
         policy=(
             f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; img-src data:; "
             "base-uri 'none'; form-action 'none'"
@@ -36,15 +36,6 @@ def report_html(page: StudyPage) -> str:
         script=script,
         data=_json({**page, "figures": others}),
     )
-
-
-def live_html(title: str, data_url: str, events_url: str, base: str = "/static/") -> str:
-    """The same page without data: it reads a `StudyPage` from one address and follows changes on another.
-
-    The server adds the policy as a header: `script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src
-    'self'`. The files of `static_files` are expected under `base`. An event named `change` makes the page read anew.
-    """
-    return _template().render(page=None, title=title, base=base, data_url=data_url, events_url=events_url)
 
 
 def static_files() -> dict[str, str]:
@@ -100,10 +91,6 @@ def _template() -> Template:
         loader=PackageLoader("analysis.page", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("page.html.j2")
-
-
-def _title(study: str, question: str) -> str:
-    return f"{study}: {question}"
 
 
 def _json(page: StudyPage) -> str:

@@ -75,14 +75,6 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-def sample_file(frames: StudyFrames, wanted: str) -> tuple[str, bytes] | None:
-    """Media type and bytes of the sample with a digest; None where no trial has one."""
-    for kind, content in frames.samples[["kind", "image"]].itertuples(index=False):
-        if isinstance(content, bytes) and digest(content) == wanted:
-            return media_type(str(kind), content), content
-    return None
-
-
 def media_type(kind: str, content: bytes) -> str:
     """Of a sample: its kind, where that is one, else by its first bytes."""
     if "/" in kind:
