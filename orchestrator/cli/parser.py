@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Ablations of h-space editors: from a question in YAML to a verdict with error bars.",
+        description="Ablations of any training code: from a question in YAML to a verdict with error bars.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -46,19 +46,24 @@ def parser() -> argparse.ArgumentParser:
     _add_max_cost(run)
     _add_where(run)
     _add_log_to(run)
-    run.add_argument("--yes", action="store_true", help="do not ask, however long it will take")
+    run.add_argument("--yes", action="store_true", help="start without asking, however long it will take")
 
     plan = commands.add_parser("plan", help="cells, trials, what is done, price; runs nothing")
     _add_space(plan)
     _add_max_cost(plan)
     _add_where(plan)
-    plan.add_argument("--json", action="store_true", help="machine-readable")
+    plan.add_argument("--json", action="store_true", help="print JSON")
 
     status = commands.add_parser("status", help="cell x seed matrix, running, failed with reasons, time left")
-    status.add_argument("space", nargs="?", metavar="SPACE", help="a study; all of --results without it")
+    status.add_argument(
+        "space",
+        nargs="?",
+        metavar="SPACE",
+        help="a study's space or folder; without it, all studies of --results",
+    )
     _add_results(status)
     status.add_argument("--watch", action="store_true", help="redraw until nothing is running")
-    status.add_argument("--json", action="store_true", help="machine-readable")
+    status.add_argument("--json", action="store_true", help="print JSON")
 
     report = commands.add_parser("report", help="figures, tables and report.html from the ledger")
     report.add_argument("space", metavar="SPACE", help="a study's space, or its folder")
@@ -102,11 +107,15 @@ def parser() -> argparse.ArgumentParser:
     pretrain = commands.add_parser("pretrain", help="train a built-in domain's models from scratch")
     pretrain.add_argument("domain", choices=("avatars",), metavar="DOMAIN", help="avatars")
     pretrain.add_argument("--out", type=path, required=True, metavar="DIR", help="where to write the models")
-    pretrain.add_argument("--unet-steps", type=_positive, metavar="N", help="default: as the shipped model")
-    pretrain.add_argument("--clip-steps", type=_positive, metavar="N", help="default: as the shipped model")
+    pretrain.add_argument(
+        "--unet-steps", type=_positive, metavar="N", help="training steps (default: as the shipped model)"
+    )
+    pretrain.add_argument(
+        "--clip-steps", type=_positive, metavar="N", help="training steps (default: as the shipped model)"
+    )
 
     doctor = commands.add_parser("doctor", help="versions, devices, storage, domain files; says what to fix")
-    doctor.add_argument("--address", metavar="A", help="Ray cluster to check as well")
+    doctor.add_argument("--address", metavar="A", help="address of a Ray cluster to check as well")
     _add_results(doctor)
     return top
 
@@ -121,12 +130,12 @@ LIVE_LOGS = ("tensorboard", "wandb")
 
 def _add_export(command: argparse.ArgumentParser) -> None:
     command.add_argument("study", metavar="STUDY", help="a study's space, or its folder")
-    command.add_argument("--to", required=True, metavar="WHERE", help=", ".join(EXPORTS))
+    command.add_argument("--to", required=True, metavar="WHERE", help=f"format: {', '.join(EXPORTS)}")
     command.add_argument(
         "out", type=path, metavar="DIR", help="folder to write: a new or empty one, or its earlier export"
     )
     command.add_argument(
-        "--python", type=path, metavar="P", help="mlflow: the python of an environment with mlflow in it"
+        "--python", type=path, metavar="P", help="for mlflow: the Python of an environment that has it"
     )
     _add_results(command)
 
@@ -138,7 +147,7 @@ def _add_dashboard(command: argparse.ArgumentParser) -> None:
         type=port,
         default=DASHBOARD_PORT,
         metavar="N",
-        help=f"default: {DASHBOARD_PORT}; 0 for any that is free",
+        help=f"port to listen on (default: {DASHBOARD_PORT}; 0: any that is free)",
     )
     command.add_argument(
         "--host",
@@ -163,25 +172,40 @@ def _add_dashboard(command: argparse.ArgumentParser) -> None:
 
 def _add_tune(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "attribute", metavar="ATTRIBUTE", help="a known one, or a new name with its two texts"
+        "attribute", metavar="ATTRIBUTE", help="a known attribute, or a new name with --source and --target"
     )
     command.add_argument("--source", metavar="TEXT", help="what images show before the edit, such as person")
     command.add_argument("--target", metavar="TEXT", help="what edited images should show, such as goblin")
-    command.add_argument("--seen", action="store_true", help="the diffusion model has seen such images")
-    command.add_argument("--trials", type=_positive, metavar="N", help="trials in all, over every launch")
-    command.add_argument("--timeout", metavar="T", help="start no trial after T: 90s, 30m or 2h")
+    command.add_argument(
+        "--seen", action="store_true", help="a new attribute is one that the diffusion model has seen"
+    )
+    command.add_argument(
+        "--trials", type=_positive, metavar="N", help="points to try in all, over every launch"
+    )
+    command.add_argument("--timeout", metavar="T", help="start no trial after T, such as 90s, 30m or 2h")
     _add_max_cost(command)
-    command.add_argument("--sampler", metavar="S", help="tpe, cmaes, gp, random or grid")
+    command.add_argument(
+        "--sampler", metavar="S", help="how points are chosen: tpe, cmaes, gp, random or grid"
+    )
     command.add_argument(
         "--objective", action="append", default=[], metavar="M",
-        help="metric or cost to search for, instead of the space's; the best of several is by the first",
+        help="metric or cost to search for, instead of the space's; may be repeated: the first one chooses the winner",
     )  # fmt: skip
     command.add_argument(
-        "--space", default="tune_editor", metavar="SPACE", help="what is searched (default: tune_editor)"
+        "--space",
+        default="tune_editor",
+        metavar="SPACE",
+        help="space that is searched (default: tune_editor)",
     )
-    command.add_argument("--domain", metavar="D", help="another domain: a name, or the path of its YAML")
     command.add_argument(
-        "--set", action="append", default=[], metavar="A.B=V", help="override a setting; may be repeated"
+        "--domain", metavar="D", help="domain instead of the space's: a name, or the path of its YAML"
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=V",
+        help="override a setting, such as training.epochs=4; may be repeated",
     )
     _add_results(command)
     _add_where(command)
@@ -200,10 +224,12 @@ def _add_edit(command: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="E",
-        help="id of a trained editor or a unique prefix, a file, or best (of --study); several act together",
+        help="a trained editor: its id or a unique prefix, its file, or best (of --study); several act together",
     )
     command.add_argument("--study", metavar="SPACE", help="look for editors in this study alone")
-    command.add_argument("--attribute", metavar="A", help="best: among the editors of this attribute")
+    command.add_argument(
+        "--attribute", metavar="A", help="with --editor best: choose among the editors of this attribute"
+    )
     command.add_argument("--faces", type=_positive, metavar="N", help="edit N held-out images of the domain")
     command.add_argument(
         "--generate", type=_positive, metavar="N", help="edit N images that the diffusion model makes up"
@@ -216,26 +242,36 @@ def _add_edit(command: argparse.ArgumentParser) -> None:
         help="FROM:TO:COUNT such as -1:1:5, or a list such as 0.5,1 (default: 1)",
     )
     command.add_argument(
-        "--steps", type=_positive, metavar="N", help="of inversion and generation (default: as trained)"
+        "--steps", type=_positive, metavar="N", help="steps of inversion and generation (default: as trained)"
     )
     command.add_argument(
         "--coefficients",
         type=numbers,
         metavar="C",
-        help="one an editor, such as 0.5,0.5 (default: 1/sqrt(n))",
+        help="weight of each editor, such as 0.5,0.5 (default: 1/sqrt(n) each)",
     )
     command.add_argument(
         "--window",
         choices=("own", "widest", "narrowest"),
         default="own",
-        help="where several editors act: each in its own window (default), all in the union or the overlap",
+        help="timesteps of several editors: own, each as trained (default); widest, the union; narrowest, the overlap",
     )
     command.add_argument(
-        "--boost", type=timestep, default=0, metavar="T", help="add noise below T, or auto (default: 0, none)"
+        "--boost",
+        type=timestep,
+        default=0,
+        metavar="T",
+        help="add noise at timesteps below T, or auto (default: 0, none)",
     )
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="of generated images and noise")
-    command.add_argument("--domain", metavar="D", help="another domain than the editors were trained in")
-    command.add_argument("--device", choices=("cpu", "cuda"), help="default: the GPU where there is one")
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of generated images and noise (default: 0)"
+    )
+    command.add_argument(
+        "--domain", metavar="D", help="a domain other than the one the editors were trained in"
+    )
+    command.add_argument(
+        "--device", choices=("cpu", "cuda"), help="where to compute (default: the GPU where there is one)"
+    )
     command.add_argument(
         "--out", type=path, default=Path("edits"), metavar="DIR", help="where to write (default: edits)"
     )
@@ -243,7 +279,7 @@ def _add_edit(command: argparse.ArgumentParser) -> None:
 
 
 def _add_interval(command: argparse.ArgumentParser) -> None:
-    command.add_argument("domain", metavar="DOMAIN", help="a name, or the path of its YAML")
+    command.add_argument("domain", metavar="DOMAIN", help="a domain's name, or the path of its YAML")
     command.add_argument(
         "attributes",
         nargs="*",
@@ -258,7 +294,7 @@ def _add_interval(command: argparse.ArgumentParser) -> None:
         help="training images to average over (default: 16)",
     )
     command.add_argument(
-        "--steps", type=_positive, default=100, metavar="N", help="of their inversion (default: 100)"
+        "--steps", type=_positive, default=100, metavar="N", help="steps of their inversion (default: 100)"
     )
     command.add_argument("--out", type=path, metavar="FILE", help="draw the curves: FILE.png and FILE.svg")
     _add_results(command)
@@ -271,30 +307,52 @@ def _add_import(command: argparse.ArgumentParser) -> None:
         metavar="A",
         help="the edit it was trained for (default: by the name of a released file)",
     )
-    command.add_argument("--source", metavar="TEXT", help="of an edit that is not known: what images show")
     command.add_argument(
-        "--target", metavar="TEXT", help="of an edit that is not known: what edits should show"
+        "--source",
+        metavar="TEXT",
+        help="what images show before the edit; for an attribute that is not known",
     )
-    command.add_argument("--domain", default="celebahq", metavar="D", help="where (default: celebahq)")
-    command.add_argument("--out", type=path, metavar="F", help="default: FILE with the ending .safetensors")
-    command.add_argument("--kind", metavar="K", help="which editor, where it is not stored in the checkpoint")
     command.add_argument(
-        "--num-heads", type=_positive, metavar="N", help="attention heads; never in the weights"
+        "--target", metavar="TEXT", help="what edited images should show; for an attribute that is not known"
     )
-    for name in ("temporal", "norm", "activation"):
-        command.add_argument(f"--{name}", metavar="X", help="default: as published")
+    command.add_argument(
+        "--domain", default="celebahq", metavar="D", help="domain it was trained in (default: celebahq)"
+    )
+    command.add_argument(
+        "--out", type=path, metavar="F", help="file to write (default: FILE with the ending .safetensors)"
+    )
+    command.add_argument("--kind", metavar="K", help="kind of editor, where the checkpoint does not say")
+    command.add_argument(
+        "--num-heads", type=_positive, metavar="N", help="number of attention heads; a checkpoint never says"
+    )
+    for name, meaning in (
+        ("temporal", "how the time enters"),
+        ("norm", "norm"),
+        ("activation", "activation"),
+    ):
+        command.add_argument(f"--{name}", metavar="X", help=f"{meaning} (default: as published)")
     command.add_argument("--t-edit", type=int, metavar="T", help="the edit acts while t >= T")
-    command.add_argument("--num-train-steps", type=_positive, metavar="N", help="steps it was trained with")
+    command.add_argument(
+        "--num-train-steps", type=_positive, metavar="N", help="timesteps it was trained with"
+    )
 
 
 def _add_space(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "space", metavar="SPACE", help="path of a search space, or the name of a shipped one"
     )
-    command.add_argument("--domain", metavar="D", help="another domain: a name, or the path of its YAML")
-    command.add_argument("--seeds", metavar="N", help="a count, or a list such as 0,1,5")
     command.add_argument(
-        "--set", action="append", default=[], metavar="A.B=V", help="override a setting; may be repeated"
+        "--domain", metavar="D", help="domain instead of the space's: a name, or the path of its YAML"
+    )
+    command.add_argument(
+        "--seeds", metavar="N", help="seeds instead of the space's: a count, or a list such as 0,1,5"
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=V",
+        help="override a setting, such as training.epochs=4; may be repeated",
     )
     _add_results(command)
 
@@ -304,30 +362,35 @@ def _add_max_cost(command: argparse.ArgumentParser) -> None:
         "--max-cost",
         type=cost,
         metavar="T",
-        help="refuse what would take longer here, such as 40m or 4h, and say what would fit",
+        help="refuse to start what may take longer than T, such as 40m or 4h; say what would fit",
     )
     command.add_argument(
-        "--no-price", dest="price", action="store_false", help="time nothing for a price, and show none"
+        "--no-price", dest="price", action="store_false", help="show no price, and time no pilot"
     )
 
 
 def _add_where(command: argparse.ArgumentParser) -> None:
     """Where trials run, and so what they cost."""
     command.add_argument(
-        "--address", metavar="A", help="Ray cluster to use, or auto; without it, this machine"
+        "--address",
+        metavar="A",
+        help="address of a running Ray cluster, or auto (default: this machine alone)",
     )
     command.add_argument(
-        "--cpus", type=_positive, metavar="N", help="CPUs to use on this machine (default: all)"
+        "--cpus",
+        type=_positive,
+        metavar="N",
+        help="CPUs to use on this machine (default: all that it may use)",
     )
     command.add_argument(
-        "--inline", action="store_true", help="one trial after another in this process, no Ray"
+        "--inline", action="store_true", help="train one trial after another in this process, without Ray"
     )
 
 
 def _add_log_to(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--log-to", action="append", default=[], metavar="WHERE",
-        help=f"{' or '.join(LIVE_LOGS)}, while trials run; may be repeated",
+        help=f"write logs for {' or '.join(LIVE_LOGS)} while trials run; may be repeated",
     )  # fmt: skip
 
 
