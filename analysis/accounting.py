@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparability import image_set_warnings
-from analysis.contrasts import Judgement, contrast_pairs
+from analysis.contrasts import Judgement
 from analysis.forming import word
 from analysis.frames import MISSING, STOPPED, StudyFrames
 from analysis.labels import number, plural, value_label
+from orchestrator.ledger.comparisons import contrast_pairs
 
 Json = Mapping[str, Any]
 
@@ -61,7 +62,7 @@ def answer_costs(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
     those contrasts, and have a row of their own; the last row is the whole study.
     """
     baseline = [] if frames.baseline is None else [frames.baseline]
-    references = dict.fromkeys([reference for _, reference in contrast_pairs(frames)] or baseline)
+    references = dict.fromkeys([reference for _, reference in contrast_pairs(frames.study)] or baseline)
     own = [_cost(frames, cell, "baseline" if cell == frames.baseline else "reference") for cell in references]
     for contrast in judgement.contrasts:
         own.append(_cost(frames, contrast.name, word(frames, judgement, contrast)))

@@ -1,15 +1,18 @@
-"""Contrasts of a study whose seeds are added while they are needed, look by look."""
+"""The looks of a study: what each comparison may be judged at, and what its looks so far have found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from analysis.claims import Pair
 from analysis.frames import MISSING, StudyFrames
-from analysis.stats import PairedSample, judge
+from analysis.stats import LookAt, PairedSample, min_pairs
+from analysis.stats.families import contrast_of
 from analysis.stats.sequential import Stage, judge_in_looks
+from analysis.stats.spending import Look, Spending, spend
+from orchestrator.ledger import planned_looks
+from orchestrator.ledger.comparisons import Comparison
 
-Sample = Callable[[StudyFrames, Pair], PairedSample]
-"""The paired sample of two cells over all trials of some frames."""
+Sample = Callable[[StudyFrames], PairedSample]
+"""The paired sample of one comparison over all trials of some frames."""
 
 
 def schedule_of(frames: StudyFrames) -> tuple[int, ...]:
@@ -18,28 +21,51 @@ def schedule_of(frames: StudyFrames) -> tuple[int, ...]:
     return () if rule is None else tuple(rule["schedule"])
 
 
-def stages(frames: StudyFrames, pairs: Sequence[Pair], sample: Sample) -> dict[Pair, Stage]:
-    """How far each contrast has come. One that no look has judged is undecided, at what there is of it."""
-    schedule = schedule_of(frames)
-    at_look = [_first_seeds(frames, count) for count in schedule]
+class Looks:
+    """A study's plans, and its frames as they were after the seeds of each look."""
 
-    def sample_at(index: int, look: int) -> PairedSample | None:
-        complete = all(_has_run(at_look[look], cell, schedule[look]) for cell in pairs[index])
-        return sample(at_look[look], pairs[index]) if complete else None
+    def __init__(self, frames: StudyFrames) -> None:
+        self._frames = frames
+        plans = frames.study.plans or (planned_looks(frames.study),)
+        self.spending: Spending = spend(plans, frames.alpha, min_pairs(frames.alpha))
+        self._at: dict[frozenset[int], StudyFrames] = {}
 
-    found = judge_in_looks(len(pairs), sample_at, schedule=schedule, margin=frames.margin, alpha=frames.alpha)
-    return {
-        pair: stage or _unjudged(sample(frames, pair), frames)
-        for pair, stage in zip(pairs, found, strict=True)
-    }
+    def stage(self, comparison: Comparison, sample: Sample, margin: float) -> Stage:
+        """How far a comparison has come. One that no look has judged is undecided, at what there is of it."""
+        looks = self.spending.looks.get(comparison.key, [])
+
+        def sample_at(look: Look) -> PairedSample | None:
+            at = self._after(look.seeds)
+            complete = all(_has_run(at, cell, len(look.seeds)) for cell in comparison.pair)
+            return sample(at) if complete else None
+
+        beyond = self.spending.next_level.get(comparison.key, 0.0)
+        alpha = self._frames.alpha
+        found = judge_in_looks(looks, sample_at, margin=margin, alpha=alpha, next_level=beyond)
+        if found is not None:
+            return found
+        level = looks[0].level if looks else beyond
+        before = LookAt(len(looks[0].seeds) if looks else None, is_held=False)
+        own = sample(self._frames)
+        return Stage(
+            contrast_of(own, level, margin=margin, alpha=alpha, look=before), 0, bool(own.incomparable)
+        )
+
+    def _after(self, seeds: tuple[int, ...]) -> StudyFrames:
+        """The frames with the trials of these seeds alone."""
+        trials, key = self._frames.trials, frozenset(seeds)
+        if key not in self._at:
+            self._at[key] = replace(self._frames, trials=trials[trials["seed"].isin(key)])
+        return self._at[key]
 
 
-def seeds_wanted(frames: StudyFrames, pairs: Sequence[Pair], sample: Sample) -> dict[str, int]:
+def seeds_wanted(frames: StudyFrames, stages: Mapping[tuple[str, str], Stage]) -> dict[str, int]:
     """Cell -> how many seeds it should have now. Cells of no open contrast get no more; the baseline gets all."""
-    schedule = schedule_of(frames)
+    schedule = schedule_of(frames) or (len(frames.seeds),)
     wanted: dict[str, int] = {}
-    for pair, stage in stages(frames, pairs, sample).items():
-        count = schedule[stage.look] if stage.is_closed else schedule[stage.look + 1]
+    for pair, stage in stages.items():
+        later = [count for count in schedule if count > stage.num_seeds]
+        count = later[0] if later and not stage.is_closed else max(stage.num_seeds, schedule[0])
         for cell in pair:
             wanted[cell] = max(wanted.get(cell, 0), count)
     if frames.baseline is not None and wanted:
@@ -47,16 +73,6 @@ def seeds_wanted(frames: StudyFrames, pairs: Sequence[Pair], sample: Sample) -> 
     return wanted
 
 
-def _first_seeds(frames: StudyFrames, count: int) -> StudyFrames:
-    return replace(frames, trials=frames.trials[frames.trials["seed"] < count])
-
-
 def _has_run(frames: StudyFrames, cell: str, count: int) -> bool:
     status = frames.trials.loc[frames.trials["cell"] == cell, "status"]
     return len(status) == count and not status.isin([MISSING, "interrupted"]).any()
-
-
-def _unjudged(sample: PairedSample, frames: StudyFrames) -> Stage:
-    """A contrast before its first look: an estimate and nothing more."""
-    [contrast] = judge([sample], margin=frames.margin, alpha=frames.alpha)
-    return Stage(replace(contrast, verdict="undecided"), -1, is_closed=False)

@@ -4,20 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from analysis.frames import AxisValue, StudyFrames
+from analysis.frames import StudyFrames
 from analysis.labels import axis_label, value_label
-from analysis.stats import Contrast, Verdict
+from analysis.stats import Contrast
+from orchestrator.ledger.comparisons import Comparison, Pair, claim_comparison
 
-Pair = tuple[str, str]
-"""(cell, reference)."""
 ClaimVerdict = Literal["supported", "contradicted", "undecided"]
+"""A claim says that one side is better by an amount that matters: surely, surely not, or not known."""
 
-_VERDICTS: dict[Verdict, ClaimVerdict] = {
-    "helps": "supported",
-    "hurts": "contradicted",
-    "equivalent": "contradicted",  # A claim says one is better by an amount that matters.
-    "undecided": "undecided",
-}
+_Said = tuple[ClaimVerdict, str]
+"""A verdict and what else is known."""
+_UNKNOWN: _Said = ("undecided", "")
 
 
 @dataclass(frozen=True)
@@ -34,47 +31,33 @@ class ClaimResult:
     strength: float | None = None
     """The strength that the claim is about; each trial's primary one where it names none."""
     cells: Pair | None = None
+    note: str = ""
+    """What else is known: the side is better, but perhaps by less than matters."""
     published: Mapping[str, Any] | None = None
     """`better` and `worse`, the published numbers, and `metric`, what they are numbers of."""
 
 
 @dataclass(frozen=True)
 class LocatedClaim:
-    """A claim and the two cells that it is about."""
+    """A claim and the comparison that it is about."""
 
     claim: Mapping[str, Any]
     metric: str
     strength: float | None
-    cells: Pair | None
+    comparison: Comparison | None
     """None where the plan has no cell for one of the sides, or one cell for both."""
-
-    @property
-    def family(self) -> tuple[str, float | None]:
-        """Claims about the same metric at the same strength are judged together."""
-        return self.metric, self.strength
 
 
 def locate(frames: StudyFrames, claim: Mapping[str, Any]) -> LocatedClaim:
     """Find the two cells of a claim; axes that it does not name are at the baseline."""
-    better, worse = (_cell_at(frames, side(claim, role)) for role in ("better", "worse"))
-    cells = None if better is None or worse is None or better == worse else (better, worse)
-    return LocatedClaim(claim, claim.get("metric") or frames.primary_metric, claim.get("strength"), cells)
+    metric = claim.get("metric") or frames.primary_metric
+    return LocatedClaim(claim, metric, claim.get("strength"), claim_comparison(frames.study, claim))
 
 
-def side(claim: Mapping[str, Any], role: str) -> dict[str, AxisValue]:
-    """The axis values that one side of a claim names."""
-    value = claim[role]
-    return dict(value) if isinstance(value, Mapping) else {claim["axis"]: value}
-
-
-def result(located: LocatedClaim, family: Mapping[Pair, Contrast]) -> ClaimResult:
-    """A located claim with its verdict."""
-    claim, cells = located.claim, located.cells
-    contrast: Contrast | None = None
-    verdict: ClaimVerdict = "undecided"
-    if cells is not None:
-        contrast = family[cells] if cells in family else family[cells[::-1]].reversed(cells[0])
-        verdict = _VERDICTS[contrast.verdict]
+def result(located: LocatedClaim, contrast: Contrast | None) -> ClaimResult:
+    """A located claim with its verdict, from the contrast of its better side with the other."""
+    claim, comparison = located.claim, located.comparison
+    verdict, note = _UNKNOWN if contrast is None else _verdict(contrast)
     return ClaimResult(
         text=str(claim["text"]),
         source=str(claim.get("source", "")),
@@ -83,13 +66,19 @@ def result(located: LocatedClaim, family: Mapping[Pair, Contrast]) -> ClaimResul
         verdict=verdict,
         contrast=contrast,
         strength=located.strength,
-        cells=cells,
+        cells=None if comparison is None else comparison.pair,
+        note=note,
         published=claim.get("published"),
     )
 
 
-def _cell_at(frames: StudyFrames, point: Mapping[str, AxisValue]) -> str | None:
-    return frames.cells_along(list(point)).get(tuple(point.values()))
+def _verdict(contrast: Contrast) -> _Said:
+    """The margin counts on both sides: supported is surely beyond it, contradicted surely below it."""
+    if contrast.verdict == "helps" and (contrast.exceeds_margin or contrast.margin <= 0):
+        return "supported", ""
+    if contrast.verdict in ("hurts", "equivalent") or contrast.is_short_of_margin:
+        return "contradicted", ""
+    return ("undecided", "better, perhaps by less than matters") if contrast.verdict == "helps" else _UNKNOWN
 
 
 def _words(claim: Mapping[str, Any], role: str) -> str:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.adaptive import schedule_of, seeds_wanted, stages
-from analysis.claims import ClaimResult, LocatedClaim, Pair, locate, result
+from analysis.adaptive import Looks, seeds_wanted
+from analysis.claims import ClaimResult, LocatedClaim, locate, result
 from analysis.comparability import comparable_values, incomparable, other_features, shared_images
 from analysis.frames import MISSING, STOPPED, StudyFrames, primary_values, remembered
 from analysis.labels import metric_info, p_value, plural, with_interval
-from analysis.stats import MAX_SEEDS, Contrast, PairedSample, judge
+from analysis.stats import MAX_SEEDS, Contrast, PairedSample, SeedsRange
 from analysis.stats.sequential import Stage
+from analysis.stats.spending import Spending
+from orchestrator.ledger.comparisons import Comparison, comparisons, contrasts
 
 
 @dataclass(frozen=True)
@@ -23,82 +25,53 @@ class Judgement:
     """One per cell other than the baseline, in the plan's order; `name` is the cell."""
     claims: list[ClaimResult]
     num_comparisons: int
-    """Size of the Holm family of the primary metric: contrasts, and claims about other pairs of cells."""
+    """All that alpha is shared among: contrasts, and claims about other pairs of cells or other metrics."""
+    spending: Spending
+    """Who may spend how much of alpha, and what is left."""
 
 
 @remembered
 def judge_study(frames: StudyFrames) -> Judgement:
-    """Judge all contrasts against the baseline, and all claims.
+    """Judge all contrasts against the baseline, and all claims, at the looks that the study has planned.
 
-    Claims about the primary metric (at the primary strength) that compare two cells neither of which is the
-    baseline join the family of the contrasts; claims about another metric or strength are a family of their
-    own, without a margin.
+    The chance of any wrong verdict among them is at most alpha. Claims about another metric or strength than the
+    primary ones have no margin.
     """
-    main = (frames.primary_metric, None)
-    pairs = contrast_pairs(frames)
-    claims = [locate(frames, claim) for claim in frames.study.claims]
-    families = _families(frames, claims)
-    judged = {
-        key: _judge_pairs(frames, *key, family, frames.margin if key == main else 0.0)
-        for key, family in families.items()
-        if key != main or not schedule_of(frames)
-    }
-    if schedule_of(frames):
-        judged[main] = {pair: stage.contrast for pair, stage in main_stages(frames).items()}
-    results = [result(claim, judged[claim.family]) for claim in claims]
-    return Judgement([judged[main][pair] for pair in pairs], results, len(judged[main]))
+    looks, located = Looks(frames), [locate(frames, claim) for claim in frames.study.claims]
+    stages = _stages(frames, looks, located)
+
+    def judged(comparison: Comparison) -> Contrast:
+        found = stages[comparison.key].contrast
+        return found if found.name == comparison.cell else found.reversed(comparison.cell)
+
+    claims = [result(one, None if one.comparison is None else judged(one.comparison)) for one in located]
+    main = [] if frames.study.is_search else contrasts(frames.study)
+    return Judgement([judged(one) for one in main], claims, len(stages), looks.spending)
 
 
-def main_stages(frames: StudyFrames) -> dict[Pair, Stage]:
-    """How far each contrast of the primary family has come, where seeds are added while they are needed."""
-    return stages(frames, _main_family(frames), _main_sample)
+def _stages(frames: StudyFrames, looks: Looks, located: Sequence[LocatedClaim]) -> dict[str, Stage]:
+    """Key of every comparison of the study -> how far it has come."""
+    about = {one.comparison.key: one for one in located if one.comparison is not None}
+
+    def stage(comparison: Comparison) -> Stage:
+        claim = None if comparison.is_primary else about[comparison.key]
+        metric = frames.primary_metric if claim is None else claim.metric
+        strength = None if claim is None else claim.strength
+
+        def sample(at: StudyFrames) -> PairedSample:
+            return sample_of(at, metric, *comparison.pair, strength)
+
+        return looks.stage(comparison, sample, frames.margin if comparison.is_primary else 0.0)
+
+    return {one.key: stage(one) for one in comparisons(frames.study)}
 
 
 def next_seeds(frames: StudyFrames) -> dict[str, int]:
     """Cell -> how many seeds it should have now, where they are added while they are needed."""
-    return seeds_wanted(frames, _main_family(frames), _main_sample)
-
-
-def _main_family(frames: StudyFrames) -> list[Pair]:
     claims = [locate(frames, claim) for claim in frames.study.claims]
-    return _families(frames, claims)[(frames.primary_metric, None)]
-
-
-def _main_sample(frames: StudyFrames, pair: Pair) -> PairedSample:
-    return sample_of(frames, frames.primary_metric, *pair)
-
-
-def _families(
-    frames: StudyFrames, claims: Sequence[LocatedClaim]
-) -> dict[tuple[str, float | None], list[Pair]]:
-    """The pairs that are judged together, by metric and strength; the contrasts lead the primary family."""
-    families: dict[tuple[str, float | None], list[Pair]] = {
-        (frames.primary_metric, None): contrast_pairs(frames)
-    }
-    for claim in claims:
-        family = families.setdefault(claim.family, [])
-        if claim.cells is not None and claim.cells not in family and claim.cells[::-1] not in family:
-            family.append(claim.cells)
-    return families
-
-
-def contrast_pairs(frames: StudyFrames) -> list[Pair]:
-    """(cell, what it is compared with) in the plan's order; empty without a baseline.
-
-    That is the baseline, or where the space names an axis to `compare`, each cell's counterpart along it.
-    """
-    baseline = frames.baseline
-    if baseline is None:
-        return []
-    if frames.study.compare is not None:
-        cells = [cell.cell for cell in frames.study.cells if cell.role == "design"]
-        pairs = ((cell, frames.counterpart(cell)) for cell in cells)
-        return [(cell, other) for cell, other in pairs if other not in (None, cell)]
-    # A parent answers no question, and a control without an axis only that of the cell it belongs to.
-    own = next(cell for cell in frames.study.cells if cell.cell == baseline)
-    control = (own.starts_from or {}).get("control")
-    compared = [c.cell for c in frames.study.cells if c.role == "design" or c.cell == control]
-    return [(cell, baseline) for cell in compared if cell != baseline]
+    stages = _stages(frames, Looks(frames), claims)
+    pairs = {one.pair: stages[one.key] for one in comparisons(frames.study) if one.is_primary}
+    return seeds_wanted(frames, pairs)
 
 
 def sample_of(
@@ -166,24 +139,49 @@ def verdict_sentence(frames: StudyFrames, contrast: Contrast) -> str:
     numbers = f"{shown}, {counts}"
     if contrast.verdict in ("helps", "hurts"):
         caution = "" if contrast.survives_failures else " Not so once failed trials are ranked worst."
-        return f"{label} {contrast.verdict}: {numbers}, {p_value(contrast.p_holm)}.{caution}"
+        return f"{label} {contrast.words}: {numbers}, {p_value(contrast.p_holm)}.{caution}{_early(contrast)}"
     if contrast.verdict == "equivalent":
         return f"{label} is equivalent within ±{contrast.margin:g}: {numbers}."
     word = "estimate only" if contrast.is_estimate else "undecided"
     return f"{label}: {word}, {numbers}. {seeds_sentence(contrast)}"
 
 
+def _early(contrast: Contrast) -> str:
+    """What to think of a difference that ended a comparison before its last planned look."""
+    if not contrast.ended_early:
+        return ""
+    return (
+        f" Decided early, after {contrast.look.num_seeds} seeds: the difference itself is likely overstated."
+    )
+
+
 def seeds_sentence(contrast: Contrast) -> str:
     """How many seeds would decide, in all; empty where the contrast is decided."""
     if contrast.verdict != "undecided":
         return ""
-    few = f"No test can decide below {contrast.min_pairs} pairs"
-    if contrast.seeds_needed is None:
-        return f"{few}."
-    if contrast.seeds_needed >= MAX_SEEDS:
-        return f"More than {MAX_SEEDS:,} seeds would be needed."
-    needed = f"about {contrast.seeds_needed} seeds in all would decide (80 % power)"
-    return f"{few}; {needed}." if contrast.is_estimate else f"A{needed[1:]}."
+    few = ""
+    if contrast.n < contrast.min_pairs:
+        few = f"No test can decide below {contrast.min_pairs} pairs"
+    elif not contrast.look.is_held:
+        seeds = contrast.look.num_seeds
+        few = (
+            "This plan has no look at it"
+            if seeds is None
+            else f"Verdicts come after {seeds} seeds, as planned"
+        )
+    if contrast.seeds_range is None:
+        return f"{few}." if few else ""
+    needed = f"{seeds_range_words(contrast.seeds_range)} seeds in all would decide (80 % power)"
+    return f"{few}; {needed}." if few else f"{needed[0].upper()}{needed[1:]}."
+
+
+def seeds_range_words(needed: SeedsRange) -> str:
+    """`about 14 to 60`, where 14 to 60 decide truths that are like what was observed."""
+    if needed.low >= MAX_SEEDS:
+        return f"more than {MAX_SEEDS:,}"
+    if needed.high >= MAX_SEEDS:
+        return f"{needed.low:,} or many more"
+    return f"about {needed.low}" if needed.low == needed.high else f"about {needed.low} to {needed.high:,}"
 
 
 def _counts(contrast: Contrast) -> str:
@@ -195,14 +193,6 @@ def _counts(contrast: Contrast) -> str:
     if contrast.sample.missing:
         parts.append(f"{contrast.sample.missing} not run")
     return ", ".join(parts)
-
-
-def _judge_pairs(
-    frames: StudyFrames, metric: str, strength: float | None, pairs: list[Pair], margin: float
-) -> dict[Pair, Contrast]:
-    samples = [sample_of(frames, metric, cell, reference, strength) for cell, reference in pairs]
-    contrasts = judge(samples, margin=margin, alpha=frames.alpha)
-    return dict(zip(pairs, contrasts, strict=True))
 
 
 def _outcomes(trials: pd.DataFrame, metric: str, cell: str) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Verdicts while they form: which of them may be named before every planned seed has run.
 
 Whoever reads a verdict after every trial and stops at the first one that suits has looked too often. So `helps`,
-`hurts` and `equivalent` are said once every seed of the family that is judged together has run, or at a look that the
-space itself has planned (docs/design/006); before that there are an interval and a number of pairs.
+`hurts` and `equivalent` are said once every planned seed of a comparison has run, or at a look that the space itself has
+planned (docs/design/006, 018); before that there are an interval and a number of pairs.
 """
 
 from analysis.adaptive import schedule_of
@@ -24,13 +24,9 @@ def planned_pairs(frames: StudyFrames, contrast: Contrast) -> int:
 
 
 def is_forming(frames: StudyFrames, judgement: Judgement, contrast: Contrast) -> bool:
-    """Whether more seeds are to come before a contrast may be named.
-
-    Contrasts of a fixed number of seeds are judged as one family (Holm), so that one seed still missing of one of them
-    may change the others as well.
-    """
+    """Whether more seeds are to come before a contrast may be named. Others need not wait for it."""
     if not schedule_of(frames):
-        return any(own.sample.missing for own in judgement.contrasts)
+        return contrast.sample.missing > 0
     num_ended = contrast.n + contrast.num_failed + contrast.sample.stopped
     return contrast.verdict == "undecided" and num_ended < planned_pairs(frames, contrast)
 
@@ -39,7 +35,9 @@ def word(frames: StudyFrames, judgement: Judgement, contrast: Contrast) -> str:
     """The verdict as it may be said now: `running` while it forms, `estimate` where there are too few pairs for any."""
     if is_forming(frames, judgement, contrast):
         return FORMING
-    return "estimate" if contrast.is_estimate else contrast.verdict
+    if contrast.is_estimate:
+        return "estimate"
+    return f"{contrast.words} (early)" if contrast.ended_early else contrast.words
 
 
 def sentence(frames: StudyFrames, judgement: Judgement, contrast: Contrast) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.labels import axis_label, use_metrics, value_label
-from orchestrator.ledger import Ledger, StudyCell, StudyPlan, read_study
+from orchestrator.ledger import Ledger, StudyPlan, comparisons, read_study
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class StudyFrames:
         axis = self.study.compare
         if axis is None:
             return "no baseline" if self.baseline is None else self.cell_label(self.baseline)
-        return f"{value_label(self._baseline_point().get(axis))}, all else equal"
+        return f"{value_label(comparisons.baseline_point(self.study).get(axis))}, all else equal"
 
     @property
     def primary_metric(self) -> str:
@@ -123,35 +123,15 @@ class StudyFrames:
 
         Cells that coincide with several points (a head count means nothing to a convolution) appear at each.
         """
-        if list(axes) == ["cell"]:
-            return {(cell,): cell for cell in self.cells}
-        base = self._baseline_point()
-        held = {axis: value for axis, value in (base | dict(fixed or {})).items() if axis not in axes}
-        found: dict[tuple[AxisValue, ...], str] = {}
-        for cell in self.study.cells:
-            if cell.role != "design":  # Parents and controls stand at no point of the axes.
-                continue
-            for values in (cell.axis_values, *cell.merged):
-                point = base | dict(values)
-                if all(point.get(axis) == value for axis, value in held.items()):
-                    found.setdefault(tuple(point.get(axis) for axis in axes), cell.cell)
-        return found
-
-    def counterpart(self, cell: str) -> str | None:
-        """The cell like this one but for the baseline's value of the axis `compare`; None without one."""
-        axis, base = str(self.study.compare), self._baseline_point()
-        own = dict(self._entry(cell).axis_values)
-        if axis not in own or own[axis] == base.get(axis):
-            return None
-        return self.cells_along([axis], own).get((base.get(axis),))
+        return comparisons.cells_along(self.study, axes, fixed)
 
     def cell_label(self, cell: str) -> str:
         """The shortest name that says what a cell changes: `conv`, or `encoder = conv, heads = 4`.
 
         Where cells are compared along one axis, what they have in common says as much: `conv, sad`.
         """
-        base = self._baseline_point()
-        entry = self._entry(cell)
+        base = comparisons.baseline_point(self.study)
+        entry = comparisons.entry(self.study, cell)
         own = dict(entry.axis_values)
         if entry.role == "parent":  # It stands where the axes may have no name for it.
             return value_label(cell.replace("=", " = ").replace(",", ", "))
@@ -163,13 +143,6 @@ class StudyFrames:
         if not changed:
             return "baseline"
         return ", ".join(_full_label(axis, value) for axis, value in changed.items())
-
-    def _entry(self, cell: str) -> StudyCell:
-        return next(entry for entry in self.study.cells if entry.cell == cell)
-
-    def _baseline_point(self) -> dict[str, AxisValue]:
-        baseline = self.study.baseline
-        return {} if baseline is None else dict(baseline.axis_values)
 
 
 def _full_label(axis: str, value: AxisValue) -> str:

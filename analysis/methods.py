@@ -6,9 +6,11 @@ from typing import Any
 
 from analysis.comparability import image_sets
 from analysis.contrasts import Judgement
+from analysis.error_rate import alpha_sentence
 from analysis.frames import StudyFrames
 from analysis.labels import axis_label, metric_info, plural, value_label
 from analysis.search_summary import picked_sentence
+from orchestrator.ledger import planned_looks
 
 Json = Mapping[str, Any]
 
@@ -114,15 +116,26 @@ def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
     better = "higher" if info.higher_is_better else "lower"
     if frames.study.is_search:
         return f"The metric of the search is {info.label} ({better} is better). {picked_sentence(frames)}"
-    seeds, comparisons = plural(len(frames.seeds), "seed"), plural(judgement.num_comparisons, "comparison")
+    fixed = (
+        "were" if len(frames.study.plan_hashes) < 2 else "are those of the present plan; they were not all"
+    )
     return (
         f"The primary metric ({info.label}, {better} is better), the margin of {frames.margin:g} and alpha = "
-        f"{frames.alpha:g} were fixed before running (plan {frames.study.plan_hash}). Every cell was planned "
-        f"with {seeds}; contrasts are paired by seed and images, with t intervals at the Holm-corrected "
-        f"level, two one-sided t tests against the margin, both Holm-corrected over "
-        f"{comparisons}, and exact sign-flip tests as a guard. Failed trials are counted, and ranked worst in a "
-        f"sensitivity analysis."
+        f"{frames.alpha:g} {fixed} fixed before running (plan {frames.study.plan_hash}). {_planned(frames)} "
+        f"Contrasts are paired by seed and images, with t intervals, two one-sided t tests against the margin, and "
+        f"exact sign-flip tests as a guard, each comparison at its own part of alpha: the chance of any wrong verdict "
+        f"is at most {frames.alpha:g}, and all intervals cover at once. {alpha_sentence(frames, judgement)} Failed "
+        f"trials are counted, and ranked worst in a sensitivity analysis."
     ) + (_all_else_equal(frames) + _looks(frames))
+
+
+def _planned(frames: StudyFrames) -> str:
+    """How many seeds were planned, and how many at first."""
+    first = (frames.study.plans or (planned_looks(frames.study),))[0]
+    seeds = plural(len(frames.seeds), "seed")
+    if frames.study.adaptive or set(first.seeds) == set(frames.seeds):
+        return f"Cells were planned with {seeds}." if not frames.study.adaptive else ""
+    return f"Cells were first planned with {plural(len(first.seeds), 'seed')}, and have {seeds} now."
 
 
 def _all_else_equal(frames: StudyFrames) -> str:
@@ -138,7 +151,8 @@ def _looks(frames: StudyFrames) -> str:
     schedule = ", ".join(map(str, rule["schedule"]))
     return (
         f" Seeds were added until every contrast was decided, to at most {rule['max']}, with looks after {schedule} "
-        "seeds; alpha is spent in proportion to the seeds, so that all looks together keep it."
+        "seeds; alpha is spent in proportion to the seeds, so that all looks together keep it. The differences of "
+        "comparisons that ended early are likely overstated."
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import accounting, methods, style
 from analysis.contrasts import Judgement, judge_study
+from analysis.error_rate import alpha_sentence
 from analysis.escaping import for_csv
 from analysis.escaping import markdown as escaped
 from analysis.figures import DEFAULT_FIGURES, FigureConfig, FigureKind, parse
@@ -66,15 +67,20 @@ def verdict_lines(study_folder: Path) -> list[str]:
     for verdict in _verdicts(frames, judgement):
         lines += textwrap.wrap(verdict, WIDTH, initial_indent="  ", subsequent_indent="      ")
     for claim in judgement.claims:
-        text = f"claim {claim.verdict}: {claim.text}"
+        note = f" ({claim.note})" if claim.note else ""
+        text = f"claim {claim.verdict}{note}: {claim.text}"
         lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ")
+    lines += textwrap.wrap(alpha_sentence(frames, judgement), WIDTH)
     return lines + textwrap.wrap(accounting.progress_sentence(frames), WIDTH)
 
 
 def effects_markdown(frames: StudyFrames, judgement: Judgement) -> str:
     """The contrasts as a pipe table, under a sentence that says what they are."""
     table = TextTable(EFFECT_TITLES, effect_rows(frames, judgement), 2)
-    return f"{escaped(_question_line(frames))}\n\n{markdown(table)}"
+    terms = "Intervals cover all at once; p values are adjusted for all comparisons and looks."
+    return (
+        f"{escaped(_question_line(frames))}\n{terms} {alpha_sentence(frames, judgement)}\n\n{markdown(table)}"
+    )
 
 
 def _question_line(frames: StudyFrames) -> str:

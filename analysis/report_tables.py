@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.claims import ClaimResult
-from analysis.contrasts import Judgement
+from analysis.contrasts import Judgement, seeds_range_words
 from analysis.figures._text import TextTable
 from analysis.forming import word
 from analysis.frames import StudyFrames
@@ -20,10 +20,10 @@ EFFECT_TITLES = [
         "failed",
         "stopped",
         "not run",
-        "p (Holm)",
+        "p (adjusted)",
         "sign-flip p",
     ],
-    *["TOST p (Holm)", "P(better)", "p, failures worst", "seeds to decide"],
+    *["TOST p (adjusted)", "P(better)", "p, failures worst", "seeds to decide"],
 ]
 
 
@@ -32,8 +32,8 @@ _PRINTED = (
     "verdict",
     "difference [interval]",
     "pairs",
-    "p (Holm)",
-    "TOST p (Holm)",
+    "p (adjusted)",
+    "TOST p (adjusted)",
     "seeds to decide",
 )
 """Columns of the contrasts that fit the width of a page."""
@@ -72,7 +72,9 @@ def effect_rows(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
 def _seeds_to_decide(contrast: Contrast) -> str:
     if contrast.verdict != "undecided":
         return "–"
-    return f"≥ {contrast.min_pairs}" if contrast.seeds_needed is None else f"≈ {contrast.seeds_needed}"
+    if contrast.seeds_range is None:
+        return f"≥ {contrast.min_pairs}"
+    return seeds_range_words(contrast.seeds_range).removeprefix("about ").replace(" to ", "–")
 
 
 def _short_p(value: float) -> str:
@@ -99,6 +101,7 @@ def claim_row(claim: ClaimResult) -> dict[str, str]:
         "text": claim.text,
         "source": claim.source,
         "verdict": claim.verdict,
+        "note": claim.note,
         "numbers": f"{metric}, {claim.comparison}: {numbers}",
     }
 

@@ -221,7 +221,7 @@ class Study:
         return [
             (
                 self.frames.cell_label(one.name),
-                "estimate only" if one.is_estimate else one.verdict,
+                "estimate only" if one.is_estimate else one.words,
                 f"{one.mean:+.3g}",
                 f"[{one.interval.low:+.3g}, {one.interval.high:+.3g}]",
                 f"{one.p_holm:.2g}",

@@ -22,9 +22,11 @@ _TEXT = 8.0
 """Points."""
 _LABEL_LETTERS = 34
 """Most characters in a line of a label."""
+_SHORT = {", by at least the margin": " ≥ margin", ", perhaps by less than matters": ", maybe < margin"}
 _COLUMNS = [
     *["cell", "label", "seed", "difference", "low", "high", "level", "n", "num_failed", "num_missing"],
     *["p_holm", "verdict", "word", "seeds_needed", "margin", "metric", "reference"],
+    *["exceeds_margin", "ended_early", "seeds_low", "seeds_high"],
 ]
 
 
@@ -71,6 +73,10 @@ def contrast_rows(frames: StudyFrames, judgement: Judgement) -> pd.DataFrame:
             "verdict": "undecided" if is_forming(frames, judgement, contrast) else contrast.verdict,
             "word": word(frames, judgement, contrast),
             "seeds_needed": contrast.seeds_needed,
+            "exceeds_margin": contrast.exceeds_margin,
+            "ended_early": contrast.ended_early,
+            "seeds_low": None if contrast.seeds_range is None else contrast.seeds_range.low,
+            "seeds_high": None if contrast.seeds_range is None else contrast.seeds_range.high,
         }
         rows.append(shared | summary)
         pairs = zip(contrast.sample.seeds, contrast.sample.differences, strict=True)
@@ -117,9 +123,9 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     levels = f"{100 * lowest:.3g}" if lowest == highest else f"{100 * lowest:.3g} to {100 * highest:.3g}"
     return (
         f"Effects on {info.label} against {contrasts['reference'].iloc[0]}, paired by seed "
-        f"({pairs}). Small dots are seeds, large dots their mean, bars t intervals at the Holm-corrected "
-        f"level ({levels} %), the band the margin of ±{contrasts['margin'].iloc[0]:g} that counts as no "
-        "difference. Right is better."
+        f"({pairs}). Small dots are seeds, large dots their mean, bars t intervals that all cover "
+        f"at once ({levels} % each), the band the margin of ±{contrasts['margin'].iloc[0]:g} below which a difference "
+        "does not matter. Right is better."
     )
 
 
@@ -181,7 +187,10 @@ def _numbers(contrast: Mapping[Hashable, Any]) -> str:
 
 def _verdict(contrast: Mapping[Hashable, Any]) -> str:
     lost = int(contrast["num_failed"])
-    return f"{contrast['word']}, {lost} failed" if lost else str(contrast["word"])
+    word = str(contrast["word"])
+    for words, short in _SHORT.items():  # beside the plot there is room for few letters
+        word = word.replace(words, short)
+    return f"{word}, {lost} failed" if lost else word
 
 
 def _x_label(contrasts: pd.DataFrame) -> str:

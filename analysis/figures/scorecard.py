@@ -22,7 +22,7 @@ _MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "?"}
 _COLUMNS = [
     *["claim", "source", "metric", "comparison", "strength", "verdict", "published_metric"],
     *["published_better", "published_worse", "better", "worse", "difference", "low", "high", "n", "p_holm"],
-    *["same_direction"],
+    *["same_direction", "note"],
 ]
 
 
@@ -84,7 +84,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
             axes.text(0.22, middle, line, va="center", fontsize=7.5, linespacing=1.25)
             axes.text(2.2, middle, _published(row), va="center", fontsize=7.5, linespacing=1.25)
             axes.text(3.2, middle, _ours(row), va="center", fontsize=7.5, linespacing=1.25)
-            shown = f"{_difference(row)}\n{row['verdict']}"
+            shown = f"{_difference(row)}\n{_verdict(row)}"
             axes.text(4.05, middle, shown, va="center", fontsize=7.5, linespacing=1.25, color=colour)
             y += tall
         return figure
@@ -98,8 +98,8 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     said = ", ".join(f"{counts.get(word, 0)} {word}" for word in ("supported", "contradicted", "undecided"))
     text = (
         f"Claims of the space: {said}. Numbers are those of the side that is claimed to be better, then of the other. "
-        "Differences are paired by seed, positive where the claim is right; supported and contradicted are verdicts "
-        "of the contrasts, at the same level and with the same margin."
+        "Differences are paired by seed, positive where the claim is right. Supported: surely better by at least the "
+        "margin; contradicted: surely not."
     )
     if table["published_metric"].ne("").any():
         text += " Published numbers come from other images and models: compare directions, not sizes."
@@ -114,7 +114,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
     for row in table.to_dict("records"):
         agrees = {True: "yes", False: "no"}.get(row["same_direction"], "–")
         numbers = [_published(row).replace("\n", ", "), _ours(row), _metric(row), _difference(row)]
-        rows.append([row["claim"], row["source"] or "–", row["verdict"], *numbers, agrees, str(row["n"])])
+        rows.append([row["claim"], row["source"] or "–", _verdict(row), *numbers, agrees, str(row["n"])])
     return TextTable(titles, rows, 6)
 
 
@@ -129,6 +129,7 @@ def _row(frames: StudyFrames, claim: ClaimResult) -> dict[str, Any]:
         "comparison": claim.comparison,
         "strength": claim.strength,
         "verdict": claim.verdict,
+        "note": claim.note,
         "published_metric": str(published.get("metric", "")) if published else "",
         "published_better": published.get("better", np.nan),
         "published_worse": published.get("worse", np.nan),
@@ -182,6 +183,10 @@ def _difference(row: dict[Any, Any]) -> str:
         if not np.isfinite(row["difference"])
         else with_interval(row["difference"], row["low"], row["high"])
     )
+
+
+def _verdict(row: dict[Any, Any]) -> str:
+    return f"{row['verdict']}: {row['note']}" if row["note"] else str(row["verdict"])
 
 
 def _wrapped(claim: str) -> str:

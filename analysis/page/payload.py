@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from analysis import accounting, methods, style
 from analysis.contrasts import Judgement, seeds_sentence
+from analysis.error_rate import alpha_sentence
 from analysis.figures._text import Bold, TextTable
 from analysis.figures.effects import Config as EffectsConfig
 from analysis.figures.effects import caption, contrast_rows, improvement_label
@@ -91,8 +92,8 @@ def _terms(frames: StudyFrames) -> str:
     if frames.study.is_search:
         return f"{metric}."
     return (
-        f"{metric}, each cell against {frames.reference_label}, paired by seed. A difference below {frames.margin:g} "
-        "counts as none. Positive is an improvement."
+        f"{metric}, each cell against {frames.reference_label}, paired by seed. A difference matters from "
+        f"{frames.margin:g} on: a verdict says whether it surely reaches that. Positive is an improvement."
     )
 
 
@@ -137,6 +138,7 @@ def _effects(frames: StudyFrames, judgement: Judgement) -> shape.Effects:
             _effect(frames, judgement, contrast, places[contrast.name]) for contrast in judgement.contrasts
         ],
         "margin": frames.margin,
+        "error_rate": alpha_sentence(frames, judgement),
         "axis": improvement_label(info, frames.reference_label, info.label),
         "caption": caption(contrast_rows(frames, judgement), config),
         "table": table_of(TextTable(EFFECT_TITLES, effect_rows(frames, judgement), 2)),
@@ -174,6 +176,7 @@ def _claim(row: dict[str, str]) -> shape.Claim:
         "verdict": row["verdict"],
         "text": row["text"],
         "source": row["source"],
+        "note": row["note"],
         "numbers": row["numbers"],
     }
 

@@ -86,7 +86,7 @@ class Effect(TypedDict):
     verdict: Verdict
     """`undecided` while planned seeds are still to run."""
     word: str
-    """The verdict as it is said: `running` while it forms, `estimate` where there are too few pairs for any."""
+    """The verdict as it is said, with the margin: `running` while it forms, `estimate` where there can be none yet."""
     sentence: str
     """The verdict in a sentence, as the terminal says it."""
     numbers: str
@@ -111,6 +111,8 @@ class Effects(TypedDict):
 
     effects: list[Effect]
     margin: float
+    error_rate: str
+    """What of alpha the planned looks and later plans may spend, and what is left, in a sentence."""
     axis: str
     """What the difference is a difference of."""
     caption: str
@@ -124,6 +126,8 @@ class Claim(TypedDict):
     """supported, contradicted or undecided."""
     text: str
     source: str
+    note: str
+    """What else is known of it; often empty."""
     numbers: str
 
 

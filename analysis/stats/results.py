@@ -1,6 +1,6 @@
 """What a paired comparison is made of: its sample, its interval, its verdict."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,24 @@ class Interval:
     low: float
     high: float
     level: float
-    """Confidence level, e.g. 0.95; per contrast it follows Holm's step."""
+    """Confidence level, e.g. 0.95; of a contrast, 1 minus what its look may spend, so that all cover at once."""
+
+
+@dataclass(frozen=True)
+class LookAt:
+    """Where in its study's plan a contrast was judged."""
+
+    num_seeds: int | None = None
+    """Seeds of the look; None in a study that is judged once, at what there is."""
+    is_held: bool = True
+    """Whether verdicts are given; before a planned look there are estimates only."""
+    is_planned: bool = True
+    """Whether the first plan had this look; a later one judges at what the reserve leaves."""
+    is_early: bool = False
+    """Whether more seeds were planned: a difference that decides early is more often too large than too small."""
+
+
+THE_ONLY_LOOK = LookAt()
 
 
 @dataclass(frozen=True)
@@ -40,83 +57,3 @@ class PairedSample:
     """Seeds where a side was stopped early: a shorter training is no replicate of the others."""
     incomparable: str = ""
     """Why the two cells were not measured on the same thing; then there are no differences."""
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One paired comparison, judged together with the other contrasts of its study."""
-
-    sample: PairedSample
-    mean: float
-    """Mean paired difference, positive is better; NaN without pairs."""
-    sd: float
-    """Standard deviation of the paired differences (n - 1); NaN below two pairs."""
-    interval: Interval
-    p: float
-    """Sign-flip p, unadjusted: the guard."""
-    p_holm: float
-    """Paired t test, adjusted by Holm: what the interval shows."""
-    tost_p: float
-    """NaN without a margin or below two pairs."""
-    tost_p_holm: float
-    probability_of_improvement: float
-    """Share of pairs that are better, ties count one half."""
-    worst_rank_p: float
-    """Sign-flip p of signed ranks when failed trials are ranked worse than every finished one."""
-    worst_rank_mean: float
-    """Mean signed rank in that analysis; its sign is the direction once failures count."""
-    verdict: Verdict
-    min_pairs: int
-    """Pairs below which no verdict is possible at this alpha."""
-    seeds_needed: int | None
-    """Seeds in all for 80 % power; None where the spread is unknown (below two pairs)."""
-    margin: float
-    alpha: float
-
-    @property
-    def name(self) -> str:
-        """What is compared with the reference."""
-        return self.sample.name
-
-    @property
-    def n(self) -> int:
-        """Number of complete pairs."""
-        return len(self.sample.differences)
-
-    @property
-    def num_failed(self) -> int:
-        """Seeds lost because at least one side failed."""
-        return self.sample.failed_better + self.sample.failed_worse + self.sample.failed_both
-
-    @property
-    def is_estimate(self) -> bool:
-        """True where so few pairs exist that no test could have decided: report the number, not a verdict."""
-        return self.verdict == "undecided" and self.n < self.min_pairs
-
-    @property
-    def survives_failures(self) -> bool:
-        """False where helps or hurts rests on leaving failed trials out."""
-        if self.num_failed == 0 or self.verdict in ("equivalent", "undecided"):
-            return True
-        same_sign = np.sign(self.worst_rank_mean) == np.sign(self.mean)
-        return bool(same_sign and self.worst_rank_p <= self.alpha)
-
-    def reversed(self, name: str) -> "Contrast":
-        """The same comparison seen from the reference, now called `name`."""
-        sample = self.sample
-        swapped: dict[Verdict, Verdict] = {"helps": "hurts", "hurts": "helps"}
-        return replace(
-            self,
-            sample=replace(
-                sample,
-                name=name,
-                differences=-sample.differences,
-                failed_better=sample.failed_worse,
-                failed_worse=sample.failed_better,
-            ),
-            mean=-self.mean,
-            interval=Interval(-self.interval.high, -self.interval.low, self.interval.level),
-            probability_of_improvement=1 - self.probability_of_improvement,
-            worst_rank_mean=-self.worst_rank_mean,
-            verdict=swapped.get(self.verdict, self.verdict),
-        )

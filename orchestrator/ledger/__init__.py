@@ -8,17 +8,18 @@ else of ours and on no torch, so that anything may read it.
 from orchestrator.ledger.columns import share_columns
 from orchestrator.ledger.compaction import BackgroundCompaction
 from orchestrator.ledger.errors import LedgerError
+from orchestrator.ledger.history import planned_looks, plans_after, write_study
 from orchestrator.ledger.lock import LedgerLock
 from orchestrator.ledger.schemas import SCHEMA_VERSION, TABLES
 from orchestrator.ledger.store import Ledger
 from orchestrator.ledger.study import (
+    PlannedLooks,
     StudyCell,
     StudyPlan,
     StudyTrial,
     claim_study,
     read_study,
     status_matrix,
-    write_study,
 )
 
 __all__ = [
@@ -28,10 +29,13 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "LedgerLock",
+    "PlannedLooks",
     "StudyCell",
     "StudyPlan",
     "StudyTrial",
     "claim_study",
+    "planned_looks",
+    "plans_after",
     "read_study",
     "share_columns",
     "status_matrix",

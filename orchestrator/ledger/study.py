@@ -3,15 +3,12 @@
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
-from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.files import writing
 
 STUDY_FILE = "study.json"
 LOGS, MODELS = "logs", "editors"
@@ -57,6 +54,26 @@ class StudyCell:
     is compared with and has no axis of its own."""
     starts_from: Annotated[Mapping[str, Any], _holding("cell", "epoch", "control")] | None = None
     """`cell` and `epoch`, or `file` (`editor` in older studies) and `digest`, of a warm start; and its `control`."""
+    identity: str = ""
+    """16 hex digits of all that decides its numbers but the seed; empty in older studies."""
+
+
+@dataclass(frozen=True)
+class PlannedLooks:
+    """What a launch had planned to judge, and when: recorded before it trained."""
+
+    since: str
+    """UTC."""
+    seeds: tuple[int, ...]
+    """All that a cell can have."""
+    schedule: tuple[int, ...]
+    """After how many of `seeds` the results are looked at; all of them where their number is fixed."""
+    cells: tuple[str, ...]
+    """Identities of all cells."""
+    comparisons: tuple[str, ...]
+    """Keys of the comparisons on the primary metric."""
+    claims: tuple[str, ...] = ()
+    """Keys of the comparisons that claims make on other metrics."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +112,8 @@ class StudyPlan:
     """Metric -> its label, unit, direction and meaning; empty in studies that were written before they had it."""
     curve_columns: tuple[str, ...] = ()
     """Columns of the curves, where the family says which."""
+    plans: tuple[PlannedLooks, ...] = ()
+    """Every plan that the study was launched with while it had results, the present one last; empty in older ones."""
 
     @property
     def is_search(self) -> bool:
@@ -139,36 +158,9 @@ def read_study(folder: Path | str) -> StudyPlan:
     return _study_plan(text, content, path)
 
 
-def write_study(folder: Path, document: Mapping[str, Any]) -> None:
-    """Write `study.json` atomically. Raises LedgerError when the folder cannot be written."""
-
-    def write(temporary: Path) -> None:
-        content = json.dumps(_with_history(folder, document), indent=1, ensure_ascii=False)
-        temporary.write_text(content, encoding="utf-8")
-
-    with writing(folder):
-        write_atomically(folder / STUDY_FILE, write)
-
-
-def _with_history(folder: Path, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The document with `plan_hashes`: every hash that the study has had and since when, the present one last."""
-    if "plan_hash" not in document:
-        return document
-    history = _earlier_hashes(folder / STUDY_FILE)
-    if not history or history[-1]["hash"] != document["plan_hash"]:
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        history = [*history, {"hash": document["plan_hash"], "since": since}]
-    return {**document, "plan_hashes": history}
-
-
-def _earlier_hashes(path: Path) -> list[dict[str, str]]:
-    """What the study's file already knows; a file from before there was a history dates its own hash."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        since = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-        return list(content.get("plan_hashes") or [{"hash": content["plan_hash"], "since": since}])
-    except (FileNotFoundError, KeyError):
-        return []
+def parse_study(text: str, path: Path) -> StudyPlan:
+    """The study in the text of its file, which is JSON. Raises LedgerError, naming `path`, where it is no study."""
+    return _study_plan(text, json.loads(text), path)
 
 
 def log_file(signature: str) -> str:

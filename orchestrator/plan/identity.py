@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.space.config import Space
@@ -16,6 +16,12 @@ def trial_signature(family: Family, config: Settings, seed: int, *, parent: str 
     A warm start counts by `parent`, what it starts from, and not by how the space found it.
     """
     return _digest({**family.identity(config), "seed": seed, "parent": parent})
+
+
+def cell_identity(family: Family, config: Settings, start: Mapping[str, Any] | None) -> str:
+    """16 hex digits of all that decides a cell's numbers but the seed; `start` is its warm start."""
+    origin = None if start is None else {key: value for key, value in start.items() if key != "control"}
+    return _digest({**family.identity(config), "start": origin})
 
 
 def plan_hash(space: Space) -> str:

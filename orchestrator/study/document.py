@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.plan.cells import Cell, Plan, TrialSpec
 from orchestrator.plan.checks.space import known_metrics
-from orchestrator.plan.identity import primary_identity
+from orchestrator.plan.identity import cell_identity, primary_identity
 from orchestrator.plan.start_controls import axes_with_controls
 from orchestrator.space.axes import AxisValue
 from orchestrator.space.config import Space
@@ -72,12 +72,14 @@ def _by_cell(trials: Sequence[TrialSpec]) -> dict[str, list[TrialSpec]]:
 
 
 def _cell_document(family: Family, cell: Cell, trials: Sequence[TrialSpec]) -> dict[str, Any]:
+    start = None if cell.start is None else cell.start._asdict()
     return {
         "cell": cell.name,
         "axis_values": dict(cell.axis_values),
         "is_baseline": cell.is_baseline,
         "role": cell.role,
-        "starts_from": None if cell.start is None else cell.start._asdict(),
+        "starts_from": start,
+        "identity": cell_identity(family, cell.config, start),
         "merged": [dict(point.axis_values) for point in cell.coinciding],
         "num_parameters": family.num_parameters(cell.config),
         "trials": [{"seed": trial.seed, "signature": trial.signature} for trial in trials],

@@ -102,9 +102,12 @@ def _seeds_asked_for(longest: Plan, existing: StudyPlan) -> dict[str, int]:
     return found
 
 
-def describe(study: Study) -> None:
-    """Write `study.json`. Raises LedgerError when the folder cannot be written."""
-    write_study(study.folder, study_document(study.plan, study.space))
+def describe(study: Study, *, has_results: bool = True) -> None:
+    """Write `study.json`. Raises LedgerError when the folder cannot be written.
+
+    Without results, nobody can have chosen this plan by them: it takes the place of the one before.
+    """
+    write_study(study.folder, study_document(study.plan, study.space), has_results=has_results)
 
 
 def standing(study: Study, ledger: Ledger) -> Standing:

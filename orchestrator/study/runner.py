@@ -58,8 +58,8 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
     """
     with ExitStack() as stack:
         stack.enter_context(LedgerLock(study.ledger_folder))
-        describe(study)
         ledger = Ledger(study.ledger_folder)
+        describe(study, has_results=bool(ledger.records()))
         ledger.clean_uncommitted(unfinished(study.folder))
         expected = expected_rows(study.plan)
         share_columns(study.ledger_folder, expected)

@@ -299,6 +299,8 @@ def edit_study_file() -> Callable[[Path, dict[str, Any]], None]:
 
     def edit(folder: Path, changes: dict[str, Any]) -> None:
         path = folder / "study.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        content = json.loads(path.read_text()) | changes
+        content.pop("plans", None)  # as if it had been planned like this at first
+        path.write_text(json.dumps(content))
 
     return edit

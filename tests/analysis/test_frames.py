@@ -168,7 +168,7 @@ def test_claims_are_judged_both_ways(make_study: Study) -> None:
     assert judgement.claims[0].contrast.mean > 0
 
 
-def test_claims_about_other_pairs_join_the_holm_family(make_study: Study) -> None:
+def test_claims_about_other_pairs_share_alpha_too(make_study: Study) -> None:
     claim = {"text": "pixel beats conv", "axis": "encoder", "better": "pixel", "worse": "conv"}
 
     judgement = judge_study(load_frames(make_study(num_seeds=2, claims=[claim])))
@@ -179,8 +179,11 @@ def test_claims_about_other_pairs_join_the_holm_family(make_study: Study) -> Non
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"num_seeds": 7}, r"^conv hurts: −0\.\d+ \[.*\], 7 pairs, p < 0\.001\.$"),
-        ({"num_seeds": 3}, r"estimate only.*3 pairs\. No test can decide below 6 pairs; about \d+ seeds"),
+        ({"num_seeds": 7}, r"^conv hurts, by at least the margin: −0\.\d+ \[.*\], 7 pairs, p < 0\.001\.$"),
+        (
+            {"num_seeds": 3},
+            r"estimate only.*3 pairs\. No test can decide below 6 pairs; about \d+( to \d+)? seeds",
+        ),
         ({"num_seeds": 1}, r"estimate only.*1 pair\. No test can decide below 6 pairs\.$"),
         ({"num_seeds": 2, "is_empty": True}, r"^conv: no verdict, 0 pairs, 2 not run\.$"),
         ({"num_seeds": 7, "effects": {"a": 0.5, "conv": 0.5}, "noise": 0.005}, r"equivalent within ±0\.05"),
@@ -229,4 +232,10 @@ def test_cells_are_compared_along_one_axis_with_all_others_equal(
         "new, sad",
     ]
     costs = answer_costs(frames, judgement)
-    assert [row[1] for row in costs] == ["baseline", "reference", "helps", "hurts", ""]
+    assert [row[1] for row in costs] == [
+        "baseline",
+        "reference",
+        "helps, by at least the margin",
+        "hurts, by at least the margin",
+        "",
+    ]

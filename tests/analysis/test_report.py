@@ -41,7 +41,7 @@ def test_report_is_one_file_without_links_to_anywhere(make_study: Study, page_da
     shown = json.dumps(page_data(page))
     for expected in (
         "Which reading of the bottleneck",
-        "conv hurts: ",
+        "conv hurts, by at least the margin: ",
         '"verdict": "supported", "text": "pixel-channel is best", "source": "figure 15"',
         "loss became NaN in epoch 2",
         "Prompt cosine guarded. (13 trials)",
@@ -110,7 +110,7 @@ def test_verdict_lines_fit_eighty_columns(make_study: Study) -> None:
 
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("Counterfactual gain against pixel-channel (higher is better")
-    assert any(line.startswith("  conv hurts: −0.") for line in lines)
+    assert any(line.startswith("  conv hurts, by at least the margin: −0.") for line in lines)
     assert any(line.startswith("  claim contradicted:") for line in lines)
     assert lines[-1] == "13 of 14 trials done, 1 failed."
 

@@ -6,10 +6,7 @@ from scipy import stats as scipy_stats
 
 from analysis.stats import (
     PairedSample,
-    decide,
     decision_power,
-    holm,
-    holm_levels,
     judge,
     min_pairs,
     paired_t_p,
@@ -116,24 +113,6 @@ def test_tost_of_equal_differences_is_certain(value: float, expected: float) -> 
 
 def test_probability_of_improvement_counts_ties_half() -> None:
     assert probability_of_improvement(np.array([0.2, 0.0, -0.1, 0.3])) == 0.625
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-
-def test_holm_counts_contrasts_that_have_no_p_yet() -> None:
-    adjusted = holm([0.02, float("nan")])
-
-    assert adjusted[0] == pytest.approx(0.04)
-    assert np.isnan(adjusted[1])
-
-
-def test_interval_levels_follow_holms_steps_until_it_stops() -> None:
-    levels = holm_levels([0.001, 0.9, 0.02, 0.8], 0.05)
-
-    # 0.001 passes 0.05/4, 0.02 fails 0.05/3: it and all after it share that step.
-    assert levels == pytest.approx([1 - 0.05 / 4, 1 - 0.05 / 3, 1 - 0.05 / 3, 1 - 0.05 / 3])
 
 
 @pytest.mark.parametrize(("alpha", "pairs"), [(0.05, 6), (0.01, 8), (0.5, 2)])
@@ -303,9 +282,3 @@ def test_reversed_contrast_mirrors_everything() -> None:
     assert mirrored.mean == -contrast.mean
     assert mirrored.interval.low == -contrast.interval.high
     assert (mirrored.sample.failed_better, mirrored.sample.failed_worse) == (1, 0)
-
-
-def test_nan_p_values_decide_nothing() -> None:
-    nan = float("nan")
-
-    assert decide(nan, 0, p_holm=nan, sign_flip=nan, tost_p_holm=nan, alpha=0.05, fewest=6) == "undecided"

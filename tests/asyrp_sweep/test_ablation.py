@@ -59,9 +59,11 @@ def test_a_study_shows_itself_in_a_notebook_and_on_a_terminal() -> None:
     console = Console(width=100, record=True, file=StringIO())
     console.print(study)
 
-    assert repr(study).startswith("score: score against 4; 18 of 18 trials done\n  8 helps: +1.9995 [")
-    assert "│ 8    │ helps" in console.export_text()
-    assert "<td>8</td><td>helps</td>" in study._repr_html_()
+    assert repr(study).startswith(
+        "score: score against 4; 18 of 18 trials done\n  8 helps, by at least the margin: +1.9995 ["
+    )
+    assert "│ 8    │ helps, by at least" in console.export_text()
+    assert "<td>8</td><td>helps, by at least the margin</td>" in study._repr_html_()
     assert study.figure("effects").axes
     assert study.report().read_text().startswith("<!doctype html>")
 

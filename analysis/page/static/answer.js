@@ -27,13 +27,17 @@ export function answer({ effects, search, cells }) {
   return element("section", { id: "answer", "aria-label": "Verdicts" },
     effects.effects.length > 1 && element("p", {}, element("strong", {}, countsOf(effects.effects))),
     list(first),
+    element("p", { class: "note" }, effects.error_rate),
     others.length > 0 && element("details", { class: "open-on-paper" }, element("summary", {}, `${others.length} further contrasts`), list(others)));
 }
 
 /** `Of 9 contrasts: helps 1, undecided 8.` */
 function countsOf(effects) {
   const counts = new Map(["helps", "hurts", "equivalent"].map((word) => [word, 0]));
-  for (const { word } of effects) counts.set(word, (counts.get(word) ?? 0) + 1);
+  for (const { verdict, word } of effects) {
+    const name = verdict === "undecided" ? word : verdict;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
   return `Of ${plural(effects.length, "contrast")}: ${[...counts].filter(([, count]) => count).map(([word, count]) => `${word} ${count}`).join(", ")}.`;
 }
 

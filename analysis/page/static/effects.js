@@ -18,9 +18,10 @@ export function effects({ effects: shown, cells }) {
 /** Rows above which the plot scrolls by itself. */
 const MANY = 24;
 const NOTE =
-  "Level: of the t interval, corrected by Holm. p (Holm): paired t test, which the interval shows; a verdict also needs the " +
-  "exact sign-flip p at alpha, which takes six pairs at 0.05. TOST: two one-sided t tests against the margin. P(better): share " +
-  "of seeds on which the cell is better. Failures worst: sign-flip p of ranks when failed trials are ranked below all others.";
+  "Level: of the t interval; at these levels all intervals of the study cover at once, with 1 \u2212 alpha. p (adjusted): paired t " +
+  "test, which the interval shows, scaled to all that the study judges; a verdict also needs the exact sign-flip p at alpha, " +
+  "which takes six pairs at 0.05. TOST: two one-sided t tests against the margin. Early: decided before the last planned look, " +
+  "where a difference is likely overstated. P(better): share of seeds on which the cell is better. Failures worst: sign-flip p of ranks when failed trials are ranked below all others.";
 
 function forestRow(effect, cell, margin, place) {
   const at = (value) => `${place(value)}%`;

@@ -8,8 +8,8 @@ const AT_ONCE = 10;
 /** Claims beside the published numbers. */
 export function claims({ claims: shown }) {
   if (!shown.length) return null;
-  const items = shown.map(({ verdict, text, source, numbers }) =>
-    element("li", { class: verdict }, element("strong", {}, verdict), `: ${text}${source ? ` (${source})` : ""}`, element("small", {}, numbers)));
+  const items = shown.map(({ verdict, text, source, note, numbers }) =>
+    element("li", { class: verdict }, element("strong", {}, verdict), `${note ? ` (${note})` : ""}: ${text}${source ? ` (${source})` : ""}`, element("small", {}, numbers)));
   return section("claims", "Claims", element("ul", { class: "verdicts" }, items));
 }
 
