@@ -1,8 +1,8 @@
 """Verdicts while they form: which of them may be named before every planned seed has run.
 
 Whoever reads a verdict after every trial and stops at the first one that suits has looked too often. So `helps`,
-`hurts` and `equivalent` are said once every planned seed of a comparison has run, or at a look that the space itself has
-planned (docs/design/006, 018); before that there are an interval and a number of pairs.
+`hurts` and `equivalent` are said once every planned seed of a comparison has run, or at a look that the space itself
+has planned (docs/design/006, 018); before that there are an interval and a number of pairs.
 """
 
 from analysis.adaptive import schedule_of
