@@ -23,11 +23,11 @@ HPARAMS = "hparams"
 class EventFile:
     """A file of events, on its place once it is closed; with `is_live` from the start.
 
-    With `starts_anew`, TensorBoard forgets what it has read of the run in earlier files.
+    With `restarts_at`, TensorBoard forgets all from that step on that it has read of the run in earlier files.
     """
 
     def __init__(
-        self, path: Path, wall_time: float, *, is_live: bool = False, starts_anew: bool = False
+        self, path: Path, wall_time: float, *, is_live: bool = False, restarts_at: int | None = None
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
@@ -35,8 +35,8 @@ class EventFile:
         self._writer = RecordWriter(str(self._written))
         self._wall_time = wall_time
         self._add(file_version="brain.Event:2")
-        if starts_anew:
-            self._add(session_log=SessionLog(status=SessionLog.START))
+        if restarts_at is not None:
+            self._add(session_log=SessionLog(status=SessionLog.START), step=restarts_at)
 
     def number(
         self,

@@ -27,6 +27,8 @@ class LiveLog:
         self._sink.__enter__()
         write_mark(out, mark)
         self._running: dict[str, ExportedTrial] = {}
+        self._unplanned: set[str] = set()
+        """Trials that a search has asked for since: which of their settings act, its plan says at its end."""
         for record in self._study.records():
             self._write_missing(record)
 
@@ -42,11 +44,16 @@ class LiveLog:
     def ended(self, record: Row) -> None:
         """Write all of it, from the ledger."""
         self._running.pop(record["signature"], None)
+        if not self._study.plans(record["signature"]):
+            self._unplanned.add(record["signature"])
         self._sink.write(self._study.read(record))
 
     def close(self) -> None:
         """Write what is about all trials, as the ledger has them now."""
         study = StudyTrials(self._folder)
+        for record in study.records():
+            if record["signature"] in self._unplanned:
+                self._sink.write(study.read(record))
         self._sink.finish(study)
         self._sink.__exit__(None, None, None)
 

@@ -188,6 +188,10 @@ class StudyTrials:
             self._num_other_samples += len(trial.sample_rows) - len(trial.pictures)
             yield trial
 
+    def plans(self, signature: str) -> bool:
+        """Whether a trial is one of the plan."""
+        return signature in self._cells
+
     def records(self) -> list[Row]:
         """Of the planned trials that have one."""
         return [self._records[signature] for signature in self._cells if signature in self._records]

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class EventsSink:
     """Folders of runs, `<cell>/seed=<seed>`, and a file for the study beside them.
 
-    A run has up to three files, read in this order: what comes while it goes on, the whole trial (named by its id and
-    attempt) once it has ended, and what is said of all seeds of its cell.
+    A run has up to three kinds of files, read in this order: what came while it went on, one for each launch; the whole
+    trial, named by its id and attempt; and what is said of all seeds of its cell. Each makes TensorBoard forget what it
+    replaces of those before it. None is removed that a TensorBoard at work may be reading: it would wait there forever.
     """
 
     def __init__(self, study_folder: Path, out: Path) -> None:
@@ -51,7 +52,8 @@ class EventsSink:
         """A step of `epoch/<column>`."""
         if trial.signature not in self._live:
             self._forget(trial)
-            file = self._file(trial, "0.live", time.time(), is_live=True, starts_anew=True)
+            now = time.time()
+            file = self._file(trial, f"0.{now:.3f}.live", now, is_live=True, restarts_at=epoch)
             self._hparams.write_start(file, trial, self._types)
             self._live[trial.signature] = file
         file = self._live[trial.signature]
@@ -67,7 +69,7 @@ class EventsSink:
         """A run; nothing of a trial that never ran."""
         if trial.status == MISSING:
             return
-        file = self._file(trial, _whole(trial), trial.time(0.0), starts_anew=True)
+        file = self._file(trial, _whole(trial), trial.time(0.0), restarts_at=0)
         self._hparams.write_start(file, trial, self._types)
         for group, curves in (("epoch", trial.epoch_means()), ("curves", trial.curves())):
             for name, points in curves:
@@ -85,10 +87,10 @@ class EventsSink:
         file.text("config", _code(trial.config))
         file.text("trial", _code({"status": trial.status, "reason": trial.reason, **trial.facts}))
         self._hparams.write_end(file, trial)
-        if trial.signature in self._live:
-            self._live.pop(trial.signature).close()
         self._forget(trial)
         file.close()
+        if trial.signature in self._live:
+            self._live.pop(trial.signature).close()
 
     def finish(self, study: StudyTrials) -> None:
         """The columns of HParams, and in every run what is said of all seeds of its cell."""
@@ -104,11 +106,11 @@ class EventsSink:
         file.close()
 
     def _forget(self, trial: ExportedTrial) -> None:
-        """Remove what an earlier attempt, or the trial while it went on, has left."""
-        for earlier in self._path(trial, "").parent.glob(f"{self._events.EVENTS}.[012]*"):
+        """Remove what an earlier attempt has left as a whole."""
+        for earlier in self._path(trial, "").parent.glob(f"{self._events.EVENTS}.[12]*"):
             earlier.unlink()
 
-    def _file(self, trial: ExportedTrial, ending: str, wall_time: float, **options: bool) -> "EventFile":
+    def _file(self, trial: ExportedTrial, ending: str, wall_time: float, **options: Any) -> "EventFile":
         return self._events.EventFile(self._path(trial, ending), wall_time, **options)
 
     def _path(self, trial: ExportedTrial, ending: str) -> Path:

@@ -52,6 +52,7 @@ class RunsSink:
         if trial.signature in self._live:
             self._live.pop(trial.signature).finish()
         made = self._out / f"new-{trial.signature}"
+        shutil.rmtree(made, ignore_errors=True)  # of a launch that was killed
         run = self._begun(trial, made)
         for group, curves in (("epoch", trial.epoch_means()), ("curves", trial.curves())):
             for step, values in _by_step(curves):

@@ -300,6 +300,51 @@ def test_tensorboard_opens_what_is_ugly(ugly_study: Path, tmp_path: Path) -> Non
     assert {path.parent.parent.parent for path in (tmp_path / "out").rglob("*.seeds")} == {tmp_path / "out"}
 
 
+WATCH_EVENTS = """
+import json, sys
+from pathlib import Path
+from tensorboard.backend.event_processing import event_multiplexer
+from analysis.export._trials import StudyTrials
+from analysis.export.tensorboard import EventsSink
+
+study, out = StudyTrials(Path(sys.argv[1])), Path(sys.argv[2])
+trial, multiplexer, seen = next(study.trials()), event_multiplexer.EventMultiplexer(), []
+
+def look():
+    multiplexer.AddRunsFromDirectory(str(out))
+    multiplexer.Reload()
+    run = f"{trial.cell}/seed={trial.seed}"
+    tags = multiplexer.Runs()[run]["scalars"]
+    epochs = multiplexer.Scalars(run, "epoch/loss_total")
+    seen.append([[event.step for event in epochs], epochs[0].value, "curves/loss_total" in tags])
+
+for first, last in ((1, 2), (2, 2)):  # The second launch goes on from a checkpoint of epoch 1.
+    with EventsSink(study.folder, out) as sink:
+        for epoch in range(first, last + 1):
+            sink.epoch(trial, epoch, {"loss_total": 100.0 * epoch})
+            look()
+with EventsSink(study.folder, out) as sink:
+    sink.write(trial)
+    look()
+    sink.finish(study)
+    look()
+print(json.dumps(seen))
+"""
+
+
+def test_a_tensorboard_at_work_follows_a_trial_and_shows_no_epoch_twice(
+    make_study: Study, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    folder = make_study(**SMALL)
+
+    *going_on, whole, finished = by_its_own_reader(WATCH_EVENTS, folder, tmp_path / "out")
+
+    first = dict(next(StudyTrials(folder).trials()).epoch_means())["loss_total"][0].value
+    assert going_on == [[[1], 100.0, False], [[1, 2], 100.0, False], [[1, 2], 100.0, False]]
+    assert whole == finished == [[1, 2], pytest.approx(first), True]
+
+
 def test_datasets_loads_every_table(make_study: Study, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     folder = make_study(**SMALL, failed={("conv", 1)}, missing={("conv", 2)})

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from searches import FEW
 
 from analysis.export import export, live_logs
 from orchestrator.ledger import Ledger
 from orchestrator.plan.loading import load_space
+from orchestrator.search.running import run_search
 from orchestrator.study import listening
 from orchestrator.study.launch import Study, open_study
 from orchestrator.study.listening import Listening, Opening
 from orchestrator.study.runner import RunOptions, run_missing
+from trainables.h_space.family import HSpace
+from trainables.h_space.layers import Summarise
 
 Launch = Callable[..., Study]
 
@@ -60,7 +64,8 @@ def launch(space_file: Path, tmp_path: Path, display: Any) -> Launch:
 
 
 def tree_of(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """What is read of a folder: events that came while a trial went on are replaced by those of the whole trial."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".live")
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -135,15 +140,15 @@ def test_a_log_takes_in_what_was_done_without_it_and_outlives_retries(launch: La
     assert statuses(study) == ["done"] * 6
 
 
-def test_epochs_are_seen_while_a_trial_goes_on(launch: Launch, display: Any) -> None:
-    """An interrupted trial leaves the epochs that it has trained; the next launch goes on with them."""
+def test_an_interrupted_trial_leaves_the_epochs_that_it_has_trained(launch: Launch, tmp_path: Path) -> None:
     study = launch(live_logs(["tensorboard"]), "InterruptingTrial")
-    live = list((study.folder / "tensorboard").rglob("*.0.live"))
+    left = [path.name for path in (study.folder / "tensorboard" / "baseline" / "seed=0").iterdir()]
 
-    launch(live_logs(["tensorboard"]), "FakeTrial")
+    launch(live_logs(["tensorboard"]))
+    export(study.folder, "tensorboard", tmp_path / "out")
 
-    assert len(live) == 1
-    assert not list((study.folder / "tensorboard").rglob("*.0.live"))
+    assert [name.endswith(".live") for name in left] == [True]
+    assert tree_of(study.folder / "tensorboard") == tree_of(tmp_path / "out")
     assert statuses(study) == ["done"] * 4
 
 
@@ -164,3 +169,20 @@ def test_a_folder_that_cannot_be_written_is_told_once(
     assert statuses(study) == ["done"] * 4
     (told,) = [line for line in display.lines if "tensorboard" in line]
     assert "name another folder" in told or "is a file" in told
+
+
+def test_a_search_logs_the_trials_that_it_asks_for(
+    tmp_path: Path, display: Any, summarise: Summarise
+) -> None:
+    file = tmp_path / "tune_goblin.yaml"
+    file.write_text(FEW)
+    study = open_study(load_space(file, family=HSpace(summarise)), tmp_path / "results")
+    options = RunOptions(
+        inline=True, trial_class="fake_trials:TunedTrial", listeners=live_logs(["tensorboard"])
+    )
+
+    run_search(study, options, display)
+
+    export(study.folder, "tensorboard", tmp_path / "out")
+    assert len(list((tmp_path / "out").rglob("*.seeds"))) > 3
+    assert tree_of(study.folder / "tensorboard") == tree_of(tmp_path / "out")
