@@ -171,7 +171,9 @@ def seeds_sentence(contrast: Contrast) -> str:
         )
     if contrast.seeds_range is None:
         return f"{few}." if few else ""
-    needed = f"{seeds_range_words(contrast.seeds_range)} seeds in all would decide (80 % power)"
+    needed = (
+        f"{seeds_range_words(contrast.seeds_range)} {contrast.sample.unit}s in all would decide (80 % power)"
+    )
     return f"{few}; {needed}." if few else f"{needed[0].upper()}{needed[1:]}."
 
 

@@ -172,19 +172,36 @@ def load_frames(study_folder: Path) -> StudyFrames:
     study = read_study(study_folder)
     use_metrics(study.metrics, study.family, study.curve_columns)
     ledger = Ledger(study_folder / "ledger")
+    records = ledger.records()
+    tables = {
+        name: _numbers_and_texts(ledger.table(name)).to_pandas()
+        for name in ("curves", "evaluations", "samples")
+    }
+    return frames_of(study, records, tables, study_folder, tuple(ledger.damaged))
+
+
+def frames_of(
+    study: StudyPlan,
+    trials: Sequence[Mapping[str, Any]],
+    tables: Mapping[str, pd.DataFrame],
+    folder: Path = Path(),
+    damaged: tuple[str, ...] = (),
+) -> StudyFrames:
+    """The frames of a study from the rows of its ledger, wherever they come from.
+
+    `trials` are records, one per signature; `tables` are `curves`, `evaluations` and `samples`.
+    """
     planned = _planned(study)
-    records = pd.DataFrame(ledger.records())
+    records = pd.DataFrame(list(trials))
     known = set(planned["signature"])
     unplanned = 0 if records.empty else int((~records["signature"].isin(known)).sum())
     curves, evaluations, samples = (
-        _joined(planned, _numbers_and_texts(ledger.table(name)).to_pandas(), name)
-        for name in ("curves", "evaluations", "samples")
+        _joined(planned, tables[name], name) for name in ("curves", "evaluations", "samples")
     )
     samples["image"] = samples["image"].map(_png_bytes)
-    trials = _with_settings(_with_training_effort(_trials(planned, records), curves))
+    own = _with_settings(_with_training_effort(_trials(planned, records), curves))
     return StudyFrames(
-        study, trials, curves, evaluations, samples, unplanned, _removed_seeds(study, records),
-        study_folder, tuple(ledger.damaged),
+        study, own, curves, evaluations, samples, unplanned, _removed_seeds(study, records), folder, damaged
     )  # fmt: skip
 
 

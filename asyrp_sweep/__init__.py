@@ -8,6 +8,9 @@
     study.trials, study.curves               # data frames
     study.figure("effects")                  # a matplotlib figure
 
+`judge(frame, variant="model", seed="seed", metric="accuracy", baseline="small", margin=0.01)` gives the same verdicts
+over results that were measured elsewhere.
+
 `open_space("encoder")` gives the same object for a space in YAML. What runs, what is kept and how it is judged is the
 command line's: the same results folder can be used by both.
 """
@@ -21,9 +24,10 @@ from trainables.settings import Settings
 
 if TYPE_CHECKING:
     from asyrp_sweep.ablation import ablate
+    from asyrp_sweep.judging import judge
     from asyrp_sweep.study import Study, open_space
 
-__all__ = ["Family", "Metric", "Settings", "Study", "UserError", "ablate", "open_space"]
+__all__ = ["Family", "Metric", "Settings", "Study", "UserError", "ablate", "judge", "open_space"]
 
 
 def __getattr__(name: str) -> Any:
@@ -32,6 +36,10 @@ def __getattr__(name: str) -> Any:
         from asyrp_sweep.ablation import ablate
 
         return ablate
+    if name == "judge":
+        from asyrp_sweep.judging import judge
+
+        return judge
     if name in ("Study", "open_space"):
         from asyrp_sweep import study
 

@@ -195,8 +195,9 @@ class Study:
         return report.build_report(self.folder, None if out is None else Path(out))
 
     def export(self, to: str, out: str | Path, python: str | Path | None = None) -> Path:
-        """Write the study for another program (`tensorboard`, `wandb`, `mlflow`, `hf`) into a folder; returns it.
+        """Write the study for another program into a folder, or as `evidence` into a file; returns it.
 
+        `to` is `tensorboard`, `wandb`, `mlflow`, `hf` or `evidence`.
         `python` is that of an environment with MLflow. Raises UserError for what can be put right.
         """
         export.export(self.folder, to, Path(out), None if python is None else Path(python))

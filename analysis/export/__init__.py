@@ -6,7 +6,7 @@ Importing this package imports none of them: a target says what it needs, and im
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from analysis.export._base import Options, Target, mark_of, replacing
+from analysis.export._base import Options, Target, mark_of, replacing, replacing_file
 from analysis.export._live import LiveLog, live_log
 from orchestrator.ledger import read_study
 from trainables.errors import UserError
@@ -31,13 +31,16 @@ def find_target(name: str, among: Sequence[str] = tuple(TARGETS)) -> Target:
 
 
 def export(study_folder: Path, name: str, out: Path, python: Path | None = None) -> Sequence[str]:
-    """Write a study into a folder for another program; what to tell the user. An earlier export is replaced as a whole.
+    """Write a study into a folder, or one file, for another program; what to tell the user.
 
-    What has not ended is left out. Raises UserError for what the user can put right, LedgerError where the folder holds
-    no study, OSError where nothing can be written.
+    An earlier export is replaced as a whole. What has not ended is left out. Raises UserError for what the user can put
+    right, LedgerError where the folder holds no study, OSError where nothing can be written.
     """
     target = find_target(name)
     study = read_study(study_folder)
+    if target.owns is not None:
+        with replacing_file(out, target.owns) as file:
+            return target.write(study_folder, file, Options(out.absolute(), python))
     with replacing(out, mark_of(target, study)) as folder:
         return target.write(study_folder, folder, Options(out.absolute(), python))
 

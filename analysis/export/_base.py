@@ -61,6 +61,8 @@ class Target:
     """For a target that takes trials while they run: from the study's folder and the one to fill."""
     hint: str = ""
     """Of a target with a sink: how the `{place}` that it has filled is opened."""
+    owns: Callable[[Path], bool] | None = None
+    """Of a target that writes one file: whether a file is an earlier export, which another one may replace."""
 
     def check_installed(self) -> None:
         """Raise UserError where a package is missing."""
@@ -121,6 +123,24 @@ def replacing(place: Path, mark: Mapping[str, str]) -> Iterator[Path]:
 def mark_of(target: Target, study: StudyPlan) -> dict[str, str]:
     """What tells the export of a study from any other folder."""
     return {"exported to": target.name, "study": study.name}
+
+
+@contextmanager
+def replacing_file(place: Path, owns: Callable[[Path], bool]) -> Iterator[Path]:
+    """The path of a file to write, which takes its place once the block has ended well; else nothing is changed.
+
+    Raises UserError where there is anything at the place but an earlier export, OSError where nothing can be written.
+    """
+    if place.is_dir() or (place.exists() and not owns(place)):
+        kind = "a folder" if place.is_dir() else "another file"
+        raise UserError(f"{place} is {kind}, which is left alone; name another file")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
+    try:
+        yield folder / place.name
+        (folder / place.name).replace(place)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_place(place: Path, mark: Mapping[str, str]) -> None:

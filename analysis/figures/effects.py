@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _TEXT = 8.0
 """Points."""
+_DOTS = 300
+"""Pairs of a contrast that are drawn one by one."""
 _LABEL_LETTERS = 34
 """Most characters in a line of a label."""
 _SHORT = {", by at least the margin": " ≥ margin", ", perhaps by less than matters": ", maybe < margin"}
@@ -27,6 +29,7 @@ _COLUMNS = [
     *["cell", "label", "seed", "difference", "low", "high", "level", "n", "num_failed", "num_missing"],
     *["p_holm", "verdict", "word", "seeds_needed", "margin", "metric", "reference"],
     *["exceeds_margin", "ended_early", "seeds_low", "seeds_high"],
+    "unit",
 ]
 
 
@@ -50,7 +53,7 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
 
 
 def contrast_rows(frames: StudyFrames, judgement: Judgement) -> pd.DataFrame:
-    """`compute`, of contrasts that are judged already."""
+    """`compute`, of contrasts that are judged already; pairs too many to tell apart have no rows."""
     rows = []
     for contrast in judgement.contrasts:
         shared = {
@@ -59,6 +62,7 @@ def contrast_rows(frames: StudyFrames, judgement: Judgement) -> pd.DataFrame:
             "metric": frames.primary_metric,
             "reference": frames.reference_label,
             "margin": contrast.margin,
+            "unit": contrast.sample.unit,
         }
         summary = {
             "seed": np.nan,
@@ -79,6 +83,8 @@ def contrast_rows(frames: StudyFrames, judgement: Judgement) -> pd.DataFrame:
             "seeds_high": None if contrast.seeds_range is None else contrast.seeds_range.high,
         }
         rows.append(shared | summary)
+        if contrast.n > _DOTS:
+            continue
         pairs = zip(contrast.sample.seeds, contrast.sample.differences, strict=True)
         rows += [shared | {"seed": seed, "difference": difference} for seed, difference in pairs]
     return pd.DataFrame(rows, columns=_COLUMNS)
@@ -121,9 +127,11 @@ def caption(table: pd.DataFrame, config: Config) -> str:
     pairs = plural(many, "pair") if few == many else f"{few} to {many} pairs"
     lowest, highest = contrasts["level"].min(), contrasts["level"].max()
     levels = f"{100 * lowest:.3g}" if lowest == highest else f"{100 * lowest:.3g} to {100 * highest:.3g}"
+    unit = str(contrasts["unit"].iloc[0])
+    dots = f"Small dots are {unit}s, large dots their mean" if many <= _DOTS else "Dots are means"
     return (
-        f"Effects on {info.label} against {contrasts['reference'].iloc[0]}, paired by seed "
-        f"({pairs}). Small dots are seeds, large dots their mean, bars t intervals that all cover "
+        f"Effects on {info.label} against {contrasts['reference'].iloc[0]}, paired by {unit} "
+        f"({pairs}). {dots}, bars t intervals that all cover "
         f"at once ({levels} % each), the band the margin of ±{contrasts['margin'].iloc[0]:g} below which a difference "
         "does not matter. Right is better."
     )

@@ -53,7 +53,8 @@ class Contrast:
     @property
     def probability_of_improvement(self) -> float:
         """Share of pairs that are better, ties count one half."""
-        return probability_of_improvement(self.sample.differences)
+        told = self.sample.share_better
+        return probability_of_improvement(self.sample.differences) if told is None else told
 
     @property
     def worst_rank_p(self) -> float:
@@ -137,6 +138,7 @@ class Contrast:
                 differences=-sample.differences,
                 failed_better=sample.failed_worse,
                 failed_worse=sample.failed_better,
+                share_better=None if sample.share_better is None else 1 - sample.share_better,
             ),
             mean=-self.mean,
             interval=Interval(-self.interval.high, -self.interval.low, self.interval.level),

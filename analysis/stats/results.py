@@ -57,3 +57,7 @@ class PairedSample:
     """Seeds where a side was stopped early: a shorter training is no replicate of the others."""
     incomparable: str = ""
     """Why the two cells were not measured on the same thing; then there are no differences."""
+    unit: str = "seed"
+    """What each difference is of: a seed, an item or a cluster of items."""
+    share_better: float | None = None
+    """Share of pairs that are better, where the differences are not those of single pairs."""

@@ -150,6 +150,23 @@ def explain_command(options: argparse.Namespace, console: Console, command_line:
     return 0
 
 
+def check_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Recompute the verdicts of a bundle; 1 where they, or the file, are not as they were written."""
+    from analysis.evidence.checking import check
+
+    outcome = check(options.file)
+    for line in outcome.lines():
+        say(console, visible(line))
+    return 0 if outcome.state == "verified" else SOME_FAILED
+
+
+def judge_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Show verdicts over results that were measured elsewhere."""
+    from orchestrator.cli import judging
+
+    return judging.judge_command(options, console, command_line)
+
+
 def list_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Show what there is to choose from."""
     from orchestrator.cli import listing
@@ -207,6 +224,8 @@ COMMANDS: dict[str, Command] = {
     "interval": interval_command,
     "schema": schema_command,
     "explain": explain_command,
+    "check": check_command,
+    "judge": judge_command,
     "list": list_command,
     "import-editor": import_command,
     "pretrain": pretrain_command,

@@ -1,8 +1,8 @@
 """The command `asyrp-sweep` and its options.
 
-Exit codes: 0 done, 1 some trials failed (named), the launch had to stop, or `doctor` found something to fix, 2 bad
-input or a file that cannot be read or written, 130 and 143 interrupted. Errors go to standard error: with `--json`,
-standard output holds JSON or nothing.
+Exit codes: 0 done, 1 some trials failed (named), the launch had to stop, `doctor` found something to fix, or `check` a
+bundle that is not as it was written, 2 bad input or a file that cannot be read or written, 130 and 143 interrupted.
+Errors go to standard error: with `--json`, standard output holds JSON or nothing.
 
 What `--json` prints is described in docs/reference/commands.md.
 
@@ -96,6 +96,13 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_results(explain)
 
+    check = commands.add_parser(
+        "check", help="whether the verdicts in a bundle of evidence follow from its rows"
+    )
+    check.add_argument("file", type=path, metavar="FILE", help="what `export STUDY --to evidence FILE` wrote")
+
+    _add_judge(commands.add_parser("judge", help="verdicts over results that were measured elsewhere"))
+
     listing = commands.add_parser("list", help="what there is to choose from")
     listing.add_argument("what", choices=LISTS, metavar="WHAT", help=", ".join(LISTS))
 
@@ -123,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
 LISTS = ("spaces", "families", "attributes", "domains", "editors", "metrics", "figures")
 
 
-EXPORTS = ("tensorboard", "wandb", "mlflow", "hf")
+EXPORTS = ("tensorboard", "wandb", "mlflow", "hf", "evidence")
 LIVE_LOGS = ("tensorboard", "wandb")
 """Where `export` can write to, and `run` while trials run; `analysis.export` has them all."""
 
@@ -132,7 +139,10 @@ def _add_export(command: argparse.ArgumentParser) -> None:
     command.add_argument("study", metavar="STUDY", help="a study's space, or its folder")
     command.add_argument("--to", required=True, metavar="WHERE", help=f"format: {', '.join(EXPORTS)}")
     command.add_argument(
-        "out", type=path, metavar="DIR", help="folder to write: a new or empty one, or its earlier export"
+        "out",
+        type=path,
+        metavar="OUT",
+        help="folder to write: a new or empty one, or its earlier export; evidence: a file",
     )
     command.add_argument(
         "--python", type=path, metavar="P", help="for mlflow: the Python of an environment that has it"
@@ -210,6 +220,52 @@ def _add_tune(command: argparse.ArgumentParser) -> None:
     _add_results(command)
     _add_where(command)
     _add_log_to(command)
+
+
+def _add_judge(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "files", nargs="+", type=path, metavar="FILE",
+        help="CSV, Parquet, JSON lines; results or samples of lm-evaluation-harness; or a folder of these",
+    )  # fmt: skip
+    command.add_argument("--variant", required=True, metavar="C", help="column: what is compared")
+    command.add_argument(
+        "--seed", metavar="C", help="column: which run; rows of all variants are paired by it"
+    )
+    command.add_argument("--metric", required=True, metavar="C", help="column: what is judged")
+    command.add_argument("--item", metavar="C", help="column: which item, where there is a row for each")
+    command.add_argument("--cluster", metavar="C", help="column: which group an item belongs to")
+    command.add_argument(
+        "--baseline", required=True, metavar="V", help="the variant the others are compared with"
+    )
+    command.add_argument(
+        "--margin", required=True, metavar="M",
+        help="the smallest difference that matters, in the metric's unit, or such as '1%% of baseline'",
+    )  # fmt: skip
+    command.add_argument("--direction", metavar="D", help="higher or lower is better (default: higher)")
+    command.add_argument(
+        "--alpha", type=_share, default=0.05, metavar="A", help="chance of any false verdict (default: 0.05)"
+    )
+    command.add_argument(
+        "--over", metavar="O", help="speak for new seeds, items or both (default: what the columns allow)"
+    )
+    command.add_argument(
+        "--missing", default="refuse", metavar="M",
+        help="count: leave rows without a partner out, and count them; no value is a failed run (default: refuse)",
+    )  # fmt: skip
+    command.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="C=V",
+        help="only rows with this value; may be repeated",
+    )
+    command.add_argument(
+        "--format", choices=("table", "markdown", "json", "csv"), default="table", metavar="F",
+        help="table (default), markdown, json or csv",
+    )  # fmt: skip
+    command.add_argument(
+        "--out", type=path, metavar="DIR", help="write a forest plot and tables here as well"
+    )
 
 
 def _add_edit(command: argparse.ArgumentParser) -> None:
@@ -402,6 +458,17 @@ def _add_results(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="results folder (default: results)",
     )
+
+
+def _share(text: str) -> float:
+    """A number between 0 and 1."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1; found {text!r}")
+    return found
 
 
 def _positive(text: str) -> int:

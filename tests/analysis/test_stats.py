@@ -17,6 +17,7 @@ from analysis.stats import (
     tost_p,
     worst_rank,
 )
+from analysis.stats.single import BOUNDED_ABOVE
 
 
 def sample(differences: list[float], **counts: int) -> PairedSample:
@@ -73,6 +74,16 @@ def test_sign_flip_p_cannot_be_smaller_than_two_in_all_patterns(n: int, smallest
 
 def test_sign_flip_counts_ties_in_spite_of_rounding() -> None:
     assert sign_flip_p(np.array([0.1, 0.2, -0.3])) == 1.0
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.01, 0.03])
+def test_sign_flip_of_very_many_pairs_is_never_below_the_normal_limit(shift: float) -> None:
+    differences = np.random.default_rng(0).standard_normal(BOUNDED_ABOVE + 10_000) + shift
+    z = abs(differences.sum()) / np.sqrt((differences**2).sum())
+
+    p = sign_flip_p(differences)
+
+    assert 2 * scipy_stats.norm.sf(z) <= p <= min(1, 2 * scipy_stats.norm.sf(z) + 0.02)
 
 
 def test_sign_flip_of_many_pairs_is_sampled_reproducibly_and_never_zero() -> None:

@@ -30,6 +30,8 @@ COMMANDS = (
     "dashboard",
     "edit",
     "interval",
+    "judge",
+    "check",
 )
 Command = Callable[..., tuple[int, str, str]]
 

@@ -1,0 +1,1 @@
+"""Results that were measured elsewhere: read, checked, and judged as those of a study."""
