@@ -59,7 +59,7 @@ export function stateMatrix({ matrix, cells }) {
     element("thead", {}, element("tr", {}, element("th", { scope: "col", class: "text" }, "cell"), seeds.map((seed) => element("th", { scope: "col" }, `${seed}`)))),
     element("tbody", {}, rows.slice(0, MAX_ROWS).map(({ cell, states }) => element("tr", {}, element("th", { scope: "row", class: "text" }, label(cell)), states.map(sign)))));
   const states = [...new Set(rows.flatMap((row) => row.states))].filter(Boolean);
-  const key = element("p", { class: "note" }, states.map((state, index) => [index ? " \u00b7 " : "", element("span", { class: `sign ${state}` }, glyphs[state] ?? "\u00b7"), ` ${state}`]).flat(), ". Columns are seeds.");
+  const key = element("p", { class: "note" }, states.map((state, index) => [index ? ", " : "", element("span", { class: `sign ${state}` }, glyphs[state] ?? "\u00b7"), ` ${state}`]).flat(), ". Columns are seeds.");
   const rest = rows.length > MAX_ROWS && element("p", { class: "note" }, `${MAX_ROWS} of ${rows.length} cells shown.`);
   return element("div", {}, wide("State of every trial", table), key, rest);
 }
