@@ -79,6 +79,8 @@ class Pages:
 
     def step(self) -> bool:
         """Compute a page anew that somebody looks at and whose study has changed. False where there is none."""
+        import scipy.stats  # noqa: F401  # Takes seconds once, which then nobody who opens a page waits for.
+
         now = time.monotonic()
         for key, page in list(self._pages.items()):
             entry = self._studies.entries.get(key)

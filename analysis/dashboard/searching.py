@@ -53,7 +53,7 @@ def _importance(frames: StudyFrames) -> Shown:
             {"label": row["label"], "share": row["share"], "text": f"{number(100 * row['share'])} %"}
             for row in shares.to_dict("records")
         ],
-        "caption": importance.caption(shares, config),
+        "caption": importance.meaning(shares),
         "table": table_of(importance.text(shares, config)),
     }
 

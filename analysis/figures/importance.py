@@ -153,7 +153,12 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
 
 
 def caption(table: pd.DataFrame, config: Config) -> str:
-    """What a share is, and what it is not."""
+    """What a share is, how it is drawn, and what it is not."""
+    return meaning(table, "; hatched: crossed pairs beyond their own axes; grey: the seed and the rest")
+
+
+def meaning(table: pd.DataFrame, looks: str = "") -> str:
+    """What a share is, and what it is not; `looks` says how the shares of a variance are drawn."""
     if table.empty:
         return "Importance of the axes. Too few finished trials to tell."
     info = metric_info(str(table["metric"].iloc[0]))
@@ -167,8 +172,7 @@ def caption(table: pd.DataFrame, config: Config) -> str:
         )
     return (
         f"{name}: share of the variance of {info.label} over {count} that each axis explains, corrected for "
-        "chance; hatched: crossed pairs beyond their own axes; grey: the seed and the rest. It describes the values "
-        "that were tried, and is no test: the contrasts are."
+        f"chance{looks}. It describes the values that were tried, and is no test: the contrasts are."
     )
 
 

@@ -7,16 +7,14 @@ import { now, stateLine, stateMatrix } from "./now.js";
 import { search } from "./search.js";
 import { Store } from "./store.js";
 import { PARTS, showStudy } from "./study.js";
-import { trials } from "./trials.js";
 
 const root = document.getElementById("study");
 const state = document.getElementById("state");
 const store = new Store();
-/** The report's parts; what runs now comes after the answer, and a search shows how it goes before its trials. */
-const LIVE_PARTS = PARTS.flatMap((entry) => {
-  if (entry[0] === answer) return [entry, [now, "now", "cells"], [stateMatrix, "matrix", "cells"]];
-  return entry[0] === trials ? [[search, "search_progress"], entry] : [entry];
-});
+/** The report's parts; after the answer, how a search goes, what runs now, and the state of every trial. */
+const LIVE_PARTS = PARTS.flatMap((entry) => (entry[0] === answer
+  ? [entry, [search, "search_progress"], [now, "now", "cells"], [stateMatrix, "matrix", "cells"]]
+  : [entry]));
 
 let shown = null;
 let tag = null;

@@ -4,6 +4,8 @@ import { element, formatNumber, plural, section, wide } from "./dom.js";
 import { ago } from "./follow.js";
 
 const MAX_ROWS = 200;
+/** Cells whose states are shown at once; more wait behind a line to open. */
+const MOST_OPEN = 12;
 const DASH = "\u2013";
 
 /** One line above everything: state, progress, time, and how old that is. */
@@ -19,6 +21,7 @@ export function stateLine({ summary, changed_at: changedAt }) {
 /** The section with the trials at work. */
 export function now({ now: shown, cells }) {
   const { launch, running } = shown;
+  if (!launch && !running.length) return null;
   return section("now", "Now",
     launch && element("p", { class: "lead" }, `Launch of process ${launch.process} on ${launch.host}, last heartbeat `, ago(launch.beat_at), "."),
     running.length ? runningTable(running, labelsOf(cells)) : element("p", {}, "No trial is running."));
@@ -48,7 +51,7 @@ function runningTable(running, label) {
 }
 
 /** The state of every trial, a row for each cell and a column for each seed: a sign and, for a reader, its word. */
-export function stateMatrix({ matrix, cells }) {
+export function stateMatrix({ matrix, cells }, store) {
   if (!matrix?.rows.length) return null;
   const { seeds, rows, glyphs } = matrix;
   const label = labelsOf(cells);
@@ -61,5 +64,8 @@ export function stateMatrix({ matrix, cells }) {
   const states = [...new Set(rows.flatMap((row) => row.states))].filter(Boolean);
   const key = element("p", { class: "note" }, states.map((state, index) => [index ? ", " : "", element("span", { class: `sign ${state}` }, glyphs[state] ?? "\u00b7"), ` ${state}`]).flat(), ". Columns are seeds.");
   const rest = rows.length > MAX_ROWS && element("p", { class: "note" }, `${MAX_ROWS} of ${rows.length} cells shown.`);
-  return element("div", {}, wide("State of every trial", table), key, rest);
+  const isOpen = store.get("matrix", rows.length <= MOST_OPEN);
+  const details = element("details", { open: isOpen }, element("summary", {}, "State of every trial"), wide("State of every trial", table), key, rest);
+  details.addEventListener("toggle", () => store.set("matrix", details.open));
+  return details;
 }

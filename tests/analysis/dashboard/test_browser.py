@@ -176,7 +176,7 @@ def test_pages_follow_a_run_from_nothing_to_its_end(
     assert process.returncode == 0, told.decode()
     study.locator("#state .state.finished").wait_for(timeout=SECONDS)
     study.get_by_text("4 of 4 trials done.").wait_for(timeout=SECONDS)
-    study.get_by_text("No trial is running.").wait_for(timeout=SECONDS)
+    at_work.wait_for(state="detached", timeout=SECONDS)
     studies.locator(".state.finished").wait_for(timeout=SECONDS)
     assert studies.evaluate("window.isTheSamePage")
     assert study.evaluate("window.isTheSamePage")
