@@ -108,7 +108,7 @@ def _add_cell(families: Mapping[str, Family], labels: Labels, totals: Totals) ->
     for state in TRIAL_STATES:
         families["trials"].add(totals.counts[state], **labels, state=state)
     families["failures"].add(totals.counts["failed"] + totals.counts["skipped"], **labels)
-    families["trial_seconds"].add(totals.seconds.total(), **labels)
+    families["trial_seconds"].add(sum(totals.seconds.values()), **labels)
     families["restarts"].add(totals.restarts, **labels)
     if totals.losses:
         families["loss"].add(mean(totals.losses), **labels)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from analysis.dashboard.totals import Totals, by_cell
 from analysis.dashboard.watching import NOT_SEEN, Stamp, look, sequence
 from orchestrator.ledger import Ledger, LedgerError
-from orchestrator.ledger.study import may_hold_study
+from orchestrator.ledger.study import end_of_log, may_hold_study
 
 LOOK_SECONDS = 0.5
 LEDGERS_KEPT = 8
@@ -26,6 +26,8 @@ REST = 1.0
 """A study is not read again before so many times the seconds that reading it took."""
 WATCHED_SECONDS = 20.0
 """A study that somebody has asked for this recently comes before the others."""
+LOG_LINES = 200
+"""Lines at the end of a trial's log that are shown."""
 OTHERS_NAMED = 20
 """Folders beside the studies that are named."""
 
@@ -40,9 +42,6 @@ class Source(Protocol):
 
     def standing(self, folder: Path, ledger: Ledger) -> Standing:
         """The content of `asyrp-sweep status --json`, without waiting. Raises LedgerError or OSError."""
-
-    def log_end(self, folder: Path, signature: str) -> str:
-        """The last lines of a trial's log; nothing where there is none."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +146,7 @@ class Studies:
 
     def log_end(self, entry: Entry, signature: str) -> str:
         """The last lines of a trial's log, or why they cannot be shown."""
-        if problem := self.outside(entry.folder / "logs" / f"{signature}.log"):
-            return problem
-        text, problem = reading_of(lambda: self.source.log_end(entry.folder, signature), entry.folder)
+        text, problem = reading_of(lambda: end_of_log(entry.folder, signature, LOG_LINES), entry.folder)
         return str(text or problem or "")
 
     def outside(self, path: Path) -> str | None:

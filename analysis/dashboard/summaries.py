@@ -20,6 +20,8 @@ STATE_WORDS: dict[State, str] = {
     "unreadable": "cannot be read",
     "reading": "being read",
 }
+MAX_SECONDS = 1e9
+"""A launch that expects to take decades does not know."""
 OPEN = ("waiting", "interrupted", "running")
 """States of trials that are still to end."""
 
@@ -74,7 +76,7 @@ def summary(entry: Entry, verdicts: Mapping[str, str] | None = None) -> Summary:
         spent=", ".join(
             f"{duration(seconds)} on {device}" for device, seconds in entry.totals.seconds.items()
         ),
-        left=f"about {duration(left)}" if left else "",
+        left=f"about {duration(left)}" if is_number(left) and 0 < left < MAX_SECONDS else "",
         verdicts=", ".join(
             f"{word} {count}" for word, count in Counter((verdicts or {}).values()).most_common()
         ),

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 Trial = Mapping[str, Any]
 """A trial of `asyrp-sweep status --json`."""
@@ -16,7 +16,7 @@ class Totals:
 
     counts: Counter[str] = field(default_factory=Counter)
     """State -> trials."""
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
     """Kind of device -> wall time of trials that have ended on it."""
     restarts: int = 0
     """Attempts beyond the first one of each trial."""
@@ -30,9 +30,9 @@ class Totals:
         self.counts[trial["state"]] += 1
         if is_number(trial["wall_seconds"]):
             device = str(trial["device"] or "unknown").partition(":")[0]
-            self.seconds[device] += trial["wall_seconds"]
+            self.seconds[device] = self.seconds.get(device, 0.0) + trial["wall_seconds"]
         if is_number(trial["attempt"]):
-            self.restarts += max(0, trial["attempt"] - 1)
+            self.restarts += max(0, int(trial["attempt"]) - 1)
         if is_number(trial["loss"]):
             self.losses.append(trial["loss"])
         if is_number(trial["epoch"]) and is_number(trial["num_epochs"]) and trial["num_epochs"]:
@@ -41,7 +41,8 @@ class Totals:
     def join(self, other: "Totals") -> None:
         """Count in what others have counted."""
         self.counts += other.counts
-        self.seconds += other.seconds
+        for device, seconds in other.seconds.items():
+            self.seconds[device] = self.seconds.get(device, 0.0) + seconds
         self.restarts += other.restarts
         self.losses += other.losses
         self.shares += other.shares
@@ -55,6 +56,6 @@ def by_cell(trials: Iterable[Trial]) -> dict[str, Totals]:
     return found
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a number that can be counted with."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

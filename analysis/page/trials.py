@@ -10,7 +10,7 @@ from analysis.figures.parallel import is_logarithmic
 from analysis.frames import MISSING, StudyFrames, primary_values, summary_metrics
 from analysis.labels import axis_label, known_metrics, metric_info, value_label
 from analysis.page.shape import Column, Failure, Group, Scalar, Trials
-from orchestrator.ledger.study import log_file, model_file
+from orchestrator.ledger.study import end_of_log, log_file, model_file
 
 LINES_OF_FAILED = 20
 LINES_OF_DONE = 3
@@ -162,11 +162,8 @@ def _log_ends(frames: StudyFrames, signatures: list[str], statuses: list[str]) -
 
 def _end(frames: StudyFrames, signature: str, num_lines: int) -> str:
     """The last lines of a trial's log, long ones cut."""
-    path = frames.folder / log_file(signature)
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 20 * MAX_LINE * num_lines))
-            lines = file.read().decode("utf-8", errors="replace").splitlines()[-num_lines:]
+        lines = end_of_log(frames.folder, signature, num_lines).splitlines()
     except OSError:
         return ""
     return "\n".join(line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} ..." for line in lines)

@@ -14,7 +14,6 @@ from typing import Any
 
 from rich.console import Console
 
-from orchestrator.execution.worker import end_of_log, log_path
 from orchestrator.ledger import Ledger
 from orchestrator.views.live import GLYPHS, say
 from orchestrator.views.running_file import Launch, RunningFile
@@ -24,7 +23,6 @@ from trainables.errors import UserError
 NICENESS = 5
 """So much the dashboard gives way to trials on the same machine."""
 PACKAGES = ("starlette", "uvicorn")
-LOG_LINES = 200
 
 
 class Source:
@@ -37,10 +35,6 @@ class Source:
     def standing(self, folder: Path, ledger: Ledger) -> dict[str, Any]:
         """What `status --json` tells."""
         return as_json(view(folder, ledger, self._launch))
-
-    def log_end(self, folder: Path, signature: str) -> str:
-        """The last lines of a trial's log."""
-        return end_of_log(log_path(folder, signature), LOG_LINES)
 
     def _launch(self, folder: Path) -> Launch | None:
         return self._heartbeats.setdefault(folder, Heartbeat()).launch(folder)

@@ -283,13 +283,6 @@ def log_path(study_folder: Path, signature: str) -> Path:
     return study_folder / log_file(signature)
 
 
-def end_of_log(path: Path, num_lines: int = TRACEBACK_LINES) -> str:
-    """The last lines of a trial's log, for the message that names a failed trial."""
-    if not path.is_file():
-        return ""
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-num_lines:])
-
-
 class _TrialLog(logging.FileHandler):
     """A log that ends where nothing can be written any more: neither the trial nor the terminal hears of it."""
 

@@ -12,6 +12,8 @@ from orchestrator.ledger.errors import LedgerError
 
 STUDY_FILE = "study.json"
 LOGS, MODELS = "logs", "editors"
+LOG_BYTES = 200_000
+"""Bytes at the end of a log that are looked at, however long it is."""
 """Folders of a study that hold a file per trial, for readers of its page."""
 _OWN_FOLDERS = {"ledger", "checkpoints", MODELS, LOGS, "report"}
 SCHEMA_VERSION = 1
@@ -166,6 +168,20 @@ def parse_study(text: str, path: Path) -> StudyPlan:
 def log_file(signature: str) -> str:
     """The log of a trial, within its study's folder."""
     return f"{LOGS}/{signature}.log"
+
+
+def end_of_log(folder: Path, signature: str, num_lines: int) -> str:
+    """The last lines of a trial's log; nothing where there is none, or a link that leads out of the study's folder.
+
+    Raises OSError when it cannot be read.
+    """
+    path = folder / log_file(signature)
+    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_BYTES))
+        text = file.read(LOG_BYTES).decode("utf-8", errors="replace")
+    return "\n".join(text.splitlines()[-num_lines:])
 
 
 def model_file(signature: str) -> str:

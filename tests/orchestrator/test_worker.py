@@ -7,8 +7,9 @@ import pytest
 
 from orchestrator.execution import worker
 from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
-from orchestrator.execution.worker import TrialRun, end_of_log, failure_reason, import_class, log_path
+from orchestrator.execution.worker import TRACEBACK_LINES, TrialRun, failure_reason, import_class, log_path
 from orchestrator.ledger import Ledger
+from orchestrator.ledger.study import end_of_log
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]
@@ -144,7 +145,7 @@ def test_a_failure_is_a_record_with_its_reason(
     assert (record["status"], record["reason"]) == ("failed", reason)
     assert epochs == []
     assert "Traceback" in log_of(settings, task)
-    assert "fake_trials.py" in end_of_log(log_path(settings.study_folder, "a"))
+    assert "fake_trials.py" in end_of_log(settings.study_folder, "a", TRACEBACK_LINES)
 
 
 def test_memory_running_out_is_told_as_such_and_the_next_trial_is_fine(

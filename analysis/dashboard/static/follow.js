@@ -47,9 +47,12 @@ function contact(isThere) {
   else if (!place.textContent) place.textContent = `No contact since ${new Date().toLocaleTimeString("en-GB")}, trying again. What is shown is from before.`;
 }
 
+/** In seconds since 1970: about the end of the calendar. */
+const LATEST = 8e12;
+
 /** How long ago a time was, which goes on by itself; `seconds` since 1970. */
 export function ago(seconds) {
-  if (seconds === null || seconds === undefined) return "\u2013";
+  if (!(Math.abs(seconds) < LATEST) || seconds === null) return "\u2013";
   const moment = new Date(1000 * seconds);
   return element("time", { datetime: moment.toISOString(), class: "ago", title: moment.toISOString() }, agoText(moment));
 }

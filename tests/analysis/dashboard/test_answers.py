@@ -17,6 +17,8 @@ from analysis.frames import load_frames
 from analysis.page.payload import study_page
 from orchestrator.ledger import Ledger, read_study, write_study
 from orchestrator.ledger.compaction import compact
+from orchestrator.views.progress import Progress
+from orchestrator.views.running_file import RunningFile
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u202e\x1b[31m\"'&"
 
@@ -180,10 +182,8 @@ def test_a_log_that_is_a_link_out_of_the_results_folder_is_not_read(
     log = results / "good" / "logs" / "pixel00000000000.log"
     log.symlink_to(tmp_path / "secret")
 
-    body = client.get("/study/good/log/pixel00000000000").body.decode()
-
-    assert "the secret" not in body
-    assert "outside the results folder" in body
+    assert client.get("/study/good/log/pixel00000000000").body == b"This trial has left no log here.\n"
+    assert b"the secret" not in client.get("/study/good/data.json").body
 
 
 def test_what_has_not_changed_is_not_sent_again(client: Client) -> None:
@@ -204,6 +204,50 @@ def test_reading_leaves_the_folder_as_it_is(client: Client, results: Path) -> No
         client.get("/study/damaged/data.json")
 
     assert state() == before
+
+
+def test_of_a_long_log_only_the_end_is_read(client: Client, results: Path) -> None:
+    log = results / "odd" / "logs" / "conv000000000000.log"
+    log.parent.mkdir()
+    with log.open("w") as file:
+        file.truncate(4_000_000_000)  # A hole: it takes no room on the disk.
+        file.seek(0, os.SEEK_END)
+        file.write("\nthe end\n")
+
+    found = client.get("/study/odd/log/conv000000000000").body
+
+    assert found.endswith(b"the end")
+    assert len(found) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {
+            "seconds_left": "soon",
+            "running": [{"signature": "conv010000000000", "epoch": "x", "loss": {}, "host": 7}],
+        },
+        {
+            "seconds_left": 1e308,
+            "running": [{"signature": "conv010000000000", "heard_at": 1e300, "num_epochs": 0}],
+        },
+        {"host": {"<b>": 1}, "running": [{"signature": None}]},
+        {"running": 7},
+    ],
+)
+def test_whatever_a_launch_says_of_itself_every_study_stays_in_sight(
+    serve: Serve, tmp_path: Path, synthetic: Callable[..., Path], told: dict[str, Any]
+) -> None:
+    folder = synthetic(tmp_path / "wild", **SMALL, num_seeds=2, missing={("conv", 1)})
+    RunningFile(folder).write(Progress({}))
+    content = json.loads((folder / "running.json").read_text())
+    (folder / "running.json").write_text(json.dumps({**content, **told}))
+    client = serve(tmp_path)
+
+    assert client.all_read()["wild"]["num_trials"] == 6
+    assert client.get("/study/wild/now.json").status == 200
+    assert client.get("/study/wild/data.json").status == 200
+    assert client.get("/metrics").status == 200
 
 
 # Changes
