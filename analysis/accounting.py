@@ -116,6 +116,7 @@ def warnings(frames: StudyFrames) -> list[str]:
     lines += [
         f"Damaged: {name}. Its trials count as not run until a launch runs them." for name in frames.damaged
     ]
+    lines += [*_other_code(frames), *_other_versions(frames)]
     if frames.num_removed_seeds:
         those = plural(frames.num_removed_seeds, "trial")
         lines.append(
@@ -136,6 +137,33 @@ def warnings(frames: StudyFrames) -> list[str]:
     return lines
 
 
+def _other_code(frames: StudyFrames) -> list[str]:
+    """What became of trials that other source code has made."""
+    if not frames.of_other_code:
+        return []
+    own = frames.trials[frames.trials["signature"].isin(frames.of_other_code)]
+    cells = ", ".join(frames.cell_label(str(cell)) for cell in own["cell"].unique())
+    those = f"{plural(len(own), 'trial')} of {cells}, made by other source code than the plan's"
+    if not frames.study.reuses_changed_code:
+        return [f"Left out until a launch runs them again: {those}."]
+    return [f"Reused as --reuse-changed-code asked: {those}. A difference may be that of the code."]
+
+
+def _other_versions(frames: StudyFrames) -> list[str]:
+    """Packages that finished trials had in several versions."""
+    done = frames.trials.loc[frames.trials["status"] == "done", "provenance"].dropna()
+    counts: dict[str, Counter[str]] = {}
+    for entry in done:
+        for package, version in (json.loads(entry).get("versions") or {}).items():
+            counts.setdefault(package, Counter())[str(version)] += 1
+    several = [
+        f"{package} {', '.join(f'{version} ({number})' for version, number in sorted(found.items()))}"
+        for package, found in counts.items()
+        if len(found) > 1
+    ]
+    return [f"Trials ran with different versions: {'; '.join(several)}."] if several else []
+
+
 def provenance(frames: StudyFrames) -> list[tuple[str, str]]:
     """Where the numbers come from: plan hash, and every recorded value of code, versions and hosts."""
     found: dict[str, Counter[str]] = {}
@@ -149,6 +177,9 @@ def provenance(frames: StudyFrames) -> list[tuple[str, str]]:
     ]
     rows += [(f"published {name}", str(value)) for name, value in frames.study.published.items()]
     rows += [(f"set {path}", value_label(value)) for path, value in frames.study.settings.items()]
+    ran = frames.trials[frames.trials["finished_at"].notna()]
+    if len(ran):
+        rows.append(("source code", ", ".join(sorted(ran["code"].fillna("unknown").unique()))))
     if last := last_finished(frames):
         rows.append(("last trial finished", last))
     return rows + [(name.replace("_", " "), ", ".join(values)) for name, values in found.items()]

@@ -1,44 +1,63 @@
 """Whether two cells were measured on the same thing: the same images, with the same evaluation.
 
-The published comparisons set models side by side that were measured on different images, and with different
-t_boost. Here a contrast is taken over the images that both cells share, and not at all where that cannot be
-done or where t_boost differs along with something else.
+The published comparisons set models side by side that were measured on different images, and with other
+settings of the measurement. Here a contrast is taken over the images that both cells share, and not at all where that
+cannot be done, where the metric is measured against something else in each, or where a setting that moves every
+result differs along with something else. Which settings those are, the study says.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.frames import StudyFrames, remembered
-from analysis.labels import plural, value_label
+from analysis.labels import metric_info, plural, value_label
 from analysis.measurements import finished_trials, measured, weighted_means
 
-_CONFOUNDING = ("t_boost",)
-"""Settings of the evaluation that change every picture without being the question."""
 
-
-def incomparable(frames: StudyFrames, cell: str, reference: str) -> str:
+def incomparable(frames: StudyFrames, metric: str, cell: str, reference: str) -> str:
     """Why a contrast of two cells would mean nothing; empty where it means something.
 
-    A difference in these settings is fine where it is the only one: then it is what is being asked.
+    A difference in a confounding setting is fine where it is the only one: then it is what is being asked.
     """
     left, right = (_config(frames, name) for name in (cell, reference))
     if not left or not right:
         return ""
-    apart = [name for name in _CONFOUNDING if _evaluation(left).get(name) != _evaluation(right).get(name)]
+    info = metric_info(metric)
+    if moved := _apart(left, right, info.reference):
+        name, values = moved
+        return f"{info.label} is measured against another reference, since {name} differs ({values})"
+    apart = _apart(left, right, frames.study.confounding)
+    blocks = {path.partition(".")[0] for path in frames.study.confounding}
     others = [
         name
         for name in left.keys() | right.keys()
-        if name != "evaluation" and left.get(name) != right.get(name)
+        if name not in blocks and left.get(name) != right.get(name)
     ]
-    if not apart or not others:
+    if apart is None or not others:
         return ""
-    name = apart[0]
-    mine, its = (value_label(_evaluation(config).get(name)) for config in (left, right))
-    return f"{name} differs as well ({mine} against {its})"
+    name, values = apart
+    return f"{name} differs as well ({values})"
+
+
+def _apart(left: Mapping[str, Any], right: Mapping[str, Any], paths: Sequence[str]) -> tuple[str, str] | None:
+    """The first of these settings that differs, and both its values; None where none does."""
+    for path in paths:
+        mine, its = (_at(config, path) for config in (left, right))
+        if mine != its:
+            return path.rpartition(".")[2], f"{value_label(mine)} against {value_label(its)}"
+    return None
+
+
+def _at(config: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
+    found: Any = config
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
 
 
 @remembered
@@ -122,8 +141,3 @@ def _config(frames: StudyFrames, cell: str) -> Mapping[str, Any]:
         (frames.trials["cell"] == cell) & (frames.trials["status"] == "done"), "config"
     ].dropna()
     return dict(json.loads(texts.iloc[0])) if len(texts) else {}
-
-
-def _evaluation(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = config.get("evaluation")
-    return found if isinstance(found, Mapping) else {}

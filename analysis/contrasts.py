@@ -82,7 +82,7 @@ def sample_of(
     Empty, with the reason in `incomparable`, where they were not measured on the same thing.
     """
     trials = frames.trials
-    reason = incomparable(frames, cell, reference) or other_features(frames, metric, cell, reference)
+    reason = incomparable(frames, metric, cell, reference) or other_features(frames, metric, cell, reference)
     images = None if metric.startswith("loss_") else shared_images(frames, cell, reference)
     if not reason and (images is not None or strength is not None):
         values = comparable_values(frames, metric, strength, images)

@@ -31,7 +31,7 @@ _IDENTITY = ["cell", "is_baseline", "seed", "signature"]
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "trials": (
         *("status", "reason", "attempt", "num_parameters", "wall_seconds", "train_seconds", "device"),
-        *("started_at", "finished_at", "config", "provenance", "notes", "parent"),
+        *("started_at", "finished_at", "config", "provenance", "notes", "parent", "code"),
     ),
     "curves": (
         *("epoch", "batch", "optimizer_step", "image_steps", "loss_total", "loss_direction", "loss_recon"),
@@ -66,6 +66,9 @@ class StudyFrames:
     """Where the study lies; files that a figure names are looked for here first."""
     damaged: tuple[str, ...] = ()
     """Ledger files found damaged; their trials count as missing."""
+    of_other_code: frozenset[str] = frozenset()
+    """Signatures of planned trials that other source code has made than the plan's. They count as missing, unless the
+    study reuses them."""
 
     @property
     def cells(self) -> list[str]:
@@ -172,6 +175,7 @@ def load_frames(study_folder: Path) -> StudyFrames:
     study = read_study(study_folder)
     use_metrics(study.metrics, study.family, study.curve_columns)
     ledger = Ledger(study_folder / "ledger")
+    ledger.prefer(study.codes)
     records = ledger.records()
     tables = {
         name: _numbers_and_texts(ledger.table(name)).to_pandas()
@@ -194,14 +198,19 @@ def frames_of(
     planned = _planned(study)
     records = pd.DataFrame(list(trials))
     known = set(planned["signature"])
+    other = study.of_other_code(trials) & known
     unplanned = 0 if records.empty else int((~records["signature"].isin(known)).sum())
+    if other and not study.reuses_changed_code:
+        records = records[~records["signature"].isin(other)]
+    counting = planned if study.reuses_changed_code else planned[~planned["signature"].isin(other)]
     curves, evaluations, samples = (
-        _joined(planned, tables[name], name) for name in ("curves", "evaluations", "samples")
+        _joined(counting, tables[name], name) for name in ("curves", "evaluations", "samples")
     )
     samples["image"] = samples["image"].map(_png_bytes)
     own = _with_settings(_with_training_effort(_trials(planned, records), curves))
     return StudyFrames(
-        study, own, curves, evaluations, samples, unplanned, _removed_seeds(study, records), folder, damaged
+        study, own, curves, evaluations, samples, unplanned, _removed_seeds(study, records), folder, damaged,
+        frozenset(other),
     )  # fmt: skip
 
 

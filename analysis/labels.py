@@ -1,6 +1,6 @@
 """How columns, metrics and axis values are called in figures, tables and sentences: once, for all of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from math import floor, isnan, log10
@@ -33,6 +33,8 @@ class MetricInfo:
     higher_is_better: bool
     description: str
     is_of_sets: bool = False
+    reference: Sequence[str] = ()
+    """Dotted settings that move what it is measured against."""
 
     @property
     def arrow(self) -> str:

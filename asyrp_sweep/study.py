@@ -44,11 +44,13 @@ def open_space(
     domain: str | None = None,
     seeds: int | Sequence[int] | None = None,
     family: Family | None = None,
+    reuse_changed_code: bool = False,
 ) -> "Study":
     """Plan a space and find what its results folder holds of it; nothing runs.
 
     `space` is a shipped name, the path of a YAML file, or the content of one; then `name` is the study's. `settings`
     are dotted settings over all that the space says. `family` is for a family that is no file and no installed one.
+    `reuse_changed_code` counts trials that were made by other source code than today's.
     Raises ConfigError (a UserError) with everything that is wrong.
     """
     texts = [
@@ -60,7 +62,7 @@ def open_space(
     loaded = load_space(
         source, settings=texts, domain=domain, seeds=given, extra_checks=[check_figures], family=family
     )
-    return Study(open_study(loaded, Path(results)))
+    return Study(open_study(loaded, Path(results), reuses_changed_code=reuse_changed_code))
 
 
 class Study:

@@ -27,10 +27,11 @@ def file_digest(*paths: Path) -> str:
     return remembered("sha256", paths, lambda: _sha256(paths))
 
 
-def remembered(what: str, paths: Sequence[Path], compute: Callable[[], str]) -> str:
+def remembered(what: str, paths: Sequence[Path], compute: Callable[[], str], *, is_slow: bool = False) -> str:
     """What `compute` makes of these files, a sha256, computed again only where one was changed or replaced.
 
-    They are known by path, size, times of change and inode. Raises OSError where one is not there.
+    They are known by path, size, times of change and inode. `is_slow` keeps also what comes of little files.
+    Raises OSError where one is not there.
     """
     stats = [path.stat() for path in paths]
     state = [
@@ -40,7 +41,7 @@ def remembered(what: str, paths: Sequence[Path], compute: Callable[[], str]) -> 
     name = hashlib.sha256(f"{what} {state}".encode()).hexdigest()[:32]
     if name in _in_this_process:
         return _in_this_process[name]
-    is_kept = sum(stat.st_size for stat in stats) >= SMALL
+    is_kept = is_slow or sum(stat.st_size for stat in stats) >= SMALL
     kept = user_cache() / "digests" / name
     digest = _read(kept) if is_kept else None
     if digest is None:

@@ -22,6 +22,8 @@ class Metric:
     description: str = ""
     is_of_sets: bool = False
     """Whether it is a number of all items together, with no value for one."""
+    reference: tuple[str, ...] = ()
+    """Dotted settings that move what it is measured against: cells that differ in one cannot be compared by it."""
 
 
 class Layer(NamedTuple):
@@ -64,6 +66,8 @@ class Asked:
     metrics: Sequence[tuple[Loc, str]] = ()
     """Where the space's file names a metric, and its name."""
     figures: Sequence[Mapping[str, Any]] = ()
+    primary: str = ""
+    """The metric that verdicts are about, whose margin has its unit."""
 
 
 @dataclass(frozen=True)

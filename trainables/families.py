@@ -1,6 +1,5 @@
 """How a family is found: by the name of one in this package or in an installed one, or in a Python file."""
 
-import ast
 import hashlib
 import importlib
 import importlib.util
@@ -18,6 +17,7 @@ import trainables
 from trainables.errors import UserError
 from trainables.family import Family
 from trainables.paths import user_path
+from trainables.source_code import text_digest
 from trainables.wording import expected
 
 DEFAULT_FAMILY = "h_space"
@@ -87,10 +87,8 @@ def family_of_source(file_name: str, source: str) -> Family:
             f'{file_name} has no {DECLARATION}; end it with: FAMILY = Family("name", Config, train)'
         )
     found = _checked(getattr(module, DECLARATION), file_name)
-    # Comments and formatting decide no number. A family made of a function has the digest of that.
-    found.code_digest = (
-        found.code_digest or hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:16]
-    )
+    # A family made of a function has the digest of that.
+    found.code_digest = found.code_digest or text_digest(source)[:16]
     found.source = (file_name, source)
     return found
 

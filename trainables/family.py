@@ -36,6 +36,7 @@ from trainables.errors import UserError
 from trainables.exchange import Asked, Finding, Layer, Metric, Rates, Start, Timing, Work
 from trainables.function_trial import FunctionTrial, Train
 from trainables.settings import Settings
+from trainables.source_code import OWN_PACKAGE, code_digest, imported_by
 from trainables.trials import TrialFailed, TrialRun, close
 from trainables.wording import expected, fields_at
 from trainables.yaml_tree import Loc
@@ -53,6 +54,8 @@ class Family:
     """Settings of a trial that takes a second or two: what the tests of the contract run."""
     work_unit: Mapping[str, str] = MappingProxyType({})
     """Name and meaning of the unit that `work` counts training in, where a search may save it."""
+    confounding: tuple[str, ...] = ()
+    """Dotted settings that move every result: cells that differ in one are compared where nothing else differs."""
     text_settings: tuple[Loc, ...] = ()
     """Settings without a default that must be there for the others to be checked."""
 
@@ -185,6 +188,16 @@ class Family:
             "config": dumped,
             **({"code": self.code_digest} if self.code_digest else {}),
         }
+
+    def code(self, config: Any) -> str:
+        """Fingerprint of the source code that trains and measures a trial, beside what `identity` holds of it.
+
+        That of the family's own module and all that it imports, unless a family says which modules a trial really uses.
+        """
+        train = [] if self._train is None else ["trainables.function_trial", self._train.__module__]
+        imports = () if self.source is None else imported_by(self.source[1])
+        used = [name for name in imports if name.partition(".")[0] == OWN_PACKAGE]
+        return code_digest([type(self).__module__, *train, *used])
 
     # Warm starts
 

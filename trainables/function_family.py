@@ -15,6 +15,7 @@ from trainables.errors import UserError
 from trainables.exchange import Metric
 from trainables.family import Family
 from trainables.settings import Settings
+from trainables.source_code import text_digest
 
 
 class FunctionFamily(Family):
@@ -97,8 +98,8 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _digest(function: Callable[..., Any]) -> str:
-    """Digest of a function's source and of what it uses of its own module, comments and formatting left out."""
-    texts = [ast.dump(ast.parse(textwrap.dedent(source))) for source in _sources(function)]
+    """Digest of a function's source and of what it uses of its own module, comments, docstrings and layout left out."""
+    texts = [text_digest(textwrap.dedent(source)) for source in _sources(function)]
     closed = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
     return hashlib.sha256("\n".join([*sorted(texts), *closed]).encode()).hexdigest()[:16]
 

@@ -72,6 +72,7 @@ def given_of_study(folder: Path) -> Given:
         raise UserError(f"{folder} is a search, which compares nothing; export the study of its retest")
     use_metrics(study.metrics, study.family, study.curve_columns)
     ledger = Ledger(folder / "ledger")
+    ledger.prefer(study.codes)
     planned = pa.array([trial.signature for cell in study.cells for trial in cell.trials], pa.string())
     whole = {name: _of(ledger.table(name), planned) for name in (*ROWS, "samples")}
     origin = {

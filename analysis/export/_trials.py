@@ -172,6 +172,7 @@ class StudyTrials:
         self.study = read_study(folder)
         use_metrics(self.study.metrics, self.study.family, self.study.curve_columns)
         self.ledger = Ledger(folder / "ledger")
+        self.ledger.prefer(self.study.codes)
         self._records = {record["signature"]: record for record in self.ledger.records()}
         self._cells = {
             trial.signature: (cell, trial.seed) for cell in self.study.cells for trial in cell.trials

@@ -46,12 +46,14 @@ def parser() -> argparse.ArgumentParser:
     _add_max_cost(run)
     _add_where(run)
     _add_log_to(run)
+    _add_reuse(run)
     run.add_argument("--yes", action="store_true", help="start without asking, however long it will take")
 
     plan = commands.add_parser("plan", help="cells, trials, what is done, price; runs nothing")
     _add_space(plan)
     _add_max_cost(plan)
     _add_where(plan)
+    _add_reuse(plan)
     plan.add_argument("--json", action="store_true", help="print JSON")
 
     status = commands.add_parser("status", help="cell x seed matrix, running, failed with reasons, time left")
@@ -422,6 +424,14 @@ def _add_max_cost(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--no-price", dest="price", action="store_false", help="show no price, and time no pilot"
+    )
+
+
+def _add_reuse(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--reuse-changed-code",
+        action="store_true",
+        help="count trials that were made by other source code than today's; else they run again",
     )
 
 

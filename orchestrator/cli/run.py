@@ -38,7 +38,7 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     if space.config.design.kind == "optuna":
         message = f"it is a search: asyrp-sweep tune ATTRIBUTE --space {options.space} runs it"
         raise ConfigError([Problem(space.file, 0, "design", message)])
-    study = open_study(space, options.results)
+    study = open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
     view = planning.view(study)
     planning.show(view, console)
     planning.show_remarks(view, console)
@@ -66,7 +66,8 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
 def plan_command(options: argparse.Namespace, console: Console) -> int:
     """Show what `run` would do."""
     check_options(options.max_cost, options.price)
-    view = planning.view(open_study(_load(options), options.results))
+    study = open_study(_load(options), options.results, reuses_changed_code=options.reuse_changed_code)
+    view = planning.view(study)
     if options.json:
         view = _priced(view, options, Console(stderr=True))
         print(json.dumps(planning.as_json(view), indent=2))

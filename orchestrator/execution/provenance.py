@@ -11,7 +11,19 @@ from typing import Any
 CODE = ("asyrp_sweep", "orchestrator", "trainables", "search_spaces", "analysis")
 """Folders beside each other that decide what a trial does and what is made of it."""
 GIT_SECONDS = 10.0
-PACKAGES = ("asyrp-sweep", "torch", "diffusers", "open_clip_torch", "numpy", "safetensors", "ray", "optuna")
+PACKAGES = (
+    *(
+        "asyrp-sweep",
+        "torch",
+        "torchvision",
+        "diffusers",
+        "open_clip_torch",
+        "numpy",
+        "pillow",
+        "safetensors",
+    ),
+    *("dicebear-core", "dicebear-styles", "resvg-py", "ray", "optuna"),
+)
 
 
 @functools.cache

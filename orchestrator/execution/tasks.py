@@ -33,6 +33,8 @@ class TrialTask:
     """After which epoch of the parent's training this one goes on; None for its last."""
     start_digest: str | None = None
     """SHA-256 of the file this one starts from, where that is no trial's (see `execution.models`)."""
+    code: str = ""
+    """Fingerprint of the source code that decides its numbers."""
     keep_epochs: list[int] = field(default_factory=list)
     """Epochs after which the weights are kept, for children that start from them."""
 

@@ -111,6 +111,7 @@ class TrialRun:
             "wall_seconds": self._wall_until_now(),
             "train_seconds": self._train_seconds,
             "notes": self._notes,
+            "code": self._task.code,
         }
         self._checkpoints.save(trial.epoch, trial.save_checkpoint, account, trial.checkpoint_rows)
 
@@ -132,6 +133,9 @@ class TrialRun:
             checkpoint = None
         trial = self._new_trial()
         if checkpoint is None:
+            return trial
+        if checkpoint.extra.get("code", "") != task.code:
+            self._note("started afresh: the checkpoint was written by other code")
             return trial
         if missing := self._missing_models(checkpoint.epoch):
             self._note(f"started afresh: a child needs the model of epoch {missing[0]}, which was not kept")
@@ -203,6 +207,7 @@ class TrialRun:
             "axis_values": task.axis_values,
             "config": task.config,
             "parent": task.parent,
+            "code": task.code,
             "started_at": self._started_at,
             "finished_at": datetime.now(UTC),
             "train_seconds": self._train_seconds,

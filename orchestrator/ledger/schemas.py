@@ -28,6 +28,7 @@ TABLES: dict[str, pa.Schema] = {
             pa.field("axis_values", pa.string()),  # JSON
             pa.field("config", pa.string()),  # JSON
             pa.field("parent", pa.string()),
+            pa.field("code", pa.string()),  # fingerprint of the source code; null before it was recorded
             pa.field("started_at", _TIME),
             pa.field("finished_at", _TIME),
             pa.field("wall_seconds", pa.float64()),

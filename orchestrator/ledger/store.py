@@ -1,7 +1,7 @@
 """The ledger of one study: rows in, commits, and what readers see."""
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ class _Commit(NamedTuple):
     """Where the record of an attempt lies."""
 
     status: str
+    code: str | None
     part: pa.Table
     row: int
 
@@ -39,6 +40,7 @@ class Ledger:
         self._commits: dict[PartKey, _Commit] = {}
         self._sound: set[PartKey] = set()
         self._broken: set[PartKey] = set()
+        self._codes: Mapping[str, str] = {}
         self.damaged: list[str] = []
         """Files found damaged by this reader, each named; their trials count as not run."""
 
@@ -121,10 +123,15 @@ class Ledger:
 
     # Reading
 
+    def prefer(self, codes: Mapping[str, str]) -> None:
+        """Let attempts made by this code stand before all others: signature -> fingerprint of a trial's source code."""
+        self._codes = codes
+
     def records(self) -> list[dict[str, Any]]:
         """How every trial stands: one row of `trials` per signature, in the order they finished.
 
-        Done beats pruned beats failed beats skipped beats interrupted, and of equals the latest attempt counts.
+        Of the preferred code, done beats pruned beats failed beats skipped beats interrupted, and of equals the latest
+        attempt counts; then so of any other code.
         """
         rows: list[dict[str, Any]] = self.table("trials").to_pylist()
         return rows
@@ -156,13 +163,17 @@ class Ledger:
                 found.setdefault(key.signature, set()).add(key.attempt)
         return {signature: sorted(numbers) for signature, numbers in found.items()}
 
-    def done_attempt(self, signature: str, attempts: Sequence[int]) -> int | None:
-        """The latest of these attempts at a trial that ended well, reading their records alone."""
+    def done_attempt(self, signature: str, attempts: Sequence[int], code: str | None = None) -> int | None:
+        """The latest of these attempts at a trial that ended well, made by this code where one is asked for.
+
+        Reads their records alone.
+        """
         for attempt in sorted(attempts, reverse=True):
             key = PartKey(signature, attempt)
             if key not in self._commits:
                 self._load([key])
-            if key in self._commits and self._status(key) == "done":
+            found = self._commits.get(key)
+            if found is not None and found.status == "done" and code in (None, found.code):
                 return attempt
         return None
 
@@ -190,8 +201,9 @@ class Ledger:
                 standing[key.signature] = key
         return list(standing.values())
 
-    def _preference(self, key: PartKey) -> tuple[int, int]:
-        return _RANK[self._status(key)], key.attempt
+    def _preference(self, key: PartKey) -> tuple[bool, int, int]:
+        code = self._commits[key].code
+        return self._codes.get(key.signature, code) == code, _RANK[self._status(key)], key.attempt
 
     def _status(self, key: PartKey) -> str:
         return self._commits[key].status
@@ -206,9 +218,11 @@ class Ledger:
     def _load(self, keys: Sequence[PartKey]) -> None:
         """Read records."""
         for part in self._read("trials", keys):
-            columns = (part.column(name).to_pylist() for name in ("signature", "attempt", "status"))
-            for row, (signature, attempt, status) in enumerate(zip(*columns, strict=True)):
-                self._commits[PartKey(signature, attempt)] = _Commit(status, part, row)
+            columns = [part.column(name).to_pylist() for name in ("signature", "attempt", "status")]
+            # Parts from before there was the column lack it.
+            codes = part.column("code").to_pylist() if "code" in part.column_names else [None] * len(part)
+            for row, (signature, attempt, status, code) in enumerate(zip(*columns, codes, strict=True)):
+                self._commits[PartKey(signature, attempt)] = _Commit(status, code, part, row)
 
     def _is_sound(self, key: PartKey) -> bool:
         """Whether all parts of a done trial are there and end as they should."""

@@ -51,6 +51,8 @@ class StudyCell:
     merged: tuple[Mapping[str, Any], ...] = ()
     """Axis values of the other points with the same configuration."""
     num_parameters: int | None = None
+    code: str | None = None
+    """Fingerprint of the source code that its trials should have been made by; None before it was recorded."""
     role: str = "design"
     """`design`; `parent`, where it is here only for others to start from; `control`, where it is what a warm start
     is compared with and has no axis of its own."""
@@ -116,11 +118,31 @@ class StudyPlan:
     """Columns of the curves, where the family says which."""
     plans: tuple[PlannedLooks, ...] = ()
     """Every plan that the study was launched with while it had results, the present one last; empty in older ones."""
+    confounding: tuple[str, ...] = ("evaluation.t_boost",)
+    """Dotted settings that move every result: cells that differ in one are compared where nothing else differs.
+    Studies from before they said which were of one family."""
+    reuses_changed_code: bool = False
+    """Whether trials that other code has made count, as the launch was told to."""
 
     @property
     def is_search(self) -> bool:
         """Whether trials were proposed one by one, to pick the best: such a study compares nothing."""
         return self.design == "optuna"
+
+    @property
+    def codes(self) -> Mapping[str, str]:
+        """Signature -> fingerprint of the source code that the trial should have been made by, where it is known."""
+        return {trial.signature: cell.code for cell in self.cells if cell.code for trial in cell.trials}
+
+    def of_other_code(self, records: Iterable[Mapping[str, Any]]) -> set[str]:
+        """Signatures of the trials that were finished by other code than they should, or by code that is unknown."""
+        codes = self.codes
+        return {
+            record["signature"]
+            for record in records
+            if record["status"] == "done"
+            and record.get("code") != codes.get(record["signature"], record.get("code"))
+        }
 
     @property
     def default(self) -> StudyCell | None:
@@ -218,9 +240,12 @@ def status_matrix(
 ) -> dict[str, dict[int, State]]:
     """State of every trial of the study: cell -> seed -> state.
 
-    `records` are those of the ledger, `running` the signatures that a launch is working on now.
+    `records` are those of the ledger, `running` the signatures that a launch is working on now. Trials of other code
+    wait, unless they are reused.
     """
-    ended = {record["signature"]: record["status"] for record in records}
+    records = list(records)
+    left_out = set() if study.reuses_changed_code else study.of_other_code(records)
+    ended = {one["signature"]: one["status"] for one in records if one["signature"] not in left_out}
     return {
         cell.cell: {trial.seed: _state(trial.signature, ended, running) for trial in cell.trials}
         for cell in study.cells

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.plan.cells import Cell, Plan, TrialSpec, WarmStart
-from orchestrator.plan.identity import canonical_text, plan_hash, trial_signature
+from orchestrator.plan.identity import canonical_text, joined_code, plan_hash, trial_signature
 from orchestrator.plan.start_chains import parents_first
 from orchestrator.plan.warm_starts import Makers, StartProblem, linked
 from orchestrator.space.axes import AxisValue, AxisValues
@@ -100,6 +100,7 @@ def _cell(space: Space, point: Point) -> Cell:
         is_baseline=point.name == BASELINE,
         notes=family.notes(config),
         dropped=resolved.dropped,
+        code=family.code(config),
     )
 
 
@@ -151,6 +152,7 @@ def _joined(alike: Sequence[tuple[Point, Cell]]) -> Cell:
 def _trials(family: Family, cells: Sequence[Cell], seed: int) -> Iterator[TrialSpec]:
     """A seed's trials, every parent before its children."""
     signatures: dict[str, str] = {}
+    codes: dict[str, str] = {}
     for cell in parents_first(cells):
         start = cell.start or WarmStart()
         parent = signatures[start.cell] if start.cell is not None else None
@@ -159,6 +161,8 @@ def _trials(family: Family, cells: Sequence[Cell], seed: int) -> Iterator[TrialS
             origin = f"{parent} epoch {start.epoch}"
         signature = trial_signature(family, cell.config, seed, parent=origin)
         signatures[cell.name] = signature
+        codes[cell.name] = cell.code if start.cell is None else joined_code(cell.code, codes[start.cell])
         yield TrialSpec(
-            cell.name, seed, signature, parent, cell.config, start.epoch, start.file, start.digest
+            *(cell.name, seed, signature, parent, cell.config, start.epoch, start.file, start.digest),
+            code=codes[cell.name],
         )

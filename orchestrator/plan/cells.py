@@ -41,6 +41,8 @@ class Cell:
     role: Role = "design"
     start: WarmStart | None = None
     """What its weights start from; random ones where there is nothing."""
+    code: str = ""
+    """Fingerprint of the source code that its trials use; that of what it starts from is not in it."""
 
     @property
     def merged(self) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ class TrialSpec:
     cell: str
     seed: int
     signature: str
-    """16 hex digits; equal exactly when the same numbers would come out."""
+    """16 hex digits; equal exactly when the same numbers would come out of the same code."""
     parent: str | None
     """Signature of the trial whose weights this one starts from."""
     config: Settings
@@ -65,6 +67,8 @@ class TrialSpec:
     """The file that this one starts from, where that is not a trial's."""
     start_digest: str | None = None
     """SHA-256 of that file."""
+    code: str = ""
+    """Fingerprint of the source code that decides its numbers, its parents' included."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ def cell_identity(family: Family, config: Settings, start: Mapping[str, Any] | N
     return _digest({**family.identity(config), "start": origin})
 
 
+def joined_code(own: str, parents: str) -> str:
+    """Fingerprint of the code behind a trial that starts from another one's weights."""
+    return _digest([own, parents])
+
+
 def plan_hash(space: Space) -> str:
     """16 hex digits of what is decided before running."""
     config = space.config.model_dump(mode="json")

@@ -47,6 +47,7 @@ class Search:
         """Whether no further trial will be asked for."""
         self.records: dict[str, Record] = {record["signature"]: record for record in ledger.records()}
         """Signature -> how the trial stands: the ledger's rows, and what ended in this launch."""
+        self.notes += self._other_code()
         # Only what was set aside can carry the number of an attempt at a trial without a record.
         was_damaged = (study.ledger_folder / DAMAGED_FOLDER).is_dir()
         self._attempts = ledger.attempts() if was_damaged else {}
@@ -72,6 +73,16 @@ class Search:
                 self.notes.append("the untuned default is off the grid: only the last test tries it")
         self._asked = set(self.optimizer.signatures())
         self._deadline = self._until()
+
+    def _other_code(self) -> list[str]:
+        """A note where earlier trials were made by other code: a search goes on, for it only chooses settings."""
+        code = self.space.family.code(self.default.config)
+        own = (self.records[name] for name in self.default.signatures if name in self.records)
+        if all(record["code"] == code for record in own if record["status"] == "done"):
+            return []
+        return [
+            "source code has changed since this search began: what it found so far may not hold for today's code"
+        ]
 
     # Asking
 
@@ -170,6 +181,7 @@ class Search:
             axis_values=dict(candidate.values),
             config=candidate.config.model_dump(mode="json"),
             num_epochs=self.space.family.num_epochs(candidate.config),
+            code=self.space.family.code(candidate.config),
         )
 
     # Telling

@@ -25,6 +25,7 @@ def study_document(plan: Plan, space: Space) -> dict[str, Any]:
         "family": space.family.name,
         "metrics": described_metrics(space),
         "curve_columns": list(space.family.curve_columns()),
+        "confounding": list(space.family.confounding),
         "question": config["question"],
         "published": config["published"],
         "axes": _axis_documents(space, plan),
@@ -82,5 +83,6 @@ def _cell_document(family: Family, cell: Cell, trials: Sequence[TrialSpec]) -> d
         "identity": cell_identity(family, cell.config, start),
         "merged": [dict(point.axis_values) for point in cell.coinciding],
         "num_parameters": family.num_parameters(cell.config),
+        "code": trials[0].code if trials else cell.code,
         "trials": [{"seed": trial.seed, "signature": trial.signature} for trial in trials],
     }

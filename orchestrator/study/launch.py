@@ -31,6 +31,8 @@ class Study:
     """Absolute; `results/<space name>`."""
     earlier_plan_hash: str | None
     """What the study already there was decided by; None where there is none."""
+    reuses_changed_code: bool = False
+    """Whether trials that other code has made count as done."""
 
     @property
     def cache_dir(self) -> Path:
@@ -50,15 +52,21 @@ class Standing:
     records: Mapping[str, Mapping[str, Any]]
     """Signature -> how the trial stands; only trials of the present plan."""
     damaged: Sequence[str]
+    of_other_code: frozenset[str] = frozenset()
+    """Signatures of the trials that code other than today's has finished, or code that nobody knows."""
+    reuses_changed_code: bool = False
 
     @property
     def done(self) -> set[str]:
         """Signatures of the trials that need not run any more."""
-        return {signature for signature, record in self.records.items() if record["status"] == "done"}
+        done = {signature for signature, record in self.records.items() if record["status"] == "done"}
+        return done if self.reuses_changed_code else done - self.of_other_code
 
 
-def open_study(space: Space, results: Path) -> Study:
+def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False) -> Study:
     """Plan a checked space and find its folder. Raises LedgerError when the folder cannot be used.
+
+    Trials made by other code than today's are run again unless they are reused.
 
     Where seeds are added while they are needed, cells keep those that the study there has already asked for.
     """
@@ -69,7 +77,8 @@ def open_study(space: Space, results: Path) -> Study:
     folder = results.absolute() / space.name
     existing = claim_study(folder, space.name)
     plan = build_plan(space)
-    study = Study(space, plan, folder, None if existing is None else existing.plan_hash)
+    earlier = None if existing is None else existing.plan_hash
+    study = Study(space, plan, folder, earlier, reuses_changed_code)
     if space.config.adaptive is None or existing is None:
         return study
     return with_seeds(study, _seeds_asked_for(longest_plan(study), existing))
@@ -107,14 +116,22 @@ def describe(study: Study, *, has_results: bool = True) -> None:
 
     Without results, nobody can have chosen this plan by them: it takes the place of the one before.
     """
-    write_study(study.folder, study_document(study.plan, study.space), has_results=has_results)
+    document = study_document(study.plan, study.space)
+    document["reuses_changed_code"] = study.reuses_changed_code
+    write_study(study.folder, document, has_results=has_results)
 
 
 def standing(study: Study, ledger: Ledger) -> Standing:
     """What of the plan the ledger holds."""
-    planned = {trial.signature for trial in study.plan.trials}
-    records = {record["signature"]: record for record in ledger.records() if record["signature"] in planned}
-    return Standing(records, list(ledger.damaged))
+    codes = {trial.signature: trial.code for trial in study.plan.trials}
+    ledger.prefer(codes)
+    records = {record["signature"]: record for record in ledger.records() if record["signature"] in codes}
+    other = {
+        signature
+        for signature, record in records.items()
+        if record["status"] == "done" and record["code"] != codes[signature]
+    }
+    return Standing(records, list(ledger.damaged), frozenset(other), study.reuses_changed_code)
 
 
 def with_copies(study: Study, ledger: Ledger, now: Standing, note: Callable[[str], None]) -> Standing:
@@ -122,8 +139,8 @@ def with_copies(study: Study, ledger: Ledger, now: Standing, note: Callable[[str
 
     Only for the holder of the study's lock.
     """
-    wanted = {trial.signature for trial in study.plan.trials} - now.done
-    hits = found_elsewhere(wanted, study.folder)
+    wanted = {trial.signature: trial.code for trial in study.plan.trials if trial.signature not in now.done}
+    hits = found_elsewhere(wanted, study.folder, reuses_changed_code=study.reuses_changed_code)
     if not hits:
         return now
     order = [hits[trial.signature] for trial in study.plan.trials if trial.signature in hits]
@@ -195,5 +212,6 @@ def _task(
         num_epochs=num_epochs,
         parent_epoch=trial.parent_epoch,
         start_digest=trial.start_digest,
+        code=trial.code,
         keep_epochs=keep_epochs,
     )

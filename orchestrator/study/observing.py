@@ -152,5 +152,5 @@ def _record_without_worker(
 
 def _shared_with_record(task: TrialTask) -> dict[str, Any]:
     """What a task says in the names of its record."""
-    names = ("signature", "attempt", "cell", "seed", "axis_values", "config", "parent")
+    names = ("signature", "attempt", "cell", "seed", "axis_values", "config", "parent", "code")
     return {name: getattr(task, name) for name in names}

@@ -56,7 +56,9 @@ class PlanView:
         return self.most or self.price
 
     def state(self, signature: str) -> str:
-        """How a trial stands."""
+        """How a trial stands; one that other code has made, and that is not reused, waits."""
+        if signature in self.now.of_other_code - self.now.done:
+            return "waiting"
         return str(self.now.records[signature]["status"]) if signature in self.now.records else "waiting"
 
 
@@ -64,8 +66,9 @@ def view(study: Study) -> PlanView:
     """Look at a study without changing it; `priced` adds what takes longer to say."""
     now = standing(study, Ledger(study.ledger_folder))
     longest = longest_plan(study)
-    trials = {trial.signature for plan in (study.plan, longest) for trial in plan.trials}
-    hits = found_elsewhere(trials - now.done, study.folder)
+    trials = {trial.signature: trial.code for plan in (study.plan, longest) for trial in plan.trials}
+    wanted = {signature: code for signature, code in trials.items() if signature not in now.done}
+    hits = found_elsewhere(wanted, study.folder, reuses_changed_code=study.reuses_changed_code)
     return PlanView(study, now, longest, hits)
 
 
@@ -138,10 +141,28 @@ def _counts(plan: PlanView) -> Iterator[str]:
     yield f"{len(study.plan.cells)} cells, {total} trials: {done} done{copied}, {plan.num_missing} to run"
     for other, count in counted(plan.hits.values()).items():
         yield f"  {count} of them {'is' if count == 1 else 'are'} done in study {other}: copied, not run again"
+    yield from _other_code(plan.now)
     rule = study.space.config.adaptive
     if rule is not None:
         looks = ", ".join(map(str, rule.schedule))
         yield f"  seeds are added until decided, at most {rule.max} a cell; looked at after {looks}"
+
+
+def _other_code(now: Standing) -> Iterator[str]:
+    """What becomes of trials that code other than today's has finished."""
+    unknown = sum(now.records[signature]["code"] is None for signature in now.of_other_code)
+    count = len(now.of_other_code) - unknown
+    for number, which in (
+        (count, "by code that has changed since"),
+        (unknown, "by code that was not recorded"),
+    ):
+        if number and now.reuses_changed_code:
+            yield f"  {number} of the done trials were made {which}; they count, and the report says so"
+        elif number:
+            yield (
+                f"  {number} finished trials were made {which}: they count as not done and run again; "
+                "--reuse-changed-code keeps them"
+            )
 
 
 def as_json(plan: PlanView) -> dict[str, Any]:
@@ -155,6 +176,8 @@ def as_json(plan: PlanView) -> dict[str, Any]:
         "num_done": len(plan.now.done),
         "num_missing": plan.num_missing,
         "num_reused": len(plan.hits),
+        "num_other_code": len(plan.now.of_other_code),
+        "reuses_changed_code": study.reuses_changed_code,
         "cells": [_cell_json(study.plan.family, cell) for cell in study.plan.cells],
         "trials": [
             {
@@ -162,6 +185,7 @@ def as_json(plan: PlanView) -> dict[str, Any]:
                 "seed": trial.seed,
                 "signature": trial.signature,
                 "parent": trial.parent,
+                "code": trial.code,
                 "state": plan.state(trial.signature),
                 "reused_from": plan.hits[trial.signature].study if trial.signature in plan.hits else None,
             }

@@ -30,10 +30,13 @@ class Hit:
     attempt: int
 
 
-def found_elsewhere(wanted: Iterable[str], study_folder: Path) -> dict[str, Hit]:
-    """Those of the wanted signatures that another study of the same results folder has done, by signature.
+def found_elsewhere(
+    wanted: Mapping[str, str], study_folder: Path, *, reuses_changed_code: bool = False
+) -> dict[str, Hit]:
+    """Those of the wanted trials that another study of the same results folder has done, by signature.
 
-    Only names are listed for what is not wanted, and only the wanted trials' records are read.
+    `wanted` says by which code each should have been made; any code will do where that is reused. Only names
+    are listed for what is not wanted, and only the wanted trials' records are read.
     """
     missing = set(wanted)
     found: dict[str, Hit] = {}
@@ -45,7 +48,8 @@ def found_elsewhere(wanted: Iterable[str], study_folder: Path) -> dict[str, Hit]
             ledger = Ledger(ledger_folder)
             attempts = ledger.attempts()
             for signature in missing & attempts.keys():
-                attempt = ledger.done_attempt(signature, attempts[signature])
+                code = None if reuses_changed_code else wanted[signature]
+                attempt = ledger.done_attempt(signature, attempts[signature], code)
                 if attempt is not None and model_path(folder, signature).is_file():
                     found[signature] = Hit(signature, folder.name, ledger_folder, attempt)
         missing -= found.keys()

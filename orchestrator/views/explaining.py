@@ -101,6 +101,9 @@ def first_difference(one: Found, other: Found) -> Iterator[str]:
     differing = [*_differences(one.config, other.config)]
     if one.seed != other.seed:
         differing.insert(0, f"seed: A {one.seed}, B {other.seed}")
+    codes = [found.record["code"] if found.record else None for found in (one, other)]
+    if codes[0] != codes[1]:
+        differing.append(f"source code: A {codes[0]}, B {codes[1]}")
     parents = [found.record["parent"] if found.record else None for found in (one, other)]
     if parents[0] != parents[1]:
         differing.append(f"parent: A {parents[0]}, B {parents[1]}")
@@ -122,13 +125,20 @@ def first_difference(one: Found, other: Found) -> Iterator[str]:
 
 def _trials(folder: Path) -> Iterator[Found]:
     study = read_study(folder)
-    records = {record["signature"]: record for record in Ledger(folder / "ledger").records()}
+    records = {record["signature"]: record for record in _ledger(folder, study).records()}
     for cell in study.cells:
         for trial in cell.trials:
             record = records.pop(trial.signature, None)
             yield Found(folder, study, cell, cell.cell, trial.seed, trial.signature, record)
     for signature, record in records.items():
         yield Found(folder, study, None, record["cell"], record["seed"], signature, record)
+
+
+def _ledger(folder: Path, study: StudyPlan) -> Ledger:
+    """The study's ledger, where trials stand as its plan wants them."""
+    ledger = Ledger(folder / "ledger")
+    ledger.prefer(study.codes)
+    return ledger
 
 
 def _is_meant(found: Found, trial: str) -> bool:
@@ -158,9 +168,22 @@ def _why(found: Found) -> str:
         left_out = "" if found.cell else "; its cell is no longer in the plan, so the report leaves it out"
         copied = json.loads(record["provenance"] or "{}").get("copied_from")
         source = f", copied from study {copied}" if copied else ""
-        return f"done at attempt {record['attempt']}{took} on {record['device']}{source}{left_out}"
+        end = f"{source}{left_out}{_by_other_code(found)}"
+        return f"done at attempt {record['attempt']}{took} on {record['device']}{end}"
     again = "" if record["status"] == "pruned" else "; the next launch tries it again"
     return f"{record['status']} at attempt {record['attempt']}: {record['reason']}{again}"
+
+
+def _by_other_code(found: Found) -> str:
+    """What is said of a trial that was finished by other code than it should; nothing of any other."""
+    assert found.record is not None
+    if not found.study.of_other_code([found.record]):
+        return ""
+    made = found.record["code"] or "code that was not recorded"
+    become = "it counts all the same" if found.study.reuses_changed_code else "the next launch runs it again"
+    return (
+        f"; made by other code ({made}; the latest launch has {found.study.codes[found.signature]}): {become}"
+    )
 
 
 def _origin(found: Found) -> Iterator[str]:
@@ -179,7 +202,7 @@ def _against_baseline(found: Found) -> Iterator[str]:
     baseline, name = found.study.default, "untuned default" if found.study.is_search else "baseline"
     if found.cell is None or baseline is None or found.cell == baseline:
         return
-    records = {record["signature"]: record for record in Ledger(found.folder / "ledger").records()}
+    records = {record["signature"]: record for record in _ledger(found.folder, found.study).records()}
     known = [records[trial.signature] for trial in baseline.trials if trial.signature in records]
     if found.record is None or not known:
         place = ", ".join(f"{axis} {value}" for axis, value in found.cell.axis_values.items())

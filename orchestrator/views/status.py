@@ -39,6 +39,8 @@ class StatusView:
     launch: Launch | None
     """The one at work, or one that died at work."""
     damaged: tuple[str, ...]
+    of_other_code: frozenset[str] = frozenset()
+    """Signatures of the trials that other code has finished than that of the latest launch."""
 
     @property
     def is_running(self) -> bool:
@@ -98,6 +100,7 @@ def view(folder: Path, ledger: Ledger | None = None, read_launch: ReadLaunch = l
     """
     study = read_study(folder)
     ledger = ledger or Ledger(folder / "ledger")
+    ledger.prefer(study.codes)
     records = ledger.records()
     launch = read_launch(folder)
     at_work = {trial["signature"]: trial for trial in (launch.running if launch is not None else ())}
@@ -118,7 +121,10 @@ def view(folder: Path, ledger: Ledger | None = None, read_launch: ReadLaunch = l
         if record["reason"] and states.get(record["signature"]) in ("failed", "skipped")
     }
     by_signature = {record["signature"]: record for record in records}
-    return StatusView(folder, study, rows, states, by_signature, reasons, launch, tuple(ledger.damaged))
+    other = frozenset(study.of_other_code(records) & states.keys())
+    return StatusView(
+        folder, study, rows, states, by_signature, reasons, launch, tuple(ledger.damaged), other
+    )
 
 
 def as_json(status: StatusView) -> dict[str, Any]:
@@ -151,6 +157,7 @@ def _trial_as_json(status: StatusView, signature: str, row: Row) -> dict[str, An
         "signature": signature,
         "state": status.states[signature],
         "reason": status.reasons.get(signature),
+        "is_of_other_code": signature in status.of_other_code,
         **{name: getattr(row, name) if is_running else None for name in TOLD},
         "attempt": record.get("attempt"),
         "wall_seconds": record.get("wall_seconds"),
@@ -189,6 +196,13 @@ def drawing(status: StatusView, console: Console) -> RenderableType:
     ]
     if status.launch is not None and status.launch.silence is not None:
         lines.append(Text(status.launch.silence, style="yellow"))
+    if status.of_other_code:
+        become = (
+            "count all the same" if status.study.reuses_changed_code else "wait for a launch to run again"
+        )
+        lines.append(
+            Text(f"{len(status.of_other_code)} trials were made by other code: they {become}", style="yellow")
+        )
     for signature, reason in status.reasons.items():
         row = status.rows[signature]
         lines.append(Text(f"{row.cell} seed {row.seed} {row.state}: {reason}", style="red"))

@@ -87,7 +87,11 @@ def test_models_edited_with_another_t_boost_get_no_verdict(study: Study) -> None
 
     lines = " ".join(line.strip() for line in verdict_lines(folder))
 
-    assert "conv: no verdict, not comparable: t_boost differs as well (193 against 167)." in lines
+    assert (
+        "conv: no verdict, not comparable: Counterfactual gain is measured against another reference" in lines
+    )
+    other = sample_of(load_frames(folder), "s_dir", OTHER, "baseline")
+    assert other.incomparable == "t_boost differs as well (193 against 167)"
 
 
 def test_t_boost_itself_can_be_the_question(study: Study) -> None:
@@ -97,7 +101,25 @@ def test_t_boost_itself_can_be_the_question(study: Study) -> None:
 
     frames = with_configs(load_frames(study()), only_t_boost)
 
-    assert sample_of(frames, "counterfactual_gain", OTHER, "baseline").incomparable == ""
+    assert sample_of(frames, "s_dir", OTHER, "baseline").incomparable == ""
+
+
+def test_a_gain_over_another_reconstruction_gets_no_verdict(study: Study) -> None:
+    """Its denominator is the distance that each cell's own reconstruction has to go."""
+
+    def other_steps(config: dict[str, Any], cell: str) -> None:
+        config["evaluation"]["num_sample_steps"] = 20 if cell == OTHER else 40
+
+    frames = with_configs(load_frames(study()), other_steps)
+    moved, same = (
+        sample_of(frames, metric, OTHER, "baseline") for metric in ("counterfactual_gain", "s_dir")
+    )
+
+    assert len(moved.differences) == 0
+    assert moved.incomparable == (
+        "Counterfactual gain is measured against another reference, since num_sample_steps differs (20 against 40)"
+    )
+    assert same.incomparable == ""
 
 
 def test_a_summed_loss_is_never_captioned_as_the_directional_one(study: Study) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.plan.build import build_plan
 from orchestrator.space.config import ConfigError, Space
 from trainables.h_space.domains import DomainSummary
 from trainables.h_space.layers import Summarise
@@ -85,6 +86,52 @@ def test_what_an_evaluation_asks_for_is_checked_where_it_is_written(message: Cal
     assert features.startswith(
         "space.yaml:5  baseline.evaluation.fid_features: expected clip or auto; inception needs"
     )
+
+
+def test_the_unit_of_a_margin_does_not_depend_on_what_a_domain_offers(message: Callable[..., str]) -> None:
+    refused = message("fid")
+
+    assert refused.startswith(
+        "space.yaml:5  baseline.evaluation.fid_features: expected clip or inception where fid is the primary metric; "
+        "found auto"
+    )
+    assert message("fid", evaluation="{fid_features: clip}") == ""
+    assert message("cmmd") == message("s_dir") == ""
+
+
+def test_features_of_sets_are_known_once_a_space_is_loaded(
+    load: Load, summarise: Summarise, space_text: str
+) -> None:
+    def features(*offers: Need) -> set[str]:
+        space = load(space_text, summarise=lambda name: replace(summarise(name), offers=frozenset(offers)))
+        return {cell.config.evaluation.fid_features for cell in build_plan(space).cells}  # type: ignore[attr-defined]
+
+    assert features() == {"clip"}
+    assert features("inception") == {"inception"}
+
+
+@pytest.mark.parametrize(
+    "setting", ["evaluation.num_sample_steps", "training.inversion_refinements", "training.num_train_steps"]
+)
+def test_a_metric_whose_reference_an_axis_moves_cannot_be_the_primary_one(
+    load: Load, space_text: str, setting: str
+) -> None:
+    text = space_text.replace(
+        "path: editor.kind, values: [pixel_channel, conv]", f"path: {setting}, values: [20, 40]"
+    )
+    text = text.replace("domain: tiny", f"domain: tiny\n  {setting.replace('.', ': {')}: 40}}")
+
+    load(text)  # The original image is the same for all.
+    with pytest.raises(ConfigError) as refused:
+        load(text.replace("metric: s_dir", "metric: counterfactual_gain"))
+
+    (problem,) = refused.value.problems
+    assert problem.where == "primary.metric"
+    assert (
+        f"counterfactual_gain is measured against a reference of each cell's own, which {setting} moves"
+        in str(problem)
+    )
+    assert "s_dir" in str(problem)
 
 
 def test_subgroups_need_a_label_of_the_domain_or_a_file_of_groups(

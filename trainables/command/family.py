@@ -21,6 +21,7 @@ from trainables.errors import UserError
 from trainables.exchange import Asked, Finding, Metric, Start
 from trainables.family import Family
 from trainables.paths import absolute_path
+from trainables.source_code import code_digest
 from trainables.trials import close
 from trainables.wording import look_up
 from trainables.yaml_tree import Loc
@@ -114,6 +115,10 @@ class CommandFamily(Family):
             raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
         dumped = config.model_dump(mode="json", exclude=NO_IDENTITY | {"init"})
         return {"family": self.name, "config": dumped, "sources": sources}
+
+    def code(self, config: Any) -> str:
+        """Of what starts the command and reads what it leaves."""
+        return code_digest(["trainables.command.trial"])
 
     def start(self, config: Any) -> Start | None:
         """What `init` asks for; a control needs a number of epochs."""

@@ -10,7 +10,7 @@ from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError, DomainSummary
 from trainables.h_space.layers import Summarise
-from trainables.h_space.metric_checks import check_asked, check_grouped, check_named
+from trainables.h_space.metric_checks import check_asked, check_grouped, check_named, check_unit
 from trainables.names import wrong_name
 from trainables.wording import did_you_mean, expected
 from trainables.yaml_tree import Loc
@@ -33,6 +33,7 @@ def check_cell(
     summary: DomainSummary = summarise(domain)
     if config.texts is not None or config.attribute in ATTRIBUTES:
         yield from check_asked(config, summary)
+        yield from check_unit(config, asked.primary)
         for place, message in check_named(config, summary, asked.metrics):
             yield InSpace(place), message
         for place, message in check_grouped(config, asked.figures):

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 else:  # The union is built by discovery at import, which no static checker can see.
     from trainables.h_space.editors import EditorConfig
 
-TRAINING_VERSION = 1
-"""Raised when the same configuration would give other numbers; part of every trial's signature."""
-
 
 MAX_STEPS = 1000
 """Most steps of a DDIM sequence: as many timesteps as the diffusion models have."""

@@ -14,8 +14,8 @@ thresholds of its own, and the published ones stand where it does not.
 Departure: the published code measures at all 1000 timesteps of 100 images, and files each P_t under the timestep
 after its own.
 
-The curves depend on the domain alone, the cosine on the attribute's texts. Both are kept in the trajectory cache under
-the domain's fingerprint, in files that appear whole, so a killed computation goes on with what is missing.
+The curves depend on the domain alone, the cosine on the attribute's texts. Both are kept in the trajectory cache, in
+files that appear whole, so a killed computation goes on with what is missing.
 
 Legend: B images, N images in all, T timesteps.
 """
@@ -63,7 +63,7 @@ class IntervalTask:
     """A part of what `auto` needs; plain data, so it can travel to a worker."""
 
     domain: str
-    fingerprint: str
+    cache_name: str
     image_ids: tuple[str, ...] = ()
     """Images whose curves to compute, together."""
     num_steps: int = NUM_STEPS
@@ -200,9 +200,9 @@ def missing_tasks(
 
     Raises DomainError when the domain cannot be read or has fewer training images.
     """
-    fingerprint = domain_summary(domain).fingerprint
-    chunks = _chunks(domain, fingerprint, num_images, num_steps)
-    cosines = [IntervalTask(domain, fingerprint, prompts=_prompts(attribute)) for attribute in attributes]
+    cache_name = domain_summary(domain).cache_name
+    chunks = _chunks(domain, cache_name, num_images, num_steps)
+    cosines = [IntervalTask(domain, cache_name, prompts=_prompts(attribute)) for attribute in attributes]
     return [task for task in (*chunks, *cosines) if not _is_whole(_path(cache_dir, task))]
 
 
@@ -226,7 +226,7 @@ def read_curves(
     domain: str, cache_dir: Path, num_images: int = NUM_IMAGES, num_steps: int = NUM_STEPS
 ) -> Curves:
     """The cached curves of a domain. Raises FileNotFoundError when some are missing."""
-    chunks = _chunks(domain, domain_summary(domain).fingerprint, num_images, num_steps)
+    chunks = _chunks(domain, domain_summary(domain).cache_name, num_images, num_steps)
     read = [_read(_path(cache_dir, task)) for task in chunks]
     predicted, noisy = (torch.cat([chunk[name] for chunk in read]) for name in ("predicted", "noisy"))
     return Curves(tuple(timestep_sequence(num_steps)), predicted, noisy)
@@ -234,7 +234,7 @@ def read_curves(
 
 def read_cosine(domain: str, attribute: Attribute, cache_dir: Path) -> float:
     """The cached cosine of an attribute's bare prompts. Raises FileNotFoundError when it is missing."""
-    task = IntervalTask(domain, domain_summary(domain).fingerprint, prompts=_prompts(attribute))
+    task = IntervalTask(domain, domain_summary(domain).cache_name, prompts=_prompts(attribute))
     return float(_read(_path(cache_dir, task))["cosine"])
 
 
@@ -254,13 +254,13 @@ def measure(domain: Domain, x_0: Tensor, num_steps: int) -> Curves:
     return Curves(tuple(timesteps), torch.stack(predicted, dim=1).cpu(), torch.stack(noisy, dim=1).cpu())
 
 
-def _chunks(domain: str, fingerprint: str, num_images: int, num_steps: int) -> list[IntervalTask]:
+def _chunks(domain: str, cache_name: str, num_images: int, num_steps: int) -> list[IntervalTask]:
     """The images in chunks that begin alike however many are asked: more images add chunks."""
     any_attribute = next(iter(ATTRIBUTES.values()))  # training images are the same for all of them
     ids = domain_image_ids(domain, "train", num_images, any_attribute)
     return [
         IntervalTask(
-            domain, fingerprint, tuple(ids[start : start + IMAGES_PER_TASK]), num_steps, distance_of(domain)
+            domain, cache_name, tuple(ids[start : start + IMAGES_PER_TASK]), num_steps, distance_of(domain)
         )
         for start in range(0, len(ids), IMAGES_PER_TASK)
     ]
@@ -278,7 +278,7 @@ def _path(cache_dir: Path, task: IntervalTask) -> Path:
     """Named by content, so that the same images or texts are found again under whatever name they came."""
     name = f"{task.distance}_steps-{task.num_steps}" if task.prompts is None else "prompts"
     digest = hashlib.sha256(json.dumps(_content(task)).encode()).hexdigest()[:16]
-    return cache_dir / task.fingerprint / "interval" / f"{name}_{digest}.safetensors"
+    return cache_dir / task.cache_name / "interval" / f"{name}_{digest}.safetensors"
 
 
 def _is_whole(path: Path) -> bool:

@@ -16,7 +16,7 @@ from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError, DomainSummary, domain_summary, shipped_domains
 from trainables.h_space.editor_schema import any_editor
 from trainables.h_space.editors import EDITORS, num_parameters
-from trainables.h_space.identity import identity
+from trainables.h_space.identity import code, identity
 from trainables.h_space.layers import Summarise
 from trainables.h_space.metric_checks import images_asked, untold
 from trainables.h_space.metrics import METRICS, SetMetric
@@ -26,6 +26,11 @@ from trainables.trials import TrialRun
 from trainables.wording import did_you_mean, expected, look_up, one_of
 from trainables.yaml_tree import Loc
 
+RECONSTRUCTED_BY = (
+    *("training.num_train_steps", "training.inversion_refinements"),
+    *("evaluation.num_sample_steps", "evaluation.t_boost"),
+)
+"""Settings that move a cell's own reconstructions. How an edit differs from one tells nothing beside another cell's."""
 LOSSES = {
     "loss_total": "Total training loss (weighted)",
     "loss_direction": "Directional CLIP loss, 1 − cos",
@@ -77,6 +82,7 @@ class HSpace(Family):
         }
     )
     work_unit = MappingProxyType({"image_steps": "images x timesteps that the training visits"})
+    confounding = ("evaluation.t_boost",)
     text_settings = (("domain",), ("attribute",))
 
     def __init__(self, summarise: Summarise = domain_summary) -> None:
@@ -91,6 +97,7 @@ class HSpace(Family):
                     metric.higher_is_better,
                     metric.description,
                     isinstance(metric, SetMetric),
+                    RECONSTRUCTED_BY if metric.reference == "reconstruction" else (),
                 )
                 for name, metric in METRICS.items()
             },
@@ -183,13 +190,18 @@ class HSpace(Family):
             return {}  # its own check says so, with the line
 
     def canonical(self, config: Any) -> CellConfig:
-        """Editor, training, evaluation and start with what has no effect at its default."""
+        """Each block with what has no effect at its default; features of sets by the name of their network."""
         init = None if config.init is None else config.init.for_attribute(config.attribute)
+        evaluation = config.evaluation
+        if evaluation.fid_features == "auto":
+            has_inception = "inception" in self._summarise(config.domain).offers
+            features = "inception" if has_inception else "clip"
+            evaluation = evaluation.model_copy(update={"fid_features": features})
         found: CellConfig = config.model_copy(
             update={
                 "editor": config.editor.canonical(),
                 "training": config.training.canonical(),
-                "evaluation": config.evaluation.canonical(),
+                "evaluation": evaluation.canonical(),
                 "init": init,
             }
         )
@@ -244,8 +256,12 @@ class HSpace(Family):
     # Identity and warm starts
 
     def identity(self, config: Any) -> dict[str, Any]:
-        """A domain counts by its name and fingerprint, so that moving its YAML changes nothing."""
+        """A domain counts by its name and what it reads, so that moving its YAML changes nothing."""
         return identity(config, self._summarise(config.domain))
+
+    def code(self, config: Any) -> str:
+        """Of the training, the evaluation, the editor and the metrics of this cell."""
+        return code(config, self._summarise(config.domain))
 
     def start(self, config: Any) -> Start | None:
         """As the cell's `init` says."""

@@ -1,23 +1,68 @@
-"""What decides an editor's numbers: its configuration, its domain, and the version of the training."""
+"""What decides an editor's numbers: its configuration, what is read, the texts of attributes; and the source code."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.h_space.config import TRAINING_VERSION, CellConfig
+from trainables.h_space.attributes import ATTRIBUTES, Attribute
+from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainSummary
+from trainables.h_space.metric_checks import untold
+from trainables.h_space.metrics import METRICS
+from trainables.h_space.rivals import others_offered, same_family
+from trainables.source_code import code_digest
+
+_PACKAGE = "trainables.h_space"
+_ATTRIBUTES = f"{_PACKAGE}.attributes"
+_DRAWING = {f"{_PACKAGE}.domains.avatars.{name}" for name in ("drawing", "faces", "masks")}
+_READING = {f"{_PACKAGE}.domains.{name}" for name in ("decoding", "folder", "scanning")}
 
 
 def identity(config: CellConfig, domain: DomainSummary) -> dict[str, Any]:
-    """JSON-able. A domain counts by its name and fingerprint; a warm start by what it starts from, elsewhere."""
+    """JSON-able. A domain counts by its name and what it reads; a warm start by what it starts from, elsewhere."""
     dumped = config.model_dump(mode="json", exclude={"init"})
     return {
         "config": {**dumped, "domain": domain.name, "evaluation": _evaluation(dumped["evaluation"])},
         **({"interval": domain.interval.model_dump()} if _has_own_interval(config, domain) else {}),
         "domain_fingerprint": domain.fingerprint,
-        "training_version": TRAINING_VERSION,
+        "attributes": {one.name: _said(one) for one in _attributes(config.edit, domain)},
     }
+
+
+def code(config: CellConfig, domain: DomainSummary) -> str:
+    """Fingerprint of the modules that train this editor and measure these metrics on this domain's images.
+
+    The table of attributes counts by the texts that a trial uses, in `identity`.
+    """
+    metrics = [metric for metric in METRICS.values() if not untold(metric, config, domain)]
+    used = [
+        "trial",
+        "trajectories",
+        f"editors.{config.editor.kind}",
+        *(f"metrics.{one.name}" for one in metrics),
+    ]
+    apart = {_ATTRIBUTES}
+    segmenter = domain.source.domain.segmenter if domain.source else None
+    if segmenter is not None and any("segmenter" in metric.needs for metric in metrics):
+        used.append(f"segmenters.{segmenter}")
+    elif domain.pictures is not None:
+        apart |= _DRAWING
+    if domain.pictures is None:
+        apart |= _READING
+    if config.evaluation.delta_h == "predicted":
+        apart |= {f"{_PACKAGE}.mean_delta_h"}
+    return code_digest([f"{_PACKAGE}.{name}" for name in used], apart)
+
+
+def _attributes(edit: Attribute, domain: DomainSummary) -> list[Attribute]:
+    """The attribute that is trained, and those that its edits are measured along or could be mistaken for."""
+    rivals = [other for other in ATTRIBUTES.values() if same_family(edit, other) and other.name != edit.name]
+    return [edit, *others_offered(domain.attributes, edit), *rivals]
+
+
+def _said(attribute: Attribute) -> dict[str, Any]:
+    """What of an attribute decides numbers: its texts, and the labels that its true edit changes."""
+    return {"source": attribute.source, "target": attribute.target, "redraw": dict(attribute.redraw)}
 
 
 def _has_own_interval(config: CellConfig, domain: DomainSummary) -> bool:
@@ -27,12 +72,6 @@ def _has_own_interval(config: CellConfig, domain: DomainSummary) -> bool:
 
 def _evaluation(evaluation: dict[str, Any]) -> dict[str, Any]:
     """What is measured, a file of subgroups by its content. Raises OSError for one that is not there."""
-    kept = without_defaults(evaluation, ("subgroups", "subgroup_file", "preview_strengths"))
-    if (file := evaluation["subgroup_file"]) is not None:
-        kept["subgroup_file"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    return kept
-
-
-def without_defaults(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Settings without these entries where they say nothing: they came later than the first studies."""
-    return {key: value for key, value in settings.items() if key not in names or value not in (None, {}, [])}
+    file = evaluation["subgroup_file"]
+    digest = None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return {**evaluation, "subgroup_file": digest}

@@ -34,6 +34,21 @@ def check_named(
             yield place, f"{name} {reason}{others}"
 
 
+def check_unit(config: CellConfig, primary: str) -> Iterator[tuple[Loc, str]]:
+    """The unit of the primary metric's margin does not depend on which weights a domain happens to name."""
+    metric = METRICS.get(primary)
+    if (
+        isinstance(metric, SetMetric)
+        and metric.features == "chosen"
+        and config.evaluation.fid_features == "auto"
+    ):
+        yield (
+            FEATURES_PLACE,
+            f"expected clip or inception where {primary} is the primary metric; found auto, with which the unit of its "
+            "margin would depend on whether the domain names Inception's weights",
+        )
+
+
 def images_asked(config: CellConfig) -> tuple[tuple[Loc, int, Split], ...]:
     """(place of the setting, how many images, of which split) for each split."""
     return (

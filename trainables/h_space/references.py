@@ -9,7 +9,7 @@ Legend: D CLIP width, E width of the second CLIP, N prompt templates, K texts.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainSummary, domain_summary
 from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.probe import NUM_DRAWN, NUM_LABELLED, has_labels, label_probe
+from trainables.h_space.rivals import others_offered, rival_texts
 
 Kind = Literal["prompts", "bare", "second", "probe"]
 
@@ -53,21 +54,6 @@ Lookup = Callable[[Reference], Tensors]
 """The tensors of a piece: computed in a loaded domain, or read from the cache."""
 
 
-def rival_texts(attribute: Attribute) -> list[str]:
-    """Target texts an image could be mistaken for: attributes that redraw the same label (the other emotions,
-    the other kinds, ...). None where nothing can be drawn."""
-    return [
-        other.target
-        for other in ATTRIBUTES.values()
-        if other.name != attribute.name and same_family(attribute, other)
-    ]
-
-
-def same_family(a: Attribute, b: Attribute) -> bool:
-    """Whether two attributes redraw the same label, so that an image has at most one of them."""
-    return bool(a.redraw) and a.redraw.keys() == b.redraw.keys()
-
-
 def in_templates(text: str) -> Reference:
     """A text in the domain's prompt templates."""
     return Reference("prompts", (text,))
@@ -86,11 +72,6 @@ def second_texts(attribute: Attribute) -> Reference:
 def probe_of(attribute: Attribute) -> Reference:
     """The label probe of an attribute of the table."""
     return Reference("probe", (attribute.name,))
-
-
-def others_offered(offered: Iterable[str], attribute: Attribute) -> list[Attribute]:
-    """The domain's other attributes, along which every edit's shift is recorded."""
-    return [ATTRIBUTES[name] for name in offered if name in ATTRIBUTES and name != attribute.name]
 
 
 def needed(config: CellConfig) -> list[Reference]:
@@ -180,4 +161,4 @@ def _path(cache_dir: Path, summary: DomainSummary, one: Reference) -> Path:
     """Named by content, so that the same texts are found again whichever attribute they belong to."""
     content = json.dumps([summary.texts_identity, *one.texts])
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return cache_dir / summary.fingerprint / "references" / f"{one.kind}_{digest}.safetensors"
+    return cache_dir / summary.cache_name / "references" / f"{one.kind}_{digest}.safetensors"

@@ -128,7 +128,7 @@ def _split_task(config: CellConfig, split: Split) -> PreparationTask:
     count = training.num_images if in_training else evaluation.num_images
     return PreparationTask(
         domain=config.domain,
-        fingerprint=domain_summary(config.domain).fingerprint,
+        cache_name=domain_summary(config.domain).cache_name,
         split=split,
         image_ids=tuple(domain_image_ids(config.domain, split, count, config.edit)),
         num_inversion_steps=training.num_train_steps,

@@ -36,7 +36,8 @@ class PreparationTask:
     """Some images to invert; plain data, so it can travel to a worker."""
 
     domain: str
-    fingerprint: str
+    cache_name: str
+    """Folder of what preparation leaves for this domain."""
     split: Split
     image_ids: tuple[str, ...]
     num_inversion_steps: int
@@ -51,7 +52,7 @@ class PreparationTask:
 def path_of(cache_dir: Path, task: PreparationTask, image_id: str) -> Path:
     """Where one image of a task is kept."""
     steps = f"invert-{task.num_inversion_steps}x{1 + task.num_refinements}_sample-{task.num_sample_steps}"
-    return cache_dir / task.fingerprint / steps / f"{_file_stem(image_id)}.safetensors"
+    return cache_dir / task.cache_name / steps / f"{_file_stem(image_id)}.safetensors"
 
 
 def _file_stem(image_id: str) -> str:

@@ -218,7 +218,7 @@ def _as_it_was(name: str, value: Tensor) -> tuple[str, Tensor]:
 
 
 def _path(cache_dir: Path, task: UneditedTask) -> Path:
-    """Named by all that the pictures depend on and the domain's fingerprint does not cover."""
+    """Named by all that the pictures depend on and the name of the cache's folder does not cover."""
     images, summary = task.images, domain_summary(task.images.domain)
     steps = [images.num_inversion_steps, images.num_refinements, images.num_sample_steps, task.num_steps]
     made: dict[Kind, object] = {"reconstruction": steps, "counterfactual": task.attribute.redraw}
@@ -230,7 +230,7 @@ def _path(cache_dir: Path, task: UneditedTask) -> Path:
         _segmenter_digest(summary) if task.asked.parts else "",
     ]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return cache_dir / images.fingerprint / "unedited" / f"{task.kind}_{digest}.safetensors"
+    return cache_dir / images.cache_name / "unedited" / f"{task.kind}_{digest}.safetensors"
 
 
 def _segmenter_digest(summary: DomainSummary) -> str:

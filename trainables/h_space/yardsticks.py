@@ -18,11 +18,10 @@ from trainables.h_space.prompts import AttributeTexts, attribute_direction
 from trainables.h_space.references import (
     Lookup,
     computing,
-    others_offered,
     probe_of,
-    same_family,
     second_texts,
 )
+from trainables.h_space.rivals import others_offered, same_family
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 else:  # The union is built by discovery at import, which no static checker can see.
     from trainables.molecules.models import ModelConfig
 
-TRAINING_VERSION = 1
-"""Raised when the same configuration would give other numbers; part of every trial's signature."""
-
 TargetName = Literal["mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u", "h", "g", "cv"]
 
 

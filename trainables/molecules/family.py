@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -10,12 +11,13 @@ from typing import Any
 
 from trainables.exchange import Asked, Finding, Metric, Work
 from trainables.family import Family, paths_of
-from trainables.molecules.config import TRAINING_VERSION, MoleculesConfig
+from trainables.molecules.config import MoleculesConfig
 from trainables.molecules.elements import TARGETS
 from trainables.molecules.metrics import METRICS
 from trainables.molecules.models import MODELS
 from trainables.molecules.models._base import num_parameters
-from trainables.molecules.qm9 import READER_VERSION, SUBSET_SIZES
+from trainables.molecules.qm9 import SUBSET_SIZES
+from trainables.source_code import code_digest
 from trainables.trials import TrialRun
 from trainables.wording import look_up
 
@@ -95,15 +97,13 @@ class MoleculesFamily(Family):
         return num_parameters(config.model)
 
     def identity(self, config: Any) -> dict[str, Any]:
-        """The configuration, the molecules and the version of the training."""
-        data = _subset_digest() if config.data == "subset" else f"qm9 {READER_VERSION}"
-        dumped = config.model_dump(mode="json")
-        return {
-            "family": self.name,
-            "config": dumped,
-            "data": data,
-            "training_version": TRAINING_VERSION,
-        }
+        """The configuration and the molecules."""
+        data = _subset_digest() if config.data == "subset" else _qm9_version()
+        return {"family": self.name, "config": config.model_dump(mode="json"), "data": data}
+
+    def code(self, config: Any) -> str:
+        """Of the training and of the model that is trained."""
+        return code_digest(["trainables.molecules.trial", f"trainables.molecules.models.{config.model.kind}"])
 
     def trial(
         self, config: Any, seed: int, *, cache_dir: Path, device: str = "cpu", start_from: Path | None = None
@@ -148,6 +148,15 @@ def _metrics(target: str) -> dict[str, Metric]:
 @lru_cache(maxsize=1)
 def _subset_digest() -> str:
     return hashlib.sha256((files("trainables.molecules.data") / "subset.parquet").read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _qm9_version() -> str:
+    """Of the package that all of QM9 is read from; planning does without it."""
+    try:
+        return f"qm9pack {version('qm9pack')}"
+    except PackageNotFoundError:
+        return "qm9pack"
 
 
 FAMILY = MoleculesFamily()

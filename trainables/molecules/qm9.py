@@ -16,13 +16,11 @@ import pyarrow.parquet as pq
 
 from trainables.molecules.elements import ATOMIC_NUMBERS, SYMBOLS, Target
 from trainables.molecules.molecules import SPLITS, MoleculeError, MoleculeSplits, read_splits
+from trainables.source_code import code_digest
 
 NUM_MOLECULES = 130_831
 """133,885 less the 3,054 whose geometry was found inconsistent."""
 NUM_TRAIN, NUM_TEST = 100_000, 13_083
-READER_VERSION = 1
-"""Raised when the same files would be read to another table."""
-
 SUBSET_SIZES = {"train": 5000, "validation": 500, "test": 1000}
 SOURCE = (
     "qm9pack 1.0.3 (MIT, copyright 2024 Raghu), which holds QM9: Ramakrishnan, Dral, Rupp, von Lilienfeld, "
@@ -53,7 +51,7 @@ def full_splits(target: Target, cache_dir: Path) -> MoleculeSplits:
 
     Raises MoleculeError when the package qm9pack is not installed.
     """
-    path = cache_dir / "molecules" / f"qm9_{READER_VERSION}.parquet"
+    path = cache_dir / "molecules" / f"qm9_{code_digest(['trainables.molecules.qm9'])}.parquet"
     if not path.is_file():
         _write(with_published_split(read_qm9pack(qm9pack_folder())), path)
     return read_splits(path, target)

@@ -17,7 +17,7 @@ from trainables.errors import UserError
 from trainables.exchange import Metric, Outside
 from trainables.family import Family
 from trainables.names import wrong_label
-from trainables.wording import expected
+from trainables.wording import expected, one_of
 from trainables.yaml_tree import Loc
 
 ROLES: tuple[Literal["better", "worse"], ...] = ("better", "worse")
@@ -58,9 +58,26 @@ def _first_at_each_place(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _check_primary(space: Space, metrics: Mapping[str, Metric]) -> Iterator[Finding]:
     primary = space.config.primary
-    yield from _check_metric(primary.metric, (*space.primary_place, "metric"), metrics)
+    place = (*space.primary_place, "metric")
+    yield from _check_metric(primary.metric, place, metrics)
+    if primary.metric in metrics:
+        yield from ((place, wrong) for wrong in _moved_references(space.config, metrics))
     if primary.instead is not None:
         yield from _check_metric(primary.instead.metric, (*space.primary_place, "instead", "metric"), metrics)
+
+
+def _moved_references(config: SpaceConfig, metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """Why cells along an axis could not be compared by the primary metric."""
+    name = config.primary.metric
+    compared = config.axes if config.compare is None else {config.compare}
+    for axis in (axis for axis in config.axes if axis in compared):
+        moved = _paths_set_by(config.axes[axis])
+        if found := moved.intersection(metrics[name].reference):
+            others = [other for other, metric in metrics.items() if not moved.intersection(metric.reference)]
+            yield (
+                f"{name} is measured against a reference of each cell's own, which {one_of(sorted(found))} moves: "
+                f"cells along axis {axis} cannot be compared by it; choose another metric: {one_of(others)}"
+            )
 
 
 def baseline_settings(space: Space) -> dict[str, Any]:

@@ -56,3 +56,33 @@ def test_python_that_does_not_parse_counts_as_it_is(folder: Path) -> None:
     (folder / "train.py").write_text("x = (")
 
     assert list(digests(folder, "{python} train.py")) == ["train.py"]
+
+
+def test_modules_that_the_script_imports_from_beside_it_count(folder: Path) -> None:
+    (folder / "train.py").write_text("import json\nfrom src.model import y\nimport helpers\n")
+    (folder / "helpers.py").write_text("def late():\n    from src import extra\n")
+    (folder / "src" / "extra.py").write_text("from . import model\n")
+
+    found = digests(folder, "{python} train.py")
+
+    assert list(found) == ["helpers.py", "src/extra.py", "src/model.py", "train.py"]
+    assert digests(folder, "{python} -m src.extra") == {
+        name: digest for name, digest in found.items() if name.startswith("src/")
+    }
+
+
+def test_files_that_settings_environment_and_a_shell_name_count(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path.parent / f"{tmp_path.name}.bin"
+    elsewhere.write_bytes(b"weights")
+    content = {
+        "command": "{python} train.py < data.csv",
+        "shell": True,
+        "settings": {"inputs": ["src/model.py", 3]},
+        "environment": {"WEIGHTS": str(elsewhere)},
+        "metrics": {"accuracy": "higher is better"},
+        "base_folder": str(folder),
+    }
+
+    found = source_digests(CommandConfig.model_validate(content))
+
+    assert sorted(found) == sorted([str(elsewhere), "data.csv", "src/model.py", "train.py"])

@@ -32,8 +32,8 @@ class Schedule:
     prediction_type: Literal["epsilon", "v_prediction", "sample"]
 
 
-def local_folder(path_or_hub_id: str | Path) -> Path:
-    """The folder itself, or the local copy of a Hugging Face hub repository (downloaded if need be)."""
+def local_folder(path_or_hub_id: str | Path, revision: str | None = None) -> Path:
+    """The folder itself, or the local copy of a Hugging Face hub repository (downloaded if need be) at a commit."""
     folder = Path(path_or_hub_id)
     if folder.is_dir():
         return folder
@@ -43,7 +43,9 @@ def local_folder(path_or_hub_id: str | Path) -> Path:
     patterns = [CONFIG_NAME, "scheduler_config.json", WEIGHTS_NAME, "scheduler/*.json", "unet/config.json"]
     try:
         return Path(
-            snapshot_download(str(path_or_hub_id), allow_patterns=[*patterns, f"unet/{WEIGHTS_NAME}"])
+            snapshot_download(
+                str(path_or_hub_id), revision=revision, allow_patterns=[*patterns, f"unet/{WEIGHTS_NAME}"]
+            )
         )
     except (OSError, HFValidationError) as error:
         raise BackboneError(

@@ -148,12 +148,12 @@ class FrozenDiffusion(nn.Module):
         self.to(memory_format=torch.channels_last)  # a fifth faster on CPUs, tensor cores' own order on GPUs
 
     @classmethod
-    def from_folder(cls, path_or_hub_id: str | Path) -> "FrozenDiffusion":
-        """Load a diffusers pipeline: a folder (or a hub id) with a U-Net and a scheduler configuration.
+    def from_folder(cls, path_or_hub_id: str | Path, revision: str | None = None) -> "FrozenDiffusion":
+        """Load a diffusers pipeline: a folder (or a hub id, at a commit) with a U-Net and a scheduler configuration.
 
         Raises BackboneError, naming the file, when something is missing or does not fit.
         """
-        folder = local_folder(path_or_hub_id)
+        folder = local_folder(path_or_hub_id, revision)
         schedule = read_schedule(folder)
         return cls(load_unet(folder), noise.alpha_bars(schedule.betas), schedule.prediction_type)
 

@@ -14,7 +14,7 @@
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -27,9 +27,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from trainables.errors import UserError
-
-DECODER_VERSION: Final = 2
-"""Raised when the same file would give other pixels; part of a folder's fingerprint."""
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
 _TRANSPARENT_MODES: Final = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -174,7 +171,8 @@ def _is_16_bit(file: Image.Image) -> bool:
 
 def _facts(file: Image.Image) -> PictureFacts:
     width, height = file.size
-    if _orientation(file) >= 5:  # those that swap the sides
+    # Pillow's own method for PNG would decode the whole picture, in case the orientation comes after it.
+    if _orientation(Image.Image.getexif, file) >= 5:  # those that swap the sides
         width, height = height, width
     return PictureFacts(
         width,
@@ -185,17 +183,17 @@ def _facts(file: Image.Image) -> PictureFacts:
     )
 
 
-def _orientation(file: Image.Image) -> int:
+def _orientation(getexif: Callable[[Image.Image], Image.Exif], file: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 where the file has none or damaged EXIF data."""
     try:
-        found = file.getexif().get(0x0112, 1)
+        found = getexif(file).get(0x0112, 1)
     except (SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, OSError):
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def _upright(file: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(file) if _orientation(file) != 1 else file
+    return ImageOps.exif_transpose(file) if _orientation(type(file).getexif, file) != 1 else file
 
 
 def _looks_cut_off(file: Image.Image, path: Path) -> bool:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from trainables.digests import file_digest
 from trainables.h_space.attributes import Attribute
 from trainables.h_space.domains.decoding import (
-    DECODER_VERSION,
     PictureError,
     PictureFacts,
     inspect,
@@ -57,15 +57,16 @@ class FolderImages:
 
     @property
     def fingerprint(self) -> str:
-        """The rules of decoding, and the pictures' names and sizes."""
-        listing = [f"decoder {DECODER_VERSION}"]
-        for split in SPLITS:
-            folder = self._folder / split
-            listing += [f"{name}:{(folder / name).stat().st_size}" for name in self._scans[split].names]
-        labels = self._folder / LABELS_FILE
-        if labels.is_file():
-            listing.append(hashlib.sha256(labels.read_bytes()).hexdigest())
-        return hashlib.sha256("\n".join(listing).encode()).hexdigest()
+        """The pictures' names and contents, and the labels. Raises FolderError for a file that cannot be read."""
+        names = [*self.all_ids(), *([LABELS_FILE] if (self._folder / LABELS_FILE).is_file() else [])]
+        paths = [self._folder / name for name in names]
+        try:
+            # Sizes say where one file ends and the next begins.
+            listed = [f"{name}:{path.stat().st_size}" for name, path in zip(names, paths, strict=True)]
+            contents = file_digest(*paths)
+        except OSError as error:
+            raise FolderError(f"{error.filename} cannot be read: {error.strerror}") from error
+        return hashlib.sha256("\n".join([*listed, contents]).encode()).hexdigest()
 
     @cached_property
     def _labels(self) -> LabelTable | None:

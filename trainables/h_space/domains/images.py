@@ -8,11 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib.metadata import version
+from itertools import cycle
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.digests import remembered
 from trainables.h_space.attributes import Attribute
 from trainables.h_space.domains.avatars import drawing, faces, masks
 
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 
-_NUM_FINGERPRINT_FACES = 8
+_NUM_SAMPLED = 8
+"""Faces of each split that a fingerprint draws."""
 
 
 class ImageSource(Protocol):
@@ -80,12 +85,12 @@ class AvatarImages:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of a few drawn faces: any change of the drawing rules or of the libraries behind them shows."""
-        sample = [
-            drawing.draw(faces.sample_face(seed)).tobytes()
-            for seed in faces.TRAIN_SEEDS[:_NUM_FINGERPRINT_FACES]
+        """Digest of drawn faces of every kind: a change of the drawing rules or of the libraries behind them shows."""
+        files = [Path(module.__file__) for module in (drawing, faces, masks) if module.__file__]
+        libraries = [
+            f"{name} {version(name)}" for name in ("dicebear-core", "dicebear-styles", "resvg-py", "numpy")
         ]
-        return hashlib.sha256(b"".join(sample)).hexdigest()
+        return remembered(f"drawn faces {libraries}", files, drawn_digest, is_slow=True)
 
     def resize_to(self, image_shape: tuple[int, int, int]) -> None:
         """Faces are drawn at one size; another model is a mistake in the domain file."""
@@ -142,6 +147,18 @@ class AvatarImages:
         import torch
 
         return torch.from_numpy(masks.draw_masks([_face(image_id) for image_id in ids]))
+
+
+def drawn_digest() -> str:
+    """sha256 of pictures and parts of faces: of both splits, and drawn again with every label there is."""
+    seeds = [seed for split in (faces.TRAIN_SEEDS, faces.TEST_SEEDS) for seed in split[:_NUM_SAMPLED]]
+    plain = [faces.sample_face(seed) for seed in seeds]
+    changes = [{name: value} for name, values in faces.CHOICES.items() for value in values]
+    again = [faces.redraw(face, change) for face, change in zip(cycle(plain), changes, strict=False)]
+    whole = hashlib.sha256()
+    for face in dict.fromkeys([*plain, *again]):
+        whole.update(drawing.draw(face).tobytes() + masks.draw_mask(face).tobytes())
+    return whole.hexdigest()
 
 
 @lru_cache(maxsize=4096)

@@ -66,7 +66,7 @@ def load_domain(name: str, device: str = "cpu") -> Domain:
     summary = domain_summary(name)
     domain, base = read_domain_file(name)
     folder = diffusion_folder(domain, base)
-    diffusion = FrozenDiffusion.from_folder(folder if folder is not None else domain.diffusion)
+    diffusion = FrozenDiffusion.from_folder(folder or domain.diffusion, summary.revision)
     images = image_source(domain, base)
     images.resize_to(diffusion.image_shape)
     inception, lpips = weights_file(domain, base, "inception"), weights_file(domain, base, "lpips")

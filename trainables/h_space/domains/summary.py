@@ -34,6 +34,11 @@ from trainables.h_space.domains.images import SPLITS, ImageSource, Split
 from trainables.h_space.domains.scanning import FolderError
 from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
 from trainables.h_space.metrics import NEEDS, Need
+from trainables.source_code import code_digest
+
+_SEGMENTERS = (
+    Path(__file__).parents[1] / "segmenters"
+)  # not imported: they draw avatars, which planning needs not
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,18 @@ class DomainSummary:
     source: DomainSource | None = None
     """The file that says all this, where there is one."""
     texts_identity: str = ""
-    """Digest of the prompt templates and of CLIP weights, where `fingerprint` holds only their names."""
+    """Which prompt templates texts are embedded in, where that is another package's business."""
     pictures: FolderImages | None = None
     """The folder that the images come from; None for drawn ones."""
     image_size: tuple[int, int] = (0, 0)
     """Height and width that the diffusion model reads."""
+    revision: str | None = None
+    """Commit of a diffusion model on the hub; None for one in a folder."""
+
+    @property
+    def cache_name(self) -> str:
+        """Folder of what preparation leaves: by what it reads, and by the code that computes it."""
+        return f"{self.fingerprint}-{code_digest(['trainables.h_space.trajectories'])}"
 
 
 @lru_cache(maxsize=16)
@@ -83,10 +95,10 @@ def domain_summary(name: str) -> DomainSummary:
 def _summary(source: DomainSource) -> DomainSummary:
     domain, base = source.domain, source.path.parent
     folder = diffusion_folder(domain, base)
-    unet_config = _unet_config(domain, folder)
+    unet_config, revision = _unet_config(domain, folder)
     images = image_source(domain, base)
     identity = {
-        "diffusion": _folder_digest(folder) if folder is not None else domain.diffusion,
+        "diffusion": _folder_digest(folder) if folder is not None else [domain.diffusion, revision],
         "clip": _clip_identity(domain, base),
         "images": images.fingerprint,
         "templates": domain.templates,
@@ -107,9 +119,10 @@ def _summary(source: DomainSource) -> DomainSummary:
         interval=domain.interval,
         num_images={split: images.count(split) for split in SPLITS},
         source=source,
-        texts_identity=_texts_identity(domain, base),
+        texts_identity=_texts_identity(domain),
         pictures=images if isinstance(images, FolderImages) else None,
         image_size=image_shape(unet_config)[1:],
+        revision=revision,
     )
 
 
@@ -152,8 +165,8 @@ def _offers(domain: DomainFile, images: ImageSource) -> frozenset[Need]:
 def _clip_identity(domain: DomainFile, base: Path, key: str = "clip") -> dict[str, str] | str:
     clip: ClipFile = getattr(domain, key)
     if clip.folder is None:
-        clip_weights(domain, base, key)  # Whether they are there.
-        return f"{clip.model}/{clip.pretrained}"
+        weights = Path(clip_weights(domain, base, key))
+        return f"{clip.model}/{file_digest(weights) if weights.is_file() else clip.pretrained}"
     folder = resolved_path(clip.folder, base, f"{key}.folder of domain {domain.name}")
     digests = _folder_digest(folder) if folder.is_dir() else {}
     if not any(name.endswith(".safetensors") for name in digests):
@@ -170,20 +183,18 @@ def _evaluation_identity(domain: DomainFile, base: Path) -> dict[str, object]:
     for key in ("inception", "lpips"):
         if (path := weights_file(domain, base, key)) is not None:
             identity[key] = file_digest(path)
+    if domain.segmenter is not None:
+        weights = sorted(_SEGMENTERS.glob(f"{domain.segmenter}.*"))
+        identity["segmenter"] = [
+            domain.segmenter,
+            *(file_digest(path) for path in weights if path.suffix != ".py"),
+        ]
     return identity
 
 
-def _texts_identity(domain: DomainFile, base: Path) -> str:
-    """What texts are embedded with: templates, and CLIP weights given as a file."""
-    if domain.templates == "avatars":
-        from trainables.h_space.domains.avatars.captions import PROMPT_TEMPLATES
-
-        templates = "|".join(PROMPT_TEMPLATES)
-    else:
-        templates = f"open_clip {version('open_clip_torch')}"  # whose import takes seconds
-    keys = [key for key in ("clip", "clip_eval") if (clip := getattr(domain, key)) and clip.folder is None]
-    weights = [Path(clip_weights(domain, base, key)) for key in keys]
-    return json.dumps([templates, *(file_digest(path) for path in weights if path.is_file())])
+def _texts_identity(domain: DomainFile) -> str:
+    """The package that has the prompt templates; its import takes seconds. The avatars' own are source code."""
+    return "" if domain.templates == "avatars" else f"open_clip {version('open_clip_torch')}"
 
 
 def _folder_digest(folder: Path) -> dict[str, str]:
@@ -195,16 +206,17 @@ def _folder_digest(folder: Path) -> dict[str, str]:
     return digests
 
 
-def _unet_config(domain: DomainFile, folder: Path | None) -> dict[str, Any]:
-    """The U-Net's config.json, from the folder or (downloading only that file) from the hub.
+def _unet_config(domain: DomainFile, folder: Path | None) -> tuple[dict[str, Any], str | None]:
+    """The U-Net's config.json, from the folder or (downloading only that file) from the hub, and its commit there.
 
     Raises DomainError or BackboneError for a model that is not there or cannot be edited.
     """
     if folder is not None:
         check_folder(folder)
-        return read_unet_config(folder)
+        return read_unet_config(folder), None
     try:
-        config = dict(json.loads(_file_of_hub(domain.diffusion, "config.json").read_text(encoding="utf-8")))
+        path = _file_of_hub(domain.diffusion, "config.json")
+        config = dict(json.loads(path.read_text(encoding="utf-8")))
     except Exception as error:
         raise DomainError(
             f"domain {domain.name}: the diffusion model {domain.diffusion!r} is neither a folder nor can it be fetched "
@@ -212,7 +224,7 @@ def _unet_config(domain: DomainFile, folder: Path | None) -> dict[str, Any]:
             f"`diffusion:` in a copy of the domain's YAML."
         ) from error
     check_config(config)
-    return config
+    return config, path.parent.name  # The hub's cache keeps a folder for each commit.
 
 
 def _file_of_hub(repository: str, name: str) -> Path:

@@ -73,6 +73,8 @@ class Metric:
     unit: str
     higher_is_better: bool
     description: str
+    reference: Literal["original", "reconstruction"] = "original"
+    """What edits are measured against: the image itself, or the cell's own unedited reconstruction of it."""
     needs: tuple[Need, ...] = ()
     """What it cannot be computed without."""
     is_optional: bool = False
@@ -113,8 +115,6 @@ class ImageMetric(Metric):
 class SetMetric(Metric):
     """One number per set of edited images: how far it is from another set."""
 
-    reference: Literal["original", "reconstruction"]
-    """The set that the edits are compared with."""
     features: Literal["chosen", "clip"] = "chosen"
     """What sets are compared in: what `evaluation.fid_features` chooses, or always the domain's CLIP."""
     compute: Callable[[Tensor, Tensor], float]

@@ -33,6 +33,7 @@ METRIC = ImageMetric(
     "1 is the true edit, 0 is doing nothing; destroying the image is negative. Over images it is the ratio of the "
     "mean distances, that is, each gain weighs as much as there was to go: a face that needs hardly any edit would "
     "otherwise outweigh all others.",
+    reference="reconstruction",
     needs=("counterfactual",),
     compute=_compute,
     weight=_before,

@@ -30,6 +30,7 @@ METRIC = ImageMetric(
     unit="share of the distance",
     higher_is_better=True,
     description="As counterfactual_gain, with the mean absolute pixel difference as the distance.",
+    reference="reconstruction",
     needs=("counterfactual",),
     compute=_compute,
     weight=_before,

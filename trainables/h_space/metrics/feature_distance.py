@@ -21,5 +21,6 @@ METRIC = ImageMetric(
     higher_is_better=False,
     description="Perceptual distance between edit and unedited reconstruction in the features of the domain's "
     "CLIP. Not LPIPS. Doing nothing gives 0.",
+    reference="reconstruction",
     compute=_compute,
 )

@@ -21,5 +21,6 @@ METRIC = ImageMetric(
     higher_is_better=False,
     description="Mean absolute difference between edit and unedited reconstruction. Doing nothing gives 0, "
     "so it is read beside a metric of success, never alone.",
+    reference="reconstruction",
     compute=_compute,
 )

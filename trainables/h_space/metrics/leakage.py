@@ -30,5 +30,6 @@ METRIC = ImageMetric(
     "directions of the domain's attributes of other families (not the other emotions for an emotion). The shift along "
     "each attribute is in the column `attribute_shifts`. Text directions are not orthogonal, so the true edit leaks "
     "too; doing nothing gives 0.",
+    reference="reconstruction",
     compute=_compute,
 )

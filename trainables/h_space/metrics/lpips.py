@@ -23,6 +23,7 @@ METRIC = ImageMetric(
     higher_is_better=False,
     description="LPIPS (Zhang et al. 2018) with AlexNet between edit and unedited reconstruction. Domains without its "
     "weights have feature_distance instead. Doing nothing gives 0.",
+    reference="reconstruction",
     needs=("lpips",),
     is_optional=True,
     compute=_compute,

@@ -21,5 +21,6 @@ METRIC = ImageMetric(
     unit="cosine",
     higher_is_better=True,
     description="As s_dir, but from the unedited reconstruction to the edit. At strength 0 nothing moves and it is 0.",
+    reference="reconstruction",
     compute=_compute,
 )

@@ -21,6 +21,7 @@ METRIC = ImageMetric(
     unit="cosine",
     higher_is_better=True,
     description="As s_dir_second, but from the unedited reconstruction to the edit.",
+    reference="reconstruction",
     needs=("second_clip",),
     compute=_compute,
 )

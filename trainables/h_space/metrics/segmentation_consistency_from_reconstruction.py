@@ -24,6 +24,7 @@ METRIC = ImageMetric(
     higher_is_better=True,
     description="As segmentation_consistency, between the unedited reconstruction and the edit, both as the segmenter "
     "sees them. Doing nothing gives 1.",
+    reference="reconstruction",
     needs=("segmenter",),
     is_optional=True,
     compute=_compute,
