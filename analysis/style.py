@@ -138,9 +138,11 @@ def save_figure(figure: "Figure", stem: Path) -> list[Path]:
 
 
 def _make_room(figure: "Figure", tries: int = 5) -> None:
-    """Widen a figure until its labels leave room for what they label."""
+    """Widen a figure until its labels leave room for what they label; one placed by hand has seen to that."""
     import warnings
 
+    if figure.get_layout_engine() is None:
+        return
     for _ in range(tries):
         with warnings.catch_warnings(record=True) as caught:
             warnings.filterwarnings("always", _NO_ROOM, UserWarning)

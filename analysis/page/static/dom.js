@@ -34,10 +34,10 @@ export function formatNumber(value) {
   return sign + Number(digits) + "e" + exponent.replace(/^([+-])(\d)$/, "$10$2");
 }
 
-/** A round number beside an axis, without the zeros that only show precision. */
+/** A round number beside an axis: all its digits, since two ticks may differ in the last. */
 export function formatTick(value) {
-  const text = formatNumber(value);
-  return text.includes("e") ? text : text.replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+  const text = String(Number(Math.abs(value).toPrecision(6)));
+  return Number.isInteger(value) ? formatNumber(value) : (value < 0 ? MINUS : "") + text;
 }
 
 function decimals(size) {

@@ -344,6 +344,34 @@ def test_paper_is_light_and_shows_what_was_closed(study: Study, open_page: Open)
     page.locator(":root.printing").wait_for()
 
 
+def test_samples_of_any_kind_are_shown(study: Study, open_page: Open, tmp_path: Path) -> None:
+    _, data = study
+    held: Any = data["samples"]
+    edit = next(index for index, kind in enumerate(held["kinds"]) if kind["name"] == "edit")
+    start = [coordinate["start"] for coordinate in held["coordinates"]]
+    own = [s for s in held["samples"] if s["kind"] == edit and s["item"] == 0 and s["at"] == start]
+    own = [s for s in own if data["trials"]["seeds"][s["trial"]] == 0]
+    kinds: list[Any] = [
+        {"media": "text", "text": "<i>one</i>"},
+        {"media": "table", "table": [["name"], ["<b>two</b>"]]},
+        {"media": "file", "source": "data:application/octet-stream;base64,AAA=", "name": "three.bin"},
+    ]
+    contents = [*held["contents"], *kinds]
+    places = {id(sample): len(held["contents"]) + index for index, sample in enumerate(own)}
+    changed = [{**s, "content": places.get(id(s), s["content"])} for s in held["samples"]]
+    page_data: Any = {**data, "samples": {**held, "samples": changed, "contents": contents}}
+    (tmp_path / "kinds.html").write_text(report_html(page_data))
+
+    page = open_page(tmp_path / "kinds.html").page
+
+    row = page.locator("#samples table.tiles > tbody > tr").first
+    assert row.locator("pre").inner_text() == "<i>one</i>"
+    assert row.locator("table td, table tbody th").last.inner_text() == "<b>two</b>"
+    with page.expect_download() as download:
+        row.get_by_role("link", name="Save three.bin").click()
+    assert download.value.suggested_filename == "three.bin"
+
+
 UGLY = [
     "</script><script>alert(1)</script>",
     "\"'><img src=x onerror=alert(2)>",
