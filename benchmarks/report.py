@@ -173,7 +173,7 @@ def _drag(opened: Any) -> list[float]:
     canvas = opened.locator("#parallel canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    num_axes = opened.locator("#parallel .choices input:checked").count()
+    num_axes = opened.locator("#parallel .axes input:checked").count()
     left = box["x"] + 2.5 * box["width"] / num_axes
     opened.mouse.move(left, box["y"] + 70)
     opened.mouse.down()

@@ -162,13 +162,12 @@ def _entries(frames: StudyFrames, config: Config, metric: str, over: Sequence[st
     """One row of the frame per place of the table for a metric, those without any value included."""
     values = values_over(frames, metric, over, config.fixed)
     places = _places(frames, config, values, over)
+    measured = values[values["value"].notna()]
+    by_point = dict(iter(measured.groupby([f"at_{name}" for name in over], sort=False)))
+    by_cell = dict(iter(frames.trials.groupby("cell", observed=False)))
     rows: list[list[object]] = []
     for point, cell in places.items():
-        own = values
-        for name, value in zip(over, point, strict=True):
-            own = own[own[f"at_{name}"] == value]
-        own = own[own["value"].notna()]
-        trials = frames.trials[frames.trials["cell"] == cell]
+        own, trials = by_point.get(point, measured.head(0)), by_cell[cell]
         down, across = point[: len(config.down)], point[len(config.down) :]
         mean = float(own["value"].mean()) if len(own) else np.nan
         failed = int(trials["status"].isin(["failed", "skipped"]).sum())

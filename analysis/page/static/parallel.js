@@ -72,7 +72,7 @@ class ParallelView {
       return element("label", {}, box, ` ${label}${isConstant ? " (the same everywhere)" : ""}`);
     });
     return element("details", {}, element("summary", {}, `Axes: ${plural(this.columns.length, "column")} to choose from`),
-      element("fieldset", { class: "choices" }, element("legend", {}, "Axes that are shown"), boxes));
+      element("fieldset", { class: "choices axes" }, element("legend", {}, "Axes that are shown"), boxes));
   }
 
   showAxis(name, isShown) {

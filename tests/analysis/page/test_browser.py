@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -104,7 +103,7 @@ def test_a_drag_over_an_axis_selects_trials_everywhere(study: Study, open_page: 
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     before = picture(page)
-    num_axes = page.locator("#parallel .choices input:checked").count()
+    num_axes = page.locator("#parallel .axes input:checked").count()
     # The first axis is the setting, whose three values stand below each other: only the first is dragged over.
     left = box["x"] + 0.5 * box["width"] / num_axes
     canvas.scroll_into_view_if_needed()
@@ -424,14 +423,10 @@ def test_an_empty_study_has_a_page(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_violation(study: Study, open_page: Open, scheme: str) -> None:
-    """With axe-core from AXE_CORE, or from node_modules; it is no part of this project."""
-    found = [Path(os.environ.get("AXE_CORE", "")), Path("node_modules/axe-core/axe.min.js")]
-    axe = next((path for path in found if path.is_file()), None)
-    if axe is None:
-        pytest.skip("no axe-core: npm install axe-core, or set AXE_CORE to its axe.min.js")
+    axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
     page = open_page(study[0], color_scheme=scheme, bypass_csp=True).page
     page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true; })")
-    page.add_script_tag(path=axe)
+    page.evaluate(axe.AXE_SCRIPT)
 
     violations = page.evaluate("axe.run().then(result => result.violations)")
 
