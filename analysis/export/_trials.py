@@ -337,6 +337,7 @@ def plain_text(text: object) -> str:
 
 def _sample_name(row: Row, coordinates: Sequence[str]) -> str:
     told = [f"{axis_label(name)} {value_label(row[name])}" for name in coordinates if row[name] is not None]
+    told = [text.replace("−", "-") for text in told]  # a name is typed and searched for
     return plain_text(f"{row.get('kind')}/{', '.join([str(row.get('image_id')), *told])}")
 
 

@@ -437,12 +437,13 @@ def read_runs(folder: Path) -> dict[str, Any]:
     return found
 
 
-def exported_by_a_process(folder: Path, out: Path) -> str:
+def exported_twice_by_a_process(folder: Path, out: Path) -> str:
     """W&B's threads and exit handlers are not for the process of all tests."""
     pytest.importorskip("wandb", reason="wandb is not installed: pip install 'asyrp-sweep[wandb]'")
     program = (
         "import json, sys; from pathlib import Path; from analysis.export import export; "
-        "print(json.dumps(list(export(Path(sys.argv[1]), 'wandb', Path(sys.argv[2])))))"
+        "twice = [export(Path(sys.argv[1]), 'wandb', Path(sys.argv[2])) for _ in range(2)]; "
+        "assert twice[0] == twice[1]; print(json.dumps(list(twice[1])))"
     )
     return "\n".join(by_its_own_reader(program, folder, out))
 
@@ -450,12 +451,10 @@ def exported_by_a_process(folder: Path, out: Path) -> str:
 def test_wandb_holds_a_run_for_every_trial_grouped_by_cell(make_study: Study, tmp_path: Path) -> None:
     folder, out = make_study(**SMALL, failed={("conv", 1)}, missing={("conv", 2)}), tmp_path / "out"
 
-    told = exported_by_a_process(folder, out)
-    names = sorted(path.name for path in out.iterdir())
-    exported_by_a_process(folder, out)
+    told = exported_twice_by_a_process(folder, out)
 
-    assert sorted(path.name for path in out.iterdir()) == names
     runs = read_runs(out)
+    assert len(list(out.glob("offline-run-20260301_1200*"))) == len(list(out.iterdir())) - 1 == 5
     assert f"Upload with: wandb sync {out}/offline-run-*" in told
     assert sorted(runs) == [
         *(f"baseline, seed {seed}" for seed in range(3)),
@@ -478,7 +477,7 @@ def test_wandb_holds_a_run_for_every_trial_grouped_by_cell(make_study: Study, tm
 
 
 def test_wandb_takes_what_is_ugly(ugly_study: Path, tmp_path: Path) -> None:
-    exported_by_a_process(ugly_study, tmp_path / "out")
+    exported_twice_by_a_process(ugly_study, tmp_path / "out")
 
     runs = read_runs(tmp_path / "out")
 
