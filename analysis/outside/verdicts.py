@@ -8,7 +8,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
@@ -33,6 +33,7 @@ from analysis.outside.question import Question
 from analysis.outside.rows import Rows
 from analysis.report_tables import EFFECT_TITLES, effect_rows, printed_contrasts
 from analysis.stats import Contrast, judge
+from analysis.stats.spending import Spending
 from orchestrator.ledger import StudyCell, StudyPlan
 from trainables.names import visible
 
@@ -198,7 +199,11 @@ class Verdicts:
 
     @property
     def _judgement(self) -> Judgement:
-        return cast(Judgement, self)  # Tables ask it for its contrasts alone.
+        count, alpha = len(self.contrasts), self.question.alpha
+        spent = Spending(
+            alpha, looks={}, shares=[alpha], saw_seeds_first=False, left=0.0, num_comparisons=count
+        )
+        return Judgement(self.contrasts, [], count, spent)
 
     def _effects(self) -> pd.DataFrame:
         return self._within(lambda: effects.contrast_rows(self._frames, self._judgement))
