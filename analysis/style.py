@@ -29,7 +29,7 @@ ON_DARK = ("#4aa3df", "#ff8a3d", "#2fc79a", "#e79cc6", "#f0b840", "#a8dcf7", "#d
 VERDICT_COLOURS = {"helps": "#007a59", "hurts": "#b84e00", "equivalent": "#0072b2", "undecided": "#6b6b6b"}
 """As text, too: at least 4.5 : 1 on white."""
 VERDICTS_ON_DARK = {"helps": "#2fc79a", "hurts": "#ff8a3d", "equivalent": "#4aa3df", "undecided": "#a3a3a3"}
-RAMP, RAMP_ON_DARK = (0.0, 0.68), (0.35, 1.0)
+RAMP, RAMP_ON_DARK = (0.0, 0.58), (0.35, 1.0)
 """Parts of viridis that stand out from white and from a dark page."""
 LINE_STYLES: tuple[Any, ...] = (
     *("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.2, 1, 1.2)), (0, (2.5, 1.2))),
