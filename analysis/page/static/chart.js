@@ -32,7 +32,7 @@ function coloursOf(owner) {
 }
 
 /** However often it is called before the next frame, once is enough. */
-export function onNextFrame(call) {
+function onNextFrame(call) {
   let isAsked = false;
   return () => {
     if (isAsked) return;

@@ -23,7 +23,7 @@ export function curves(page, store) {
 }
 
 /** Numbers out of 16 bits each: NaN where there is none. */
-export function unpacked({ low, high, is_log: isLog, codes }) {
+function unpacked({ low, high, is_log: isLog, codes }) {
   const bytes = Uint8Array.from(atob(codes), (letter) => letter.charCodeAt(0));
   const view = new DataView(bytes.buffer);
   return Float64Array.from({ length: bytes.length / 2 }, (_, index) => {
@@ -97,8 +97,8 @@ class CurvesView {
   /** A button per cell that switches it off and on, here and wherever cells are shown; two for all of them. */
   legend() {
     const { cells } = this.page;
-    const every = (label, hidden) => element("button", { type: "button", on: { click: () => this.store.set("hidden", new Set(hidden)) } }, label);
-    const both = cells.length > 3 ? [every("all cells", []), every("no cell", cells.map(({ name }) => name))] : [];
+    const allOrNone = (label, hidden) => element("button", { type: "button", on: { click: () => this.store.set("hidden", new Set(hidden)) } }, label);
+    const both = cells.length > 3 ? [allOrNone("all cells", []), allOrNone("no cell", cells.map(({ name }) => name))] : [];
     const buttons = cells.map((cell) => {
       const button = inColour(cell.look, element("button", { type: "button", "aria-pressed": !hiddenCells(this.store).has(cell.name) ? "true" : "false" },
         element("span", { class: "mark", "aria-hidden": "true" }), cell.label));

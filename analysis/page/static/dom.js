@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const MINUS = "\u2212";
 const DASH = "\u2013";
 
-/** An HTML element. `attributes` whose value is null or false are left out; `on` maps events to what they call. */
+/** An HTML element. Attributes and children that are null or false (and a child 0) are left out; `on` maps events to calls. */
 export function element(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
