@@ -1,7 +1,8 @@
 """The methods paragraph of a study, made from its records: what was done, and where it departs from the published."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis.comparability import image_sets
@@ -14,63 +15,59 @@ from orchestrator.ledger import planned_looks
 
 Json = Mapping[str, Any]
 
-PUBLISHED: dict[str, tuple[Any, str]] = {
-    "training.trajectory": ("edited", "trajectory of x_t"),
-    "training.direction": ("recomputed", "noise of D_t"),
-    "training.steps_per": ("timestep", "optimizer step per"),
-    "training.accumulation": (1, "batches per optimizer step"),
-    "training.prompt_cosine": (True, "reconstruction weight times the prompts' cosine"),
-    "training.min_prompt_cosine": (None, "floor of the prompts' cosine"),
-    "training.clip_loss": ("log", "CLIP loss"),
-    "training.clip_reference": ("original", "CLIP reference"),
-    "training.templates": ("bare", "prompt templates"),
-    "training.lambda_clip": (0.8, "CLIP weight"),
-    "training.lambda_recon": (3.0, "reconstruction weight"),
-    "training.optimizer.schedule": ("step", "learning rate schedule"),
-    "training.batch_size": (9, "batch size"),
-    "evaluation.delta_h": ("predicted", "Δh at evaluation"),
-    "evaluation.t_boost": (193, "t_boost at evaluation"),
-    "init": (None, "initial weights from"),
-}
-"""Setting -> the published value (method.md 6 to 8, ablations.md "Common settings"), and its name in a sentence."""
-
-_TRAINING = ("num_images", "epochs", "batch_size", "num_train_steps", "t_edit")
+_PLACE = re.compile(r"\{([\w.]+)\}")
 _MANY = 8
 """More numbers than this are not listed one by one."""
-_EVALUATION = ("num_images", "primary_strength", "num_sample_steps")
 
 
 def methods_paragraph(frames: StudyFrames, judgement: Judgement) -> str:
     """How the numbers came about: domain, training, evaluation, seeds, statistics."""
-    own = (_training, _departures, _evaluation) if frames.study.family == "h_space" else (_trained,)
     sentences = [
-        *(sentence(frames) for sentence in own),
+        *_of_the_family(frames),
         _statistics(frames, judgement),
         _differences(frames),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _training(frames: StudyFrames) -> str:
+def _of_the_family(frames: StudyFrames) -> Iterator[str]:
+    """How trials were made, in the family's own sentences, and where that departs from what was published."""
     configs = _configs(frames)
     if not configs:
-        return "No trial has finished, so its settings are not known yet."
-    shared = {name: _shared(configs, f"training.{name}") for name in _TRAINING}
-    epochs = "epoch" if shared["epochs"] == "1" else "epochs"
-    text = (
-        f"Editors were trained on the domain {_shared(configs, 'domain')} for the attribute "
-        f"{_shared(configs, 'attribute')}, on {shared['num_images']} images for {shared['epochs']} {epochs} "
-        f"at batch size {shared['batch_size']}, with {shared['num_train_steps']} DDIM steps and "
-        f"t_edit {shared['t_edit']}."
-    )
-    return text + _varied(frames)
+        yield "No trial has finished, so its settings are not known yet."
+        return
+    published, sentences = _told(frames)
+    if not sentences:
+        yield _trained(frames)
+    for number, sentence in enumerate(sentences):
+        yield _PLACE.sub(lambda place: _shared(configs, place[1]), sentence)
+        if number == 0:
+            yield _varied(frames).strip()
+    sets = set(image_sets(frames).values())
+    if len(sets) == 1:
+        yield "The items that trials were measured on are the same for all of them."
+    elif sets:
+        yield "The items that trials were measured on are not the same for all cells: contrasts use those of both."
+    yield _departures(configs, published)
+
+
+def _told(frames: StudyFrames) -> tuple[Mapping[str, Json], Sequence[str]]:
+    """Published settings and sentences from the study; one that was written before it had them asks its family."""
+    study = frames.study
+    if study.published_settings is not None:
+        return study.published_settings, study.sentences
+    from trainables.errors import UserError
+    from trainables.families import described_method
+
+    try:
+        return described_method(study.family)
+    except UserError:  # a file of the user's, which may be gone
+        return {}, ()
 
 
 def _trained(frames: StudyFrames) -> str:
     """What every family can say of its trials: what they share, and what is varied."""
     configs = [dict(_leaves(config, "")) for config in _configs(frames)]
-    if not configs:
-        return "No trial has finished, so its settings are not known yet."
     shared = [name for name in configs[0] if len({str(config.get(name)) for config in configs}) == 1]
     settings = ", ".join(f"{name.replace('_', ' ')} {value_label(configs[0][name])}" for name in shared)
     text = f"Trials are of the family {frames.study.family}" + (f", with {settings}." if settings else ".")
@@ -82,33 +79,23 @@ def _varied(frames: StudyFrames) -> str:
     return f" Varied: {'; '.join(axes)}; design {frames.study.design.replace('_', '-')}." if axes else ""
 
 
-def _departures(frames: StudyFrames) -> str:
-    """Where trials depart from the published training; settings that a trial does not know are as published."""
-    configs = _configs(frames)
-    if not configs:
+def _departures(configs: Sequence[Json], published: Mapping[str, Json]) -> str:
+    """Where trials depart from what was published; settings that a trial does not know are as published."""
+    if not published:
         return ""
     found = []
-    for path, (published, words) in PUBLISHED.items():
-        values = _shared(configs, path, published)
-        if values != value_label(published):
-            found.append(f"{words} {values} (published: {value_label(published)})")
+    for path, setting in published.items():
+        acting = [config for config in configs if not _is_inert(config, setting.get("unless", ()))]
+        values = _shared(acting, path, setting["value"])
+        if acting and values != value_label(setting["value"]):
+            found.append(f"{setting['words']} {values} (published: {value_label(setting['value'])})")
     if not found:
-        return "The training is the published one in every setting that decides its mathematics."
-    return f"It departs from the published training in: {'; '.join(found)}."
+        return "Every setting that was published is as published."
+    return f"It departs from the published method in: {'; '.join(found)}."
 
 
-def _evaluation(frames: StudyFrames) -> str:
-    configs = _configs(frames)
-    if not configs:
-        return ""
-    images, strength, steps = (_shared(configs, f"evaluation.{name}") for name in _EVALUATION)
-    sets = set(image_sets(frames).values())
-    same = (
-        "the same for every trial"
-        if len(sets) < 2
-        else "not the same for all cells: contrasts use those of both"
-    )
-    return f"Metrics are means over {images} held-out images, {same}, edited at strength {strength} in {steps} steps."
+def _is_inert(config: Json, unless: Iterable[Sequence[Any]]) -> bool:
+    return any(_at(config, path, None) == value for path, value in unless)
 
 
 def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
@@ -160,10 +147,8 @@ def _differences(frames: StudyFrames) -> str:
     """Training settings that are not the same in all cells: who was tuned, and how."""
     if frames.study.is_search:
         return ""  # what a search varies has been said
-    if frames.study.family != "h_space":
-        return ""
     configs = [dict(_leaves(config.get("training", {}), "training.")) for config in _configs(frames)]
-    if not configs:
+    if not any(configs):
         return ""
     places = list(dict.fromkeys(place for config in configs for place in config))
     values = {place: list(dict.fromkeys(config.get(place) for config in configs)) for place in places}
@@ -194,15 +179,16 @@ def _setting_label(value: Any) -> str:
     return value_label(value)
 
 
-def _shared(configs: list[Json], path: str, absent: Any = None) -> str:
+def _shared(configs: Sequence[Json], path: str, absent: Any = None) -> str:
     """The values at a dotted path over all trials: one, or a list where it is varied; `absent` where it is not set."""
-    values = []
-    for config in configs:
-        value: Any = config
-        for part in path.split("."):
-            value = value.get(part, absent) if isinstance(value, Mapping) else absent
-        values.append(value)
-    return _listed(values)
+    return _listed(_at(config, path, absent) for config in configs)
+
+
+def _at(config: Json, path: str, absent: Any) -> Any:
+    value: Any = config
+    for part in path.split("."):
+        value = value.get(part, absent) if isinstance(value, Mapping) else absent
+    return value
 
 
 def _listed(values: Iterable[Any]) -> str:

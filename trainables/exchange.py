@@ -26,6 +26,17 @@ class Metric:
     """Dotted settings that move what it is measured against: cells that differ in one cannot be compared by it."""
 
 
+@dataclass(frozen=True)
+class PublishedSetting:
+    """What was published of a setting."""
+
+    value: Any
+    words: str
+    """What the setting is called in a sentence."""
+    unless: tuple[tuple[str, Any], ...] = ()
+    """Other settings and values beside which it has no effect, so that it departs from nothing."""
+
+
 class Layer(NamedTuple):
     """Partial settings of a cell, and where they were written."""
 

@@ -7,6 +7,7 @@ import linecache
 import pkgutil
 import sys
 import traceback
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -102,6 +103,12 @@ def described(name: str) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
         for name, metric in metrics.items()
     }
     return said, family.curve_columns()
+
+
+def described_method(name: str) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+    """The published settings and the sentences of an installed family, as `study.json` says them."""
+    family = find_family(name, Path.cwd())
+    return {path: asdict(setting) for path, setting in family.published.items()}, family.sentences
 
 
 def _checked(found: object, where: str) -> Family:

@@ -33,7 +33,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from trainables.errors import UserError
-from trainables.exchange import Asked, Finding, Layer, Metric, Rates, Start, Timing, Work
+from trainables.exchange import (
+    Asked,
+    Finding,
+    Layer,
+    Metric,
+    PublishedSetting,
+    Rates,
+    Start,
+    Timing,
+    Work,
+)
 from trainables.function_trial import FunctionTrial, Train
 from trainables.settings import Settings
 from trainables.source_code import OWN_PACKAGE, code_digest, imported_by
@@ -56,6 +66,10 @@ class Family:
     """Name and meaning of the unit that `work` counts training in, where a search may save it."""
     confounding: tuple[str, ...] = ()
     """Dotted settings that move every result: cells that differ in one are compared where nothing else differs."""
+    published: Mapping[str, PublishedSetting] = MappingProxyType({})
+    """Dotted path of a setting -> its published value: the methods text of a study names every departure."""
+    sentences: tuple[str, ...] = ()
+    """What the methods text says of how trials were made, with `{dotted.path}` where a setting's values stand."""
     text_settings: tuple[Loc, ...] = ()
     """Settings without a default that must be there for the others to be checked."""
 

@@ -116,6 +116,11 @@ class StudyPlan:
     """Metric -> its label, unit, direction and meaning; empty in studies that were written before they had it."""
     curve_columns: tuple[str, ...] = ()
     """Columns of the curves, where the family says which."""
+    published_settings: Mapping[str, Mapping[str, Any]] | None = None
+    """Dotted path of a setting -> its published `value`, its name in `words`, and beside which values of others
+    (`unless`) it has no effect; None in studies that were written before they had it."""
+    sentences: tuple[str, ...] = ()
+    """How trials were made, with `{dotted.path}` where a setting's values stand."""
     plans: tuple[PlannedLooks, ...] = ()
     """Every plan that the study was launched with while it had results, the present one last; empty in older ones."""
     confounding: tuple[str, ...] = ("evaluation.t_boost",)

@@ -1,6 +1,7 @@
 """`study.json`: what a reader of the ledger needs to know of the space."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from orchestrator.plan.cells import Cell, Plan, TrialSpec
@@ -26,6 +27,8 @@ def study_document(plan: Plan, space: Space) -> dict[str, Any]:
         "metrics": described_metrics(space),
         "curve_columns": list(space.family.curve_columns()),
         "confounding": list(space.family.confounding),
+        "published_settings": {path: asdict(one) for path, one in space.family.published.items()},
+        "sentences": list(space.family.sentences),
         "question": config["question"],
         "published": config["published"],
         "axes": _axis_documents(space, plan),

@@ -195,6 +195,9 @@ def in_colour(x: Tensor) -> Tensor:
 def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bicubic with antialiasing, (B, C, H, W) to (B, C, *size).
 
+    Departure: the published code resizes tensors, which its version of torchvision does without antialiasing. Here
+    pictures are seen as open_clip's own preprocessing sees them.
+
     On a GPU as two matrix products with the same weights: the backward pass of the built-in function adds in another
     order every time, so that the same seed would not give the same editor.
     """

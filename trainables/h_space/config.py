@@ -84,7 +84,8 @@ class TrainingConfig(Settings):
     steps_per: Literal["timestep", "batch"] = "timestep"
     """An optimizer step at every timestep, as published, or one a batch with the losses of its timesteps averaged."""
     accumulation: int = Field(default=1, ge=1)
-    """Batches that share an optimizer step, their losses averaged over all their images.
+    """Batches that share an optimizer step, their losses averaged over all their images. The logarithm of
+    `clip_loss: log` is taken of each batch's mean, so that they act as one large batch with `plain` alone.
     Departure: the published code accumulates over timesteps, and sums."""
     lambda_clip: float = Field(default=0.8, ge=0)
     """Weight of the directional CLIP loss."""

@@ -20,6 +20,7 @@ from trainables.h_space.identity import code, identity
 from trainables.h_space.layers import Summarise
 from trainables.h_space.metric_checks import images_asked, untold
 from trainables.h_space.metrics import METRICS, SetMetric
+from trainables.h_space.published import PUBLISHED, SENTENCES
 from trainables.h_space.stand_ins import stand_in, stand_in_settings
 from trainables.h_space.workload import image_steps, sample_steps, trained_timesteps
 from trainables.trials import TrialRun
@@ -84,6 +85,8 @@ class HSpace(Family):
     work_unit = MappingProxyType({"image_steps": "images x timesteps that the training visits"})
     confounding = ("evaluation.t_boost",)
     text_settings = (("domain",), ("attribute",))
+    published = PUBLISHED
+    sentences = SENTENCES
 
     def __init__(self, summarise: Summarise = domain_summary) -> None:
         super().__init__(

@@ -124,7 +124,8 @@ def train_batches(
 
     `optimizer_step` moves the weights by the gradients gathered and forgets these; it is called after every
     timestep, or once at the end (`steps_per: batch`). What is gathered for it is averaged over the images of all
-    batches, and over the timesteps in the latter case, so k batches act as one that is k times as large.
+    batches, and over the timesteps in the latter case. With `clip_loss: plain` k batches so act as one that is k times
+    as large; the published wrap is the logarithm of a batch's mean, which is another one for the large batch.
     `order` holds the positions in the order they are trained; only the reference trajectory may change it.
     The gradient never crosses timesteps: each starts from the detached image the last one left.
     """
