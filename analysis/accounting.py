@@ -13,6 +13,7 @@ from analysis.contrasts import Judgement
 from analysis.forming import word
 from analysis.frames import MISSING, STOPPED, StudyFrames
 from analysis.labels import number, plural, value_label
+from analysis.placebo import placebo_warnings
 from orchestrator.ledger.comparisons import contrast_pairs
 
 Json = Mapping[str, Any]
@@ -112,7 +113,12 @@ def unfinished(frames: StudyFrames) -> pd.DataFrame:
 
 def warnings(frames: StudyFrames) -> list[str]:
     """Changes of the plan, notes of trials (each once, with its cells), damaged files, and what is left out."""
-    lines = [*plan_changes(frames), *_notes(frames), *image_set_warnings(frames)]
+    lines = [
+        *plan_changes(frames),
+        *placebo_warnings(frames),
+        *_notes(frames),
+        *image_set_warnings(frames),
+    ]
     lines += [
         f"Damaged: {name}. Its trials count as not run until a launch runs them." for name in frames.damaged
     ]

@@ -136,6 +136,8 @@ class StudyFrames:
         base = comparisons.baseline_point(self.study)
         entry = comparisons.entry(self.study, cell)
         own = dict(entry.axis_values)
+        if entry.role == "placebo":
+            return "placebo"
         if entry.role == "parent":  # It stands where the axes may have no name for it.
             return value_label(cell.replace("=", " = ").replace(",", ", "))
         if len(own) == 1:
@@ -212,6 +214,16 @@ def frames_of(
         study, own, curves, evaluations, samples, unplanned, _removed_seeds(study, records), folder, damaged,
         frozenset(other),
     )  # fmt: skip
+
+
+def load_trials(study_folder: Path) -> pd.DataFrame:
+    """The planned trials of a study with their summary metrics alone: no rows of curves, items or samples are read.
+
+    Raises LedgerError where there is no study.
+    """
+    study = read_study(study_folder)
+    use_metrics(study.metrics, study.family, study.curve_columns)
+    return _trials(_planned(study), pd.DataFrame(Ledger(study_folder / "ledger").records()))
 
 
 def primary_values(trials: pd.DataFrame, metric: str) -> pd.Series:

@@ -21,6 +21,7 @@ from analysis.labels import metric_info
 from analysis.page.assets import report_html
 from analysis.page.payload import study_page, table_of
 from analysis.page.shape import Figure
+from analysis.placebo import placebo_lines, placebo_warnings
 from analysis.report_tables import EFFECT_TITLES, effect_rows, printed_contrasts
 from analysis.search_summary import picked_sentence, trials_table
 from trainables.names import folded
@@ -70,7 +71,8 @@ def verdict_lines(study_folder: Path) -> list[str]:
         note = f" ({claim.note})" if claim.note else ""
         text = f"claim {claim.verdict}{note}: {claim.text}"
         lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ")
-    lines += textwrap.wrap(alpha_sentence(frames, judgement), WIDTH)
+    for note in (*placebo_lines(frames), *placebo_warnings(frames), alpha_sentence(frames, judgement)):
+        lines += textwrap.wrap(note, WIDTH)
     return lines + textwrap.wrap(accounting.progress_sentence(frames), WIDTH)
 
 
@@ -78,9 +80,8 @@ def effects_markdown(frames: StudyFrames, judgement: Judgement) -> str:
     """The contrasts as a pipe table, under a sentence that says what they are."""
     table = TextTable(EFFECT_TITLES, effect_rows(frames, judgement), 2)
     terms = "Intervals cover all at once; p values are adjusted for all comparisons and looks."
-    return (
-        f"{escaped(_question_line(frames))}\n{terms} {alpha_sentence(frames, judgement)}\n\n{markdown(table)}"
-    )
+    notes = [terms, *placebo_lines(frames), alpha_sentence(frames, judgement)]
+    return f"{escaped(_question_line(frames))}\n{escaped(' '.join(notes))}\n\n{markdown(table)}"
 
 
 def _question_line(frames: StudyFrames) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from trainables.errors import UserError
 from trainables.yaml_tree import Loc
 
-Role = Literal["design", "parent", "control"]
+Role = Literal["design", "parent", "control", "placebo"]
 """Why a cell is in the plan: the space asks for it, another one starts from it, or it is what one is compared with."""
 
 

@@ -18,6 +18,7 @@ from analysis.page import shape
 from analysis.page.curves import curves_of
 from analysis.page.samples import Address, samples_of
 from analysis.page.trials import failures_of, trials_of
+from analysis.placebo import placebo_lines
 from analysis.report_tables import EFFECT_TITLES, amount, claim_row, effect_rows
 from analysis.search_summary import picked_sentence, trials_table
 from analysis.stats import Contrast
@@ -138,7 +139,7 @@ def _effects(frames: StudyFrames, judgement: Judgement) -> shape.Effects:
             _effect(frames, judgement, contrast, places[contrast.name]) for contrast in judgement.contrasts
         ],
         "margin": frames.margin,
-        "error_rate": alpha_sentence(frames, judgement),
+        "error_rate": " ".join([*placebo_lines(frames), alpha_sentence(frames, judgement)]),
         "axis": improvement_label(info, frames.reference_label, info.label),
         "caption": caption(contrast_rows(frames, judgement), config),
         "table": table_of(TextTable(EFFECT_TITLES, effect_rows(frames, judgement), 2)),

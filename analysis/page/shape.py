@@ -112,7 +112,7 @@ class Effects(TypedDict):
     effects: list[Effect]
     margin: float
     error_rate: str
-    """What of alpha the planned looks and later plans may spend, and what is left, in a sentence."""
+    """The noise floor where there is a placebo; what of alpha the planned looks may spend, and what is left."""
     axis: str
     """What the difference is a difference of."""
     caption: str

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.prompt import Confirm
+from rich.text import Text
 
 from orchestrator.cli.export import log_lines, log_openings
 from orchestrator.cli.figure_checks import check_figures
@@ -17,7 +18,7 @@ from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Problem, Space
 from orchestrator.study import planning
 from orchestrator.study.adaptive import run_until_decided
-from orchestrator.study.launch import Study, open_study
+from orchestrator.study.launch import Study, as_launched, open_study
 from orchestrator.study.observing import Outcome
 from orchestrator.study.price.budget import check_cost, check_options
 from orchestrator.study.price.pilots import announcing
@@ -44,6 +45,7 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     planning.show_remarks(view, console)
     view = _priced(view, options, console)
     planning.show_price(view, console)
+    _show_foresight(view.study, console)
     if lacking := planning.lacking_room(view):
         raise ConfigError([Problem("", 0, "--results", lacking)])
     if view.num_missing and not _agreed(view, options, console):
@@ -76,6 +78,7 @@ def plan_command(options: argparse.Namespace, console: Console) -> int:
     planning.show_remarks(view, console)
     view = _priced(view, options, console)
     planning.show_price(view, console)
+    _show_foresight(view.study, console)
     if lacking := planning.lacking_room(view):
         say(console, f"warning: {lacking}")
     return 0
@@ -129,6 +132,15 @@ def _next_seeds(folder: Path) -> Mapping[str, int]:
     from analysis.frames import load_frames
 
     return next_seeds(load_frames(folder))
+
+
+def _show_foresight(study: Study, console: Console) -> None:
+    """Say what the seeds of the plan can decide."""
+    from analysis.foresight import foresight
+
+    launched = as_launched(study)
+    for line in foresight(launched, study.folder):
+        console.print(Text(line))
 
 
 def _agreed(view: planning.PlanView, options: argparse.Namespace, console: Console) -> bool:

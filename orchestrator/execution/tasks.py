@@ -35,6 +35,8 @@ class TrialTask:
     """SHA-256 of the file this one starts from, where that is no trial's (see `execution.models`)."""
     code: str = ""
     """Fingerprint of the source code that decides its numbers."""
+    draws: int | None = None
+    """The seed that it draws from, where that is another than `seed`, by which it is paired (a placebo)."""
     keep_epochs: list[int] = field(default_factory=list)
     """Epochs after which the weights are kept, for children that start from them."""
 

@@ -164,7 +164,7 @@ class TrialRun:
         if (start := start_file(task, settings.study_folder)) is not None:
             given["start_from"] = start
         new = family.trial if settings.trial_class is None else import_class(settings.trial_class)
-        return new(config, task.seed, **given)
+        return new(config, task.seed if task.draws is None else task.draws, **given)
 
     def _model_path(self, epoch: int | None = None) -> Path:
         return model_path(self._settings.study_folder, self._task.signature, epoch)

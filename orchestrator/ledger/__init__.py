@@ -8,7 +8,7 @@ else of ours and on no torch, so that anything may read it.
 from orchestrator.ledger.columns import share_columns
 from orchestrator.ledger.compaction import BackgroundCompaction
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.history import planned_looks, plans_after, write_study
+from orchestrator.ledger.history import described, planned_looks, plans_after, write_study
 from orchestrator.ledger.lock import LedgerLock
 from orchestrator.ledger.schemas import SCHEMA_VERSION, TABLES
 from orchestrator.ledger.store import Ledger
@@ -34,6 +34,7 @@ __all__ = [
     "StudyPlan",
     "StudyTrial",
     "claim_study",
+    "described",
     "planned_looks",
     "plans_after",
     "read_study",

@@ -31,6 +31,12 @@ def write_study(folder: Path, document: Mapping[str, Any], *, has_results: bool 
         write_atomically(folder / STUDY_FILE, write)
 
 
+def described(folder: Path, document: Mapping[str, Any], *, has_results: bool) -> StudyPlan:
+    """The study that `write_study` would leave in a folder. Raises LedgerError as it does."""
+    path = folder / STUDY_FILE
+    return parse_study(json.dumps(_with_history(folder, document, has_results)), path)
+
+
 def planned_looks(study: StudyPlan, since: str = "") -> PlannedLooks:
     """What a study plans to look at, and after how many seeds."""
     rule = study.adaptive

@@ -9,7 +9,7 @@ from orchestrator.plan.identity import canonical_text, joined_code, plan_hash, t
 from orchestrator.plan.start_chains import parents_first
 from orchestrator.plan.warm_starts import Makers, StartProblem, linked
 from orchestrator.space.axes import AxisValue, AxisValues
-from orchestrator.space.config import Setting, Space
+from orchestrator.space.config import PLACEBO_SEEDS, Setting, Space
 from orchestrator.space.points import BASELINE, Point, baseline_values, point_name, select
 from orchestrator.space.resolving import resolve
 from trainables.family import Family
@@ -27,10 +27,15 @@ def build_plan(space: Space, *, num_seeds: Mapping[str, int] | None = None) -> P
         raise ValueError(f"{problems[0].cell}: {problems[0].message}")
     trials = [
         trial
-        for seed, with_seed in _by_seed(space, cells, num_seeds or {})
+        for seed, with_seed in _by_seed(space, cells, _with_placebo(num_seeds or {}))
         for trial in _trials(space.family, with_seed, seed)
     ]
     return Plan(space.name, cells, tuple(trials), space.family, plan_hash(space), excluded)
+
+
+def _with_placebo(num_seeds: Mapping[str, int]) -> Mapping[str, int]:
+    """The placebo has as many seeds as the baseline that it repeats."""
+    return {**num_seeds, PLACEBO: num_seeds[BASELINE]} if BASELINE in num_seeds else num_seeds
 
 
 def _by_seed(
@@ -110,6 +115,8 @@ def warm_start_problems(space: Space) -> list[StartProblem]:
 
 
 _Linked = tuple[tuple[Cell, ...], list[StartProblem], tuple[Point, ...]]
+PLACEBO = "placebo"
+"""Name of the cell that repeats the baseline under other seeds."""
 _latest: list[tuple[Space, _Linked]] = []
 """The space that was resolved last: its checks, its plan and every plan with more seeds have the same cells."""
 
@@ -136,7 +143,16 @@ def _resolved_cells(space: Space) -> _Linked:
         family=space.family,
     )
     chosen, excluded = _cells(space, baseline)
-    return (*linked(chosen, space.config.axes, makers), excluded)
+    found, problems = linked(chosen, space.config.axes, makers)
+    return (*found, *_placebo(space, found)), problems, excluded
+
+
+def _placebo(space: Space, cells: Sequence[Cell]) -> Iterator[Cell]:
+    """The baseline once more, to be trained under other seeds, where the space asks for it."""
+    for base in (cell for cell in cells if cell.is_baseline and space.config.placebo):
+        yield replace(
+            base, name=PLACEBO, is_baseline=False, role="placebo", coinciding=(), notes=(), dropped=()
+        )
 
 
 def _joined(alike: Sequence[tuple[Point, Cell]]) -> Cell:
@@ -159,10 +175,12 @@ def _trials(family: Family, cells: Sequence[Cell], seed: int) -> Iterator[TrialS
         origin = f"file {start.digest}" if start.digest else parent
         if start.epoch is not None:
             origin = f"{parent} epoch {start.epoch}"
-        signature = trial_signature(family, cell.config, seed, parent=origin)
+        draws = seed + PLACEBO_SEEDS if cell.role == "placebo" else None
+        signature = trial_signature(family, cell.config, seed if draws is None else draws, parent=origin)
         signatures[cell.name] = signature
         codes[cell.name] = cell.code if start.cell is None else joined_code(cell.code, codes[start.cell])
         yield TrialSpec(
             *(cell.name, seed, signature, parent, cell.config, start.epoch, start.file, start.digest),
             code=codes[cell.name],
+            draws=draws,
         )

@@ -69,6 +69,8 @@ class TrialSpec:
     """SHA-256 of that file."""
     code: str = ""
     """Fingerprint of the source code that decides its numbers, its parents' included."""
+    draws: int | None = None
+    """The seed that it draws from, where that is another than the one it is paired by."""
 
 
 @dataclass(frozen=True)

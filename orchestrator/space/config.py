@@ -54,6 +54,8 @@ class ConfigError(UserError):
 
 
 MAX_SEEDS = 10_000
+PLACEBO_SEEDS = 1_000_000
+"""Added to a seed for the placebo's trial that is paired with it."""
 
 
 def _seed_list(value: object) -> object:
@@ -205,6 +207,8 @@ class SpaceConfig(Settings):
     compare: str | None = None
     """An axis. Each cell is then compared with the one that has the baseline's value of this axis and is like it in all
     others; left out, every cell is compared with the baseline."""
+    placebo: bool = False
+    """Train the baseline once more under other seeds. What it then differs by is the noise floor of the study."""
     claims: Annotated[tuple[ClaimConfig, ...], BeforeValidator(as_tuple)] = ()
     """Published or expected statements that the results support or contradict."""
     figures: Annotated[tuple[dict[str, Any], ...], BeforeValidator(as_tuple)] = ()
@@ -220,6 +224,16 @@ class SpaceConfig(Settings):
         if twice is not None:
             raise ValueError(f"expected each seed once; found {twice} twice")
         return seeds
+
+    @model_validator(mode="after")
+    def _placebo_has_seeds_of_its_own(self) -> "SpaceConfig":
+        largest = max(self.first_seeds)
+        if self.placebo and largest >= PLACEBO_SEEDS:
+            raise ValueError(
+                f"expected seeds below {PLACEBO_SEEDS:,} beside `placebo`, which uses those from there on; found "
+                f"{largest:,}"
+            )
+        return self
 
     @property
     def adaptive(self) -> AdaptiveSeeds | None:

@@ -15,8 +15,11 @@ from trainables.family import Family
 STUDY_SCHEMA_VERSION = 1
 
 
-def study_document(plan: Plan, space: Space) -> dict[str, Any]:
-    """The content of `study.json`: what a reader of the ledger needs to know of the space."""
+def study_document(plan: Plan, space: Space, *, counts_parameters: bool = True) -> dict[str, Any]:
+    """The content of `study.json`: what a reader of the ledger needs to know of the space.
+
+    Counting parameters imports torch; whoever only looks at the plan leaves that out.
+    """
     config = space.config.model_dump(mode="json")
     trials = _by_cell(plan.trials)
     rule = space.config.adaptive
@@ -44,7 +47,10 @@ def study_document(plan: Plan, space: Space) -> dict[str, Any]:
         "space_file_text": space.text,
         "extended": [{"file": file, "text": text} for file, text in space.extended],
         "settings": {setting.path: setting.value for setting in space.settings},
-        "cells": [_cell_document(plan.family, cell, trials.get(cell.name, [])) for cell in plan.cells],
+        "cells": [
+            _cell_document(plan.family, cell, trials.get(cell.name, []), counts_parameters)
+            for cell in plan.cells
+        ],
         "excluded": [
             {"axis_values": dict(point.axis_values), "because": point.because} for point in plan.excluded
         ],
@@ -75,7 +81,9 @@ def _by_cell(trials: Sequence[TrialSpec]) -> dict[str, list[TrialSpec]]:
     return found
 
 
-def _cell_document(family: Family, cell: Cell, trials: Sequence[TrialSpec]) -> dict[str, Any]:
+def _cell_document(
+    family: Family, cell: Cell, trials: Sequence[TrialSpec], counts_parameters: bool
+) -> dict[str, Any]:
     start = None if cell.start is None else cell.start._asdict()
     return {
         "cell": cell.name,
@@ -85,7 +93,7 @@ def _cell_document(family: Family, cell: Cell, trials: Sequence[TrialSpec]) -> d
         "starts_from": start,
         "identity": cell_identity(family, cell.config, start),
         "merged": [dict(point.axis_values) for point in cell.coinciding],
-        "num_parameters": family.num_parameters(cell.config),
+        "num_parameters": family.num_parameters(cell.config) if counts_parameters else None,
         "code": trials[0].code if trials else cell.code,
         "trials": [{"seed": trial.seed, "signature": trial.signature} for trial in trials],
     }

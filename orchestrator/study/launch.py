@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.execution.models import find_model
 from orchestrator.execution.tasks import TrialTask
-from orchestrator.ledger import Ledger, LedgerError, StudyPlan, claim_study, write_study
+from orchestrator.ledger import Ledger, LedgerError, StudyPlan, claim_study, described, write_study
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan, TrialSpec
 from orchestrator.space.config import Space
@@ -121,6 +121,13 @@ def describe(study: Study, *, has_results: bool = True) -> None:
     write_study(study.folder, document, has_results=has_results)
 
 
+def as_launched(study: Study) -> StudyPlan:
+    """The study as a launch would now describe it, with the plans that it would then have had; nothing is written."""
+    document = study_document(longest_plan(study), study.space, counts_parameters=False)
+    has_results = bool(Ledger(study.ledger_folder).records())
+    return described(study.folder, document, has_results=has_results)
+
+
 def standing(study: Study, ledger: Ledger) -> Standing:
     """What of the plan the ledger holds."""
     codes = {trial.signature: trial.code for trial in study.plan.trials}
@@ -213,5 +220,6 @@ def _task(
         parent_epoch=trial.parent_epoch,
         start_digest=trial.start_digest,
         code=trial.code,
+        draws=trial.draws,
         keep_epochs=keep_epochs,
     )

@@ -36,6 +36,7 @@ def check_space(space: Space, extra_checks: Sequence[ExtraCheck]) -> Iterator[Fi
     yield from _check_labels(space.config)
     yield from space.family.space_findings(space.config, baseline_settings(space))
     yield from _check_compared(space.config)
+    yield from _check_placebo(space)
     yield from _check_claims(space.config, metrics)
     yield from _check_figures(space.config)
     yield from check_conditions(space.config)
@@ -181,6 +182,18 @@ def _check_labels(config: SpaceConfig) -> Iterator[Finding]:
 def _check_compared(config: SpaceConfig) -> Iterator[Finding]:
     if config.compare is not None and config.compare not in config.axes:
         yield ("compare",), expected("an axis of this space", config.compare, config.axes)
+
+
+def _check_placebo(space: Space) -> Iterator[Finding]:
+    if not space.config.placebo:
+        return
+    if space.config.design.kind == "optuna":
+        yield ("placebo",), "a search compares no cells, so a placebo says nothing in it; leave it out"
+    if baseline_settings(space).get(str(space.family.init_place[0])) is not None:
+        yield (
+            ("placebo",),
+            "the baseline starts from other weights, which a placebo cannot repeat; leave it out",
+        )
 
 
 def _check_claims(config: SpaceConfig, metrics: Mapping[str, Metric]) -> Iterator[Finding]:
