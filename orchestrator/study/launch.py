@@ -55,6 +55,8 @@ class Standing:
     of_other_code: frozenset[str] = frozenset()
     """Signatures of the trials that code other than today's has finished, or code that nobody knows."""
     reuses_changed_code: bool = False
+    num_other: int = 0
+    """Finished trials of the plan's cells and seeds that have other signatures: of other settings or contents."""
 
     @property
     def done(self) -> set[str]:
@@ -132,13 +134,20 @@ def standing(study: Study, ledger: Ledger) -> Standing:
     """What of the plan the ledger holds."""
     codes = {trial.signature: trial.code for trial in study.plan.trials}
     ledger.prefer(codes)
-    records = {record["signature"]: record for record in ledger.records() if record["signature"] in codes}
+    ended = {record["signature"]: record for record in ledger.records()}
+    records = {signature: record for signature, record in ended.items() if signature in codes}
+    places = {(trial.cell, trial.seed) for trial in study.plan.trials}
+    num_other = sum(
+        (record["cell"], record["seed"]) in places and record["status"] == "done"
+        for signature, record in ended.items()
+        if signature not in codes
+    )
     other = {
         signature
         for signature, record in records.items()
         if record["status"] == "done" and record["code"] != codes[signature]
     }
-    return Standing(records, list(ledger.damaged), frozenset(other), study.reuses_changed_code)
+    return Standing(records, list(ledger.damaged), frozenset(other), study.reuses_changed_code, num_other)
 
 
 def with_copies(study: Study, ledger: Ledger, now: Standing, note: Callable[[str], None]) -> Standing:

@@ -142,6 +142,11 @@ def _counts(plan: PlanView) -> Iterator[str]:
     for other, count in counted(plan.hits.values()).items():
         yield f"  {count} of them {'is' if count == 1 else 'are'} done in study {other}: copied, not run again"
     yield from _other_code(plan.now)
+    if plan.now.num_other:
+        yield (
+            f"  {plan.now.num_other} finished trials of these cells and seeds had other settings, read other contents, "
+            "or are of an earlier release: they stay in the ledger and enter nothing"
+        )
     rule = study.space.config.adaptive
     if rule is not None:
         looks = ", ".join(map(str, rule.schedule))

@@ -38,6 +38,15 @@ def found_elsewhere(
     `wanted` says by which code each should have been made; any code will do where that is reused. Only names
     are listed for what is not wanted, and only the wanted trials' records are read.
     """
+    found: dict[str, Hit] = {}
+    for any_code in (False, True) if reuses_changed_code else (False,):
+        asked = {name: None if any_code else code for name, code in wanted.items() if name not in found}
+        found |= _found(asked, study_folder)
+    return found
+
+
+def _found(wanted: Mapping[str, str | None], study_folder: Path) -> dict[str, Hit]:
+    """Done trials of other studies, made by this code where one is given."""
     missing = set(wanted)
     found: dict[str, Hit] = {}
     for ledger_folder in sorted(study_folder.parent.glob("*/ledger")):
@@ -48,8 +57,7 @@ def found_elsewhere(
             ledger = Ledger(ledger_folder)
             attempts = ledger.attempts()
             for signature in missing & attempts.keys():
-                code = None if reuses_changed_code else wanted[signature]
-                attempt = ledger.done_attempt(signature, attempts[signature], code)
+                attempt = ledger.done_attempt(signature, attempts[signature], wanted[signature])
                 if attempt is not None and model_path(folder, signature).is_file():
                     found[signature] = Hit(signature, folder.name, ledger_folder, attempt)
         missing -= found.keys()

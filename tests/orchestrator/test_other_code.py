@@ -176,6 +176,19 @@ def test_a_ledger_from_before_code_was_recorded_stays_readable(
     assert launch()[1].num_run == 4
 
 
+def test_a_plan_counts_trials_that_other_settings_have_made(
+    launch: Launch, source: Callable[[str], None], space_file: Path
+) -> None:
+    source(OLD)
+    study, _ = launch()
+
+    other = open_study(load_space(space_file, settings=["training.epochs=3"]), study.folder.parent)
+
+    assert "4 trials: 0 done, 4 to run" in told(other)
+    assert "4 finished trials of these cells and seeds had other settings" in told(other)
+    assert "had other settings" not in told(study)
+
+
 def test_other_studies_give_only_what_the_same_code_has_made(
     launch: Launch, source: Callable[[str], None]
 ) -> None:
@@ -185,10 +198,13 @@ def test_other_studies_give_only_what_the_same_code_has_made(
 
     second, outcome = launch(name="second")
     third, reused = launch(name="third", reuse=True)
+    source("c" * 16)
+    fourth, any_code = launch(name="fourth", reuse=True)
 
     assert outcome.num_run == 4
-    assert reused.num_run == 0
-    assert {record["code"] for record in records(third)} == {OLD}
+    assert reused.num_run == any_code.num_run == 0
+    assert {record["code"] for record in records(third)} == {NEW}  # that of the same code before any other
+    assert {record["code"] for record in records(fourth)} == {OLD}
     assert {record["code"] for record in records(second)} == {NEW}
 
 
