@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from analysis.dashboard.metrics import ALL, HELP, MAX_CELLS, MAX_SERIES, REST, metrics
 from analysis.dashboard.studies import Entry
 from analysis.dashboard.watching import look
+from orchestrator.cli.parser import DASHBOARD_PORT
 
+PAGE = Path(__file__).parents[3] / "docs" / "dashboard.md"
 GRAFANA = Path(__file__).parents[3] / "cluster" / "grafana" / "asyrp-sweep.json"
 SAMPLE = re.compile(r"(?P<name>[a-z_]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 
@@ -176,5 +179,21 @@ def test_promtool_reads_what_grafana_asks(tmp_path: Path) -> None:
     file.write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}))
 
     found = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True)
+
+    assert found.returncode == 0, found.stderr
+
+
+def test_prometheus_takes_the_lines_of_the_docs(tmp_path: Path) -> None:
+    [block] = re.findall(r"```yaml\n(scrape_configs.*?)```", PAGE.read_text(), re.S)
+    [job] = yaml.safe_load(block)["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [f"localhost:{DASHBOARD_PORT}"]}]
+    promtool = shutil.which("promtool") or pytest.skip(
+        "promtool (Debian's package prometheus) is not installed"
+    )
+    (tmp_path / "prometheus.yml").write_text(block)
+
+    found = subprocess.run(
+        [promtool, "check", "config", str(tmp_path / "prometheus.yml")], capture_output=True, text=True
+    )
 
     assert found.returncode == 0, found.stderr
