@@ -11,6 +11,8 @@ from orchestrator.execution.tasks import Record
 from trainables.wording import duration
 
 TrialState = Literal["done", "pruned", "failed", "skipped", "running", "waiting"]
+_LOSSES = ("loss_direction", "loss_total", "loss")
+"""What an epoch may call its loss; the first one that it has is shown."""
 _UNFINISHED: tuple[TrialState, ...] = ("running", "waiting")
 
 
@@ -105,7 +107,7 @@ class Progress:
         row.epoch = int(metrics.get("epoch", row.epoch + 1))
         if row.state in _UNFINISHED:
             self._epochs_left -= row.epoch - before
-        row.loss = metrics.get("loss_direction", metrics.get("loss_total", row.loss))
+        row.loss = next((metrics[name] for name in _LOSSES if name in metrics), row.loss)
         self._epochs_done += 1
 
     def ended(self, signature: str, state: TrialState) -> None:

@@ -138,6 +138,15 @@ def test_a_file_of_another_program_is_no_launch(tmp_path: Path, progress: Progre
     assert file.read(wait=never) is None
 
 
+@pytest.mark.parametrize("name", ["loss_total", "loss"])
+def test_a_loss_is_told_whatever_its_family_calls_it(name: str) -> None:
+    progress = Progress({"a": Row("baseline", 0)})
+
+    progress.epoch("a", {"epoch": 1.0, name: 0.25}, "here")
+
+    assert progress.rows["a"].loss == 0.25
+
+
 def test_it_says_which_machine_a_trial_is_on_and_when_it_was_heard_of_last(tmp_path: Path) -> None:
     progress = Progress({"a": Row("baseline", 0)})
     progress.started("a")
