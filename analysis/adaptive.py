@@ -44,11 +44,16 @@ class Looks:
         found = judge_in_looks(looks, sample_at, margin=margin, alpha=alpha, next_level=beyond)
         if found is not None:
             return found
-        level = looks[0].level if looks else beyond
+        # Too few seeds for a look: no verdict can rest on the interval, so it is as wide as all of alpha allows.
+        level = looks[0].level if looks else alpha / max(self.spending.num_comparisons, 1)
         before = LookAt(len(looks[0].seeds) if looks else None, is_held=False)
         own = sample(self._frames)
         return Stage(
-            contrast_of(own, level, margin=margin, alpha=alpha, look=before), 0, bool(own.incomparable)
+            contrast_of(
+                own, level, margin=margin, alpha=alpha, next_level=level if looks else beyond, look=before
+            ),
+            0,
+            bool(own.incomparable),
         )
 
     def _after(self, seeds: tuple[int, ...]) -> StudyFrames:
