@@ -236,6 +236,7 @@ def test_a_search_is_drawn_with_its_numbers(visiting: Visiting, shown: Client) -
 
     assert history.locator("circle").count() == 3
     history.locator("summary").click()
+    history.locator("table tbody tr").last.wait_for()
     assert history.locator("table tbody tr").count() == 3
 
 
