@@ -38,9 +38,14 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         *("learning_rate",),
     ),
     "evaluations": ("epoch", "image_id", "subgroup", "strength", "num_sample_steps"),
-    "samples": ("kind", "image_id", "epoch", "strength", "num_sample_steps", "image"),
+    "samples": (
+        *("kind", "image_id", "epoch", "strength", "num_sample_steps", "image", "media_type", "content"),
+    ),
 }
 """Columns every frame has, even when the ledger is empty."""
+
+PNG = "image/png"
+"""What samples were before they said it."""
 
 AxisValue = Any
 """str, int, float or bool, as written in the space."""
@@ -209,6 +214,10 @@ def frames_of(
         _joined(counting, tables[name], name) for name in ("curves", "evaluations", "samples")
     )
     samples["image"] = samples["image"].map(_png_bytes)
+    is_said = samples["kind"].astype(str).str.contains("/")  # so commands' samples were told apart before
+    told = samples["media_type"].where(samples["media_type"].notna(), samples["kind"].where(is_said, PNG))
+    samples["media_type"] = told.astype("object")
+    samples["content"] = samples["content"].where(samples["content"].notna(), samples["image"])
     own = _with_settings(_with_training_effort(_trials(planned, records), curves))
     return StudyFrames(
         study, own, curves, evaluations, samples, unplanned, _removed_seeds(study, records), folder, damaged,

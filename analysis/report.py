@@ -13,7 +13,7 @@ from analysis.contrasts import Judgement, judge_study
 from analysis.error_rate import alpha_sentence
 from analysis.escaping import for_csv
 from analysis.escaping import markdown as escaped
-from analysis.figures import DEFAULT_FIGURES, FigureConfig, FigureKind, parse
+from analysis.figures import DEFAULT_FIGURES, FIGURES, FigureConfig, FigureKind, parse
 from analysis.figures._text import TextTable, markdown, write_table
 from analysis.forming import sentence
 from analysis.frames import StudyFrames, load_frames
@@ -25,6 +25,8 @@ from analysis.placebo import placebo_lines, placebo_warnings
 from analysis.report_tables import EFFECT_TITLES, effect_rows, printed_contrasts
 from analysis.search_summary import picked_sentence, trials_table
 from trainables.names import folded
+from trainables.registry import origin_of
+from trainables.sources import error_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -104,12 +106,40 @@ def _verdicts(frames: StudyFrames, judgement: Judgement) -> list[str]:
 def _write_figures(frames: StudyFrames, out: Path) -> list[Figure]:
     written: list[Figure] = []
     for options in _asked(frames):
+        if options["kind"] not in FIGURES:
+            written.append(_not_here(frames, options["kind"]))
+            continue
         kind, config = parse(options)
         taken = {folded(figure["name"]) for figure in written} | (
             _OWN_TABLES if kind.text is not None else set()
         )
-        written.append(_write_figure(frames, out, kind, config, _free_name(config, taken)))
+        name, plugin = _free_name(config, taken), origin_of("figure", kind.name)
+        try:
+            written.append(_write_figure(frames, out, kind, config, name))
+        except Exception as error:
+            if plugin is None:
+                raise
+            heading, why = config.title or config.heading(), error_in(plugin.name, error)
+            written.append(_not_drawn(name, kind.name, heading, why))
     return written
+
+
+def _not_here(frames: StudyFrames, kind: str) -> Figure:
+    """A figure of a plugin that is not in use."""
+    named = ", ".join(frames.study.plugins) or "no file that the study names"
+    why = f"kind {kind} comes from a plugin ({named}); asyrp-sweep report --plugin FILE draws it"
+    return _not_drawn(kind, kind, kind, why)
+
+
+def _not_drawn(name: str, kind: str, heading: str, why: str) -> Figure:
+    return {
+        "name": name,
+        "kind": kind,
+        "heading": heading,
+        "caption": f"Not drawn: {why}.",
+        "picture": None,
+        "table": None,
+    }
 
 
 def _asked(frames: StudyFrames) -> list[dict[str, Any]]:

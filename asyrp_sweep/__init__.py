@@ -21,13 +21,24 @@ from trainables.errors import UserError
 from trainables.exchange import Metric
 from trainables.family import Family
 from trainables.settings import Settings
+from trainables.trials import sample
 
 if TYPE_CHECKING:
     from asyrp_sweep.ablation import ablate
     from asyrp_sweep.judging import judge
     from asyrp_sweep.study import Study, open_space
 
-__all__ = ["Family", "Metric", "Settings", "Study", "UserError", "ablate", "judge", "open_space"]
+__all__ = [
+    "Family",
+    "Metric",
+    "Settings",
+    "Study",
+    "UserError",
+    "ablate",
+    "judge",
+    "open_space",
+    "sample",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,7 @@ from trainables.h_space.config import TrainingConfig
 from trainables.h_space.diffusion import alpha_bars, asymmetric_step, predicted_x0, unedited_trajectory
 from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.editors import EDITORS
-from trainables.h_space.optimizers import build_optimizer
+from trainables.h_space.optimizers import OPTIMIZERS
 from trainables.h_space.timesteps import Step, training_timesteps
 from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import CachedBatch
@@ -149,7 +149,7 @@ def runner(case: Case, batch: CachedBatch, settings: TrainingConfig | None) -> L
             .build(case.diffusion.shape, generator_for(0, "init"), timesteps)
             .to(case.diffusion.alpha_bar.device)
         )
-        optimizer = build_optimizer(loss_settings.optimizer, editor)
+        optimizer = OPTIMIZERS[loss_settings.optimizer.kind].build(loss_settings.optimizer, editor)
 
         def step() -> None:
             optimizer.step()

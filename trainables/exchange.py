@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from trainables.errors import UserError
 from trainables.yaml_tree import Loc
@@ -123,6 +123,24 @@ class Timing(NamedTuple):
     """What a trial leaves on disk."""
     load_seconds: float = 0.0
     """What reading models took."""
+
+
+class Beyond(Protocol):
+    """The settings of a search's winner, against what a space would give without them."""
+
+    def __call__(self, baseline: Mapping[str, Any]) -> dict[str, Any]:
+        """What a space with this baseline alone would not give."""
+
+    def searched(self, settings: Mapping[str, Any], block: str) -> dict[str, Any]:
+        """Of a block's settings those that the search varied."""
+
+
+class Winner(NamedTuple):
+    """How the settings of a search's winner are written for later use."""
+
+    content: Mapping[str, Any]
+    advice: str
+    """What to do with the file."""
 
 
 class ImpossibleStart(UserError):

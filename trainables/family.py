@@ -18,6 +18,9 @@ short form is a function:
 
     FAMILY = Family("mine", Config, train, metrics={"accuracy": "higher is better"})
 
+Where `Config` has `init: InitConfig | None = None`, a cell may start from another one's model: a train function with
+the parameters `model_file` (a path, where it leaves its model) and `start_from` (such a file, or None) takes part.
+
 A family with more to say derives from `Family` and overrides what it needs; `trainables.h_space.family` overrides
 nearly everything. A configuration is always an instance of the family's own `Config`.
 """
@@ -25,28 +28,35 @@ nearly everything. A configuration is always an instance of the family's own `Co
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel
 
 from trainables.errors import UserError
 from trainables.exchange import (
     Asked,
+    Beyond,
     Finding,
+    ImpossibleStart,
     Layer,
     Metric,
     PublishedSetting,
     Rates,
     Start,
     Timing,
+    Winner,
     Work,
 )
-from trainables.function_trial import FunctionTrial, Train
+from trainables.function_trial import FunctionTrial, FunctionTrialWithModel, Train, parameters_of
+from trainables.plugins import use
+from trainables.registry import Plugin
 from trainables.settings import Settings
 from trainables.source_code import OWN_PACKAGE, code_digest, imported_by
+from trainables.starts import start_of, with_absolute_start
 from trainables.trials import TrialFailed, TrialRun, close
 from trainables.wording import expected, fields_at
 from trainables.yaml_tree import Loc
@@ -86,15 +96,36 @@ class Family:
         self.Config: type[Settings] = config
         self.description = description
         self._train = train
-        self.metrics: Mapping[str, Metric] = {
-            key: _metric(key, said) for key, said in (metrics or {}).items()
-        }
+        self._metrics = {key: _metric(key, said) for key, said in (metrics or {}).items()}
         self.code_digest = ""
         """Digest of the file that the family was read from; empty for one of an installed package."""
         self.source: tuple[str, str] | None = None
         """Name and text of that file, which travel to the workers."""
+        self.plugins: tuple[Plugin, ...] = ()
+        """Those that a space names."""
+
+    def with_plugins(self, plugins: Sequence[Plugin]) -> Self:
+        """The family of a space with these plugins, which this process uses from now on.
+
+        Raises UserError for two variants of one name.
+        """
+        found = self
+        if tuple(plugins) != self.plugins:
+            found = copy(self)
+            found.plugins = tuple(plugins)
+        found.activate()
+        return found
+
+    def activate(self) -> None:
+        """Let this process find what the plugins of this space add, and no other's: it may have read one since."""
+        use(self.plugins)
 
     # Names
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What its trials can be judged by."""
+        return self._metrics
 
     @property
     def curve_metrics(self) -> Mapping[str, Metric]:
@@ -132,7 +163,7 @@ class Family:
 
     def absolute(self, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         """The settings with every relative path in them seen from a space's folder: workers change directory."""
-        return settings
+        return with_absolute_start(settings, folder)
 
     def layers(self, space: Any, chosen: Mapping[str, Any]) -> Sequence[Layer]:
         """What lies below everything that a space writes of a cell, such as defaults; later ones win.
@@ -213,14 +244,25 @@ class Family:
         used = [name for name in imports if name.partition(".")[0] == OWN_PACKAGE]
         return code_digest([type(self).__module__, *train, *used])
 
+    def uses(self, config: Any) -> Iterable[tuple[str, str]]:
+        """Kind and name of each variant that a trial's numbers need, such as `("editor", "conv")`.
+
+        A plugin is part of the identity of the trials that use what it adds.
+        """
+        return ()
+
     # Warm starts
 
     def start(self, config: Any) -> Start | None:
-        """What the cell's weights start from; None for random ones."""
-        return None
+        """What the cell's weights start from; None for random ones. A family whose Config has `init` offers it."""
+        return start_of(config, self.init_place)
 
     def check_start(self, start: Start, config: Any) -> None:
         """Raise `ImpossibleStart` for a start that this family does not offer."""
+        if self._train is not None and "start_from" not in parameters_of(self._train):
+            raise ImpossibleStart(start.place, "the train function takes no `start_from`")
+        if self._train is not None and start.file is None and "model_file" not in parameters_of(self._train):
+            raise ImpossibleStart(start.place, "the train function takes no `model_file`: it leaves no model")
 
     def unlike(self, config: Any, parent: Any) -> str:
         """What the parent has that the cell does not start from, such as `another width: 3`; nothing where it fits."""
@@ -237,7 +279,9 @@ class Family:
         """A new trial. Raises UserError for what a user can put right."""
         if self._train is None:
             raise TrialFailed(f"family {self.name} has no train function and does not override `trial`")
-        return FunctionTrial(list(self.metrics), self._train, config, seed)
+        has_model = "model_file" in parameters_of(self._train)
+        kind = FunctionTrialWithModel if has_model else FunctionTrial
+        return kind(list(self.metrics), self._train, config, seed, start_from=start_from)
 
     def preparation(self, configs: Sequence[Any], cache_dir: Path) -> Iterator[Sequence[Any]]:
         """What trials of these configurations share and lack, stage after stage, each stage run in parallel.
@@ -321,6 +365,26 @@ class Family:
         except (KeyError, TypeError) as error:
             raise ValueError(str(error)) from error
         return Timing([rates])
+
+    # Search
+
+    pruned_by = ""
+    """The column of the curves by which a search may stop a trial, the lower the better."""
+    model_name = "model"
+    """What a trial leaves, in a word."""
+    model_use = ""
+    """The command that uses a model, with `{}` for its file."""
+
+    def retest(
+        self, default: dict[str, Any], tuned: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any], Sequence[Mapping[str, Any]]]:
+        """Settings of a search's default and of its winner, such that both measure the same; more figures."""
+        return default, tuned, ()
+
+    def winner(self, config: Any, beyond: Beyond) -> Winner:
+        """The settings that a search found, for its file."""
+        settings = config.model_dump(mode="json", exclude_none=True, exclude={"schema_version"})
+        return Winner({"baseline": settings}, "Copy this block into a search space.")
 
     # Results
 

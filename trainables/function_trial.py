@@ -1,17 +1,21 @@
 """A user's train function as a trial: it runs in a thread that waits, at every report, for the worker's next step."""
 
 import importlib
+import inspect
 import math
 import random
+import shutil
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from trainables.trials import Row, TrialFailed, TrialResult
 
 Train = Any
-"""`(config, seed, report) -> metrics`, or `-> (metrics, rows)` with a row for every item measured."""
+"""`(config, seed, report) -> metrics`, or `-> (metrics, rows)` with a row for every item measured, or
+`-> (metrics, rows, samples)` with what `trainables.trials.sample` makes."""
 
 MAX_CURVE_ROWS = 100_000
 """Most rows of one trial: a function that reports every batch of a long training would fill the memory."""
@@ -30,8 +34,19 @@ class FunctionTrial:
 
     is_resumable = False
 
-    def __init__(self, metrics: Sequence[str], train: Train, config: Any, seed: int) -> None:
-        """`metrics` are the names that the function has to return."""
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        train: Train,
+        config: Any,
+        seed: int,
+        *,
+        start_from: Path | None = None,
+    ) -> None:
+        """`metrics` are the names that the function has to return; `start_from` is the model of another trial."""
+        self._further: dict[str, Any] = (
+            {"start_from": start_from} if "start_from" in parameters_of(train) else {}
+        )
         self._metrics, self._train, self._config, self._seed = metrics, train, config, seed
         self._curves: list[Row] = []
         self._result: Any = None
@@ -72,7 +87,7 @@ class FunctionTrial:
 
     def finish(self) -> TrialResult:
         """What the function returned, checked."""
-        summary, rows = _returned(self._result, self._metrics)
+        summary, rows, samples = _returned(self._result, self._metrics)
         losses = {
             name: value
             for name, value in (self._curves[-1] if self._curves else {}).items()
@@ -81,6 +96,7 @@ class FunctionTrial:
         return TrialResult(
             curves=self._curves,
             evaluations=[{"epoch": max(self.epoch, 1), **row} for row in rows],
+            samples=[{"epoch": max(self.epoch, 1), **row} for row in samples],
             summary={**losses, **summary},
         )
 
@@ -107,7 +123,7 @@ class FunctionTrial:
 
     def _run(self) -> None:
         try:
-            self._result = self._train(self._config, self._seed, self._report)
+            self._result = self._train(self._config, self._seed, self._report, **self._further)
         except _Stopped:
             pass
         except BaseException as error:
@@ -138,6 +154,41 @@ class FunctionTrial:
         self._turn.notify_all()
 
 
+class FunctionTrialWithModel(FunctionTrial):
+    """A function that leaves its model in the file that it is given as `model_file`."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._folder = TemporaryDirectory(prefix="asyrp-sweep-model-")
+        self._further["model_file"] = Path(self._folder.name) / "model"
+
+    def finish(self) -> TrialResult:
+        """What the function returned, checked. Raises TrialFailed where it left no model."""
+        if not self._further["model_file"].is_file():
+            raise TrialFailed("the train function left no file at `model_file`")
+        return super().finish()
+
+    def save_model(self, path: Path) -> None:
+        """Copy what the function has left so far. Raises TrialFailed where that is nothing."""
+        if not self._further["model_file"].is_file():
+            raise TrialFailed(f"the train function left no file at `model_file` up to epoch {self.epoch}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self._further["model_file"], path)
+
+    def close(self) -> None:
+        """End the function, and forget the file."""
+        super().close()
+        self._folder.cleanup()
+
+
+def parameters_of(function: Any) -> Sequence[str]:
+    """Names of a function's parameters; none where they cannot be known."""
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python's generator, and NumPy's and torch's where they are installed."""
     random.seed(seed)
@@ -152,11 +203,12 @@ def seed_everything(seed: int) -> None:
             module.manual_seed(seed)
 
 
-def _returned(result: Any, metrics: Sequence[str]) -> tuple[dict[str, float], Sequence[Row]]:
-    """(metrics, rows) of what a train function returned. Raises TrialFailed for anything else."""
+def _returned(result: Any, metrics: Sequence[str]) -> tuple[dict[str, float], Sequence[Row], Sequence[Row]]:
+    """(metrics, rows, samples) of what a train function returned. Raises TrialFailed for anything else."""
     rows: Any = ()
-    if isinstance(result, tuple) and len(result) == 2:
-        result, rows = result
+    samples: Any = ()
+    if isinstance(result, tuple) and len(result) in (2, 3):
+        result, rows, samples = (*result, ())[:3]
     if not isinstance(result, Mapping):
         found = "nothing" if result is None else type(result).__name__
         wanted = ", ".join(metrics) or "its metrics"
@@ -170,7 +222,13 @@ def _returned(result: Any, metrics: Sequence[str]) -> tuple[dict[str, float], Se
     for name, value in summary.items():
         if not math.isfinite(value):
             raise TrialFailed(f"the metric {name} is {value}")
-    return summary, [_item(row) for row in rows]
+    return summary, [_item(row) for row in rows], [_sample(row) for row in samples]
+
+
+def _sample(row: Any) -> Row:
+    if not isinstance(row, Mapping) or not {"image_id", "media_type"} <= row.keys():
+        raise TrialFailed("expected every sample to be what sample(item, content, media_type) gives")
+    return dict(row)
 
 
 def _item(row: Any) -> Row:

@@ -24,7 +24,9 @@ DECIDES_NOTHING = frozenset(
         "family",
         "names",
         "paths",
+        "plugins",
         "source_code",
+        "sources",
         "wording",
         "yaml_tree",
     )

@@ -46,9 +46,32 @@ class TrialResult:
     evaluations: list[Row] = field(default_factory=list)
     """A row per item that was measured; `image_id` is the item's id, numbers are its metrics."""
     samples: list[Row] = field(default_factory=list)
+    """Rows made by `sample`, with their epoch."""
     summary: dict[str, float] = field(default_factory=dict)
     num_parameters: int | None = None
     notes: list[str] = field(default_factory=list)
+
+
+RASTER = ("image/png", "image/jpeg", "image/webp", "image/gif")
+"""Media types that the ledger keeps as pictures, which other libraries show."""
+
+
+def sample(
+    item: str,
+    content: bytes | str,
+    media_type: str = "text/plain",
+    kind: str = "sample",
+    **coordinates: float,
+) -> Row:
+    """Something that a trial leaves to be looked at: a picture, a text, a table, a molecule.
+
+    `media_type` is such as image/png, text/csv or chemical/x-xyz; `coordinates` are numbers that say where it is from.
+    """
+    held = content.encode() if isinstance(content, str) else content
+    row: Row = {"image_id": item, "kind": kind, "media_type": media_type, **coordinates}
+    if media_type in RASTER:
+        return {**row, "image": {"bytes": held, "path": item}}
+    return {**row, "content": held}
 
 
 class TrialFailed(UserError):

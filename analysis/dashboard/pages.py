@@ -126,7 +126,7 @@ class Pages:
             **study_page(frames, judgement, address="sample/{}".format),
             "search_progress": shown(search_progress(frames)),
         }
-        owners = zip(frames.samples["image"], frames.samples["signature"], strict=True)
+        owners = zip(frames.samples["content"], frames.samples["signature"], strict=True)
         samples = {digest(content): str(owner) for content, owner in owners if isinstance(content, bytes)}
         return json.dumps(page, allow_nan=False, separators=(",", ":")).encode(), samples
 
@@ -157,11 +157,12 @@ def _words(frames: StudyFrames, judgement: Judgement) -> dict[str, str]:
 
 
 def _samples_of(ledger: Ledger, signature: str) -> list[tuple[str, bytes]]:
-    """Kind and bytes of the samples of a trial."""
+    """Media type, or kind in older studies, and bytes of the samples of a trial."""
     attempt = ledger.done_attempt(signature, ledger.attempts().get(signature, []))
     read = None if attempt is None else ledger.read_done(signature, attempt)
     rows = [] if read is None else read[1]["samples"]
-    return [(row["kind"], row["image"]["bytes"]) for row in rows if (row["image"] or {}).get("bytes")]
+    found = ((row, row.get("content") or (row["image"] or {}).get("bytes")) for row in rows)
+    return [(row.get("media_type") or row["kind"], content) for row, content in found if content]
 
 
 def _shrink(kept: OrderedDict[str, Kept], most: int, size: Callable[[Kept], int]) -> None:

@@ -28,7 +28,7 @@ SEEDS_DONE, DEVIATION = "seeds/number done", "seeds/deviation of"
 """What is said of all done seeds of a cell together."""
 COUNTERS = ("epoch", "batch", "optimizer_step", "image_steps")
 """Columns of the curves that say where a row is."""
-_NO_PLACE = ("signature", "attempt", "kind", "image_id", "epoch", "image")
+_NO_PLACE = ("signature", "attempt", "kind", "image_id", "epoch", "image", "media_type", "content")
 """Columns of the samples that are no coordinate."""
 _BROWSERS_SHOW = ("PNG", "JPEG", "GIF", "WEBP")
 

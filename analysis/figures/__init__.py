@@ -1,4 +1,5 @@
-"""Kinds of figures: one file each, found by their names. The file's name is the `kind` in a space.
+"""Kinds of figures: one file each, found by their names; those of plugins too. The file's name is the
+`kind` in a space.
 
 Importing this package imports neither matplotlib nor ray: spaces are checked by it before anything runs.
 """
@@ -8,10 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from analysis.figures._base import Axes, FigureConfig, FigureKind, Place, Problems, nearest
-from trainables.registry import discover
+from analysis.figures._base import Axes, FigureConfig, FigureKind, Place, Problems, fault, nearest
+from trainables.registry import Registry
 
-FIGURES: dict[str, FigureKind] = discover(__name__, "FIGURE", FigureKind)
+FIGURES: Registry[FigureKind] = Registry(
+    "figure", __name__, "FIGURE", FigureKind, fault=fault, decides_numbers=False
+)
 
 DEFAULT_FIGURES: tuple[dict[str, Any], ...] = ({"kind": "effects"}, {"kind": "table"})
 """What a space without `figures` gets."""

@@ -1,10 +1,11 @@
 """What every kind of figure declares."""
 
 import difflib
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
@@ -13,6 +14,7 @@ from analysis.figures._text import TextTable
 from analysis.frames import StudyFrames
 from analysis.labels import known_metrics
 from trainables.names import wrong_name
+from trainables.registry import literal_kind, wrong_call
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,9 +87,27 @@ class FigureKind:
 
     @property
     def name(self) -> str:
-        """The one value that its config's `kind` takes."""
-        (kind,) = get_args(self.config.model_fields["kind"].annotation)
-        return str(kind)
+        """The one value that its config's `kind` takes; empty where it has none."""
+        return literal_kind(self.config)
+
+
+def fault(kind: FigureKind) -> str:
+    """What is wrong with a figure from outside the package, or nothing."""
+    if inspect.isabstract(kind.config):
+        missing = ", ".join(sorted(kind.config.__abstractmethods__))
+        return f"expected its options to have {missing}; found a class without"
+    if kind.draw is None and kind.text is None:
+        return "expected `draw`, `text` or both; found neither"
+    called = [("compute", kind.compute, "frames"), ("caption", kind.caption, "frame")]
+    called += [(name, function, "frame") for name in ("draw", "text") if (function := getattr(kind, name))]
+    return next(
+        (
+            wrong
+            for name, function, first in called
+            if (wrong := wrong_call(function, (first, "config"), name))
+        ),
+        "",
+    )
 
 
 def unknown_axis(place: Place, axis: str, known: Iterable[str]) -> Problems:

@@ -29,13 +29,17 @@ _PICTURES = {
 """How pictures begin."""
 _SHOWN_AS_PICTURES = {*_PICTURES.values(), "image/svg+xml", "image/avif", "image/bmp"}
 _DELIMITERS = {"text/csv": ",", "text/tab-separated-values": "\t"}
-_NO_COORDINATE = {"cell", "is_baseline", "seed", "signature", "kind", "image_id", "image", "attempt"}
+_NO_COORDINATE = {
+    *("cell", "is_baseline", "seed", "signature", "attempt"),
+    *("kind", "image_id", "image", "media_type", "content"),
+}
+_SHOWN_AS_TEXT = {"application/json", "chemical/x-xyz"}
 
 
 def samples_of(frames: StudyFrames, address: Address | None) -> Samples:
     """The samples of every trial; without an `address`, those that a page has room for, in a fair order."""
-    rows = frames.samples[frames.samples["image"].notna()].reset_index(drop=True)
-    rows = rows.assign(digest=[digest(content) for content in rows["image"]])
+    rows = frames.samples[frames.samples["content"].notna()].reset_index(drop=True)
+    rows = rows.assign(digest=[digest(content) for content in rows["content"]])
     kinds = _kinds(rows)
     shared = [kind["name"] for kind in kinds if kind["is_shared"]]
     coordinates = list(_coordinates(rows[~rows["kind"].isin(shared)]))
@@ -55,7 +59,7 @@ def samples_of(frames: StudyFrames, address: Address | None) -> Samples:
             "at": [own.get(row[c["name"]], -1) for own, c in zip(values, coordinates, strict=True)],
             "content": places[row["digest"]],
         }
-        for row in chosen.drop(columns="image").to_dict("records")
+        for row in chosen.drop(columns=["image", "content"]).to_dict("records")
     ]
     return {
         "kinds": kinds,
@@ -64,7 +68,7 @@ def samples_of(frames: StudyFrames, address: Address | None) -> Samples:
         "samples": samples,
         "contents": [
             _content(str(kind), content, own, address)
-            for kind, content, own in contents[["kind", "image", "digest"]].itertuples(index=False)
+            for kind, content, own in contents[["media_type", "content", "digest"]].itertuples(index=False)
         ],
         "num_left_out": len(wanted) - len(chosen),
     }
@@ -125,7 +129,7 @@ def _in_order(rows: pd.DataFrame, shared: list[str], coordinates: list[Coordinat
 
 def _with_room(rows: pd.DataFrame) -> pd.DataFrame:
     """The first rows whose different contents fit into a page."""
-    sizes = rows["image"].map(len).where(~rows["digest"].duplicated(), 0)
+    sizes = rows["content"].map(len).where(~rows["digest"].duplicated(), 0)
     return rows[sizes.cumsum() <= MAX_BYTES]
 
 
@@ -137,7 +141,7 @@ def _content(kind: str, content: bytes, own: str, address: Address | None) -> Co
             "media": "table",
             "table": [row for row, _ in zip(table, range(MAX_TABLE_ROWS + 1), strict=False)],
         }
-    if media.startswith("text/") or media == "application/json":
+    if media.startswith("text/") or media in _SHOWN_AS_TEXT:
         return {"media": "text", "text": _text(content)}
     if media in _SHOWN_AS_PICTURES:
         return {"media": "picture", "source": _source(media, content, own, address)}

@@ -4,9 +4,11 @@ Those that plan, train or edit have modules of their own: these import torch, an
 """
 
 import argparse
+import contextlib
 import errno
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 
@@ -17,8 +19,11 @@ from orchestrator.ledger import LedgerError
 from orchestrator.ledger.errors import advice_on
 from orchestrator.views import explaining, status
 from orchestrator.views.live import say
+from trainables.command_line import resolved
 from trainables.errors import UserError
 from trainables.names import visible
+from trainables.paths import user_path
+from trainables.plugins import use_named
 
 SOME_FAILED, BAD_INPUT = 1, 2
 
@@ -28,7 +33,10 @@ def run(options: argparse.Namespace, command_line: str) -> int:
     accept_any_text()
     code, refused = BAD_INPUT, None
     try:
-        code = COMMANDS[options.command](options, PatientConsole(soft_wrap=False), command_line)
+        _use_plugins(options)
+        own = COMMANDS.get(options.command)
+        command = own if own is not None else resolved(options.contributed.run)
+        code = command(options, PatientConsole(soft_wrap=False), command_line)
     except LaunchStopped as error:
         end = f"The launch was stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}"
         complain(f"{visible(str(error))}\n{end}")
@@ -46,6 +54,12 @@ def run(options: argparse.Namespace, command_line: str) -> int:
         complain(visible(refusal(told)))
         return BAD_INPUT
     return code
+
+
+def _use_plugins(options: argparse.Namespace) -> None:
+    """Let a command that plans nothing find the installed plugins and those of `--plugin`."""
+    if "plugin" in options:
+        use_named(options.plugin, Path.cwd())
 
 
 def refusal(error: OSError) -> str:
@@ -105,7 +119,14 @@ def status_command(options: argparse.Namespace, console: Console, command_line: 
 
 
 def report_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Write figures, tables and the report of a study."""
+    """Write figures, tables and the report of a study, those of its space's plugins where its file is named."""
+    from orchestrator.space.config import ConfigError
+    from orchestrator.space.extending import read_sources
+
+    if not options.plugin and user_path(options.space).is_file():
+        with contextlib.suppress(ConfigError):  # A report needs no space that is in order.
+            file = read_sources(options.space)
+            use_named(file.content.get("plugins", ()), file.file.folder)
     show_report(study_folder(options.space, options.results), options.out, console)
     return 0
 
@@ -122,20 +143,6 @@ def dashboard_command(options: argparse.Namespace, console: Console, command_lin
     from orchestrator.cli import dashboard
 
     return dashboard.dashboard_command(options, console)
-
-
-def edit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Edit pictures with trained editors."""
-    from orchestrator.cli import picture_commands
-
-    return picture_commands.edit_command(options, console)
-
-
-def interval_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Show, and draw, where a domain's edits begin."""
-    from orchestrator.cli import picture_commands
-
-    return picture_commands.interval_command(options, console)
 
 
 def explain_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
@@ -171,29 +178,7 @@ def list_command(options: argparse.Namespace, console: Console, command_line: st
     """Show what there is to choose from."""
     from orchestrator.cli import listing
 
-    listing.show(options.what, console)
-    return 0
-
-
-def import_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Convert a published editor."""
-    from orchestrator.cli import importing
-
-    for line in importing.convert(options):
-        say(console, line)
-    return 0
-
-
-def pretrain_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Train the built-in domain's models from scratch."""
-    from trainables.h_space.pretrain import pretrain_avatars
-
-    pretrain_avatars(
-        options.out,
-        unet_steps=options.unet_steps,
-        clip_steps=options.clip_steps,
-        log=lambda line: say(console, line),
-    )
+    listing.show(options.what, console, options.family)
     return 0
 
 
@@ -205,7 +190,7 @@ def doctor_command(options: argparse.Namespace, console: Console, command_line: 
 
 
 def tune_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Search an attribute's settings, test the best on fresh seeds, leave settings and an editor."""
+    """Search for the best settings, test them on fresh seeds, leave them and a model."""
     from orchestrator.cli import tune  # Optuna is needed here alone.
 
     return tune.tune_command(options, console, command_line)
@@ -220,14 +205,10 @@ COMMANDS: dict[str, Command] = {
     "export": export_command,
     "tune": tune_command,
     "dashboard": dashboard_command,
-    "edit": edit_command,
-    "interval": interval_command,
     "schema": schema_command,
     "explain": explain_command,
     "check": check_command,
     "judge": judge_command,
     "list": list_command,
-    "import-editor": import_command,
-    "pretrain": pretrain_command,
     "doctor": doctor_command,
 }

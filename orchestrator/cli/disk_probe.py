@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+import platform
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +33,15 @@ class Finding:
     level: Level
     found: str
     advice: str = ""
+
+
+def installed(package: str) -> Finding:
+    """Whether a package, or Python, is here, and which version."""
+    try:
+        found = platform.python_version() if package == "python" else metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return Finding(package, "FIX", "not installed", f"pip install {package}")
+    return Finding(package, "ok", found)
 
 
 def storage(results: Path) -> Iterator[Finding]:

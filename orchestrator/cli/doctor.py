@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.disk_probe import Finding, Level, storage
+from orchestrator.cli.disk_probe import Finding, installed, storage
 from orchestrator.execution.contract import BackendError
 from orchestrator.execution.machine import core_limits, usable_bytes, usable_cores
 from orchestrator.execution.provenance import git_commit, versions
@@ -21,6 +21,7 @@ from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, candidates
 from orchestrator.execution.tasks import WorkerSettings
 from orchestrator.space.execution import ExecutionConfig
 from orchestrator.space.units import size_of
+from trainables.command_line import command_lines, resolved
 from trainables.paths import home
 
 BYTES_PER_TRIAL = 1_000_000_000
@@ -44,7 +45,9 @@ def examine(results: Path, address: str | None) -> Iterator[Finding]:
     yield _home()
     yield from storage(results.absolute())
     yield from _surroundings()
-    yield from _domains()
+    for line in command_lines().values():
+        for check in line.checks:
+            yield from resolved(check)()
     if address is not None:
         yield _cluster(address)
 
@@ -66,12 +69,7 @@ def show(findings: Iterator[Finding], console: Console) -> int:
 
 
 def _packages() -> Iterator[Finding]:
-    found = versions()
-    for package in ("python", "torch", "diffusers", "open_clip_torch", "ray"):
-        if package in found:
-            yield Finding(package, "ok", found[package])
-        else:
-            yield Finding(package, "FIX", "not installed", f"pip install {package}")
+    yield from map(installed, ("python", "torch", "ray"))
 
 
 def _code() -> Finding:
@@ -164,18 +162,6 @@ def _surroundings() -> Iterator[Finding]:
         yield Finding(
             "Ray job", "note", "our code takes the place of the job's working_dir on workers", advice
         )
-
-
-def _domains() -> Iterator[Finding]:
-    from trainables.h_space.domains import DomainError, domain_summary, shipped_domains
-
-    for name in shipped_domains():
-        try:
-            domain_summary(name)
-            yield Finding(f"domain {name}", "ok", "its files are there")
-        except DomainError as error:
-            level: Level = "FIX" if name == "avatars" else "ok"  # Others need files of the user's.
-            yield Finding(f"domain {name}", level, f"not set up: {error}", "reinstall asyrp-sweep")
 
 
 def _cluster(address: str) -> Finding:

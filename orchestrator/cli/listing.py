@@ -7,16 +7,33 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trainables.command_line import Listing, command_lines, resolved
+from trainables.families import DEFAULT_FAMILY, family_names, find_family
+from trainables.registry import origin_of
+
 Rows = Iterator[tuple[str, ...]]
 
 
-def show(what: str, console: Console) -> None:
+def show(what: str, console: Console, family: str | None = None) -> None:
     """Print one of the lists; descriptions are wrapped, names never."""
-    headers, rows = LISTS[what]
+    headers: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    if what == "metrics":
+        headers, rows = ("metric", "better", "meaning"), list(_metrics(family or DEFAULT_FAMILY))
+    elif what in LISTS:
+        headers, rows = LISTS[what].headers, list(resolved(LISTS[what].rows)())
+    else:
+        contributed = next(line.lists[what] for line in command_lines().values() if what in line.lists)
+        headers, rows = contributed.headers, list(resolved(contributed.rows)())
+    origins = [origin_of(what.removesuffix("s"), row[0]) for row in rows]
+    if any(origins):
+        headers = (*headers, "from")
+        names = ["the package" if origin is None else origin.name for origin in origins]
+        rows = [(*row, name) for row, name in zip(rows, names, strict=True)]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for index, header in enumerate(headers):
-        table.add_column(header, no_wrap=index == 0)
-    for row in rows():
+        table.add_column(header, no_wrap=index == 0 or header == "from")
+    for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
 
@@ -30,36 +47,8 @@ def _spaces() -> Rows:
         yield name, content["question"]
 
 
-def _attributes() -> Rows:
-    from trainables.h_space.attributes import ATTRIBUTES
-
-    for attribute in ATTRIBUTES.values():
-        yield attribute.name, attribute.source, attribute.target, attribute.domain
-
-
-def _domains() -> Rows:
-    from trainables.h_space.domains import DomainError, domain_summary, shipped_domains
-
-    for name in shipped_domains():
-        try:
-            shape = domain_summary(name).shape
-            yield name, f"ready; bottleneck {shape.channels} x {shape.height} x {shape.width}"
-        except DomainError as error:
-            yield name, str(error)
-
-
-def _editors() -> Rows:
-    from trainables.h_space.editors import EDITORS
-
-    for kind, settings in EDITORS.items():
-        names = [name for name in settings.model_fields if name != "kind"]
-        yield kind, (settings.__doc__ or "").strip().splitlines()[0], ", ".join(names)
-
-
-def _metrics() -> Rows:
-    from trainables.h_space.metrics import METRICS
-
-    for metric in METRICS.values():
+def _metrics(family: str) -> Rows:
+    for metric in find_family(family, Path.cwd()).metrics.values():
         yield metric.name, "higher" if metric.higher_is_better else "lower", metric.description
 
 
@@ -71,19 +60,13 @@ def _figures() -> Rows:
 
 
 def _families() -> Rows:
-    from trainables.families import family_names, find_family
-
     for name in family_names():
         family = find_family(name, Path.cwd())
         yield name, family.description, ", ".join(family.Config.model_fields)
 
 
 LISTS = {
-    "families": (("family", "trains", "settings"), _families),
-    "spaces": (("space", "question"), _spaces),
-    "attributes": (("attribute", "source", "target", "seen in training"), _attributes),
-    "domains": (("domain", "state"), _domains),
-    "editors": (("editor", "reads", "settings"), _editors),
-    "metrics": (("metric", "better", "meaning"), _metrics),
-    "figures": (("figure", "shows"), _figures),
+    "families": Listing(("family", "trains", "settings"), _families),
+    "spaces": Listing(("space", "question"), _spaces),
+    "figures": Listing(("figure", "shows"), _figures),
 }

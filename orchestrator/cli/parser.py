@@ -12,10 +12,23 @@ Importing this module imports neither torch nor ray: `--help` answers at once.
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from orchestrator.cli.option_values import cost, joined, numbers, path, port, strengths, timestep
+from orchestrator.cli.option_values import cost, port
+from orchestrator.cli.streams import complain
+from trainables.command_line import (
+    Command,
+    CommandLine,
+    add_plugin,
+    add_results,
+    command_line_of,
+    command_lines,
+    joined,
+    path,
+    positive,
+)
+from trainables.errors import UserError
 
 PROGRAM = "asyrp-sweep"
 DASHBOARD_PORT = 8686
@@ -24,17 +37,36 @@ DASHBOARD_PORT = 8686
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. A user's mistake is printed without a traceback; ours keep theirs."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parser().parse_args(joined(arguments))
     try:
+        options = parsed(arguments)
         from orchestrator.cli import commands  # Only now: --help needs none of it.
 
         return commands.run(options, shlex.join([PROGRAM, *arguments]))
+    except UserError as error:  # of a family's file
+        complain(error)
+        return 2
     except KeyboardInterrupt:
         return 130
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command of ours, of an installed family, or of the family's file that comes first.
+
+    Raises UserError for a file that has no commands.
+    """
+    if arguments and arguments[0].endswith(".py"):
+        line = command_line_of(arguments[0])
+        lines, top, given = {"": line}, _parser_of_file(arguments[0], line), arguments[1:]
+    else:
+        lines = command_lines(complain)
+        top, given = parser(lines), arguments
+    number_lists = [name for line in lines.values() for one in line.commands for name in one.number_lists]
+    return top.parse_args(joined(given, number_lists))
+
+
+def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentParser:
+    """All commands and their options, those of families too: of every installed one when left out."""
+    lines = command_lines(complain) if lines is None else lines
     top = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Ablations of any training code: from a question in YAML to a verdict with error bars.",
@@ -63,14 +95,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="SPACE",
         help="a study's space or folder; without it, all studies of --results",
     )
-    _add_results(status)
+    add_results(status)
     status.add_argument("--watch", action="store_true", help="redraw until nothing is running")
     status.add_argument("--json", action="store_true", help="print JSON")
 
     report = commands.add_parser("report", help="figures, tables and report.html from the ledger")
     report.add_argument("space", metavar="SPACE", help="a study's space, or its folder")
-    _add_results(report)
+    add_results(report)
     report.add_argument("--out", type=path, metavar="DIR", help="where to write (default: <study>/report)")
+    add_plugin(report)
 
     _add_export(
         commands.add_parser("export", help="a study for TensorBoard, W&B, MLflow or Hugging Face datasets")
@@ -79,15 +112,14 @@ def parser() -> argparse.ArgumentParser:
     _add_dashboard(commands.add_parser("dashboard", help="every study in a browser, live; only reads"))
 
     _add_tune(
-        commands.add_parser("tune", help="search an attribute's settings, test the best, leave an editor")
+        commands.add_parser("tune", help="search for the best settings, test them on fresh seeds"), lines
     )
-    _add_edit(commands.add_parser("edit", help="apply trained editors to pictures or generated faces"))
-    _add_interval(commands.add_parser("interval", help="t_edit and t_boost of a domain, with their curves"))
 
     schema = commands.add_parser(
-        "schema", help="JSON Schema of a space, for editors that complete and check YAML"
+        "schema", help="JSON Schema of a space, for tools that complete and check YAML"
     )
     schema.add_argument("--family", metavar="F", help="of the spaces of a family other than the default one")
+    add_plugin(schema)
 
     explain = commands.add_parser(
         "explain", help="why a trial ran or did not; or the first difference between two trials"
@@ -96,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "other", nargs="?", metavar="OTHER", help="a second trial: show the first difference"
     )
-    _add_results(explain)
+    add_results(explain)
 
     check = commands.add_parser(
         "check", help="whether the verdicts in a bundle of evidence follow from its rows"
@@ -106,35 +138,44 @@ def parser() -> argparse.ArgumentParser:
     _add_judge(commands.add_parser("judge", help="verdicts over results that were measured elsewhere"))
 
     listing = commands.add_parser("list", help="what there is to choose from")
-    listing.add_argument("what", choices=LISTS, metavar="WHAT", help=", ".join(LISTS))
+    lists = [*OWN_LISTS, *(name for line in lines.values() for name in line.lists)]
+    listing.add_argument("what", choices=lists, metavar="WHAT", help=", ".join(lists))
+    listing.add_argument("--family", metavar="F", help="metrics: of another family than the default one")
+    add_plugin(listing)
 
-    imported = commands.add_parser(
-        "import-editor", help="an editor of the public repositories -> safetensors"
-    )
-    _add_import(imported)
-
-    pretrain = commands.add_parser("pretrain", help="train a built-in domain's models from scratch")
-    pretrain.add_argument("domain", choices=("avatars",), metavar="DOMAIN", help="avatars")
-    pretrain.add_argument("--out", type=path, required=True, metavar="DIR", help="where to write the models")
-    pretrain.add_argument(
-        "--unet-steps", type=_positive, metavar="N", help="training steps (default: as the shipped model)"
-    )
-    pretrain.add_argument(
-        "--clip-steps", type=_positive, metavar="N", help="training steps (default: as the shipped model)"
-    )
-
-    doctor = commands.add_parser("doctor", help="versions, devices, storage, domain files; says what to fix")
+    doctor = commands.add_parser("doctor", help="versions, devices, storage; says what to fix")
     doctor.add_argument("--address", metavar="A", help="address of a Ray cluster to check as well")
-    _add_results(doctor)
+    add_results(doctor)
+    for family, line in lines.items():
+        for command in line.commands:
+            if command.name in commands.choices:
+                complain(f"command {command.name} of family {family} is left out: there is one of that name")
+            else:
+                _add_contributed(commands, command, f"{command.help} ({family})")
     return top
 
 
-LISTS = ("spaces", "families", "attributes", "domains", "editors", "metrics", "figures")
+OWN_LISTS = ("spaces", "families", "metrics", "figures")
 
 
 EXPORTS = ("tensorboard", "wandb", "mlflow", "hf", "evidence")
 LIVE_LOGS = ("tensorboard", "wandb")
 """Where `export` can write to, and `run` while trials run; `analysis.export` has them all."""
+
+
+def _add_contributed(commands: Any, command: Command, help_line: str) -> None:
+    added = commands.add_parser(command.name, help=help_line, description=command.help)
+    command.add_options(added)
+    added.set_defaults(contributed=command)
+
+
+def _parser_of_file(file: str, line: CommandLine) -> argparse.ArgumentParser:
+    """The commands of a family's file alone."""
+    top = argparse.ArgumentParser(prog=f"{PROGRAM} {file}", description=f"Commands of the family in {file}.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in line.commands:
+        _add_contributed(commands, command, command.help)
+    return top
 
 
 def _add_export(command: argparse.ArgumentParser) -> None:
@@ -149,11 +190,11 @@ def _add_export(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--python", type=path, metavar="P", help="for mlflow: the Python of an environment that has it"
     )
-    _add_results(command)
+    add_results(command)
 
 
 def _add_dashboard(command: argparse.ArgumentParser) -> None:
-    _add_results(command)
+    add_results(command)
     command.add_argument(
         "--port",
         type=port,
@@ -182,17 +223,12 @@ def _add_dashboard(command: argparse.ArgumentParser) -> None:
     command.add_argument("--open", action="store_true", help="open it in a browser")
 
 
-def _add_tune(command: argparse.ArgumentParser) -> None:
+def _add_tune(command: argparse.ArgumentParser, lines: Mapping[str, CommandLine]) -> None:
+    tunings = {family: line.tune for family, line in lines.items() if line.tune is not None}
+    others = "".join(f"; or, of {family}, {one.what}: {one.help}" for family, one in tunings.items())
+    command.add_argument("what", metavar="WHAT", help=f"a space of the design optuna{others}")
     command.add_argument(
-        "attribute", metavar="ATTRIBUTE", help="a known attribute, or a new name with --source and --target"
-    )
-    command.add_argument("--source", metavar="TEXT", help="what images show before the edit, such as person")
-    command.add_argument("--target", metavar="TEXT", help="what edited images should show, such as goblin")
-    command.add_argument(
-        "--seen", action="store_true", help="a new attribute is one that the diffusion model has seen"
-    )
-    command.add_argument(
-        "--trials", type=_positive, metavar="N", help="points to try in all, over every launch"
+        "--trials", type=positive, metavar="N", help="points to try in all, over every launch"
     )
     command.add_argument("--timeout", metavar="T", help="start no trial after T, such as 90s, 30m or 2h")
     _add_max_cost(command)
@@ -204,12 +240,6 @@ def _add_tune(command: argparse.ArgumentParser) -> None:
         help="metric or cost to search for, instead of the space's; may be repeated: the first one chooses the winner",
     )  # fmt: skip
     command.add_argument(
-        "--space",
-        default="tune_editor",
-        metavar="SPACE",
-        help="space that is searched (default: tune_editor)",
-    )
-    command.add_argument(
         "--domain", metavar="D", help="domain instead of the space's: a name, or the path of its YAML"
     )
     command.add_argument(
@@ -219,9 +249,11 @@ def _add_tune(command: argparse.ArgumentParser) -> None:
         metavar="A.B=V",
         help="override a setting, such as training.epochs=4; may be repeated",
     )
-    _add_results(command)
+    add_results(command)
     _add_where(command)
     _add_log_to(command)
+    for family, one in tunings.items():
+        one.add_options(command.add_argument_group(family))
 
 
 def _add_judge(command: argparse.ArgumentParser) -> None:
@@ -270,131 +302,6 @@ def _add_judge(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_edit(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "images",
-        nargs="*",
-        metavar="IMAGE",
-        help="a picture file, a folder of them, or the id of an image of the domain",
-    )
-    command.add_argument(
-        "--editor",
-        action="append",
-        required=True,
-        metavar="E",
-        help="a trained editor: its id or a unique prefix, its file, or best (of --study); several act together",
-    )
-    command.add_argument("--study", metavar="SPACE", help="look for editors in this study alone")
-    command.add_argument(
-        "--attribute", metavar="A", help="with --editor best: choose among the editors of this attribute"
-    )
-    command.add_argument("--faces", type=_positive, metavar="N", help="edit N held-out images of the domain")
-    command.add_argument(
-        "--generate", type=_positive, metavar="N", help="edit N images that the diffusion model makes up"
-    )
-    command.add_argument(
-        "--strength",
-        type=strengths,
-        default=(1.0,),
-        metavar="S",
-        help="FROM:TO:COUNT such as -1:1:5, or a list such as 0.5,1 (default: 1)",
-    )
-    command.add_argument(
-        "--steps", type=_positive, metavar="N", help="steps of inversion and generation (default: as trained)"
-    )
-    command.add_argument(
-        "--coefficients",
-        type=numbers,
-        metavar="C",
-        help="weight of each editor, such as 0.5,0.5 (default: 1/sqrt(n) each)",
-    )
-    command.add_argument(
-        "--window",
-        choices=("own", "widest", "narrowest"),
-        default="own",
-        help="timesteps of several editors: own, each as trained (default); widest, the union; narrowest, the overlap",
-    )
-    command.add_argument(
-        "--boost",
-        type=timestep,
-        default=0,
-        metavar="T",
-        help="add noise at timesteps below T, or auto (default: 0, none)",
-    )
-    command.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of generated images and noise (default: 0)"
-    )
-    command.add_argument(
-        "--domain", metavar="D", help="a domain other than the one the editors were trained in"
-    )
-    command.add_argument(
-        "--device", choices=("cpu", "cuda"), help="where to compute (default: the GPU where there is one)"
-    )
-    command.add_argument(
-        "--out", type=path, default=Path("edits"), metavar="DIR", help="where to write (default: edits)"
-    )
-    _add_results(command)
-
-
-def _add_interval(command: argparse.ArgumentParser) -> None:
-    command.add_argument("domain", metavar="DOMAIN", help="a domain's name, or the path of its YAML")
-    command.add_argument(
-        "attributes",
-        nargs="*",
-        metavar="ATTRIBUTE",
-        help="edits to find t_edit of (default: all of the domain)",
-    )
-    command.add_argument(
-        "--images",
-        type=_positive,
-        default=16,
-        metavar="N",
-        help="training images to average over (default: 16)",
-    )
-    command.add_argument(
-        "--steps", type=_positive, default=100, metavar="N", help="steps of their inversion (default: 100)"
-    )
-    command.add_argument("--out", type=path, metavar="FILE", help="draw the curves: FILE.png and FILE.svg")
-    _add_results(command)
-
-
-def _add_import(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", type=path, metavar="FILE", help="a .pth checkpoint of either repository")
-    command.add_argument(
-        "--attribute",
-        metavar="A",
-        help="the edit it was trained for (default: by the name of a released file)",
-    )
-    command.add_argument(
-        "--source",
-        metavar="TEXT",
-        help="what images show before the edit; for an attribute that is not known",
-    )
-    command.add_argument(
-        "--target", metavar="TEXT", help="what edited images should show; for an attribute that is not known"
-    )
-    command.add_argument(
-        "--domain", default="celebahq", metavar="D", help="domain it was trained in (default: celebahq)"
-    )
-    command.add_argument(
-        "--out", type=path, metavar="F", help="file to write (default: FILE with the ending .safetensors)"
-    )
-    command.add_argument("--kind", metavar="K", help="kind of editor, where the checkpoint does not say")
-    command.add_argument(
-        "--num-heads", type=_positive, metavar="N", help="number of attention heads; a checkpoint never says"
-    )
-    for name, meaning in (
-        ("temporal", "how the time enters"),
-        ("norm", "norm"),
-        ("activation", "activation"),
-    ):
-        command.add_argument(f"--{name}", metavar="X", help=f"{meaning} (default: as published)")
-    command.add_argument("--t-edit", type=int, metavar="T", help="the edit acts while t >= T")
-    command.add_argument(
-        "--num-train-steps", type=_positive, metavar="N", help="timesteps it was trained with"
-    )
-
-
 def _add_space(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "space", metavar="SPACE", help="path of a search space, or the name of a shipped one"
@@ -412,7 +319,7 @@ def _add_space(command: argparse.ArgumentParser) -> None:
         metavar="A.B=V",
         help="override a setting, such as training.epochs=4; may be repeated",
     )
-    _add_results(command)
+    add_results(command)
 
 
 def _add_max_cost(command: argparse.ArgumentParser) -> None:
@@ -444,7 +351,7 @@ def _add_where(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--cpus",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="CPUs to use on this machine (default: all that it may use)",
     )
@@ -460,16 +367,6 @@ def _add_log_to(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_results(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--results",
-        type=path,
-        default=Path("results"),
-        metavar="DIR",
-        help="results folder (default: results)",
-    )
-
-
 def _share(text: str) -> float:
     """A number between 0 and 1."""
     try:
@@ -479,11 +376,3 @@ def _share(text: str) -> float:
     if not 0 < found < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1; found {text!r}")
     return found
-
-
-def _positive(text: str) -> int:
-    """A whole number from 1 to 64 bits."""
-    found = text.strip().lstrip("+")
-    if not (found.isascii() and found.isdigit() and len(found) < 19 and int(found) > 0):
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1; found {text!r}")
-    return int(found)

@@ -37,7 +37,7 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     listeners = log_openings(options.log_to)
     space = _load(options)
     if space.config.design.kind == "optuna":
-        message = f"it is a search: asyrp-sweep tune ATTRIBUTE --space {options.space} runs it"
+        message = f"it is a search: asyrp-sweep tune {options.space} runs it"
         raise ConfigError([Problem(space.file, 0, "design", message)])
     study = open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
     view = planning.view(study)

@@ -1,7 +1,8 @@
-"""The command `tune`: search, test the winner on fresh seeds, leave settings and an editor."""
+"""The command `tune`: search, test the winner on fresh seeds, leave settings and a model."""
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,8 +17,10 @@ from orchestrator.search.objectives import search_config
 from orchestrator.search.results import Found, Results
 from orchestrator.search.running import SearchLaunch, run_search
 from orchestrator.search.search_price import SearchQuote, check_search_cost
-from orchestrator.search.winner import keep_editor, write_entry, write_retest
+from orchestrator.search.winner import keep_model, write_retest, write_settings
 from orchestrator.space.axes import axis_text
+from orchestrator.space.designs import full_form
+from orchestrator.space.extending import read_sources
 from orchestrator.space.points import acting_values
 from orchestrator.study.launch import Study, open_study, standing
 from orchestrator.study.observing import Outcome
@@ -26,12 +29,15 @@ from orchestrator.study.price.pilots import announcing
 from orchestrator.study.price.pricing import price_lines
 from orchestrator.study.runner import RunOptions, run_missing
 from orchestrator.views.live import make_display, say
+from search_spaces import shipped_spaces
+from trainables.command_line import command_lines, resolved
+from trainables.paths import user_path
 
 MAX_PARETO_SHOWN = 8
 
 
 def tune_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Search for an attribute's settings, as far as this launch may go, and test what was found."""
+    """Search for the best settings, as far as this launch may go, and test what was found."""
     check_options(options.max_cost, options.price)
     space = load_tuning_space(_wish(options), extra_checks=[check_figures])
     study = open_study(space, options.results)
@@ -53,7 +59,7 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
     if launch.outcome.interrupted_by is not None:
         say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
         return launch.outcome.exit_code
-    _show(launch, console)
+    _show(launch, study.space.family.model_name, console)
     if launch.results.winner is None:
         say(console, "No trial was finished, so there is nothing to test.")
         return 1
@@ -62,17 +68,29 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
 
 
 def _wish(options: argparse.Namespace) -> Wish:
-    return Wish(
-        attribute=options.attribute,
-        source=options.source,
-        target=options.target,
-        seen=options.seen,
-        space=options.space,
+    """What the command line asks for: a search space, or what a family takes instead of one."""
+    if _is_space(options.what):
+        wish = Wish(options.what)
+    else:
+        readers = [line.tune.read for line in command_lines().values() if line.tune is not None]
+        wish = resolved(readers[0])(options) if readers else Wish(options.what)
+    return replace(
+        wish,
         domain=options.domain,
-        settings=options.set,
+        settings=(*wish.settings, *options.set),
         objectives=tuple(options.objective),
         design=(("trials", options.trials), ("timeout", options.timeout), ("sampler", options.sampler)),
     )
+
+
+def _is_space(what: str) -> bool:
+    """Whether it is a file, or a shipped space that is a search."""
+    if what.endswith((".yaml", ".yml")) or user_path(what).is_file():
+        return True
+    if what not in shipped_spaces():
+        return False
+    design = full_form(read_sources(what).content.get("design"))
+    return isinstance(design, dict) and design.get("kind") == "optuna"
 
 
 def _introduce(study: Study, console: Console) -> None:
@@ -100,8 +118,8 @@ def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, consol
         check_search_cost(quote, price, *options.max_cost)
 
 
-def _show(launch: SearchLaunch, console: Console) -> None:
-    """What the search has found so far, in lines of a terminal."""
+def _show(launch: SearchLaunch, word: str, console: Console) -> None:
+    """What the search has found so far, in lines of a terminal; `word` is what a trial leaves."""
     results = launch.results
     counts = ", ".join(f"{count} {state}" for state, count in results.counts.items() if count)
     say(console, f"search: {counts or 'nothing has run'}")
@@ -112,7 +130,7 @@ def _show(launch: SearchLaunch, console: Console) -> None:
     if len(results.objectives) > 1:
         say(console, f"Pareto set, {len(results.pareto)} of {len(results.found)} trials:")
         for one in results.pareto[:MAX_PARETO_SHOWN]:
-            say(console, f"  {_values(results, one.values)}  ({one.cell}; editor {one.candidate.signature})")
+            say(console, f"  {_values(results, one.values)}  ({one.cell}; {word} {one.candidate.signature})")
         if len(results.pareto) > MAX_PARETO_SHOWN:
             say(console, f"  and {len(results.pareto) - MAX_PARETO_SHOWN} more, all of them in the report")
     say(console, f"best:    {_values(results, results.winner.values)}  ({results.winner.cell})")
@@ -161,16 +179,18 @@ def _conclude(
 
 
 def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, console: Console) -> int:
-    """Settings, an editor and figures, each with its place."""
+    """Settings, a model and figures, each with its place."""
+    family = study.space.family
     with LedgerLock(study.ledger_folder):
-        entry = write_entry(study, winner, verdict)
-        editor = keep_editor(study, winner, retest)
-    say(console, f"Settings: {entry}")
+        settings = write_settings(study, winner, verdict)
+        model = keep_model(study, winner, retest)
+    say(console, f"Settings: {settings}")
     for name, value in acting_values(study.space.config, winner.candidate.values).items():
         say(console, f"  {name} {axis_text(value)}")
-    if editor is not None:
-        say(console, f"Editor: {editor}")
-        say(console, f"  asyrp-sweep edit PHOTO --editor {editor}")
+    if model is not None:
+        say(console, f"{family.model_name.capitalize()}: {model}")
+        if family.model_use:
+            say(console, f"  {family.model_use.format(model)}")
     say(console, f"Search report: {_search_report(study)}")
     return 0
 

@@ -1,9 +1,11 @@
 """Where trained models are kept, and how a trial that starts from one finds it, on any node.
 
-    editors/<signature>.safetensors              of a finished trial
-    editors/<signature>-epoch-00003.safetensors  after an earlier epoch, where a child of the plan asks for it
-    editors/from-<sha256>.safetensors            a file that a space names: a copy, for the other nodes
-    editors/replaced/                            models of earlier attempts, where a later one gave other bytes
+In the folder `FOLDER` of a study:
+
+    <signature>.safetensors              of a finished trial
+    <signature>-epoch-00003.safetensors  after an earlier epoch, where a child of the plan asks for it
+    from-<sha256>.safetensors            a file that a space names: a copy, for the other nodes
+    replaced/                            models of earlier attempts, where a later one gave other bytes
 
 The study's folder is the one place that every node sees, so models travel through it.
 """

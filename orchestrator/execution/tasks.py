@@ -9,6 +9,8 @@ from orchestrator.space.execution import ExecutionConfig
 from trainables.families import DEFAULT_FAMILY, family_of_source, find_family
 from trainables.family import Family
 from trainables.function_family import FunctionFamily
+from trainables.plugins import decides_numbers, plugin_of_source
+from trainables.registry import plugins_in_use
 
 Record = dict[str, Any]
 """What a finished trial leaves: one row of the ledger's `trials` table."""
@@ -59,15 +61,23 @@ class FamilyRef:
     """Name and text of the file."""
     recipe: tuple[Any, ...] | None = None
     """Recipe of a family that is a function (`trainables.function_family`)."""
+    plugins: tuple[tuple[str, str], ...] = ()
+    """Name and text of every plugin's file that trials may need."""
 
     @classmethod
     def of(cls, family: Family) -> "FamilyRef":
         """What finds this family again on another machine."""
         recipe = family.recipe if isinstance(family, FunctionFamily) else None
-        return cls(family.name, family.source, recipe)
+        plugins = tuple((one.name, one.source) for one in family.plugins if decides_numbers(one))
+        return cls(family.name, family.source, recipe, plugins)
 
     def find(self) -> Family:
-        """The family. Raises UserError where this machine does not have it."""
+        """The family, its plugins in use. Raises UserError where this machine does not have it."""
+        family = self._found()
+        for_reports = [one for one in plugins_in_use() if not (one.is_installed or decides_numbers(one))]
+        return family.with_plugins([*(plugin_of_source(*one) for one in self.plugins), *for_reports])
+
+    def _found(self) -> Family:
         if self.recipe is not None:
             return FunctionFamily(*self.recipe)
         if self.source is not None:

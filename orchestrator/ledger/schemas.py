@@ -75,12 +75,14 @@ TABLES: dict[str, pa.Schema] = {
     "samples": pa.schema(
         [
             *_IDENTITY,
-            pa.field("kind", pa.string()),  # original, reconstruction, edit or counterfactual
+            pa.field("kind", pa.string()),  # in the words of the family
             pa.field("image_id", pa.string()),
             pa.field("epoch", pa.int32()),
             pa.field("strength", pa.float64()),
             pa.field("num_sample_steps", pa.int32()),
-            pa.field("image", _IMAGE),  # PNG
+            pa.field("image", _IMAGE),  # PNG; null for a sample that is no picture of pixels
+            pa.field("media_type", pa.string()),  # null in older rows: image/png
+            pa.field("content", pa.binary()),  # of a sample that is no picture of pixels
         ]
     ),
 }
@@ -99,9 +101,9 @@ Further = Mapping[str, pa.DataType]
 def to_arrow(table: str, rows: Sequence[Row], shared: Further | None = None) -> pa.Table:
     """Rows as an Arrow table with the schema of `table`; mappings in JSON columns are encoded.
 
-    `evaluations` takes any further column as a metric, `curves` as a number. `trials` takes `metric_<name>` columns,
-    and its `axis_<name>` columns are made from `axis_values`. `shared` are the further columns of
-    the table's other rows. Raises ValueError for a column that the table does not have.
+    `evaluations` takes any further column as a metric, `curves` and `samples` as a number. `trials` takes
+    `metric_<name>` columns, and its `axis_<name>` columns are made from `axis_values`. `shared` are the further
+    columns of the table's other rows. Raises ValueError for a column that the table does not have.
     """
     encoded = [_encoded(row) for row in rows]
     known = set(TABLES[table].names)
@@ -235,7 +237,7 @@ def _axis_values(part: pa.Table) -> dict[str, list[Any]]:
 
 
 def _further_type(table: str, name: str, value: Any) -> pa.DataType:
-    if table in ("curves", "evaluations") or (table == "trials" and name.startswith("metric_")):
+    if table in ("curves", "evaluations", "samples") or (table == "trials" and name.startswith("metric_")):
         return pa.float64()
     if table == "trials" and is_axis(name):
         return _axis_type(value)

@@ -128,6 +128,8 @@ class StudyPlan:
     Studies from before they said which were of one family."""
     reuses_changed_code: bool = False
     """Whether trials that other code has made count, as the launch was told to."""
+    plugins: tuple[str, ...] = ()
+    """Files that the space names as its plugins, as written."""
 
     @property
     def is_search(self) -> bool:

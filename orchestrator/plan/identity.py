@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.space.config import Space
 from trainables.family import Family
+from trainables.registry import origin_of
 from trainables.settings import Settings
 
 
@@ -15,7 +16,16 @@ def trial_signature(family: Family, config: Settings, seed: int, *, parent: str 
 
     A warm start counts by `parent`, what it starts from, and not by how the space found it.
     """
-    return _digest({**family.identity(config), "seed": seed, "parent": parent})
+    content = {**family.identity(config), "seed": seed, "parent": parent}
+    if plugins := _plugin_digests(family, config):
+        content["plugins"] = plugins
+    return _digest(content)
+
+
+def _plugin_digests(family: Family, config: Settings) -> list[str]:
+    """Digests of the plugins whose variants a trial uses."""
+    found = {origin.digest for used in family.uses(config) if (origin := origin_of(*used)) is not None}
+    return sorted(found)
 
 
 def cell_identity(family: Family, config: Settings, start: Mapping[str, Any] | None) -> str:

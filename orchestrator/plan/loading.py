@@ -19,6 +19,8 @@ from trainables.families import DEFAULT_FAMILY, find_family
 from trainables.family import Family
 from trainables.names import wrong_name
 from trainables.paths import absolute_path
+from trainables.plugins import find_plugin
+from trainables.registry import Plugin
 from trainables.wording import validation_problems
 from trainables.yaml_tree import Loc, read_yaml
 
@@ -58,9 +60,10 @@ def load_space(
     if str(space) in shipped_spaces() and isinstance(content.get("baseline"), dict):
         # What a shipped file names lies beside it; what the command line names, where the command is given.
         content = {**content, "baseline": family.absolute(content["baseline"], file.location.parent)}
+    family, faulty = _with_plugins(family, content, file.folder)
     content, given = family.renamed(content, given, file.folder)
     config, findings = _validated({**content, **_full_design(content)}, outside, space_model(family))
-    findings += unknown
+    findings += [*unknown, *faulty]
     loaded = None
     if config is not None:
         extended = tuple((base.shown, base.tree.text) for base in sources.files[1:])
@@ -123,6 +126,27 @@ def _family(content: Mapping[str, Any], folder: Path) -> tuple[Family, list[tupl
         return find_family(str(named), folder), []
     except UserError as error:
         return find_family(DEFAULT_FAMILY, folder), [(("family",), str(error))]
+
+
+def _with_plugins(
+    family: Family, content: Mapping[str, Any], folder: Path
+) -> tuple[Family, list[tuple[Loc | Outside, str]]]:
+    """The family with the plugins that a space names, and what is wrong with the others."""
+    named = content.get("plugins")
+    found: list[Plugin] = []
+    findings: list[tuple[Loc | Outside, str]] = []
+    for index, one in enumerate(named if isinstance(named, list | tuple) else ()):
+        try:
+            plugin = find_plugin(str(one), folder)
+            found += [plugin] if plugin is not None else []
+            family = family.with_plugins(found)
+        except UserError as error:
+            findings.append((("plugins", index), str(error)))
+            found = [plugin for plugin in found if plugin in family.plugins]
+    try:
+        return family.with_plugins(found), findings
+    except UserError as error:
+        return family, [*findings, (("plugins",), str(error))]
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Points that did best for other attributes, from the ledgers of the same results folder."""
+"""Points that did best in other searches, from the ledgers of the same results folder."""
 
 import json
 import math
@@ -13,21 +13,21 @@ from orchestrator.space.designs.optuna import EarlierConfig
 from orchestrator.study.launch import Study
 
 PREFIX = "tune_"
-"""What the name of a search's study begins with; its attribute follows."""
+"""What the name of a search's study begins with; what was tuned follows."""
 
 
 def earlier_points(study: Study, wanted: EarlierConfig) -> list[tuple[AxisValues, str]]:
-    """(point, attribute) of the best trials of other attributes' searches with the same first objective."""
+    """(point, what was tuned) of the best trials of other searches with the same first objective."""
     if wanted.best == 0:
         return []
     metric = study.space.config.primary.metric
     found: list[tuple[AxisValues, str]] = []
     for folder in sorted(study.folder.parent.glob(f"{PREFIX}*")):
-        attribute = folder.name.removeprefix(PREFIX)
-        is_wanted = wanted.attributes == "all" or attribute in wanted.attributes
+        tuned = folder.name.removeprefix(PREFIX)
+        is_wanted = wanted.names == "all" or tuned in wanted.names
         if folder != study.folder and is_wanted:
             best = sorted(_trials(folder, metric), key=lambda trial: trial[0])[: wanted.best]
-            found += [(values, attribute) for _, values in best]
+            found += [(values, tuned) for _, values in best]
     return found
 
 

@@ -1,8 +1,8 @@
 """From the command line of `tune` to a checked space of the design optuna, or everything wrong with it."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,31 +11,28 @@ from orchestrator.plan.build import resolve_cell
 from orchestrator.plan.checks.space import ExtraCheck
 from orchestrator.plan.loading import load_space
 from orchestrator.search.earlier import PREFIX
-from orchestrator.search.objectives import objective_findings
+from orchestrator.search.objectives import objective_findings, search_config
 from orchestrator.space.config import ConfigError, Problem, Space
 from orchestrator.space.designs.optuna import Config as SearchConfig
 from orchestrator.space.points import baseline_values
 from trainables.family import Family
-from trainables.names import wrong_name
 from trainables.wording import expected, validation_problems
 from trainables.yaml_tree import Loc, dotted, read_yaml
-
-DEFAULT_SPACE = "tune_editor"
-_OPTIONS = {"--set attribute": "ATTRIBUTE", "--set texts": "--source, --target"}
 
 
 @dataclass(frozen=True)
 class Wish:
     """What the user wants tuned."""
 
-    attribute: str
-    source: str | None = None
-    target: str | None = None
-    seen: bool = False
-    """Whether the diffusion model has seen such images."""
-    space: str = DEFAULT_SPACE
+    space: str
+    """A shipped name, or the path of a file."""
+    name: str | None = None
+    """What the study is named after; the space when left out."""
     domain: str | None = None
     settings: Sequence[str] = ()
+    """As after `--set`."""
+    words: Mapping[str, tuple[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Where a problem is, such as `--set width` -> what the user wrote it as, and a hint that ends the message."""
     objectives: tuple[str, ...] = ()
     """In the place of the space's own; the first one is what the winner is tested on."""
     design: tuple[tuple[str, Any], ...] = ()
@@ -45,10 +42,8 @@ class Wish:
 def load_tuning_space(
     wish: Wish, *, extra_checks: Sequence[ExtraCheck] = (), family: Family | None = None
 ) -> Space:
-    """The space of a search for one attribute, named after it. Raises ConfigError with every problem."""
-    if wrong := wrong_name(wish.attribute):
-        raise ConfigError([Problem("", 0, "ATTRIBUTE", wrong)])
-    settings = [f"attribute={json.dumps(wish.attribute)}", *_texts(wish), *wish.settings]
+    """The space of a search, named after what is tuned. Raises ConfigError with every problem."""
+    settings = list(wish.settings)
     if wish.objectives:
         settings.append(f"primary.metric={wish.objectives[0]}")
     try:
@@ -68,19 +63,7 @@ def load_tuning_space(
         problems = _objective_problems(space)
     if problems:
         raise ConfigError(problems)
-    return replace(space, name=f"{PREFIX}{wish.attribute}")
-
-
-def _texts(wish: Wish) -> list[str]:
-    if (wish.source is None) != (wish.target is None):
-        missing = "--source" if wish.source is None else "--target"
-        raise ConfigError(
-            [Problem("", 0, missing, "an edit has two texts, from what and to what; give both or none")]
-        )
-    if wish.source is None:
-        return []
-    texts = {"source": wish.source, "target": wish.target, "domain": "in" if wish.seen else "unseen"}
-    return [f"texts={json.dumps(texts, ensure_ascii=False)}"]
+    return replace(space, name=f"{PREFIX}{(wish.name or space.name).removeprefix(PREFIX)}")
 
 
 def _in_options_words(problem: Problem, wish: Wish) -> Problem:
@@ -89,12 +72,9 @@ def _in_options_words(problem: Problem, wish: Wish) -> Problem:
         hint = "" if wish.objectives else " (--objective takes another)"
         where = "--objective" if wish.objectives else problem.where
         return replace(problem, where=where, message=problem.message + hint)
-    for name, option in _OPTIONS.items():
-        if problem.where.startswith(name):
-            hint = (
-                "; a new one needs --source and --target" if option == "ATTRIBUTE" and not wish.source else ""
-            )
-            where = option + problem.where.removeprefix(name)
+    for place, (option, hint) in wish.words.items():
+        if problem.where.startswith(place):
+            where = option + problem.where.removeprefix(place)
             return replace(problem, where=where, message=problem.message + hint)
     return problem
 
@@ -135,8 +115,16 @@ def _with_options(space: Space, wish: Wish) -> tuple[Space, list[Problem]]:
 
 def _objective_problems(space: Space) -> list[Problem]:
     baseline, _ = baseline_values(space)
-    found = objective_findings(space, resolve_cell(space, baseline))
+    found = [*objective_findings(space, resolve_cell(space, baseline)), *_pruning_findings(space)]
     return [_at(space, place, message) for place, message in found]
+
+
+def _pruning_findings(space: Space) -> Iterator[tuple[Loc, str]]:
+    """A pruner that compares what no trial tells would stop none, without a word."""
+    design, columns = search_config(space.config), space.family.curve_columns()
+    name = design.pruning.metric or space.family.pruned_by
+    if design.pruner != "none" and (not name or (columns and name not in columns)):
+        yield ("design", "pruning", "metric"), expected("a column of the curves", name or None, columns)
 
 
 def _at(space: Space, place: Loc, message: str) -> Problem:

@@ -28,7 +28,7 @@ from orchestrator.space.axes import AxisConfig, AxisValue, AxisValues, matches
 from orchestrator.space.designs.optuna import Config as SearchConfig
 
 SIGNATURE, REASON, ORIGIN = "signature", "reason", "origin"
-"""User attributes of an Optuna trial: the ledger's trial, why it failed or was pruned, who proposed it."""
+"""What is kept with an Optuna trial: the ledger's trial, why it failed or was pruned, who proposed it."""
 
 MIN_FOR_IMPORTANCE = 5
 """Finished trials below which shares of a spread say nothing."""
@@ -180,14 +180,14 @@ class Optimizer:
         if outcome == "done" and not all(map(math.isfinite, objectives)):
             outcome, reason = "failed", "an objective is not finite"
         self._tried.add(frozenset(params.items()))
-        attributes = {SIGNATURE: signature, ORIGIN: "ledger"} | ({REASON: reason} if reason else {})
+        kept = {SIGNATURE: signature, ORIGIN: "ledger"} | ({REASON: reason} if reason else {})
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=_STATES[outcome],
                 params=params,
                 distributions={name: self._distributions[name] for name in params},
                 values=list(objectives) if outcome == "done" else None,
-                user_attrs=attributes,
+                user_attrs=kept,
             )
         )
         return True

@@ -83,9 +83,7 @@ def open_search(study: Study, ledger: Ledger) -> Search:
         points = earlier_points(study, search.config.earlier)
         if taken := search.enqueue_earlier(points):
             names = ", ".join(dict.fromkeys(origin for _, origin in points))
-            search.notes.append(
-                f"{taken} points that did well for other attributes are tried first ({names})"
-            )
+            search.notes.append(f"{taken} points that did well in other searches are tried first ({names})")
     return search
 
 

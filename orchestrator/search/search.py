@@ -188,7 +188,7 @@ class Search:
 
     def stop_reason(self, signature: str, metrics: Mapping[str, float]) -> str | None:
         """Why a trial should stop after an epoch with these means, or None."""
-        name = self.config.pruning.metric
+        name = self.config.pruning.metric or self.space.family.pruned_by
         if self.config.pruner == "none" or name not in metrics or signature not in self._numbers:
             return None
         epoch, loss = int(metrics["epoch"]), metrics[name]

@@ -1,4 +1,4 @@
-"""What becomes of a search's winner: a test on fresh seeds, an entry for the attribute, an editor to use."""
+"""What becomes of a search's winner: a test on fresh seeds, its settings in a file, a model to use."""
 
 import itertools
 import shutil
@@ -20,6 +20,8 @@ from orchestrator.search.results import Found, Results
 from orchestrator.space.config import Space, merge, nested
 from orchestrator.space.resolving import value_at
 from orchestrator.study.launch import Study
+from trainables.families import DEFAULT_FAMILY
+from trainables.paths import absolute_path
 from trainables.settings import Settings
 from trainables.yaml_tree import write_yaml
 
@@ -43,32 +45,23 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
     used = {int(record["seed"]) for record in Ledger(study.ledger_folder).records()}
     unused = (seed for seed in itertools.count() if seed not in used)
     fresh = list(itertools.islice(unused, search_config(config).retest.seeds))
-    default, tuned = _settings(results.default.config), _settings(winner.candidate.config)
-    # Both at the strengths of both, so that there are pictures to put beside each other.
-    strengths = sorted({*default["evaluation"]["strengths"], *tuned["evaluation"]["strengths"]})
-    default["evaluation"]["strengths"] = tuned["evaluation"]["strengths"] = strengths
-    shown = dict.fromkeys(side["evaluation"]["primary_strength"] for side in (default, tuned))
+    default, tuned, figures = study.space.family.retest(
+        _settings(results.default.config), _settings(winner.candidate.config)
+    )
     document = {
-        "question": f"Do the settings found for {_attribute(study)} beat the untuned default?",
+        **_family(study),
+        "question": f"Do the settings found for {tuned_name(study)} beat the untuned default?",
         "published": {"search": study.space.name},
         "baseline": default,
         "axes": {"settings": {"values": {"default": {}, TUNED: difference(tuned, default)}}},
         "design": "one_factor",
         "seeds": fresh,
         "primary": config.primary.model_dump(mode="json"),
-        "figures": [
-            {"kind": "effects"},
-            *(
-                {"kind": "image_grid", "rows": "image", "columns": "settings", "images": 4}
-                | {"fixed": {"strength": strength}}
-                for strength in shown
-            ),
-            {"kind": "table"},
-        ],
+        "figures": [{"kind": "effects"}, *figures, {"kind": "table"}],
         "execution": config.execution.model_dump(mode="json"),
     }
     head = [
-        f"# Written by `asyrp-sweep tune {_attribute(study)}`: the winner of the search",
+        f"# Written by `asyrp-sweep tune {tuned_name(study)}`: the winner of the search",
         f"# {study.space.name} against the untuned default, on seeds that the search never used.",
     ]
     path = retest_file(study)
@@ -76,60 +69,58 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
     return path
 
 
-def write_entry(study: Study, winner: Found, verdict: str) -> Path:
-    """Write the winner's settings as a `per_attribute` entry, for a domain's YAML or a search space.
-
-    With it, a cell that names only domain, attribute and kind of editor is the winner's.
-    """
-    config: Any = winner.candidate.config
-    entry: dict[str, Any] = {}
-    if config.texts is not None:
-        entry["texts"] = config.texts.model_dump(mode="json")
-    bare = _settings(bare_cell(study.space, config))
-    found = difference(_settings(config), bare)
-    found["evaluation"] = _searched(study.space, found.get("evaluation", {}), "evaluation")
-    entry["per_editor"] = {config.editor.kind: {name: block for name, block in found.items() if block}}
+def write_settings(study: Study, winner: Found, verdict: str) -> Path:
+    """Write the winner's settings, as a family puts them, or as a baseline for a space."""
+    found = study.space.family.winner(winner.candidate.config, _Beyond(study.space, winner.candidate.config))
     head = [
-        f"# Settings for {config.attribute} with the editor {config.editor.kind}, found by `asyrp-sweep tune`.",
+        f"# Settings for {tuned_name(study)}, found by `asyrp-sweep tune`.",
         *textwrap.wrap(verdict, 100, initial_indent="# ", subsequent_indent="# "),
-        "# Copy this block into a domain's YAML, or into a search space: both know `per_attribute`.",
+        f"# {found.advice}",
     ]
-    path = study.folder / f"{config.attribute}.yaml"
-    _write_text(path, "\n".join(head) + "\n" + write_yaml({"per_attribute": {config.attribute: entry}}))
+    path = study.folder / f"{tuned_name(study)}.yaml"
+    _write_text(path, "\n".join(head) + "\n" + write_yaml(found.content))
     return path
 
 
-def bare_cell(space: Space, config: Any) -> Settings:
-    """The cell that names only domain, attribute and editor, as the domain alone would settle it."""
-    baseline: dict[str, Any] = {
-        "domain": config.domain,
-        "attribute": config.attribute,
-        "editor": {"kind": config.editor.kind},
-    }
-    if config.texts is not None:
-        baseline["texts"] = config.texts.model_dump(mode="json")
-    bare = type(space.config)(
-        question="", baseline=baseline, seeds=space.config.first_seeds[:1], primary=space.config.primary
-    )
-    return resolve_cell(replace(space, config=bare, settings=()), {})
+class _Beyond:
+    """What of a configuration a space with some baseline alone would not give; see `Family.winner`."""
+
+    def __init__(self, space: Space, config: Settings) -> None:
+        self._space, self._config = space, config
+
+    def __call__(self, baseline: Mapping[str, Any]) -> dict[str, Any]:
+        bare = type(self._space.config)(
+            question="",
+            baseline=dict(baseline),
+            seeds=self._space.config.first_seeds[:1],
+            primary=self._space.config.primary,
+        )
+        return difference(
+            _settings(self._config),
+            _settings(resolve_cell(replace(self._space, config=bare, settings=()), {})),
+        )
+
+    def searched(self, settings: Mapping[str, Any], block: str) -> dict[str, Any]:
+        """Settings of a block that an axis of the space varies."""
+        return _searched(self._space, settings, block)
 
 
-def keep_editor(study: Study, winner: Found, retest: Study | None) -> Path | None:
-    """Copy the winner's editor to where it is easily found: of its test's seeds the median one, else the search's.
+def keep_model(study: Study, winner: Found, retest: Study | None) -> Path | None:
+    """Copy the winner's model to where it is easily found: of its test's seeds the median one, else the search's.
 
     Not the best one: that would be chosen by the numbers it is reported with.
     """
-    source = _median_editor(retest) if retest is not None else None
+    source = _median_model(retest) if retest is not None else None
     source = source or model_path(study.folder, winner.candidate.signature)
     if not source.is_file():
         return None
-    path = study.folder / f"{_attribute(study)}.safetensors"
+    path = study.folder / f"{tuned_name(study)}.safetensors"
     with writing(study.folder):
         write_atomically(path, lambda temporary: _copy(source, temporary))
     return path
 
 
-def _median_editor(retest: Study) -> Path | None:
+def _median_model(retest: Study) -> Path | None:
     metric = f"metric_{retest.space.config.primary.metric}"
     tuned = {trial.signature for trial in retest.plan.trials if trial.config != _baseline_config(retest)}
     records = [record for record in Ledger(retest.ledger_folder).records() if record["status"] == "done"]
@@ -147,18 +138,18 @@ def _baseline_config(study: Study) -> Settings:
     return next(cell.config for cell in study.plan.cells if cell.is_baseline)
 
 
-def _attribute(study: Study) -> str:
+def tuned_name(study: Study) -> str:
     """What was tuned."""
     return study.space.name.removeprefix(PREFIX)
 
 
 def difference(changed: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """What merged over `base` gives `changed`. An editor of another kind is given whole."""
+    """What merged over `base` gives `changed`. What is of another `kind` is given whole."""
     found: dict[str, Any] = {}
     for name, value in changed.items():
         below = base.get(name)
         if isinstance(value, Mapping) and isinstance(below, Mapping):
-            is_another_kind = name == "editor" and value.get("kind") != below.get("kind")
+            is_another_kind = value.get("kind") != below.get("kind")
             inside = dict(value) if is_another_kind else difference(value, below)
             if inside:
                 found[name] = inside
@@ -182,8 +173,21 @@ def _searched(space: Space, settings: Mapping[str, Any], block: str) -> dict[str
 def _settings(config: Settings) -> dict[str, Any]:
     """A configuration as a space would write it, without what is absent."""
     content: dict[str, Any] = config.model_dump(mode="json", exclude_none=True)
-    content.pop("schema_version")
+    content.pop("schema_version", None)
     return content
+
+
+def _family(study: Study) -> dict[str, Any]:
+    """The family and the plugins of a search's space, for a space beside it; their files by absolute paths."""
+    config, folder = study.space.config, study.space.folder
+    written = {"family": config.family} if config.family != DEFAULT_FAMILY else {}
+    named = {name: _found(path, folder) for name, path in written.items()}
+    plugins = [_found(path, folder) for path in config.plugins]
+    return {**named, **({"plugins": plugins} if plugins else {})}
+
+
+def _found(named: str, folder: Path) -> str:
+    return absolute_path(named, folder) if named.endswith(".py") else named
 
 
 def _write_text(path: Path, text: str) -> None:

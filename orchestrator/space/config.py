@@ -190,6 +190,8 @@ class SpaceConfig(Settings):
     """Where the question comes from: free text by name, such as `figure`."""
     family: str = "h_space"
     """What is trained: a family of the package or of an installed one, or the path of a Python file that has one."""
+    plugins: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Python files that add variants of what the package has, such as a metric or a figure (docs/plugins.md)."""
     baseline: dict[str, Any]
     """What all cells share: partial settings of a cell, merged over the family's defaults."""
     axes: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,59}$")], AxisConfig] = Field(

@@ -27,6 +27,7 @@ def study_document(plan: Plan, space: Space, *, counts_parameters: bool = True) 
         "schema_version": STUDY_SCHEMA_VERSION,
         "name": plan.name,
         "family": space.family.name,
+        "plugins": config["plugins"],
         "metrics": described_metrics(space),
         "curve_columns": list(space.family.curve_columns()),
         "confounding": list(space.family.confounding),

@@ -142,6 +142,7 @@ def stopping_when_unwritable() -> Iterator[None]:
 
 def make_backend(study: Study, options: RunOptions, note: Callable[[str], None]) -> Backend:
     """The back end the options ask for. Ray is imported only when it is."""
+    study.space.family.activate()
     settings = WorkerSettings(
         study_folder=study.folder,
         cache_dir=study.cache_dir,

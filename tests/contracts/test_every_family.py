@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.ledger import TABLES
+from orchestrator.cli.parser import main
+from orchestrator.ledger import TABLES, Ledger
 from orchestrator.ledger.schemas import to_arrow
 from trainables.families import family_names, find_family
 from trainables.family import Family
@@ -105,3 +106,41 @@ def test_an_interrupted_trial_gives_the_same_numbers(family: Family, config: Any
     assert {**taken_up.summary, "train_seconds": 0} == {**whole.summary, "train_seconds": 0}
     assert taken_up.curves == whole.curves
     assert taken_up.evaluations == whole.evaluations
+
+
+def searched_setting(family: Family) -> tuple[str, list[Any]]:
+    """A setting of the example, its own value and another one."""
+    path = family.epochs_path if family.has_setting(family.epochs_path) else family.setting_paths()[0]
+    return path, [2, 1]
+
+
+def test_tune_finds_its_best_settings_tests_them_and_leaves_them(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, values = searched_setting(family)
+    metric = next(name for name, one in family.metrics_of(dict(family.example)).items() if not one.is_of_sets)
+    space = {
+        "question": "Which settings suit?",
+        "family": family.name,
+        "baseline": json.loads(json.dumps(dict(family.example), default=dict)),
+        "axes": {"value": {"path": path, "values": values}},
+        "design": {"kind": "optuna", "trials": 2, "sampler": "grid", "retest": {"seeds": 1}},
+        "seeds": 1,
+        "primary": {"metric": metric, "margin": 0.1},
+    }
+    (tmp_path / "mine.yaml").write_text(json.dumps(space))
+
+    code = main(["tune", "mine.yaml", "--inline", "--no-price"])
+
+    said = capsys.readouterr().out
+    study = tmp_path / "results" / "tune_mine"
+    assert code == 0, said
+    assert "2 done" in said
+    assert (study / "mine.yaml").is_file()
+    assert (study / "report" / "report.html").is_file()
+    assert len(json.loads((study / "tuning.json").read_text())["trials"]) == 2
+    if "Nothing did better" not in said:
+        written = (study / "tune_mine_retest.yaml").read_text()
+        assert "settings found for mine beat" in written
+        assert len(Ledger(tmp_path / "results" / "tune_mine_retest" / "ledger").records()) == 2

@@ -26,7 +26,6 @@ import pytest
 
 from orchestrator.cli import parser as cli
 from orchestrator.cli.figure_checks import check_figures
-from orchestrator.cli.option_values import joined
 from orchestrator.plan.loading import load_space
 from orchestrator.study.launch import open_study
 from search_spaces import shipped_spaces
@@ -113,7 +112,7 @@ def _completed(part: dict[str, Any], whole: str) -> dict[str, Any]:
 
 def _type(block: Block) -> None:
     for words in _commands(block.text):
-        options = cli.parser().parse_args(joined(words))
+        options = cli.parsed(words)
         space = getattr(options, "space", None) if options.command in ("run", "plan", "tune") else None
         assert space is None or space in shipped_spaces() or _is_file(space), shlex.join(words)
         if block.mark == "run" or options.command in QUICK:

@@ -12,6 +12,7 @@ from orchestrator.cli import parser as cli
 from orchestrator.plan.loading import load_space
 from orchestrator.study.launch import open_study
 from orchestrator.study.runner import RunOptions, run_missing
+from trainables.h_space.command_line import COMMAND_LINE
 
 REPOSITORY = Path(__file__).parent.parent.parent
 DATA = REPOSITORY.parent / "shared" / "data" / "official_checkpoints"
@@ -162,7 +163,7 @@ def test_the_status_of_nothing_says_how_to_begin(command: Command) -> None:
     assert "asyrp-sweep run SPACE starts one" in err
 
 
-@pytest.mark.parametrize("what", cli.LISTS)
+@pytest.mark.parametrize("what", [*cli.OWN_LISTS, *COMMAND_LINE.lists])
 def test_every_list_has_entries_and_fits(command: Command, what: str) -> None:
     code, out, _ = command("list", what)
 

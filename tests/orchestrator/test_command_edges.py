@@ -19,6 +19,7 @@ from orchestrator.plan.loading import load_space
 from orchestrator.study.launch import describe, open_study
 from orchestrator.study.reuse import found_elsewhere
 from trainables.errors import UserError
+from trainables.h_space.command_line import COMMAND_LINE
 
 REPOSITORY = Path(__file__).parents[2]
 INTERNAL = {
@@ -181,7 +182,7 @@ def test_a_terminal_without_a_letter_gets_it_spelled(
     assert ("ε, does" if encoding == "utf-8" else "\\u03b5, does") in content.getvalue().decode(encoding)
 
 
-@pytest.mark.parametrize("what", cli.LISTS)
+@pytest.mark.parametrize("what", [*cli.OWN_LISTS, *COMMAND_LINE.lists])
 def test_forty_columns_are_enough(
     command: Callable[..., Answer], what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

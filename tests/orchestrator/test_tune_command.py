@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from orchestrator.cli import tune
 from orchestrator.ledger import Ledger
 from orchestrator.plan.build import build_plan, resolve_cell
 from orchestrator.plan.loading import load_space
-from orchestrator.search.loading import Wish, load_tuning_space
+from orchestrator.search.loading import load_tuning_space
 from orchestrator.search.winner import difference
 from orchestrator.space.config import ConfigError, Space
 from orchestrator.space.designs.optuna import Config as SearchConfig
+from trainables.h_space.cli.tuning import attribute_wish
 from trainables.h_space.domains import domain_summary, read_domain_file, shipped_domains
 
 SPACE = """\
@@ -41,11 +43,13 @@ Load = Callable[..., Space]
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", "", "-x"])
 def test_an_attribute_that_cannot_name_a_file_is_refused_at_once(name: str) -> None:
     with pytest.raises(ConfigError, match="ATTRIBUTE: expected a name that a file can have"):
-        load_tuning_space(Wish(name, "a face", "a smile"))
+        load_tuning_space(attribute_wish(name, "a face", "a smile"))
 
 
 def test_an_emoji_can_be_tuned() -> None:
-    space = load_tuning_space(Wish("\N{GRINNING FACE}", "a face", "a smile", objectives=("s_dir",)))
+    space = load_tuning_space(
+        replace(attribute_wish("\N{GRINNING FACE}", "a face", "a smile"), objectives=("s_dir",))
+    )
 
     assert [setting.value for setting in space.settings if setting.path == "attribute"] == [
         "\N{GRINNING FACE}"
@@ -63,7 +67,10 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
             assert old in text
             text = text.replace(old, new)
         Path("t.yaml").write_text(text)
-        return load_tuning_space(Wish(attribute, space="t.yaml", **wish))
+        texts = {name: wish.pop(name) for name in ("source", "target") if name in wish}
+        asked = attribute_wish(attribute, **texts, space="t.yaml")
+        more = wish.pop("settings", ())
+        return load_tuning_space(replace(asked, settings=(*asked.settings, *more), **wish))
 
     return load
 
@@ -148,7 +155,7 @@ def test_a_search_is_named_after_its_attribute_and_takes_the_command_line(space:
 
 
 def test_the_shipped_space_suits_any_attribute() -> None:
-    found = load_tuning_space(Wish("zombie"))
+    found = load_tuning_space(attribute_wish("zombie"))
 
     assert resolve_cell(found, {}).attribute == "zombie"
 

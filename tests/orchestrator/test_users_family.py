@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from analysis.frames import load_frames
 from orchestrator.cli.parser import main
 from orchestrator.ledger import Ledger
 from orchestrator.plan.loading import load_space
@@ -108,6 +109,86 @@ def test_two_failed_trials_have_no_numbers_to_compare(
     assert main(["explain", "baseline:0", "baseline:1"]) == 0
 
     assert "Neither has curves or evaluations to compare." in capsys.readouterr().out
+
+
+LOOKED_AT = MODEL.replace("\nfrom trainables.s", "\nfrom trainables.trials import sample\nfrom trainables.s")
+LOOKED_AT = LOOKED_AT.replace(
+    'for name in ("a", "b")]',
+    'for name in ("a", "b")], [sample("a", "one line"), sample("b", b"png", "image/png", noise=0.5),'
+    ' sample("c", "1\\n\\nH 0 0 0", "chemical/x-xyz", "worst")]',
+)
+
+
+def test_samples_of_any_kind_are_kept_and_read(launch: Launch) -> None:
+    study, outcome = launch(LOOKED_AT)
+
+    assert outcome.exit_code == 0
+    samples = load_frames(study.folder).samples
+    (first,) = samples[(samples["cell"] == "baseline") & (samples["seed"] == 0)].groupby("signature")
+    rows = first[1].set_index("image_id")
+    assert dict(rows["media_type"]) == {"a": "text/plain", "b": "image/png", "c": "chemical/x-xyz"}
+    assert dict(rows["content"]) == {"a": b"one line", "b": b"png", "c": b"1\n\nH 0 0 0"}
+    assert dict(rows["kind"]) == {"a": "sample", "b": "sample", "c": "worst"}
+    assert rows["image"]["b"] == b"png"
+    assert rows["image"]["a"] is None
+    assert rows["noise"]["b"] == 0.5
+
+
+WARM = MODEL.replace(
+    "from trainables.settings import Settings",
+    "from trainables.settings import Settings\nfrom trainables.starts import InitConfig",
+).replace("    epochs: int = 3\n", "    epochs: int = 3\n    init: InitConfig | None = None\n")
+WARM = WARM.replace(
+    "        report(epoch", "        model_file.write_text(str(epoch + 1))\n        report(epoch"
+).replace("(config, seed, report):", "(config, seed, report, start_from, model_file):")
+WARM = WARM.replace(
+    "    score = config.width + 0.01 * seed",
+    "    known = 0 if start_from is None else int(start_from.read_text())\n"
+    "    score = config.width + 0.01 * seed + known",
+)
+WARM_SPACE = SPACE.replace(
+    "  width: {path: width, values: [4, 8]}",
+    "  start: {values: {scratch: {}, small: {init: {from: {cell: {start: scratch}}}}, EPOCH}}",
+)
+FROM_EPOCH = "early: {init: {from: {cell: {start: scratch}}, epoch: 2, control: false}}"
+
+
+def test_a_train_function_starts_from_another_trials_model(launch: Launch) -> None:
+    study, outcome = launch(WARM, WARM_SPACE.replace("EPOCH", FROM_EPOCH))
+
+    assert outcome.exit_code == 0
+    score = {
+        record["cell"]: record["metric_score"]
+        for record in Ledger(study.ledger_folder).records()
+        if record["seed"] == 0
+    }
+    assert score["baseline"] == 4.0
+    assert score["start=small"] == 4.0 + 3
+    assert score["start=early"] == 4.0 + 2
+    (control,) = [cell for cell in study.plan.cells if cell.role != "parent" and cell.config.epochs == 6]  # type: ignore[attr-defined]
+    assert score[control.name] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("start_from", "the train function takes no `start_from`"),
+        ("model_file", "the train function takes no `model_file`: it leaves no model"),
+    ],
+)
+def test_a_train_function_that_cannot_take_part_in_a_warm_start_is_told(
+    launch: Launch, parameter: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        launch(WARM.replace(f", {parameter}", "", 1), WARM_SPACE.replace("EPOCH", FROM_EPOCH))
+
+
+def test_a_function_that_leaves_no_model_is_a_failed_trial(launch: Launch) -> None:
+    study, outcome = launch(WARM.replace("model_file.write_text", "str"))
+
+    assert outcome.exit_code == 1
+    reasons = {record["reason"] for record in Ledger(study.ledger_folder).records()}
+    assert reasons == {"the train function left no file at `model_file`"}
 
 
 def test_the_same_file_runs_nothing_again_and_a_changed_one_everything(launch: Launch) -> None:

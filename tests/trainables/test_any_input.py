@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.cli.figure_checks import check_figures
-from orchestrator.cli.option_values import cost, numbers, strengths, timestep
+from orchestrator.cli.option_values import cost
 from orchestrator.plan.identity import canonical_text, trial_signature
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Space
 from orchestrator.space.designs.optuna import seconds_of
 from orchestrator.space.units import bytes_of
+from trainables.h_space.cli.option_values import numbers, strengths, timestep
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError, read_domain_file
 from trainables.h_space.family import HSpace

@@ -1,10 +1,11 @@
 """The settings of a trial that is a command: what to run, what to read of it, what to keep."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from trainables.settings import Settings
+from trainables.starts import InitConfig
 
 Scalar = bool | int | float | str | None
 Value = Scalar | list[Scalar]
@@ -47,40 +48,13 @@ class Kept(Settings):
     """Which files of the trial's folder outlive it. Patterns are globs in that folder; `**` reaches any depth."""
 
     samples: Texts = ()
-    """Pictures, stored in the study's samples; other files are left out, and the trial's notes say so."""
+    """Files of any kind, stored in the study's samples."""
     model: str | None = None
     """One file, kept as the trial's model: what a later trial may start from."""
     max_sample_megabytes: float = Field(default=20.0, gt=0)
     """Limit for all samples of a trial together; those beyond it are left out, and the trial's notes say which."""
     max_model_megabytes: float = Field(default=2000.0, gt=0)
     """A larger model fails the trial."""
-
-
-class StartSource(Settings):
-    """Which model a script is given to start from: exactly one of these."""
-
-    cell: str | dict[str, bool | int | float | str] | None = None
-    """Another cell of the plan by its name, or this cell with other values of some axes."""
-    file: str | None = None
-    """A file, relative to the space's. It counts by its content, not by its name."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.cell is None) == (self.file is None):
-            raise ValueError("expected one of cell and file")
-        return self
-
-
-class InitConfig(Settings):
-    """A warm start: the script is given the model that another trial kept, as `{start_from}`."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    source: StartSource = Field(alias="from")
-    """Whose model it is."""
-    control: bool = True
-    """Add the cell that trains from scratch for as long as parent and child together, where `settings.epochs` says how
-    long that is."""
 
 
 class CommandConfig(Settings):
@@ -138,7 +112,8 @@ class CommandConfig(Settings):
     keep: Kept = Kept()
     """Which files of the trial's folder outlive it."""
     init: InitConfig | None = None
-    """A warm start; nothing where the script starts from its seed."""
+    """A warm start: the script is given the model that another trial kept, as `{start_from}`. The control is added
+    where `settings.epochs` says how long a trial trains."""
     resume: bool = False
     """Whether the script goes on by itself from a checkpoint that it finds in `{folder}`. An interrupted trial then
     finds its folder as it left it; otherwise the folder is emptied before the command starts again."""

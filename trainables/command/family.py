@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -18,12 +19,12 @@ from trainables.command.filling import filled, problems, values_of, words_of
 from trainables.command.sources import source_digests
 from trainables.command.trial import CommandTrial
 from trainables.errors import UserError
-from trainables.exchange import Asked, Finding, Metric, Start
+from trainables.exchange import Asked, Finding, ImpossibleStart, Metric, Start
 from trainables.family import Family
 from trainables.paths import absolute_path
 from trainables.source_code import code_digest
+from trainables.starts import with_absolute_start
 from trainables.trials import close
-from trainables.wording import look_up
 from trainables.yaml_tree import Loc
 
 NO_IDENTITY = {"base_folder", "reads", "time_limit_seconds", "grace_seconds"}
@@ -85,12 +86,7 @@ class CommandFamily(Family):
 
     def absolute(self, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         """With the folder that relative paths start from: the space's own where nothing else is said."""
-        base, file = settings.get("base_folder") or ".", look_up(settings, ("init", "from", "file"))
-        if isinstance(file, str):
-            settings = {
-                **settings,
-                "init": {**settings["init"], "from": {"file": absolute_path(file, folder)}},
-            }
+        settings, base = with_absolute_start(settings, folder), settings.get("base_folder") or "."
         if not isinstance(base, str):
             return settings
         return {**settings, "base_folder": os.path.normpath(absolute_path(base, folder))}
@@ -122,14 +118,14 @@ class CommandFamily(Family):
 
     def start(self, config: Any) -> Start | None:
         """What `init` asks for; a control needs a number of epochs."""
-        if config.init is None:
-            return None
-        place, source = (
-            (*self.init_place, "file" if config.init.source.cell is None else "cell"),
-            config.init.source,
-        )
-        control = config.init.control and "epochs" in config.settings
-        return Start(place, cell=source.cell, file=source.file, control=control)
+        start = super().start(config)
+        return start and replace(start, control=start.control and "epochs" in config.settings)
+
+    def check_start(self, start: Start, config: Any) -> None:
+        """A script leaves one model, at its end."""
+        if start.epoch is not None:
+            place = (*self.init_place[:-1], "epoch")
+            raise ImpossibleStart(place, "a command leaves its model at its end alone; leave it out")
 
     def unlike(self, config: Any, parent: Any) -> str:
         """A parent that keeps no model leaves nothing to start from."""

@@ -179,9 +179,6 @@ def _samples(config: CommandConfig, folder: Path) -> tuple[list[Row], list[str]]
     room = config.keep.max_sample_megabytes * MEGABYTE
     for path in dict.fromkeys(path for found in by_pattern.values() for path in found):
         name = path.relative_to(folder).as_posix()
-        if not media_type(path).startswith("image/"):
-            notes.append(f"{name} is no picture, and samples hold pictures alone")
-            continue
         if (size := path.stat().st_size) > room:
             left_out.append(name)
             continue

@@ -30,7 +30,7 @@ from trainables.command.results import Results, files_matching, newest, read_res
 from trainables.command.sources import source_digests
 from trainables.command.supervisor import KILL_SECONDS, pieces_of
 from trainables.names import visible
-from trainables.trials import Row, TrialFailed, TrialResult
+from trainables.trials import Row, TrialFailed, TrialResult, sample
 from trainables.wording import shortened
 
 POLL_SECONDS, LATER_POLL_SECONDS = 0.05, 0.25
@@ -281,8 +281,7 @@ class CommandTrial:
 
     def _sample(self, row: Row) -> Row:
         """A kept file as a row of the ledger: its name stands for its item."""
-        picture = {"bytes": row["content"], "path": row["name"]}
-        return {EPOCH: self.epoch, "kind": row["media_type"], "image_id": row["name"], "image": picture}
+        return {EPOCH: self.epoch, **sample(row["name"], row["content"], row["media_type"])}
 
     def _last_row(self) -> dict[str, float]:
         return next(iter(self._curves.rows[-1:]), {})

@@ -9,9 +9,13 @@ from trainables.exchange import Asked, Finding, InSpace, Outside
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError, DomainSummary
+from trainables.h_space.editors import num_parameters
 from trainables.h_space.layers import Summarise
 from trainables.h_space.metric_checks import check_asked, check_grouped, check_named, check_unit
+from trainables.h_space.workload import trained_timesteps
 from trainables.names import wrong_name
+from trainables.registry import origin_of
+from trainables.sources import error_in
 from trainables.wording import did_you_mean, expected
 from trainables.yaml_tree import Loc
 
@@ -39,9 +43,23 @@ def check_cell(
         for place, message in check_grouped(config, asked.figures):
             yield InSpace(place), message
     by_place: dict[Loc, list[str]] = {}
+    if wrong := _unbuildable(config, summary):
+        by_place[("editor", "kind")] = [wrong]
     for message in config.editor.check(summary.shape):
         by_place.setdefault(_place_named_in(message, config.editor), []).append(message)
     yield from ((place, "; ".join(messages)) for place, messages in by_place.items())
+
+
+def _unbuildable(config: CellConfig, summary: DomainSummary) -> str:
+    """Why the network of a plugin's editor cannot be made, or nothing: nobody but its author knows what it asks for."""
+    plugin = origin_of("editor", config.editor.kind)
+    if plugin is None or config.editor.check(summary.shape):
+        return ""
+    try:
+        num_parameters(config.editor, summary.shape, trained_timesteps(config))
+    except Exception as error:
+        return error_in(plugin.name, error)
+    return ""
 
 
 def _check_names(

@@ -1,10 +1,13 @@
 """The complete configuration of a trial (all but its seed): what a cell of a space resolves to."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
+from trainables.h_space.editors import EDITORS, any_editor
+from trainables.h_space.optimizers import OPTIMIZERS
 from trainables.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ class OptimizerConfig(Settings):
 
     def inactive(self) -> tuple[str, ...]:
         """Settings without any effect beside the others."""
-        momentum = () if self.kind == "sgd" else ("momentum",)
+        momentum = ("momentum",) if self.kind in ("adamw", "adafactor") else ()
         step = () if self.schedule == "step" else ("step_epochs", "step_factor")
         rate = ("learning_rate",) if self.schedule == "relative" else ()
         return (*momentum, *step, *rate)
@@ -291,3 +294,23 @@ class CellConfig(Settings):
             return ATTRIBUTES[self.attribute]
         drawn = ATTRIBUTES[self.attribute].redraw if self.attribute in ATTRIBUTES else {}
         return Attribute(self.attribute, self.texts.source, self.texts.target, self.texts.domain, drawn)
+
+
+def _offer_plugins() -> None:
+    """Let cells name the editors and optimizers that plugins have added, or have taken away again."""
+    kinds: Any = Literal[tuple(OPTIMIZERS)]  # a static checker sees no names made at run time
+    offered = (
+        (OptimizerConfig, "kind", FieldInfo.from_annotated_attribute(kinds, "adamw")),
+        (CellConfig, "editor", FieldInfo.from_annotation(any_editor())),
+    )
+    for model, name, field in offered:
+        field.description = model.model_fields[name].description
+        model.model_fields[name] = field
+    for rebuilt in (OptimizerConfig, TrainingConfig, CellConfig):
+        rebuilt.model_rebuild(force=True)
+
+
+for _registry in (EDITORS, OPTIMIZERS):
+    _registry.when_changed.append(_offer_plugins)
+    if _registry.origins:
+        _offer_plugins()

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from trainables.exchange import Asked, Finding, Layer, Metric, Start, Timing, Work
+from trainables.exchange import Asked, Beyond, Finding, Layer, Metric, Start, Timing, Winner, Work
 from trainables.family import Family, paths_of
-from trainables.h_space import cell_checks, layers, starts
+from trainables.h_space import cell_checks, layers, starts, tuning
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.config import CellConfig
@@ -18,7 +18,7 @@ from trainables.h_space.editor_schema import any_editor
 from trainables.h_space.editors import EDITORS, num_parameters
 from trainables.h_space.identity import code, identity
 from trainables.h_space.layers import Summarise
-from trainables.h_space.metric_checks import images_asked, untold
+from trainables.h_space.metric_checks import images_asked, is_measured, untold
 from trainables.h_space.metrics import METRICS, SetMetric
 from trainables.h_space.published import PUBLISHED, SENTENCES
 from trainables.h_space.stand_ins import stand_in, stand_in_settings
@@ -90,24 +90,15 @@ class HSpace(Family):
 
     def __init__(self, summarise: Summarise = domain_summary) -> None:
         super().__init__(
-            "h_space",
-            CellConfig,
-            metrics={
-                name: Metric(
-                    name,
-                    metric.label,
-                    metric.unit,
-                    metric.higher_is_better,
-                    metric.description,
-                    isinstance(metric, SetMetric),
-                    RECONSTRUCTED_BY if metric.reference == "reconstruction" else (),
-                )
-                for name, metric in METRICS.items()
-            },
-            description="editors of the bottleneck of a frozen diffusion model",
+            "h_space", CellConfig, description="editors of the bottleneck of a frozen diffusion model"
         )
         self._summarise = summarise
         self._errors: dict[str, DomainError] = {}
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Metrics of an edit, those of plugins too."""
+        return _metrics()
 
     @property
     def curve_metrics(self) -> Mapping[str, Metric]:
@@ -258,6 +249,16 @@ class HSpace(Family):
 
     # Identity and warm starts
 
+    def uses(self, config: Any) -> Iterable[tuple[str, str]]:
+        """Editor, optimizer, the metrics that are measured, and the domain's segmenter."""
+        segmenter = self._summarise(config.domain).segmenter
+        return [
+            ("editor", config.editor.kind),
+            ("optimizer", config.training.optimizer.kind),
+            *(("metric", name) for name, metric in METRICS.items() if is_measured(metric, config)),
+            *([("segmenter", segmenter)] if segmenter is not None else []),
+        ]
+
     def identity(self, config: Any) -> dict[str, Any]:
         """A domain counts by its name and what it reads, so that moving its YAML changes nothing."""
         return identity(config, self._summarise(config.domain))
@@ -374,6 +375,22 @@ class HSpace(Family):
 
         return timing(config, pilot)
 
+    # Search
+
+    pruned_by = "loss_direction"
+    model_name = "editor"
+    model_use = "asyrp-sweep edit PHOTO --editor {}"
+
+    def retest(
+        self, default: dict[str, Any], tuned: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any], Sequence[Mapping[str, Any]]]:
+        """With pictures of both at the same strengths."""
+        return tuning.retest(default, tuned)
+
+    def winner(self, config: Any, beyond: Beyond) -> Winner:
+        """An entry for the attribute."""
+        return tuning.winner(config, beyond)
+
     # Results
 
     def curve_columns(self) -> tuple[str, ...]:
@@ -394,6 +411,22 @@ class HSpace(Family):
 
 
 @lru_cache(maxsize=1)
+def _metrics() -> Mapping[str, Metric]:
+    return {
+        name: Metric(
+            name,
+            metric.label,
+            metric.unit,
+            metric.higher_is_better,
+            metric.description,
+            isinstance(metric, SetMetric),
+            RECONSTRUCTED_BY if metric.reference == "reconstruction" else (),
+        )
+        for name, metric in METRICS.items()
+    }
+
+
+@lru_cache(maxsize=1)
 def _setting_paths() -> tuple[str, ...]:
     of_editors = {f"editor.{path}" for editor in EDITORS.values() for path in paths_of(editor)}
     of_cell = {
@@ -407,5 +440,8 @@ def _t_edit(config: CellConfig) -> int:
     t_edit = config.training.t_edit
     return t_edit if isinstance(t_edit, int) else 1000
 
+
+METRICS.when_changed.append(_metrics.cache_clear)
+EDITORS.when_changed.append(_setting_paths.cache_clear)
 
 FAMILY = HSpace()

@@ -10,6 +10,7 @@ from trainables.h_space.domains import DomainSummary
 from trainables.h_space.metric_checks import untold
 from trainables.h_space.metrics import METRICS
 from trainables.h_space.rivals import others_offered, same_family
+from trainables.registry import origin_of
 from trainables.source_code import code_digest
 
 _PACKAGE = "trainables.h_space"
@@ -35,16 +36,18 @@ def code(config: CellConfig, domain: DomainSummary) -> str:
     The table of attributes counts by the texts that a trial uses, in `identity`.
     """
     metrics = [metric for metric in METRICS.values() if not untold(metric, config, domain)]
-    used = [
-        "trial",
-        "trajectories",
-        f"editors.{config.editor.kind}",
-        *(f"metrics.{one.name}" for one in metrics),
+    variants = [
+        ("editor", config.editor.kind),
+        ("optimizer", config.training.optimizer.kind),
+        *(("metric", one.name) for one in metrics),
     ]
+    # What a plugin declares counts by the plugin's text, in a trial's signature.
+    own = [f"{what}s.{name}" for what, name in variants if origin_of(what, name) is None]
+    used = ["trial", "trajectories", *own]
     apart = {_ATTRIBUTES}
     segmenter = domain.source.domain.segmenter if domain.source else None
     if segmenter is not None and any("segmenter" in metric.needs for metric in metrics):
-        used.append(f"segmenters.{segmenter}")
+        used += [f"segmenters.{segmenter}"] if origin_of("segmenter", segmenter) is None else []
     elif domain.pictures is not None:
         apart |= _DRAWING
     if domain.pictures is None:

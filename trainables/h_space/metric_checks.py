@@ -128,9 +128,14 @@ def check_grouped(config: CellConfig, figures: Sequence[Mapping[str, Any]]) -> I
                 )
 
 
+def is_measured(metric: Metric, config: CellConfig) -> bool:
+    """Whether a cell asks for a metric."""
+    return not metric.is_optional or metric.name in config.evaluation.metrics
+
+
 def untold(metric: Metric, config: CellConfig, summary: DomainSummary) -> str:
     """Why a cell cannot tell a metric, or nothing."""
-    if metric.is_optional and metric.name not in config.evaluation.metrics:
+    if not is_measured(metric, config):
         missing = _missing(metric, config, summary)
         return (
             missing

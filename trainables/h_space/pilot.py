@@ -19,7 +19,7 @@ from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.editors import num_parameters
 from trainables.h_space.evaluation import Evaluation
 from trainables.h_space.metrics import EditBatch
-from trainables.h_space.optimizers import build_optimizer
+from trainables.h_space.optimizers import OPTIMIZERS
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import Lookup, Reference
 from trainables.h_space.timesteps import training_timesteps
@@ -237,7 +237,7 @@ def _training(
 
     The first and the last of a training take one decoder pass less than those between them.
     """
-    optimizer = build_optimizer(config.training.optimizer, editor)
+    optimizer = OPTIMIZERS[config.training.optimizer.kind].build(config.training.optimizer, editor)
     settings = config.training.model_copy(update={"steps_per": "timestep"})
     objective = Objective(batch.embedding[0], settings.lambda_recon, settings)
     ends: list[float] = []

@@ -16,8 +16,9 @@ from trainables.h_space.editing_interval import interval_notes, resolved
 from trainables.h_space.editor_file import save_editor
 from trainables.h_space.editors._token_encoder import dropout_from
 from trainables.h_space.evaluation import Evaluation
+from trainables.h_space.learning_rates import learning_rate_at
 from trainables.h_space.losses import guarded_cosine
-from trainables.h_space.optimizers import build_optimizer, learning_rate_at
+from trainables.h_space.optimizers import OPTIMIZERS
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import kept_references
 from trainables.h_space.timesteps import training_timesteps
@@ -88,7 +89,7 @@ class Trial:
         if start_from is not None:
             self._notes.append(self._start_from(start_from, editor))
         self.editor = editor.to(self._domain.device)
-        self._optimizer = build_optimizer(training.optimizer, self.editor)
+        self._optimizer = OPTIMIZERS[training.optimizer.kind].build(training.optimizer, self.editor)
         self._streams = {purpose: generator_for(seed, purpose) for purpose in STREAMS}
         self._progress = Progress()
         self._samples: list[Row] = []

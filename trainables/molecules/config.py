@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic.fields import FieldInfo
 
-from trainables.molecules.models import MODELS
+from trainables.molecules.models import MODELS, any_model
 from trainables.settings import Settings
+from trainables.starts import InitConfig
 
 if TYPE_CHECKING:
     from trainables.molecules.models import ModelSettings as ModelConfig
@@ -79,9 +81,26 @@ class MoleculesConfig(Settings):
     """How it is trained."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What it is measured on."""
+    init: InitConfig | None = None
+    """A warm start from the model of another cell, or of a file; random weights when left out."""
 
     def canonical(self) -> Self:
         """The same configuration with what has no effect in it at its default, so that equal cells look equal."""
         inactive = self.model.inactive()
         active: dict[str, Any] = {name: value for name, value in self.model if name not in inactive}
         return self.model_copy(update={"model": type(self.model)(**active)})
+
+
+def _offer_plugins() -> None:
+    """Let cells name the models that plugins have added, or have taken away again."""
+    kinds: Any = Annotated[any_model(), BeforeValidator(_with_kind)]
+    field = MoleculesConfig.model_fields["model"]
+    offered = FieldInfo.from_annotated_attribute(kinds, Field(default_factory=MODELS["egnn"]))
+    offered.description = field.description
+    MoleculesConfig.model_fields["model"] = offered
+    MoleculesConfig.model_rebuild(force=True)
+
+
+MODELS.when_changed.append(_offer_plugins)
+if MODELS.origins:
+    _offer_plugins()

@@ -17,6 +17,7 @@ from trainables.molecules.metrics import METRICS
 from trainables.molecules.models import MODELS
 from trainables.molecules.models._base import num_parameters
 from trainables.molecules.qm9 import SUBSET_SIZES
+from trainables.registry import origin_of
 from trainables.source_code import code_digest
 from trainables.trials import TrialRun
 from trainables.wording import look_up
@@ -96,14 +97,32 @@ class MoleculesFamily(Family):
         """Weights of the model."""
         return num_parameters(config.model)
 
+    def uses(self, config: Any) -> Iterable[tuple[str, str]]:
+        """Its model."""
+        return [("model", config.model.kind)]
+
     def identity(self, config: Any) -> dict[str, Any]:
         """The configuration and the molecules."""
         data = _subset_digest() if config.data == "subset" else _qm9_version()
-        return {"family": self.name, "config": config.model_dump(mode="json"), "data": data}
+        return {"family": self.name, "config": config.model_dump(mode="json", exclude={"init"}), "data": data}
 
     def code(self, config: Any) -> str:
         """Of the training and of the model that is trained."""
-        return code_digest(["trainables.molecules.trial", f"trainables.molecules.models.{config.model.kind}"])
+        kind = config.model.kind
+        own = [f"trainables.molecules.models.{kind}"] if origin_of("model", kind) is None else []
+        return code_digest(["trainables.molecules.trial", *own])
+
+    def unlike(self, config: Any, parent: Any) -> str:
+        """Weights fit only a model of the same settings."""
+        from trainables.molecules.model_file import settings_apart
+
+        return settings_apart(parent, config)
+
+    def check_file(self, file: Path, config: Any) -> None:
+        """The file holds a model with the cell's settings."""
+        from trainables.molecules.model_file import model_to_start_from
+
+        model_to_start_from(file, config)
 
     def trial(
         self, config: Any, seed: int, *, cache_dir: Path, device: str = "cpu", start_from: Path | None = None

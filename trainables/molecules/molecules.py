@@ -43,6 +43,18 @@ class Molecules:
     values: NDArray[np.float64]
     """(M,), in the target's unit."""
 
+    def xyz(self, row: int, comment: str) -> str:
+        """One molecule as an XYZ file: number of atoms, a comment, an element and its place on every line."""
+        is_atom = self.atomic_numbers[row] > 0
+        symbols = [
+            SYMBOLS[ATOMIC_NUMBERS.index(number)] for number in self.atomic_numbers[row][is_atom].tolist()
+        ]
+        places = self.positions[row][is_atom].tolist()
+        atoms = [
+            f"{symbol} {x:.4f} {y:.4f} {z:.4f}" for symbol, (x, y, z) in zip(symbols, places, strict=True)
+        ]
+        return "\n".join([str(len(atoms)), comment, *atoms]) + "\n"
+
     @classmethod
     def of(cls, table: pa.Table, target: Target) -> Self:
         """The molecules of a table, in its order. Energies of atoms are subtracted in float64, before any rounding."""

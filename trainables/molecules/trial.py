@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +22,14 @@ from trainables.molecules.molecules import MoleculeSplits, shipped_splits, train
 from trainables.molecules.qm9 import full_splits
 from trainables.randomness import generator_for
 from trainables.training_state import load_state, rows_after, save_state
-from trainables.trials import Row, TrialFailed, TrialResult
+from trainables.trials import Row, TrialFailed, TrialResult, sample
 
 BATCH_ORDER, ROTATIONS, TEST_ROTATIONS = "batch order", "rotations", "test rotations"
 STREAMS = (BATCH_ORDER, ROTATIONS)
 """Purposes of the random streams that go on through a training."""
+
+NUM_SAMPLES = 3
+"""Molecules that a trial leaves to be looked at."""
 
 
 @dataclass
@@ -114,7 +117,7 @@ class MoleculesTrial:
         return TrialResult(
             curves=[self._curve_row(row, chosen) for row in self._progress.curves],
             evaluations=evaluations,
-            samples=[],
+            samples=self._worst(evaluations),
             summary={
                 **means,
                 "composition_mae": self._composition_mae(),
@@ -259,6 +262,23 @@ class MoleculesTrial:
             for row in range(len(molecules))
         ]
         return rows, {name: float(values.mean()) for name, values in metrics.items()}
+
+    def _worst(self, rows: Sequence[Row]) -> list[Row]:
+        """The test molecules that are predicted worst, to be looked at."""
+        order = sorted(range(len(rows)), key=lambda row: -abs(rows[row]["error"]))
+        molecules = self._molecules.test
+        return [
+            {"epoch": self.epoch}
+            | sample(
+                rows[row]["image_id"],
+                molecules.xyz(row, f"{rows[row]['truth']:.6g} predicted as {rows[row]['prediction']:.6g}"),
+                "chemical/x-xyz",
+                "worst predicted",
+                truth=rows[row]["truth"],
+                prediction=rows[row]["prediction"],
+            )
+            for row in order[:NUM_SAMPLES]
+        ]
 
     def _curve_row(self, row: Row, chosen: int) -> Row:
         """A batch's row of the curves: that of the chosen learning rate."""

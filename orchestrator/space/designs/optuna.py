@@ -27,8 +27,9 @@ class PruningConfig(Settings):
     """What a pruner looks at. The epoch's mean loss is compared, lower being better; of several seeds it is the first
     one's, and the others start only once that is done."""
 
-    metric: Literal["loss_direction", "loss_total", "loss_recon"] = "loss_direction"
-    """loss_total is comparable only where no lambda is searched."""
+    metric: str | None = None
+    """A column of the curves that no searched setting scales, the lower the better; the family's own choice when left
+    out."""
     startup_trials: int = Field(default=4, ge=0)
     """median: trials that always finish first."""
     min_epochs: int = Field(default=1, ge=1)
@@ -45,10 +46,10 @@ class RetestConfig(Settings):
 
 
 class EarlierConfig(Settings):
-    """What did best for other attributes, in studies of the same results folder, is tried first."""
+    """What did best in other searches of the same results folder is tried first."""
 
-    attributes: Literal["all"] | Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = "all"
-    """Whose searches are looked at."""
+    names: Literal["all"] | Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = "all"
+    """What was tuned in them: a study's name without `tune_`."""
     best: int = Field(default=2, ge=0)
     """How many points of each; 0 for none."""
 

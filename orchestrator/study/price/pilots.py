@@ -28,6 +28,7 @@ from trainables.digests import user_cache
 from trainables.errors import UserError
 from trainables.exchange import Timing
 from trainables.family import Family
+from trainables.registry import plugins_in_use
 from trainables.settings import Settings
 
 MAX_AGE_SECONDS = 30 * 24 * 3600.0
@@ -103,6 +104,7 @@ class Pilots:
         content: Mapping[str, Any] = {
             "machine": [host(), os.cpu_count(), _device_name(self._device), self._num_threads],
             "code": _code_digest(),
+            "plugins": [plugin.digest for plugin in plugins_in_use()],
             **self._family.pilot_identity(config),
         }
         return f"{hashlib.sha256(canonical_text(content).encode()).hexdigest()[:24]}.json"

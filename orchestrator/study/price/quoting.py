@@ -35,6 +35,7 @@ class Quote:
     ) -> None:
         self._study = study
         self._family = study.space.family
+        self._family.activate()
         self._options = options or RunOptions()
         self._execution = study.space.config.execution
         self._num_parallel = parallel_trials(self._execution, self._options.num_cpus, self._options.inline)

@@ -252,14 +252,21 @@ folder = pathlib.Path(os.environ["TRIAL_FOLDER"])
     assert result.samples == [
         {
             "epoch": 1,
-            "kind": "image/png",
+            "kind": "sample",
+            "media_type": "image/png",
             "image_id": "pictures/one.png",
             "image": {"bytes": b"png", "path": "pictures/one.png"},
-        }
+        },
+        {
+            "epoch": 1,
+            "kind": "sample",
+            "media_type": "text/csv",
+            "image_id": "table.csv",
+            "content": b"1,2",
+        },
     ]
     assert any("pictures/two.png" in note and "max_sample_megabytes" in note for note in result.notes)
     assert "no file matches keep.samples *.gif" in result.notes
-    assert "table.csv is no picture, and samples hold pictures alone" in result.notes
     assert (tmp_path / "kept" / "model").read_bytes() == b"weights"
     assert not folder.exists()
     assert list(folder.parent.iterdir()) == []

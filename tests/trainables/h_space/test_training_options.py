@@ -13,8 +13,9 @@ from trainables.h_space.backbones.unet import SplitUNet
 from trainables.h_space.config import CellConfig, OptimizerConfig, TrainingConfig
 from trainables.h_space.diffusion import asymmetric_step, predicted_x0
 from trainables.h_space.domains.loading import load_domain
+from trainables.h_space.learning_rates import learning_rate_at
 from trainables.h_space.losses import directional_loss
-from trainables.h_space.optimizers import build_optimizer, learning_rate_at
+from trainables.h_space.optimizers import OPTIMIZERS
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.timesteps import training_timesteps
 from trainables.h_space.trajectories import load_cached, preparation_tasks, run_preparation
@@ -239,7 +240,7 @@ def test_adafactor_takes_the_published_steps() -> None:
     with torch.no_grad():
         layer.weight.copy_(start)
     settings = OptimizerConfig(kind="adafactor", schedule="relative")
-    optimizer = build_optimizer(settings, layer)
+    optimizer = OPTIMIZERS[settings.kind].build(settings, layer)
 
     expected, rows, columns = start.clone(), torch.zeros(3, 1), torch.zeros(1, 4)
     for step, gradient in enumerate(gradients, start=1):

@@ -102,6 +102,8 @@ def _segmenter(domain: DomainFile, device: torch.device) -> Callable[[Tensor], T
     if domain.segmenter not in SEGMENTERS:
         known = ", ".join(SEGMENTERS)
         raise DomainError(f"domain {domain.name}: {domain.segmenter!r} is not a segmenter (known: {known})")
+    if load_domain.cache_clear not in SEGMENTERS.when_changed:
+        SEGMENTERS.when_changed.append(load_domain.cache_clear)
     return SEGMENTERS[domain.segmenter].load(device)
 
 

@@ -68,6 +68,8 @@ class DomainSummary:
     """The folder that the images come from; None for drawn ones."""
     image_size: tuple[int, int] = (0, 0)
     """Height and width that the diffusion model reads."""
+    segmenter: str | None = None
+    """The name of the one that the domain's file asks for."""
     revision: str | None = None
     """Commit of a diffusion model on the hub; None for one in a folder."""
 
@@ -123,6 +125,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         pictures=images if isinstance(images, FolderImages) else None,
         image_size=image_shape(unet_config)[1:],
         revision=revision,
+        segmenter=domain.segmenter,
     )
 
 

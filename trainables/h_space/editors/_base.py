@@ -6,10 +6,12 @@ imported where one is built.
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Self
 
 from trainables.h_space.backbones.shapes import BottleneckShape
+from trainables.registry import wrong_call
 from trainables.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,6 +62,13 @@ class EditorSettings(Settings):
         if problems := self.check(shape):
             raise ValueError(f"editor {self.kind}: {'; '.join(problems)}")
         return initialise(on_meta(self, shape, timesteps).to_empty(device="cpu"), generator)
+
+
+def fault(kind: type[EditorSettings]) -> str:
+    """What is wrong with the class of an editor from outside the package, or nothing."""
+    if inspect.isabstract(kind):
+        return "expected a method network(self, shape, timesteps) that makes the editor; found none"
+    return wrong_call(kind.network, ("self", "shape", "timesteps"), "network")
 
 
 def group_problems(num_groups: int, shape: BottleneckShape) -> list[str]:

@@ -1,4 +1,4 @@
-"""Metrics of an edit: one file each, found by their names."""
+"""Metrics of an edit: one file each, found by their names; those of plugins too."""
 
 from trainables.h_space.metrics._base import (
     NEEDS,
@@ -9,10 +9,14 @@ from trainables.h_space.metrics._base import (
     Need,
     Pictures,
     SetMetric,
+    fault,
+    only_where_named,
 )
-from trainables.registry import discover
+from trainables.registry import Registry
 
-METRICS: dict[str, Metric] = discover(__name__, "METRIC", Metric)
+METRICS: Registry[Metric] = Registry(
+    "metric", __name__, "METRIC", Metric, fault=fault, when_installed=only_where_named
+)
 
 __all__ = [
     "METRICS",

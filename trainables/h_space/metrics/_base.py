@@ -7,12 +7,13 @@ F width of the features of a set, K texts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from trainables.registry import wrong_call
 
 if TYPE_CHECKING:
     from torch import Tensor
-
 
 Need = Literal["counterfactual", "labels", "second_clip", "segmenter", "inception", "lpips"]
 """What a metric needs beyond pictures and the training CLIP. The first two depend on the attribute as well."""
@@ -119,3 +120,18 @@ class SetMetric(Metric):
     """What sets are compared in: what `evaluation.fid_features` chooses, or always the domain's CLIP."""
     compute: Callable[[Tensor, Tensor], float]
     """Metric from the features of reference and edits, (N, F) each. Raises ValueError for fewer than two images."""
+
+
+def fault(metric: Metric) -> str:
+    """What is wrong with a metric from outside the package, or nothing."""
+    if isinstance(metric, SetMetric):
+        return wrong_call(metric.compute, ("reference", "edits"), "compute")
+    if not isinstance(metric, ImageMetric):
+        return "expected an ImageMetric or a SetMetric; found Metric"
+    of_weight = "" if metric.weight is None else wrong_call(metric.weight, ("batch",), "weight")
+    return wrong_call(metric.compute, ("batch",), "compute") or of_weight
+
+
+def only_where_named(metric: Metric) -> Metric:
+    """A metric of an installed package is measured where a space names it: installing it changes no trial."""
+    return replace(metric, is_optional=True)

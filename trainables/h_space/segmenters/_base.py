@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainables.registry import wrong_call
+
 
 @dataclass(frozen=True)
 class Segmenter:
@@ -18,3 +20,8 @@ class Segmenter:
     parts: tuple[str, ...]
     load: Callable[[torch.device], Callable[[Tensor], Tensor]]
     """From a device to a function (B, C, H, W) -> (B, H, W), indices into `parts`."""
+
+
+def fault(segmenter: Segmenter) -> str:
+    """What is wrong with a segmenter from outside the package, or nothing."""
+    return wrong_call(segmenter.load, ("device",), "load")

@@ -3,6 +3,7 @@
 B molecules, A atoms of the largest, F width, G numbers that describe a pair of atoms.
 """
 
+import inspect
 import math
 from abc import abstractmethod
 from typing import Literal, NamedTuple
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from trainables.molecules.batches import Batch
 from trainables.molecules.elements import ATOMIC_NUMBERS
+from trainables.registry import wrong_call
 from trainables.settings import Settings
 
 NUM_POWERS = 3
@@ -79,6 +81,13 @@ class ModelSettings(Settings):
         network = on_meta(self, length).to_empty(device="cpu")
         initialise(network, generator)
         return network
+
+
+def fault(kind: type[ModelSettings]) -> str:
+    """What is wrong with the class of a model from outside the package, or nothing."""
+    if inspect.isabstract(kind):
+        return "expected a method network(self, length) that makes the model; found none"
+    return wrong_call(kind.network, ("self", "length"), "network")
 
 
 class MoleculeNetwork(nn.Module):

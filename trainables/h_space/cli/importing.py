@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from rich.console import Console
 
 from orchestrator.space.config import ConfigError, Problem
+from orchestrator.views.live import say
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.config import AttributeText, CellConfig
 from trainables.h_space.domains import shipped_domains
@@ -24,6 +26,13 @@ from trainables.wording import did_you_mean, one_of
 EDITOR_OPTIONS = ("kind", "num_heads", "temporal", "norm", "activation")
 TRAINING_OPTIONS = ("t_edit", "num_train_steps")
 DEFAULT_DOMAIN = "celebahq"
+
+
+def import_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Convert a published editor."""
+    for line in convert(options):
+        say(console, line)
+    return 0
 
 
 def convert(options: argparse.Namespace) -> Iterator[str]:

@@ -4,13 +4,13 @@ import argparse
 
 from rich.console import Console
 
-from orchestrator.cli import editing, interval
 from orchestrator.cli.reporting import study_folder
 from orchestrator.study.launch import CACHE_FOLDER
 from orchestrator.views.live import say
+from trainables.h_space.cli import editing, interval
 
 
-def edit_command(options: argparse.Namespace, console: Console) -> int:
+def edit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Edit pictures with trained editors: a strip for each, and its single pictures in a folder beside it."""
     from analysis.strips import save_strip
 
@@ -31,7 +31,7 @@ def edit_command(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def interval_command(options: argparse.Namespace, console: Console) -> int:
+def interval_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Show, and draw, where a domain's edits begin."""
     cache_dir = options.results.absolute() / CACHE_FOLDER
     found = interval.view(

@@ -4,7 +4,9 @@ import argparse
 
 import pytest
 
-from orchestrator.cli.option_values import joined, numbers, strengths, timestep
+from trainables.command_line import joined
+from trainables.h_space.cli.option_values import numbers, strengths, timestep
+from trainables.h_space.command_line import COMMAND_LINE
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,8 @@ def test_a_timestep_is_a_number_or_auto_and_zero_is_one() -> None:
 
 
 def test_a_negative_range_reaches_its_option() -> None:
-    assert joined(["edit", "--strength", "-1:1:5", "a.png"]) == ["edit", "--strength=-1:1:5", "a.png"]
-    assert joined(["edit", "--strength=-1:1:5"]) == ["edit", "--strength=-1:1:5"]
-    assert joined(["edit", "--strength"]) == ["edit", "--strength"]
+    lists = COMMAND_LINE.commands[0].number_lists
+
+    assert joined(["edit", "--strength", "-1:1:5", "a.png"], lists) == ["edit", "--strength=-1:1:5", "a.png"]
+    assert joined(["edit", "--strength=-1:1:5"], lists) == ["edit", "--strength=-1:1:5"]
+    assert joined(["edit", "--strength"], lists) == ["edit", "--strength"]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.interval import Say, measured_curves
 from orchestrator.execution.models import FOLDER, model_path
 from orchestrator.ledger import Ledger, read_study
 from orchestrator.study.launch import CACHE_FOLDER
+from trainables.h_space.cli.interval import Say, measured_curves
 from trainables.h_space.domains import domain_summary
 from trainables.h_space.domains.decoding import PictureError, inspect
 from trainables.h_space.domains.loading import Domain, load_domain
