@@ -39,8 +39,8 @@ def spread_of(study: StudyPlan, own_folder: Path) -> Spread:
             found[folder.name] = spreads
     if found:
         every = [spread for spreads in found.values() for spread in spreads]
-        return Spread(float(np.median(every)), f"the spread in {', '.join(found)}")
-    guess = "a guess: no study in this results folder tells it, so it is taken as the margin"
+        return Spread(float(np.median(every)), f"as in {', '.join(found)}")
+    guess = "a guess: the margin, since no study in this results folder tells it"
     return Spread(float(study.primary["margin"]), guess)
 
 
@@ -90,17 +90,15 @@ def foresight(study: StudyPlan, folder: Path) -> list[str]:
     smallest = detectable(spread.value, num_seeds, level)
     if not isfinite(smallest):
         return []
-    said = (
-        f"can decide: a difference of {number(smallest)} with {num_seeds} seeds (80 % power at {level:.2g}; spread of "
-        f"a pair {number(spread.value)}, {spread.source})"
-    )
-    steps = []
-    for name, part in (("half", 2), ("a quarter", 4)):
-        count = seeds_to_decide(smallest / part, spread.value, 0.0, level)
-        steps.append(f"{name} of that {count:,} ({count / num_seeds:.1f} times the trials)")
-    equal = seeds_to_decide(0.0, spread.value, margin, level)
-    lines = [
-        said,
-        f"  {', '.join(steps)}; equivalence within ±{margin:g}, if nothing differs, {equal:,} seeds",
+    steps = [
+        f"{name} takes {count:,} seeds ({count / num_seeds:.1f} times the trials)"
+        for name, part in (("half of it", 2), ("a quarter", 4))
+        if (count := seeds_to_decide(smallest / part, spread.value, 0.0, level))
     ]
-    return lines
+    equal = seeds_to_decide(0.0, spread.value, margin, level)
+    return [
+        f"can decide: {num_seeds} seeds find a difference of {number(smallest)} four times in five; "
+        f"{', '.join(steps)}; to show that two cells are equivalent (within ±{margin:g}) takes {equal:,} seeds",
+        f"  (error rate {level:.2g} for each comparison; standard deviation of a pair's difference "
+        f"{number(spread.value)}, {spread.source})",
+    ]

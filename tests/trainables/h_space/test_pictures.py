@@ -196,9 +196,9 @@ def test_damaged_bytes_give_a_picture_or_one_message(tmp_path: Path) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two splits of a picture each."""
-    for split in ("train", "test"):
+    for split, angle in (("train", 0), ("test", 180)):
         (tmp_path / split).mkdir()
-        halves().save(tmp_path / split / "a.png")
+        halves().rotate(angle).save(tmp_path / split / "a.png")
     return tmp_path
 
 
@@ -259,6 +259,18 @@ def test_names_that_are_no_text_are_left_out(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder / "train") + b"/\xff.png")).touch()
 
     assert "bytes that are not UTF-8" in FolderImages(folder).remarks[0]
+
+
+def test_a_test_picture_that_is_trained_on_is_named(folder: Path) -> None:
+    assert FolderImages(folder).remarks == []
+    transparent(folder / "train" / "c.png")
+    (folder / "test" / "copy.png").write_bytes((folder / "train" / "c.png").read_bytes())
+
+    (remark,) = FolderImages(folder).remarks
+
+    assert remark.startswith(
+        "1 test pictures are training pictures as well, such as test/copy.png (train/a.png)"
+    )
 
 
 def test_bad_pictures_are_counted_and_named_before_training(folder: Path) -> None:

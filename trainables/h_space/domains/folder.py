@@ -139,7 +139,26 @@ class FolderImages:
         """What of the folder is not read, and why."""
         found = [scan.remark for scan in self._scans.values() if scan.remark]
         unknown = "" if self._labels is None else self._labels.unknown(self.all_ids())
-        return [*found, *([unknown] if unknown else [])]
+        return [*found, *filter(None, (unknown, self._in_both_remark()))]
+
+    def _in_both_remark(self) -> str:
+        """The pictures that are trained and tested on, byte for byte the same; empty where there are none."""
+        tested: dict[int, list[str]] = {}
+        for name in self.all_ids("test"):
+            tested.setdefault((self._folder / name).stat().st_size, []).append(name)
+        same = [
+            (name, other)
+            for name in self.all_ids("train")
+            for other in tested.get((self._folder / name).stat().st_size, ())  # only these are read
+            if file_digest(self._folder / name) == file_digest(self._folder / other)
+        ]
+        if not same:
+            return ""
+        first, second = same[0]
+        return (
+            f"{len(same)} test pictures are training pictures as well, such as {second} ({first}): what is measured "
+            "on them says nothing about new pictures; move or remove them"
+        )
 
     def looked_at(self, split: Split, count: int) -> Looked:
         """Read the headers of the first pictures of a split, so that bad ones are known before training."""
