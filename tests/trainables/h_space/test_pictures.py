@@ -269,7 +269,7 @@ def test_a_test_picture_that_is_trained_on_is_named(folder: Path) -> None:
     (remark,) = FolderImages(folder).remarks
 
     assert remark.startswith(
-        "1 test pictures are training pictures as well, such as test/copy.png (train/a.png)"
+        "1 test pictures are training pictures as well, such as test/copy.png (train/c.png)"
     )
 
 
