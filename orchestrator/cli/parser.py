@@ -118,7 +118,7 @@ def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentP
     schema = commands.add_parser(
         "schema", help="JSON Schema of a space, for tools that complete and check YAML"
     )
-    schema.add_argument("--family", metavar="F", help="of the spaces of a family other than the default one")
+    schema.add_argument("--family", metavar="F", help="schema of this family's spaces (default: h_space)")
     add_plugin(schema)
 
     explain = commands.add_parser(
