@@ -30,6 +30,7 @@ from orchestrator.plan.loading import load_space
 from orchestrator.study.launch import open_study
 from search_spaces import shipped_spaces
 from trainables.h_space.domains.files import read_domain_source
+from trainables.plugins import use
 from trainables.yaml_tree import read_yaml, write_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +161,12 @@ def _follow(page: str) -> None:
         except Exception as error:
             error.add_note(f"in the {block.language} block at {block.place}")
             raise
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_are_left() -> Iterator[None]:
+    yield
+    use()
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def _as_tuple(value: object) -> object:
 class OptimizerConfig(Settings):
     """How the editor's weights are moved."""
 
-    kind: Literal["adamw", "sgd", "adafactor"] = "adamw"
+    kind: Literal["adafactor", "adamw", "sgd"] = "adamw"
     """Which optimizer."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """For adafactor the highest step relative to a weight's own size: the step is at most 1/sqrt(n) at step n."""
