@@ -17,7 +17,9 @@ def alpha_sentence(frames: StudyFrames, judgement: Judgement) -> str:
     said = [f"Alpha {frames.alpha:g} {shared} {plural(judgement.num_comparisons, 'comparison')}"]
     first = next((index for index, share in enumerate(spending.shares) if share), None)
     if first is None:
-        return f"{said[0]}. {len(plans[-1].seeds)} seeds are too few for a verdict, and spend nothing of it."
+        seeds = plans[-1].seeds
+        too_few = f"{plural(len(seeds), 'seed')} {'is' if len(seeds) == 1 else 'are'} too few for a verdict"
+        return f"{said[0]}. {too_few}, and spend{'s' if len(seeds) == 1 else ''} nothing of it."
     looks = ", ".join(map(str, plans[first].schedule))
     said.append(f"{spending.shares[first]:.3g} at the planned {_looks(looks)}")
     later = [share for share in spending.shares[first + 1 :] if share]

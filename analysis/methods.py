@@ -103,13 +103,14 @@ def _statistics(frames: StudyFrames, judgement: Judgement) -> str:
     better = "higher" if info.higher_is_better else "lower"
     if frames.study.is_search:
         return f"The metric of the search is {info.label} ({better} is better). {picked_sentence(frames)}"
+    pairs = "seed and item" if frames.evaluations["image_id"].notna().any() else "seed"
     fixed = (
         "were" if len(frames.study.plan_hashes) < 2 else "are those of the present plan; they were not all"
     )
     return (
         f"The primary metric ({info.label}, {better} is better), the margin of {frames.margin:g} and alpha = "
         f"{frames.alpha:g} {fixed} fixed before running (plan {frames.study.plan_hash}). {_planned(frames)} "
-        f"Contrasts are paired by seed and images, with t intervals, two one-sided t tests against the margin, and "
+        f"Contrasts are paired by {pairs}, with t intervals, two one-sided t tests against the margin, and "
         f"exact sign-flip tests as a guard, each comparison at its own part of alpha: the chance of any wrong verdict "
         f"is at most {frames.alpha:g}, and all intervals cover at once. {alpha_sentence(frames, judgement)} Failed "
         f"trials are counted, and ranked worst in a sensitivity analysis."

@@ -68,6 +68,12 @@ class Access:
         return self.token is not None and hmac.compare_digest(value.encode(), _digest(self.token).encode())
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can be the name in a Host header, without a port."""
+    match = _HOST.fullmatch(text.lower())
+    return match is not None and match[2] is None
+
+
 class Guard:
     """The application behind it sees only requests that may be answered."""
 

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,11 @@ from pathlib import Path
 import uvicorn
 
 from analysis.dashboard.app import Dashboard
-from analysis.dashboard.guard import LOOPBACK_NAMES, Access, Guard
+from analysis.dashboard.guard import LOOPBACK_NAMES, Access, Guard, is_name
 from analysis.dashboard.pages import Pages
 from analysis.dashboard.studies import LOOK_SECONDS, Source, Studies
 from trainables.errors import UserError
+from trainables.wording import expected
 
 TOKEN_BYTES = 24
 MIN_TOKEN_LETTERS = 16
@@ -49,6 +50,7 @@ class Serving:
     def __init__(self, options: Options, source: Source) -> None:
         _check_readable(options.results)
         _check_token(options.token)
+        _check_names(options.names)
         self._socket = _listening(options.host, options.port)
         self.port: int = self._socket.getsockname()[1]
         self._options = options
@@ -149,6 +151,14 @@ def _check_token(token: str | None) -> None:
         raise UserError(
             f"--token: expected at least {MIN_TOKEN_LETTERS} characters; found {len(token)}; without it, one is made up"
         )
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        if not is_name(name):
+            raise UserError(
+                f"--allow-host: {expected('a name such as lab.example.org, without http:// and port', name)}"
+            )
 
 
 def _listening(host: str, port: int) -> socket.socket:

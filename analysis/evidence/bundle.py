@@ -65,6 +65,8 @@ def unpacked(path: Path) -> Bundle:
 
     Raises UserError for a file that is no bundle, or one of another version.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; expected a file that `export STUDY --to evidence FILE` wrote")
     content = path.read_bytes()
     if not content.startswith(_ZIP) or MANIFEST.encode() not in content[:200]:
         raise UserError(

@@ -21,10 +21,10 @@ LIVE = tuple(name for name, target in TARGETS.items() if target.sink is not None
 __all__ = ["LIVE", "TARGETS", "Options", "Target", "export", "find_target", "live_logs"]
 
 
-def find_target(name: str, among: Sequence[str] = tuple(TARGETS)) -> Target:
+def find_target(name: str, among: Sequence[str] = tuple(TARGETS), option: str = "--to") -> Target:
     """A target, with all that it needs installed. Raises UserError for an unknown one, and for a missing package."""
     if name not in among:
-        raise UserError(expected(one_of(among), name, among))
+        raise UserError(f"{option}: {expected(one_of(among), name, among)}")
     found = TARGETS[name]
     found.check_installed()
     return found
@@ -47,4 +47,4 @@ def export(study_folder: Path, name: str, out: Path, python: Path | None = None)
 
 def live_logs(names: Iterable[str]) -> dict[str, Callable[[Path], LiveLog]]:
     """For a launch: target -> what makes its log, in a folder of that name in the study's. Raises as `find_target`."""
-    return {name: live_log(find_target(name, LIVE)) for name in names}
+    return {name: live_log(find_target(name, LIVE, "--log-to")) for name in names}

@@ -106,7 +106,9 @@ class Progress:
         before = row.epoch
         row.epoch = int(metrics.get("epoch", row.epoch + 1))
         if row.state in _UNFINISHED:
-            self._epochs_left -= row.epoch - before
+            self._epochs_left -= min(row.epoch, row.num_epochs) - min(before, row.num_epochs)
+        # Only a setting named `epochs` tells how many there are to be; a trial may well train for more.
+        row.num_epochs = max(row.num_epochs, row.epoch)
         row.loss = next((metrics[name] for name in _LOSSES if name in metrics), row.loss)
         self._epochs_done += 1
 

@@ -283,6 +283,13 @@ def test_verdicts_of_another_release_are_said_to_be_so(
     assert any("its verdicts were computed by asyrp-sweep 9.0, numpy" in line for line in lines)
 
 
+def test_a_folder_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match="is a folder; expected a file that `export STUDY --to evidence FILE` wrote"
+    ):
+        check(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"{}", b"PK\x03\x04 something else"])
 def test_another_file_is_no_bundle(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.zip"

@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,15 @@ def test_methods_tell_only_how_far_many_numbers_reach(make_study: Study) -> None
     frames = load_frames(make_study(effects=effects, num_seeds=1, training=training, num_images=1))
 
     assert "t_edit 300 to 390." in methods_paragraph(frames, judge_study(frames))
+
+
+@pytest.mark.parametrize(("has_items", "pairs"), [(True, "seed and item"), (False, "seed")])
+def test_methods_name_pairs_by_what_the_study_has(make_study: Study, has_items: bool, pairs: str) -> None:
+    frames = load_frames(make_study(**SMALL, num_seeds=1))
+    if not has_items:
+        frames = replace(frames, evaluations=frames.evaluations.iloc[:0])
+
+    text = methods_paragraph(frames, judge_study(frames))
+
+    assert f"Contrasts are paired by {pairs}, with t intervals" in text
+    assert "1 seed is too few for a verdict, and spends nothing of it." in text

@@ -294,7 +294,7 @@ def test_a_log_to_nowhere_is_told_before_anything_starts(
     code, out, err = command("run", str(space_file), "--inline", "--log-to", where)
 
     assert (code, out) == (2, "")
-    assert f"expected tensorboard or wandb; found '{where}'" in err
+    assert f"--log-to: expected tensorboard or wandb; found '{where}'" in err
     assert not (tmp_path / "results").exists()
 
 

@@ -50,6 +50,16 @@ def test_a_port_that_is_taken_is_one_message(refused: Refused) -> None:
         assert f"--port: {port} on 127.0.0.1 is taken by another program" in refused("--port", str(port))
 
 
+@pytest.mark.parametrize("name", ["http://lab.example.org", "lab.example.org:80", "a b", ""])
+def test_a_further_name_that_no_browser_can_call_it_by_is_one_message(refused: Refused, name: str) -> None:
+    said = refused("--port", "0", "--allow-host", name)
+
+    assert (
+        f"--allow-host: expected a name such as lab.example.org, without http:// and port; found '{name}'"
+        in said
+    )
+
+
 def test_a_results_folder_that_is_not_there_is_one_message(refused: Refused) -> None:
     assert "--results: none does not exist; name a results folder" in refused("--results", "none")
 
