@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from asyrp_sweep.study import Study, open_space
+from trainables.errors import UserError
 from trainables.function_family import FunctionFamily
+from trainables.wording import expected
 
 
 def ablate(
@@ -38,20 +40,42 @@ def ablate(
     function's source, and that of the functions of its module that it uses, is part of each trial's identity.
     Raises ConfigError (a UserError) with everything that is wrong.
     """
-    values = {
-        axis: list(dict.fromkeys([baseline[axis], *given])) if axis in baseline else list(given)
-        for axis, given in axes.items()
-    }
+    if not isinstance(metric, str):
+        raise UserError(f"metric: {expected('the name of one that the function returns', metric)}")
+    baseline = _plain(baseline, "baseline")
+    values = {axis: _values(given, axis, baseline) for axis, given in axes.items()}
     found = name or getattr(train, "__name__", "study").strip("<>")
     family = FunctionFamily(found, train, baseline, values, {metric: higher_is_better})
     space = {
         "question": question or f"Which of {', '.join(axes)} matters for {metric}?",
         "family": f"./{found}_family.py",
-        "baseline": dict(baseline),
+        "baseline": baseline,
         "axes": {axis.replace(".", "_"): {"path": axis, "values": given} for axis, given in values.items()},
         "design": design,
-        "seeds": seeds if isinstance(seeds, int) else list(seeds),
-        "primary": {"metric": metric, "margin": margin},
+        "seeds": _plain(list(seeds) if isinstance(seeds, range) else seeds, "seeds"),
+        "primary": {"metric": metric, "margin": _plain(margin, "margin")},
     }
     study = open_space(space, name=found, results=results, family=family)
     return study.run(inline=inline, quiet=quiet, log_to=log_to) if run else study
+
+
+def _values(given: Any, axis: str, baseline: Mapping[str, Any]) -> list[Any]:
+    """Values of an axis, the baseline's first. Raises UserError where they are no list."""
+    found = _plain(list(given) if isinstance(given, range) else given, f"axes[{axis!r}]")
+    if not isinstance(found, list | tuple):
+        raise UserError(f"axes[{axis!r}]: {expected('a list of values', given)}")
+    own = [baseline[axis]] if axis in baseline else []
+    return [value for index, value in enumerate([*own, *found]) if value not in [*own, *found][:index]]
+
+
+def _plain(value: Any, place: str) -> Any:
+    """A value as YAML can hold it, numpy's as Python's. Raises UserError for one of another kind."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {name: _plain(own, f"{place}.{name}") for name, own in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(own, f"{place}[{index}]") for index, own in enumerate(value))
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise UserError(f"{place}: {expected('a number, text, a list or a mapping', value)}")

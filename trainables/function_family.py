@@ -16,6 +16,7 @@ from trainables.exchange import Metric
 from trainables.family import Family
 from trainables.settings import Settings
 from trainables.source_code import text_digest
+from trainables.wording import expected
 
 
 class FunctionFamily(Family):
@@ -107,13 +108,20 @@ def _digest(function: Callable[..., Any]) -> str:
 def _sources(function: Callable[..., Any]) -> Iterator[str]:
     """Raises UserError where there is no source to tell one version of the function from another."""
     module = sys.modules.get(function.__module__)
-    seen: set[str] = set()
+    if not hasattr(function, "__qualname__"):
+        raise UserError(f"{expected('a function', function)}; define one with def that calls it")
+    if function.__name__ == "<lambda>":
+        raise UserError(
+            "the source of a lambda cannot be told from what stands beside it in its line, so its results could be "
+            "taken for those of another one: define the function with def"
+        )
+    seen: set[int] = set()
     ahead: list[Any] = [function]
     while ahead:
         one = ahead.pop()
-        if one.__qualname__ in seen:
+        if id(one) in seen:  # not by name: all lambdas have the same
             continue
-        seen.add(one.__qualname__)
+        seen.add(id(one))
         try:
             yield inspect.getsource(one)
         except (OSError, TypeError) as error:

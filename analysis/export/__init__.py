@@ -47,4 +47,5 @@ def export(study_folder: Path, name: str, out: Path, python: Path | None = None)
 
 def live_logs(names: Iterable[str]) -> dict[str, Callable[[Path], LiveLog]]:
     """For a launch: target -> what makes its log, in a folder of that name in the study's. Raises as `find_target`."""
-    return {name: live_log(find_target(name, LIVE, "--log-to")) for name in names}
+    asked = (names,) if isinstance(names, str) else names
+    return {name: live_log(find_target(name, LIVE, "--log-to")) for name in asked}

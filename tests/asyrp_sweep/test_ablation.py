@@ -1,14 +1,18 @@
 """A function is ablated without any YAML: the same ledger, verdicts and resume as from the command line."""
 
+from collections.abc import Callable
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from asyrp_sweep import Study, UserError, ablate, open_space
 from orchestrator.cli.parser import main
+from trainables.function_family import FunctionFamily
 
 CALLS: list[tuple[int, int]] = []
 
@@ -23,9 +27,22 @@ def score(width: int, rate: float, seed: int, report: Any) -> dict[str, float]:
     return {"score": bonus(width) + 0.01 * seed + 0.001 * (width * seed % 7)}
 
 
+def kept(function: Callable[[int], int]) -> Callable[[int], int]:
+    return function
+
+
+twice = kept(lambda width: 2 * width)
+add = kept(lambda width: width + 1)
+multiply = kept(lambda width: width * 3)
+
+
+def squares(width: int, seed: int) -> dict[str, float]:
+    return {"x": twice(add(width)) + seed}
+
+
 def ablated(**changes: Any) -> Study:
-    given = {"axes": {"width": [8, 16]}, "seeds": 6, "margin": 0.1, **changes}
-    return ablate(score, baseline={"width": 4, "rate": 0.1}, metric="score", inline=True, quiet=True, **given)
+    given = {"axes": {"width": [8, 16]}, "seeds": 6, "margin": 0.1, "metric": "score", **changes}
+    return ablate(score, baseline={"width": 4, "rate": 0.1}, inline=True, quiet=True, **given)
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +121,22 @@ def test_a_space_opens_as_a_file_a_shipped_name_or_its_content() -> None:
         ({"axes": {"widht": [8]}}, "expected the path of a setting; found 'widht'; did you mean width?"),
         ({"margin": 0}, "primary.margin: expected more than 0; found 0"),
         ({"seeds": 0}, "seeds: expected at least 1 seed; found 0"),
+        ({"seeds": "six"}, "seeds: expected a count or a list of seeds; found 'six'"),
+        ({"axes": {"width": 8}}, "axes['width']: expected a list of values; found 8"),
+        ({"axes": {"width": "8"}}, "axes['width']: expected a list of values; found '8'"),
+        (
+            {"axes": {"width": [{8}]}},
+            "axes['width'][0]: expected a number, text, a list or a mapping; found {8}",
+        ),
+        ({"metric": None}, "metric: expected the name of one that the function returns; found nothing"),
+        (
+            {"log_to": ["wanddb"]},
+            "--log-to: expected tensorboard or wandb; found 'wanddb'; did you mean wandb?",
+        ),
+        (
+            {"log_to": "wanddb"},
+            "--log-to: expected tensorboard or wandb; found 'wanddb'; did you mean wandb?",
+        ),
     ],
 )
 def test_bad_arguments_are_one_message(changes: dict[str, Any], message: str) -> None:
@@ -111,6 +144,39 @@ def test_bad_arguments_are_one_message(changes: dict[str, Any], message: str) ->
         ablated(**changes)
 
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("used", ["twice", "add"])
+def test_every_lambda_that_a_function_uses_counts(used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = FunctionFamily("squares", squares, {"width": 1}, {}, {"x": True})
+
+    monkeypatch.setitem(globals(), used, multiply)
+
+    assert FunctionFamily("squares", squares, {"width": 1}, {}, {"x": True}).code_digest != before.code_digest
+
+
+def test_numbers_of_numpy_are_those_of_python() -> None:
+    settings = {
+        "axes": {"width": np.array([8, 2])},
+        "seeds": np.int64(1),
+        "margin": np.float64(0.02),
+        "run": False,
+    }
+
+    plan = ablated(**settings).plan
+
+    assert plan.equals(ablated(axes={"width": [8, 2]}, seeds=1, margin=0.02, run=False).plan)
+
+
+def test_only_a_function_that_can_be_told_from_others_is_taken() -> None:
+    settings: dict[str, Any] = {"baseline": {"width": 1}, "axes": {"width": [2]}, "metric": "x", "margin": 1}
+
+    with pytest.raises(
+        UserError, match=r"the source of a lambda cannot be told .* define the function with def"
+    ):
+        ablate(lambda width, seed: {"x": 1}, **settings)
+    with pytest.raises(UserError, match=r"expected a function; found .*; define one with def that calls it"):
+        ablate(partial(score, rate=1), **settings)
 
 
 def test_a_function_without_a_seed_is_refused() -> None:
