@@ -103,12 +103,7 @@ def replacing(place: Path, mark: Mapping[str, str]) -> Iterator[Path]:
     OSError where nothing can be written.
     """
     check_place(place, mark)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        filled = Path(mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
-    except OSError as error:
-        error.filename = str(place)  # what the user has named
-        raise
+    filled = _beside(place)
     try:
         filled.chmod(0o755)  # mkdtemp's own is for its user alone
         yield filled
@@ -134,13 +129,21 @@ def replacing_file(place: Path, owns: Callable[[Path], bool]) -> Iterator[Path]:
     if place.is_dir() or (place.exists() and not owns(place)):
         kind = "a folder" if place.is_dir() else "another file"
         raise UserError(f"{place} is {kind}, which is left alone; name another file")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
+    folder = _beside(place)
     try:
         yield folder / place.name
         (folder / place.name).replace(place)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _beside(place: Path) -> Path:
+    """A new folder beside the place that the user has named. Raises UserError where none can be made."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return Path(mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
+    except OSError as error:
+        raise UserError(f"{place} cannot be written: {error.strerror}; name another place") from error
 
 
 def check_place(place: Path, mark: Mapping[str, str]) -> None:

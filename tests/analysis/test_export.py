@@ -145,6 +145,16 @@ def card(folder: Path) -> str:
     return (folder / "README.md").read_text() if (folder / "README.md").exists() else ""
 
 
+@pytest.mark.parametrize("target", ["hf", "evidence"])
+def test_a_place_that_cannot_be_written_is_named_as_the_user_did(
+    make_study: Study, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UserError, match=r"file/out cannot be written: .*; name another place"):
+        export(make_study(**SMALL), target, tmp_path / "file" / "out")
+
+
 def test_a_folder_with_other_files_is_left_alone(make_study: Study, tmp_path: Path) -> None:
     folder, out = make_study(**SMALL), tmp_path / "out"
     out.mkdir()
