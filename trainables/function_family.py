@@ -50,7 +50,7 @@ class FunctionFamily(Family):
         sources = [textwrap.dedent(source).strip() for source in reversed(list(_sources(function)))]
         made = f"FAMILY = FunctionFamily({name!r}, {function.__name__}, {baseline!r}, {axes!r}, {metrics!r})"
         own = "from trainables.function_family import FunctionFamily"
-        return "\n\n\n".join(["\n".join([*imports, own]), *sources, made]) + "\n"
+        return "\n\n\n".join(["\n".join([*imports, own]), *_constants(function), *sources, made]) + "\n"
 
 
 def _config(
@@ -102,12 +102,22 @@ def _digest(function: Callable[..., Any]) -> str:
     """Digest of a function's source and of what it uses of its own module, comments, docstrings and layout left out."""
     texts = [text_digest(textwrap.dedent(source)) for source in _sources(function)]
     closed = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
-    return hashlib.sha256("\n".join([*sorted(texts), *closed]).encode()).hexdigest()[:16]
+    said = "\n".join([*sorted(texts), *_constants(function), *closed])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def _constants(function: Callable[..., Any]) -> list[str]:
+    """`RATE = 0.1` for every number and text of its module that a function, and what it calls there, reads by name."""
+    module = sys.modules.get(function.__module__)
+    names = {
+        name for one in _used(function) for name in _names(one) if not name.startswith("__")
+    }  # a path, say
+    plain = ((name, getattr(module, name, None)) for name in sorted(names))
+    return [f"{name} = {value!r}" for name, value in plain if isinstance(value, bool | int | float | str)]
 
 
 def _sources(function: Callable[..., Any]) -> Iterator[str]:
     """Raises UserError where there is no source to tell one version of the function from another."""
-    module = sys.modules.get(function.__module__)
     if not hasattr(function, "__qualname__"):
         raise UserError(f"{expected('a function', function)}; define one with def that calls it")
     if function.__name__ == "<lambda>":
@@ -115,13 +125,7 @@ def _sources(function: Callable[..., Any]) -> Iterator[str]:
             "the source of a lambda cannot be told from what stands beside it in its line, so its results could be "
             "taken for those of another one: define the function with def"
         )
-    seen: set[int] = set()
-    ahead: list[Any] = [function]
-    while ahead:
-        one = ahead.pop()
-        if id(one) in seen:  # not by name: all lambdas have the same
-            continue
-        seen.add(id(one))
+    for one in _used(function):
         try:
             yield inspect.getsource(one)
         except (OSError, TypeError) as error:
@@ -129,6 +133,19 @@ def _sources(function: Callable[..., Any]) -> Iterator[str]:
                 f"the source of {one.__qualname__} cannot be read ({error}), so its results could not be told from "
                 "those of a changed one: define it in a file or a notebook"
             ) from error
+
+
+def _used(function: Callable[..., Any]) -> Iterator[Any]:
+    """A function, and the functions and classes of its module that it uses."""
+    module = sys.modules.get(function.__module__)
+    seen: set[int] = set()
+    ahead: list[Any] = [function]
+    while ahead:
+        one = ahead.pop()
+        if id(one) in seen:  # not by name: all lambdas have the same
+            continue
+        seen.add(id(one))
+        yield one
         ahead += [
             found
             for name in _names(one)

@@ -36,8 +36,11 @@ add = kept(lambda width: width + 1)
 multiply = kept(lambda width: width * 3)
 
 
+OFFSET = 1
+
+
 def squares(width: int, seed: int) -> dict[str, float]:
-    return {"x": twice(add(width)) + seed}
+    return {"x": twice(add(width)) + seed + OFFSET}
 
 
 def ablated(**changes: Any) -> Study:
@@ -144,6 +147,16 @@ def test_bad_arguments_are_one_message(changes: dict[str, Any], message: str) ->
         ablated(**changes)
 
     assert message in str(raised.value)
+
+
+def test_a_number_of_its_module_that_a_function_reads_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = FunctionFamily("squares", squares, {"width": 1}, {}, {"x": True})
+
+    monkeypatch.setitem(globals(), "OFFSET", 2)
+    after = FunctionFamily("squares", squares, {"width": 1}, {}, {"x": True})
+
+    assert after.code_digest != before.code_digest
+    assert "OFFSET = 2" in after.file_text()
 
 
 @pytest.mark.parametrize("used", ["twice", "add"])
