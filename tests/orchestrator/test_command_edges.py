@@ -339,4 +339,4 @@ def test_a_study_whose_folder_may_not_be_read_is_named(
 
 
 def test_a_study_that_may_not_be_read_offers_no_trial_and_stops_no_launch(results_of_others: Path) -> None:
-    assert found_elsewhere({"signature"}, results_of_others / "rates") == {}
+    assert found_elsewhere({"signature": ""}, results_of_others / "rates") == {}

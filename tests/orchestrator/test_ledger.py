@@ -176,9 +176,9 @@ def test_axes_and_metrics_that_come_later_are_null_before(ledger: Ledger) -> Non
 
 def test_a_column_that_the_table_does_not_have_is_refused(ledger: Ledger) -> None:
     with pytest.raises(
-        ValueError, match="table samples has no column 'lose_total'; it has signature, attempt"
+        ValueError, match="table trials has no column 'lose_total'; it has signature, attempt"
     ):
-        ledger.write_rows("a", 1, curves=[], evaluations=[], samples=[{"lose_total": 1.0}])
+        ledger.commit(record("a", lose_total=1.0))
     with pytest.raises(
         ValueError, match="status must be one of done, pruned, failed, skipped, interrupted; found 'ok'"
     ):

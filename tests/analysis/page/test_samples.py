@@ -9,7 +9,7 @@ import pytest
 
 from analysis.frames import StudyFrames, load_frames
 from analysis.page import samples
-from analysis.page.samples import digest, samples_of
+from analysis.page.samples import digest, media_type, samples_of
 
 Study = Callable[..., Path]
 
@@ -25,8 +25,11 @@ def frames(make_study: Study) -> StudyFrames:
 def with_samples(frames: StudyFrames, kind: str, contents: list[bytes]) -> StudyFrames:
     """The study as if every trial had left one file for the item `item`, as a command does."""
     trials = frames.trials[["cell", "is_baseline", "seed", "signature"]]
+    media = [media_type(kind, content) for content in contents]
     own = {"kind": kind, "image_id": "item", "epoch": 1, "strength": None, "num_sample_steps": None}
-    return replace(frames, samples=trials.assign(**own, image=contents, attempt=1))
+    return replace(
+        frames, samples=trials.assign(**own, media_type=media, content=contents, image=None, attempt=1)
+    )
 
 
 @pytest.mark.parametrize(
