@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import inspect
+import pickle
 import sys
 import textwrap
 import types
@@ -36,7 +37,7 @@ class FunctionFamily(Family):
             metric: Metric(metric, metric.replace("_", " "), higher_is_better=is_higher)
             for metric, is_higher in metrics.items()
         }
-        super().__init__(name, _config(baseline, axes), _called(function), metrics=found)
+        super().__init__(name, _config(baseline, axes), _called(function, list(baseline)), metrics=found)
         self.code_digest = _digest(function) if code_digest is None else code_digest
         self.recipe = (name, function, dict(baseline), dict(axes), dict(metrics), self.code_digest)
         """What makes an equal one on another machine."""
@@ -80,14 +81,23 @@ def _union(kinds: Sequence[Any]) -> Any:
     return found
 
 
-def _called(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as a trial calls it: `(config, seed, report)`."""
+def _called(function: Callable[..., Any], settings: Sequence[str]) -> Callable[..., Any]:
+    """The function as a trial calls it: `(config, seed, report)`. Raises UserError where it cannot be called so."""
     try:
-        names = list(inspect.signature(function).parameters)
+        signature = inspect.signature(function)
+        names = list(signature.parameters)
     except (TypeError, ValueError) as error:
         raise UserError(f"the parameters of {function!r} cannot be read: {error}") from error
     if "seed" not in names:
         raise UserError(f"the function takes no `seed`; it takes {', '.join(names) or 'nothing'}")
+    by_name = ["config"] if names[0] == "config" else settings
+    try:
+        signature.bind(**dict.fromkeys([*by_name, "seed", *({"report"} & set(names))]))
+    except TypeError as error:
+        raise UserError(
+            f"the function cannot be called with {', '.join(by_name)} and seed: {error}; give the baseline a value for "
+            "every argument that the function takes, and for no other"
+        ) from error
 
     def train(config: Settings, seed: int, report: Any) -> Any:
         given: dict[str, Any] = {"seed": seed} | ({"report": report} if "report" in names else {})
@@ -101,19 +111,34 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
 def _digest(function: Callable[..., Any]) -> str:
     """Digest of a function's source and of what it uses of its own module, comments, docstrings and layout left out."""
     texts = [text_digest(textwrap.dedent(source)) for source in _sources(function)]
-    closed = [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
+    closed = [_content(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
     said = "\n".join([*sorted(texts), *_constants(function), *closed])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
+def _content(value: Any) -> str:
+    """What tells the content of any object: the digest of its pickle, which is never read."""
+    try:
+        return hashlib.sha256(pickle.dumps(value)).hexdigest()
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return repr(value)  # it may name an address: then no earlier result counts, and none is mistaken
+
+
 def _constants(function: Callable[..., Any]) -> list[str]:
-    """`RATE = 0.1` for every number and text of its module that a function, and what it calls there, reads by name."""
+    """`RATE = 0.1` for every constant of its module that a function, and what it calls there, reads by name."""
     module = sys.modules.get(function.__module__)
     names = {
         name for one in _used(function) for name in _names(one) if not name.startswith("__")
     }  # a path, say
     plain = ((name, getattr(module, name, None)) for name in sorted(names))
-    return [f"{name} = {value!r}" for name, value in plain if isinstance(value, bool | int | float | str)]
+    return [f"{name} = {value!r}" for name, value in plain if _is_constant(value)]
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether it is a number, a text or a tuple of them. A list may be what a function fills, and says nothing then."""
+    return isinstance(value, bool | int | float | str) or (
+        type(value) is tuple and all(map(_is_constant, value))
+    )
 
 
 def _sources(function: Callable[..., Any]) -> Iterator[str]:

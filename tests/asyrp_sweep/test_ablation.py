@@ -1,6 +1,7 @@
 """A function is ablated without any YAML: the same ledger, verdicts and resume as from the command line."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -149,14 +150,34 @@ def test_bad_arguments_are_one_message(changes: dict[str, Any], message: str) ->
     assert message in str(raised.value)
 
 
-def test_a_number_of_its_module_that_a_function_reads_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("value", [2, "2", (1, (2.5, "b"))])
+def test_a_constant_of_its_module_that_a_function_reads_counts(
+    value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = FunctionFamily("squares", squares, {"width": 1}, {}, {"x": True})
 
-    monkeypatch.setitem(globals(), "OFFSET", 2)
+    monkeypatch.setitem(globals(), "OFFSET", value)
     after = FunctionFamily("squares", squares, {"width": 1}, {}, {"x": True})
 
     assert after.code_digest != before.code_digest
-    assert "OFFSET = 2" in after.file_text()
+    assert f"OFFSET = {value!r}" in after.file_text()
+
+
+def test_what_a_function_closes_over_counts_by_its_content() -> None:
+    def about(data: object) -> str:
+        def mean(width: int, seed: int) -> dict[str, object]:
+            return {"x": data}
+
+        return FunctionFamily("mean", mean, {"width": 1}, {}, {"x": True}).code_digest
+
+    ones = np.ones(5000)
+    changed = ones.copy()
+    changed[2500] = 2.0  # which its repr does not show
+
+    assert repr(ones) == repr(changed)
+    assert about(ones) == about(ones.copy())
+    assert about(ones) != about(changed)
+    assert about(Fraction(1, 2)) == about(Fraction(1, 2))
 
 
 @pytest.mark.parametrize("used", ["twice", "add"])
@@ -190,6 +211,28 @@ def test_only_a_function_that_can_be_told_from_others_is_taken() -> None:
         ablate(lambda width, seed: {"x": 1}, **settings)
     with pytest.raises(UserError, match=r"expected a function; found .*; define one with def that calls it"):
         ablate(partial(score, rate=1), **settings)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"),
+    [
+        (
+            {"width": 8},
+            "the function cannot be called with width and seed: missing a required argument: 'rate'",
+        ),
+        ({"width": 8, "rate": 1.0, "depth": 2}, "got an unexpected keyword argument 'depth'"),
+    ],
+)
+def test_a_baseline_that_the_function_cannot_take_is_refused_before_anything_runs(
+    baseline: dict[str, Any], message: str
+) -> None:
+    def train(width: int, rate: float, seed: int) -> dict[str, float]:
+        return {"x": width * rate}
+
+    with pytest.raises(UserError) as raised:
+        ablate(train, baseline=baseline, axes={"width": [2]}, metric="x", margin=1)
+
+    assert message in str(raised.value)
 
 
 def test_a_function_without_a_seed_is_refused() -> None:
