@@ -267,7 +267,7 @@ def test_a_study_is_exported(command: Command, finished: Path, tmp_path: Path) -
         (["rates", "--to", "tensorbord", "out"], "did you mean tensorboard?"),
         (["rats", "--to", "hf", "out"], "holds no study: there is no study.json in it; did you mean rates?"),
         (["rates", "--to", "hf", "results"], "holds other files, which are left alone; name another folder"),
-        (["rates", "--to", "hf", "/proc/nowhere"], "/proc/nowhere: "),
+        (["rates", "--to", "hf", "/proc/nowhere"], "/proc/nowhere cannot be written: "),
     ],
 )
 def test_what_cannot_be_exported_is_told_in_a_line(

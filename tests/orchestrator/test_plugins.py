@@ -278,7 +278,9 @@ class Config(Egnn):
 
 
 @pytest.mark.slow
-def test_molecules_take_a_model_of_a_plugin_and_so_do_rays_workers(folder: Path, display: Any) -> None:
+def test_molecules_take_a_model_of_a_plugin_and_so_do_rays_workers(
+    folder: Path, display: Any, ray_cluster: str
+) -> None:
     (folder / "shallow.py").write_text(MODEL)
     (folder / "mine.yaml").write_text(
         "question: Is a shallow one enough?\nfamily: molecules\nplugins: [./shallow.py]\n"
@@ -286,7 +288,7 @@ def test_molecules_take_a_model_of_a_plugin_and_so_do_rays_workers(folder: Path,
         " evaluation: {num_validation: 5, num_test: 5}}\nseeds: 1\nprimary: {metric: skill, margin: 0.1}\n"
     )
 
-    study, code = launched(load_space("mine.yaml"), folder, display, num_cpus=1)
+    study, code = launched(load_space("mine.yaml"), folder, display, address=ray_cluster)
 
     assert code == 0
     (record,) = Ledger(study.ledger_folder).records()
