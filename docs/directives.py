@@ -24,9 +24,8 @@ class HelpOf(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """One block of text."""
-        (commands,) = (action for action in parser()._actions if action.dest == "command")
-        command = commands.choices[self.arguments[0]]  # type: ignore[index]
-        text = command.format_help()
+        (commands,) = (action.choices for action in parser()._actions if action.dest == "command")
+        text = dict(commands or {})[self.arguments[0]].format_help()
         return [nodes.literal_block(text, text, language="text")]
 
 

@@ -4,6 +4,7 @@ A page is computed when somebody first asks for it and, while somebody looks at 
 at a time, and after a rest that grows with what it took, so that a large study leaves the machine to its trials.
 """
 
+import importlib
 import json
 import threading
 import time
@@ -79,7 +80,7 @@ class Pages:
 
     def step(self) -> bool:
         """Compute a page anew that somebody looks at and whose study has changed. False where there is none."""
-        import scipy.stats  # noqa: F401  # Takes seconds once, which then nobody who opens a page waits for.
+        importlib.import_module("scipy.stats")  # takes seconds once, before anybody waits for a page
 
         now = time.monotonic()
         for key, page in list(self._pages.items()):

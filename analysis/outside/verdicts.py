@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -73,10 +74,7 @@ class Verdicts:
     @property
     def sentences(self) -> list[str]:
         """The verdict on each variant."""
-        return [
-            self._within(lambda one=one: verdict_sentence(self._frames, one))  # type: ignore[misc]
-            for one in self.contrasts
-        ]
+        return [self._within(partial(verdict_sentence, self._frames, one)) for one in self.contrasts]
 
     @property
     def heading(self) -> str:
