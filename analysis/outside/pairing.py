@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -197,11 +198,11 @@ def _numbers(rows: Rows, question: Question, metric: pd.Series) -> FloatArray:
     return values
 
 
-def _number(value: object, is_truth: bool) -> float:
+def _number(value: Any, is_truth: bool) -> float:
     if isinstance(value, bool) or is_truth:
         return _TRUTHS.get(str(value).strip().lower(), math.nan)
     try:
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
 
