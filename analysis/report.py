@@ -24,7 +24,7 @@ from analysis.page.shape import Figure
 from analysis.placebo import placebo_lines, placebo_warnings
 from analysis.report_tables import EFFECT_TITLES, effect_rows, printed_contrasts
 from analysis.search_summary import picked_sentence, trials_table
-from trainables.names import folded
+from trainables.names import distinct, folded
 from trainables.registry import origin_of
 from trainables.sources import error_in
 
@@ -113,7 +113,8 @@ def _write_figures(frames: StudyFrames, out: Path) -> list[Figure]:
         taken = {folded(figure["name"]) for figure in written} | (
             _OWN_TABLES if kind.text is not None else set()
         )
-        name, plugin = _free_name(config, taken), origin_of("figure", kind.name)
+        name = distinct(config.name or config.default_name(), taken)
+        plugin = origin_of("figure", kind.name)
         try:
             written.append(_write_figure(frames, out, kind, config, name))
         except Exception as error:
@@ -163,13 +164,6 @@ def _asked(frames: StudyFrames) -> list[dict[str, Any]]:
     if "scorecard" not in kinds and any(claim.get("published") for claim in frames.study.claims):
         asked.append({"kind": "scorecard"})
     return asked
-
-
-def _free_name(config: FigureConfig, taken: set[str]) -> str:
-    """The figure's file name, numbered where an earlier one has it on some file system."""
-    wanted = config.name or config.default_name()
-    names = [wanted, *(f"{wanted}_{count}" for count in range(2, len(taken) + 2))]
-    return next(name for name in names if folded(name) not in taken)
 
 
 def _write_figure(

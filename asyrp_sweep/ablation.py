@@ -7,6 +7,7 @@ from typing import Any
 from asyrp_sweep.study import Study, open_space
 from trainables.errors import UserError
 from trainables.function_family import FunctionFamily
+from trainables.names import distinct, folded
 from trainables.wording import expected
 
 
@@ -50,13 +51,22 @@ def ablate(
         "question": question or f"Which of {', '.join(axes)} matters for {metric}?",
         "family": f"./{found}_family.py",
         "baseline": baseline,
-        "axes": {axis.replace(".", "_"): {"path": axis, "values": given} for axis, given in values.items()},
+        "axes": _axes(values),
         "design": design,
         "seeds": _plain(list(seeds) if isinstance(seeds, range) else seeds, "seeds"),
         "primary": {"metric": metric, "margin": _plain(margin, "margin")},
     }
     study = open_space(space, name=found, results=results, family=family)
     return study.run(inline=inline, quiet=quiet, log_to=log_to) if run else study
+
+
+def _axes(values: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Axes by names of their own, numbered where two settings differ in capitals or a dot alone."""
+    found: dict[str, Any] = {}
+    for setting, given in values.items():
+        name = distinct(setting.replace(".", "_"), set(map(folded, found)))
+        found[name] = {"path": setting, "values": given}
+    return found
 
 
 def _values(given: Any, axis: str, baseline: Mapping[str, Any]) -> list[Any]:

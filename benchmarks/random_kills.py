@@ -27,8 +27,9 @@ import psutil
 REPOSITORY = Path(__file__).resolve().parents[1]
 LAUNCH = REPOSITORY / "tests" / "orchestrator" / "launch.py"
 PATIENCE_SECONDS = 300.0
-MOMENTS = (0.2, 3.0)
-"""Between two kills pass so many seconds, evenly distributed; a launch takes about 4 until its first trial."""
+MOMENTS = (0.2, 8.0)
+"""Between two kills pass so many seconds, evenly distributed; a launch takes about 4 until its first trial, more on a
+busy machine."""
 CAUSES = ("driver", "worker", "node", "driver and node")
 
 SPACE = """
@@ -108,12 +109,13 @@ def left_over(results: Path) -> list[str]:
 
 
 def trial_workers() -> list[psutil.Process]:
-    """Ray's processes that run trials."""
+    """Processes that run trials on this script's own cluster; its nodes are children of this process."""
     found = []
-    for process in psutil.process_iter(["name", "cmdline"]):
-        title = " ".join(process.info["cmdline"] or [])
-        if "ray::" in title and "TuneTrial" in title:
-            found.append(process)
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = " ".join(process.cmdline())
+            if "ray::" in title and "TuneTrial" in title:
+                found.append(process)
     return found
 
 

@@ -320,6 +320,10 @@ class Family:
         """Units of what preparation lacks, by their name."""
         return {}
 
+    def preparation_bytes(self, configs: Sequence[Any], cache_dir: Path) -> int:
+        """Bytes that preparation will write, as far as that is known before."""
+        return 0
+
     def pilot_identity(self, config: Any) -> dict[str, Any]:
         """What a pilot's result depends on, the machine apart. Raises UserError where that cannot be read."""
         return self.identity(config)

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
 
 MAX_LETTERS = 100
 MAX_BYTES = 200
@@ -41,6 +42,12 @@ def visible(text: str) -> str:
 def folded(name: str) -> str:
     """Equal for names that a file system may take for the same one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def distinct(name: str, taken: Collection[str]) -> str:
+    """The name, numbered where one of the folded names in `taken` is the same on some file system."""
+    names = (name, *(f"{name}_{count}" for count in range(2, len(taken) + 2)))
+    return next(choice for choice in names if folded(choice) not in taken)
 
 
 def _reason(name: str) -> str:

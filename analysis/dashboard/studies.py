@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from analysis.dashboard.totals import Totals, by_cell
 from analysis.dashboard.watching import NOT_SEEN, Stamp, look, sequence
 from orchestrator.ledger import Ledger, LedgerError
-from orchestrator.ledger.study import end_of_log, may_hold_study
+from orchestrator.ledger.study import CACHE_FOLDER, end_of_log, may_hold_study
 
 LOOK_SECONDS = 0.5
 LEDGERS_KEPT = 8
@@ -171,10 +171,11 @@ class Studies:
             self.problem = f"{self.results} cannot be read: {error.strerror or error}"
             return
         own = {folder for folder in folders if may_hold_study(folder)}
+        strangers = [folder.name for folder in folders if folder not in own and folder.name != CACHE_FOLDER]
         known = self.entries
         keys = {key_of(folder.name): folder for folder in folders if folder in own}
         self.entries = {key: known.get(key) or Entry(key, folder) for key, folder in keys.items()}
-        self.others = tuple(folder.name for folder in folders if folder not in own)[:OTHERS_NAMED]
+        self.others = tuple(strangers[:OTHERS_NAMED])
         self.problem = None
         self._asked_at = {key: asked for key, asked in self._asked_at.items() if key in self.entries}
 

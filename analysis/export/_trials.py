@@ -21,7 +21,7 @@ from analysis.frames import MISSING
 from analysis.labels import axis_label, known_metrics, metric_info, use_metrics, value_label
 from orchestrator.ledger import Ledger, StudyCell, read_study
 from orchestrator.ledger.schemas import Row
-from trainables.names import folded, visible, wrong_name
+from trainables.names import distinct, folded, visible, wrong_name
 
 METRIC = "metric_"
 SEEDS_DONE, DEVIATION = "seeds/number done", "seeds/deviation of"
@@ -324,8 +324,7 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
         )
         if wrong_name(plain):
             plain = f"x_{plain}"
-        choices = (plain, *(f"{plain}_{count}" for count in range(2, len(taken) + 3)))
-        found[name] = next(choice for choice in choices if folded(choice) not in taken)
+        found[name] = distinct(plain, taken)
         taken.add(folded(found[name]))
     return found
 

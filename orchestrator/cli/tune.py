@@ -16,9 +16,10 @@ from orchestrator.search.loading import Wish, load_tuning_space
 from orchestrator.search.objectives import search_config
 from orchestrator.search.results import Found, Results
 from orchestrator.search.running import SearchLaunch, run_search
-from orchestrator.search.search_price import SearchQuote, check_search_cost
+from orchestrator.search.search_price import SearchQuote, check_search_cost, search_lacks_room
 from orchestrator.search.winner import keep_model, write_retest, write_settings
 from orchestrator.space.axes import axis_text
+from orchestrator.space.config import ConfigError, Problem
 from orchestrator.space.designs import full_form
 from orchestrator.space.extending import read_sources
 from orchestrator.space.points import acting_values
@@ -26,7 +27,7 @@ from orchestrator.study.launch import Study, open_study, standing
 from orchestrator.study.observing import Outcome
 from orchestrator.study.price.budget import check_options
 from orchestrator.study.price.pilots import announcing
-from orchestrator.study.price.pricing import price_lines
+from orchestrator.study.price.pricing import Price, price_lines
 from orchestrator.study.runner import RunOptions, run_missing
 from orchestrator.views.live import make_display, say
 from search_spaces import shipped_spaces
@@ -48,8 +49,9 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
         listeners=log_openings(options.log_to),
     )
     _introduce(study, console)
-    if options.price:
-        _price(study, chosen, options, console)
+    price = _price(study, chosen, options, console) if options.price else None
+    if lacking := search_lacks_room(study, price):
+        raise ConfigError([Problem("", 0, "--results", lacking)])
     launch = run_search(study, chosen, make_display(console))
     for note in launch.notes:
         say(console, f"note: {note}")
@@ -108,7 +110,7 @@ def _introduce(study: Study, console: Console) -> None:
     )
 
 
-def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, console: Console) -> None:
+def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, console: Console) -> Price | None:
     """Say what the search will cost; raises ConfigError where that is more than it may."""
     quote = SearchQuote(study, chosen, announcing(console))
     price = quote.of(quote.num_left)
@@ -116,6 +118,7 @@ def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, consol
         say(console, line)
     if options.max_cost is not None:
         check_search_cost(quote, price, *options.max_cost)
+    return price
 
 
 def _show(launch: SearchLaunch, word: str, console: Console) -> None:

@@ -12,9 +12,11 @@ from orchestrator.ledger.errors import LedgerError
 
 STUDY_FILE = "study.json"
 LOGS, MODELS = "logs", "editors"
+"""Folders of a study that hold a file per trial, for readers of its page."""
 LOG_BYTES = 200_000
 """Bytes at the end of a log that are looked at, however long it is."""
-"""Folders of a study that hold a file per trial, for readers of its page."""
+CACHE_FOLDER = "cache"
+"""Beside the studies of a results folder: what preparation leaves, which all of them share."""
 _OWN_FOLDERS = {"ledger", "checkpoints", MODELS, LOGS, "report"}
 SCHEMA_VERSION = 1
 

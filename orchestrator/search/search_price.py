@@ -19,12 +19,13 @@ from orchestrator.search.running import reachable
 from orchestrator.search.winner import retest_folder
 from orchestrator.space.designs.random import Config as RandomConfig
 from orchestrator.space.points import is_allowed
-from orchestrator.study.launch import Study
+from orchestrator.study.launch import Study, configs_to_prepare
 from orchestrator.study.price.budget import known, refused
 from orchestrator.study.price.pilots import Announce, silently
 from orchestrator.study.price.pricing import Price, about
 from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
+from orchestrator.study.price.room import lacking_room
 from orchestrator.study.runner import RunOptions
 from trainables.settings import Settings
 from trainables.wording import duration
@@ -123,6 +124,22 @@ def _ended(study: Study, candidates: Candidates) -> Collection[str]:
     """Points of which the ledger has a record, each by its first seed's signature."""
     found = [candidates.of_record(record) for record in Ledger(study.ledger_folder).records()]
     return {candidate.signature for candidate in found if candidate is not None}
+
+
+def search_lacks_room(study: Study, price: Price | None) -> str:
+    """What is wrong where the disk of the results has less room than the search may need; nothing where it has enough.
+
+    Every point counts as the largest model that an axis has at one of its ends.
+    """
+    prepared, family = reachable(study.space), study.space.family
+    num_seeds = len(study.space.config.first_seeds)
+    left = search_config(study.space.config).trials * num_seeds - len(Ledger(study.ledger_folder).records())
+    largest = max(
+        (trial.config for trial in prepared.trials), key=lambda config: family.num_parameters(config) or 0
+    )
+    to_prepare = configs_to_prepare(prepared, {trial.signature for trial in prepared.trials})
+    known = None if price is None else price.num_bytes
+    return lacking_room(study, [largest] * max(left, 0), to_prepare, known)
 
 
 def _in_turn(configs: Sequence[Settings], count: int) -> list[Settings]:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from orchestrator.execution.models import find_model
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, claim_study, described, write_study
+from orchestrator.ledger.study import CACHE_FOLDER, may_hold_study
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan, TrialSpec
 from orchestrator.space.config import Space
@@ -16,9 +18,6 @@ from orchestrator.study.document import study_document
 from orchestrator.study.reuse import adopt, counted, found_elsewhere
 from trainables.names import folded
 from trainables.settings import Settings
-
-CACHE_FOLDER = "cache"
-"""Under the results folder: what preparation leaves, which all its studies share."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,7 @@ def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False
 
     Where seeds are added while they are needed, cells keep those that the study there has already asked for.
     """
-    if folded(space.name) == CACHE_FOLDER:
-        raise LedgerError(
-            f"a study cannot be called {space.name}: its folder is the cache; rename {space.file}"
-        )
+    _check_name(space, results)
     folder = results.absolute() / space.name
     existing = claim_study(folder, space.name)
     plan = build_plan(space)
@@ -84,6 +80,22 @@ def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False
     if space.config.adaptive is None or existing is None:
         return study
     return with_seeds(study, _seeds_asked_for(longest_plan(study), existing))
+
+
+def _check_name(space: Space, results: Path) -> None:
+    """Raise LedgerError for a study whose folder is the cache's, or another study's on some file systems."""
+    name = folded(space.name)
+    if name == CACHE_FOLDER:
+        raise LedgerError(
+            f"a study cannot be called {space.name}: its folder is the cache; rename {space.file}"
+        )
+    named = {normalize("NFC", path.name) for path in results.glob("*") if may_hold_study(path)}
+    alike = [other for other in sorted(named) if folded(other) == name]
+    if alike and normalize("NFC", space.name) not in alike:
+        raise LedgerError(
+            f"{results} has a study called {alike[0]}, and some systems take {alike[0]} and {space.name} for the same "
+            f"folder; rename {space.file}, or choose another folder with --results"
+        )
 
 
 def with_seeds(study: Study, num_seeds: Mapping[str, int]) -> Study:

@@ -1,6 +1,5 @@
 """What `plan` shows, and `run` before it starts: cells, trials, what is done, and the price."""
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,8 +13,8 @@ from orchestrator.ledger import Ledger
 from orchestrator.plan.cells import Cell, Plan
 from orchestrator.plan.start_chains import chain_lines
 from orchestrator.space.points import Point
-from orchestrator.space.units import size_of
-from orchestrator.study.launch import Standing, Study, longest_plan, standing
+from orchestrator.study.launch import Standing, Study, configs_to_prepare, longest_plan, standing
+from orchestrator.study.price import room
 from orchestrator.study.price.pricing import Price, price_lines
 from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
@@ -115,16 +114,11 @@ def show_remarks(plan: PlanView, console: Console) -> None:
 
 def lacking_room(plan: PlanView) -> str:
     """What is wrong where the disk of the results has less room than the plan needs; nothing where it has enough."""
-    needed = 0 if plan.highest is None else plan.highest.num_bytes or 0
-    folder = plan.study.folder
-    above = next(there for there in folder.parents if there.exists())
-    free = shutil.disk_usage(above).free
-    if free >= needed:
-        return ""
-    return (
-        f"{folder.parent} has {size_of(free)} free, and the missing trials need about {size_of(needed)}: make room, or "
-        "choose another disk with --results"
-    )
+    done = plan.now.done | plan.found.keys()
+    missing = [trial for trial in plan.longest.trials if trial.signature not in done]
+    to_prepare = configs_to_prepare(plan.longest, {trial.signature for trial in missing})
+    known = None if plan.highest is None else plan.highest.num_bytes
+    return room.lacking_room(plan.study, [trial.config for trial in missing], to_prepare, known)
 
 
 def show_price(plan: PlanView, console: Console) -> None:

@@ -55,6 +55,19 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     CALLS.clear()
 
 
+def cased(n: int, N: int, seed: int) -> dict[str, float]:
+    return {"score": n + 10 * N + 0.01 * seed}
+
+
+def test_settings_that_differ_in_capitals_alone_are_two_axes() -> None:
+    study = ablate(
+        cased, baseline={"n": 1, "N": 1}, axes={"n": [2], "N": [2]}, metric="score", margin=0.1, run=False
+    )
+
+    assert list(study.plan["cell"].unique()) == ["baseline", "n=2", "N_2=2"]
+    assert study.plan.iloc[-1][["n", "N_2"]].tolist() == [1, 2]
+
+
 def test_a_function_gets_a_verdict_for_every_value() -> None:
     study = ablated()
 

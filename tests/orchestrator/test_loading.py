@@ -196,6 +196,16 @@ MISTAKES = {
         "  x: {values: {c: {}, d: {training: {num_images: 3}}}}\ndesign: product\n",
         "space.yaml:6  axes: two cells would be called encoder=b,x=d; expected values that read differently",
     ),
+    "axes that differ in capitals alone": (
+        "axes:\n",
+        "axes:\n  Encoder: {path: training.epochs, values: [1, 2]}\n",
+        "space.yaml:8  axes.encoder: expected names that differ in more than capitals; Encoder is there already",
+    ),
+    "groups that differ in capitals alone": (
+        "axes:\n",
+        "axes:\n  size: {values: {a: {}, A: {training: {epochs: 3}}}}\n",
+        "space.yaml:7  axes.size.values.A: expected names that differ in more than capitals; a is there already",
+    ),
     "a name on two lines": (
         "axes:\n",
         'axes:\n  size: {values: {small: {}, "la\\nrge": {training: {epochs: 3}}}}\n',

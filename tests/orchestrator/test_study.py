@@ -15,6 +15,8 @@ from orchestrator.ledger import (
     status_matrix,
     write_study,
 )
+from orchestrator.plan.loading import load_space
+from orchestrator.study.launch import open_study
 
 
 def study_document(name: str = "encoder") -> dict[str, Any]:
@@ -94,6 +96,22 @@ def test_a_folder_is_claimed_by_one_space_only(tmp_path: Path, study: StudyPlan)
         LedgerError, match="belongs to the space 'encoder', not to 'heads'; choose another --results"
     ):
         claim_study(tmp_path / "encoder", "heads")
+
+
+def test_a_study_that_differs_from_another_in_capitals_alone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results" / "Rates" / "ledger").mkdir(parents=True)
+    for name in ("Rates", "rates"):
+        (tmp_path / f"{name}.yaml").write_text(
+            "question: q\nbaseline: {command: 'echo {seed} {x}', metrics: {a: higher is better}, settings: {x: 1}}\n"
+            "family: command\naxes: {x: {path: settings.x, values: [1, 2]}}\nseeds: 1\n"
+            "primary: {metric: a, margin: 1.0}\n"
+        )
+
+    assert open_study(load_space(tmp_path / "Rates.yaml"), tmp_path / "results").plan.name == "Rates"
+    with pytest.raises(
+        LedgerError, match="has a study called Rates, and some systems take Rates and rates for"
+    ):
+        open_study(load_space(tmp_path / "rates.yaml"), tmp_path / "results")
 
 
 def test_a_foreign_folder_is_left_alone_but_one_begun_is_ours(tmp_path: Path) -> None:

@@ -352,6 +352,15 @@ class HSpace(Family):
         except DomainError:
             return {}
 
+    def preparation_bytes(self, configs: Sequence[Any], cache_dir: Path) -> int:
+        """Of the trajectory cache; nothing where the domain's files are not here to tell."""
+        from trainables.h_space.room import preparation_bytes
+
+        try:
+            return preparation_bytes(configs, cache_dir)
+        except DomainError:
+            return 0
+
     def pilot_identity(self, config: Any) -> dict[str, Any]:
         """Domain, and the settings that change a piece's time. Raises DomainError where the domain cannot be read."""
         summary = self._summarise(config.domain)

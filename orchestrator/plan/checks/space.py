@@ -16,7 +16,7 @@ from orchestrator.space.resolving import resolve
 from trainables.errors import UserError
 from trainables.exchange import Metric, Outside
 from trainables.family import Family
-from trainables.names import wrong_label
+from trainables.names import folded, wrong_label
 from trainables.wording import expected, one_of
 from trainables.yaml_tree import Loc
 
@@ -172,11 +172,25 @@ def _leaves(settings: object, prefix: str = "") -> Iterator[str]:
 
 
 def _check_labels(config: SpaceConfig) -> Iterator[Finding]:
-    """Values that are texts name cells, in every table and figure."""
+    """Axes name columns; values that are texts name cells, in every table and figure."""
+    yield from _alike(config.axes, ("axes",))
     for name, axis in config.axes.items():
+        if axis.path is None:
+            yield from _alike(axis.names, ("axes", name, "values"))
         for index, value in enumerate(axis.names):
             if isinstance(value, str) and (wrong := wrong_label(value)):
                 yield ("axes", name, "values", value if axis.path is None else index), wrong
+
+
+def _alike(names: Iterable[AxisValue], place: Loc) -> Iterator[Finding]:
+    """Names of the user's choice that many readers take for the same: a column in SQL, a word in a sentence."""
+    first: dict[str, str] = {}
+    for name in map(str, names):
+        if (other := first.setdefault(folded(name), name)) != name:
+            yield (
+                (*place, name),
+                f"expected names that differ in more than capitals; {other} is there already",
+            )
 
 
 def _check_compared(config: SpaceConfig) -> Iterator[Finding]:

@@ -60,6 +60,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, synthetic: Callable[..., P
     shutil.copytree(good, results / "headless")
     (results / "headless" / "study.json").unlink()
     (results / "cache").mkdir()
+    (results / "notes").mkdir()
     outside = synthetic(tmp_path_factory.mktemp("outside") / "secret", **SMALL, num_seeds=2)
     (results / "link").symlink_to(outside)
     return results
@@ -85,7 +86,7 @@ def test_every_folder_is_shown_with_its_state_or_the_reason_why_it_cannot_be_rea
     assert "Is a directory" in found["blocked"]["sentence"]
     assert "there is no study.json in it" in found["headless"]["sentence"]
     assert "outside the results folder" in found["link"]["sentence"]
-    assert client.get("/studies.json").json["others"] == ["cache"]
+    assert client.get("/studies.json").json["others"] == ["notes"]
 
 
 def test_a_page_holds_what_the_report_does(client: Client, results: Path) -> None:

@@ -55,6 +55,15 @@ def prepared(config: CellConfig, cache_dir: Path, tmp_path_factory: pytest.TempP
     return folder
 
 
+def test_the_bytes_that_preparation_takes_are_told_before(
+    config: CellConfig, prepared: Path, tmp_path: Path
+) -> None:
+    told = FAMILY.preparation_bytes([config], tmp_path)
+
+    taken = sum(path.stat().st_size for path in prepared.rglob("*.safetensors"))
+    assert 0.9 * taken < told < 1.2 * taken
+
+
 def made(config: CellConfig, cache_dir: Path, kept: bool) -> Evaluation:
     domain = load_domain("avatars")
     texts, images = AttributeTexts.of(domain, config.edit), load_cached(config, "test", cache_dir)

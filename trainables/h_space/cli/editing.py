@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.execution.models import FOLDER, model_path
 from orchestrator.ledger import Ledger, read_study
-from orchestrator.study.launch import CACHE_FOLDER
+from orchestrator.ledger.study import CACHE_FOLDER
 from trainables.h_space.cli.interval import Say, measured_curves
 from trainables.h_space.domains import domain_summary
 from trainables.h_space.domains.decoding import PictureError, inspect

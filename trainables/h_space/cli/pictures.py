@@ -5,7 +5,7 @@ import argparse
 from rich.console import Console
 
 from orchestrator.cli.reporting import study_folder
-from orchestrator.study.launch import CACHE_FOLDER
+from orchestrator.ledger.study import CACHE_FOLDER
 from orchestrator.views.live import say
 from trainables.h_space.cli import editing, interval
 
