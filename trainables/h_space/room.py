@@ -1,13 +1,12 @@
-"""How much disk the preparation of trials takes, before it runs."""
+"""How much disk the preparation of trials takes, before it runs. Plans need it: nothing here imports torch."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import domain_summary
-from trainables.h_space.timesteps import training_timesteps
-from trainables.h_space.trajectories import merged, picture_tasks, preparation_tasks
-from trainables.h_space.trajectory_files import PreparationTask
+from trainables.h_space.domains import domain_image_ids, domain_summary
+from trainables.h_space.domains.images import SPLITS
+from trainables.h_space.workload import trained_timesteps
 
 _BYTES_OF_A_PIXEL = 3 * 4
 _OF_EVERY_IMAGE = 3
@@ -17,30 +16,43 @@ _BYTES_OF_AN_EMBEDDING = 4 * 1024
 
 
 def preparation_bytes(configs: Iterable[CellConfig], cache_dir: Path) -> int:
-    """Bytes that trials of these configurations lack in the trajectory cache, texts apart, which are small.
+    """Bytes that trials of these configurations add to the trajectory cache, texts apart, which are small.
 
-    While `t_edit: auto` is open every timestep counts: the most it can be.
+    What the cache holds of a domain counts as part of it, also where it is of other settings: rather too little is
+    told than too much. While `t_edit: auto` is open every timestep counts.
+    Raises DomainError when a domain cannot be read.
     """
-    known = [config if isinstance(config.training.t_edit, int) else _deepest(config) for config in configs]
-    tasks = [task for config in known for task in preparation_tasks(config, cache_dir)]
-    images = [task for task in merged(tasks) if isinstance(task, PreparationTask)]
-    unedited = sum(
-        task.num_pictures * _bytes(task.images.domain, 1) for task in picture_tasks(known, cache_dir)
-    )
-    return sum(len(task.image_ids) * _bytes(task.domain, _num_pictures(task)) for task in images) + unedited
+    needed: dict[Path, dict[tuple[object, ...], int]] = {}
+    for config in configs:
+        summary = domain_summary(config.domain)
+        files = needed.setdefault(cache_dir / summary.cache_name, {})
+        height, width = summary.image_size
+        for file, num_pictures in _files(config).items():
+            num_bytes = num_pictures * height * width * _BYTES_OF_A_PIXEL + _BYTES_OF_AN_EMBEDDING
+            files[file] = max(num_bytes, files.get(file, 0))
+    return sum(max(0, sum(files.values()) - _taken(folder)) for folder, files in needed.items())
 
 
-def _deepest(config: CellConfig) -> CellConfig:
-    return config.model_copy(update={"training": config.training.model_copy(update={"t_edit": 0})})
+def _files(config: CellConfig) -> dict[tuple[object, ...], int]:
+    """What is kept of each image, by what it depends on, in pictures.
+
+    Of training images also P_t at every trained timestep, and eps at the first; held-out ones are looked at.
+    """
+    training, evaluation = config.training, config.evaluation
+    sampled = {"train": training.num_train_steps, "test": evaluation.num_sample_steps}
+    counts = {"train": training.num_images, "test": evaluation.num_images}
+    found: dict[tuple[object, ...], int] = {}
+    for split in SPLITS:
+        steps = (training.num_train_steps, training.inversion_refinements, sampled[split])
+        along = 1 + len(trained_timesteps(config)) if split == "train" else 0
+        for image in domain_image_ids(config.domain, split, counts[split], config.edit):
+            found[(image, *steps)] = _OF_EVERY_IMAGE + along
+            if split == "test":
+                seen = ("original", config.edit.name, *evaluation.all_sample_steps)
+                found |= {(image, *steps, kind): 1 for kind in seen}
+    return found
 
 
-def _num_pictures(task: PreparationTask) -> int:
-    """What an image's file holds of its size: in training also P_t at every trained timestep, and eps at the first."""
-    if task.lowest_t is None:
-        return _OF_EVERY_IMAGE
-    return _OF_EVERY_IMAGE + 1 + len(training_timesteps(task.num_sample_steps, task.lowest_t))
-
-
-def _bytes(domain: str, num_pictures: int) -> int:
-    height, width = domain_summary(domain).image_size
-    return num_pictures * height * width * _BYTES_OF_A_PIXEL + _BYTES_OF_AN_EMBEDDING
+def _taken(folder: Path) -> int:
+    """Bytes of the files under a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))

@@ -12,6 +12,9 @@ from trainables.settings import Settings
 _BYTES_OF_A_WEIGHT = 4
 _COPIES_IN_A_CHECKPOINT = 3
 """A weight and two moments of its optimizer."""
+_ROOM_OF_A_TRIAL = 200_000_000
+"""Far more than an editor and its checkpoints take: where each trial has that, weights are not counted, which needs
+torch."""
 
 
 def lacking_room(
@@ -25,20 +28,21 @@ def lacking_room(
     `missing` has the configuration of every missing trial, `to_prepare` one for each preparation. `num_bytes` is what
     the trials leave where a price has told it; else their weights are counted, and a command's files are not.
     """
-    family = study.space.family
+    family, free = study.space.family, _free(study.folder)
+    shared = family.preparation_bytes(to_prepare, study.cache_dir)
+    if free >= shared + (num_bytes or 0) + len(missing) * _ROOM_OF_A_TRIAL:
+        return ""
     parameters = {id(config): family.num_parameters(config) or 0 for config in missing}
-    most = max(parameters.values(), default=0) * _BYTES_OF_A_WEIGHT
     models = sum(parameters[id(config)] for config in missing) * _BYTES_OF_A_WEIGHT
+    largest = max(parameters.values(), default=0) * _BYTES_OF_A_WEIGHT
     at_once = min(parallel_trials(study.space.config.execution), len(missing))
     parts = {
-        f"for what they share, in {study.cache_dir.name}": family.preparation_bytes(
-            to_prepare, study.cache_dir
-        ),
+        f"for what they share, in {study.cache_dir.name}": shared,
         "for what they leave": max(models, num_bytes or 0),
-        # The one before goes once the next is whole.
-        "for checkpoints": at_once * 2 * _COPIES_IN_A_CHECKPOINT * most,
+        # The checkpoint before goes once the next is whole.
+        "for checkpoints": at_once * 2 * _COPIES_IN_A_CHECKPOINT * largest,
     }
-    needed, free = sum(parts.values()), _free(study.folder)
+    needed = sum(parts.values())
     if free >= needed:
         return ""
     listed = ", ".join(f"{size_of(size)} {what}" for what, size in parts.items() if size)
