@@ -226,7 +226,8 @@ def _notes(frames: StudyFrames) -> list[str]:
 
 
 def _cost(frames: StudyFrames, cell: str, verdict: str) -> list[str]:
-    own = frames.trials[(frames.trials["cell"] == cell) & frames.trials["wall_seconds"].notna()]
+    ran = (frames.trials["cell"] == cell) & frames.trials["wall_seconds"].notna()
+    own = frames.trials.loc[ran, ["seed", "device", "wall_seconds"]]
     return [frames.cell_label(cell), verdict, str(own["seed"].nunique()), str(len(own)), *_hours(own)]
 
 

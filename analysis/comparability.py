@@ -23,7 +23,7 @@ def incomparable(frames: StudyFrames, metric: str, cell: str, reference: str) ->
 
     A difference in a confounding setting is fine where it is the only one: then it is what is being asked.
     """
-    left, right = (_config(frames, name) for name in (cell, reference))
+    left, right = (_configs(frames).get(name, {}) for name in (cell, reference))
     if not left or not right:
         return ""
     info = metric_info(metric)
@@ -136,8 +136,9 @@ def image_set_warnings(frames: StudyFrames) -> list[str]:
     return lines
 
 
-def _config(frames: StudyFrames, cell: str) -> Mapping[str, Any]:
-    texts = frames.trials.loc[
-        (frames.trials["cell"] == cell) & (frames.trials["status"] == "done"), "config"
-    ].dropna()
-    return dict(json.loads(texts.iloc[0])) if len(texts) else {}
+@remembered
+def _configs(frames: StudyFrames) -> dict[str, dict[str, Any]]:
+    """cell -> the settings of its first finished trial."""
+    trials = frames.trials.loc[frames.trials["status"] == "done", ["cell", "config"]].dropna()
+    texts = trials.drop_duplicates("cell")
+    return {str(cell): json.loads(text) for cell, text in texts.itertuples(index=False)}

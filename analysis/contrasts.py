@@ -1,5 +1,6 @@
 """The contrasts and claims of a study: from its frames to judged comparisons and sentences."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -103,28 +104,38 @@ def paired_sample(
     A finished trial without a finite value counts as failed: a NaN is an outcome. One that was stopped early is
     counted and enters nothing. With a `reason` why they cannot be compared there are no differences.
     """
-    left, right = _outcomes(trials, metric, cell), _outcomes(trials, metric, reference)
-    both = left.add_suffix("_cell").join(right.add_suffix("_reference"), how="outer")
-    states = both[["state_cell", "state_reference"]].astype("object").fillna(MISSING)
-    absent = (states == MISSING).any(axis=1)
-    stopped = (states == "stopped").any(axis=1) & ~absent
-    left_out = absent | stopped
-    bad_cell, bad_reference = ((states[column] == "failed") & ~left_out for column in states)
-    paired = both[~left_out & ~bad_cell & ~bad_reference]
-    paired = paired.head(0) if reason else paired
+    left, right = (_outcomes(trials, metric, name) for name in (cell, reference))
+    nothing = (np.nan, MISSING)
+    pairs = {seed: (left.get(seed, nothing), right.get(seed, nothing)) for seed in sorted(left | right)}
+    fates = {seed: _fate(mine[1], its[1]) for seed, (mine, its) in pairs.items()}
+    count = Counter(fates.values())
+    paired = [] if reason else [seed for seed, fate in fates.items() if fate == "paired"]
     sign = metric_info(metric).sign
-    differences = sign * (paired["value_cell"] - paired["value_reference"])
     return PairedSample(
         name=cell,
-        differences=differences.to_numpy(dtype=np.float64),
-        seeds=tuple(int(seed) for seed in paired.index),
-        failed_better=int((bad_reference & ~bad_cell).sum()),
-        failed_worse=int((bad_cell & ~bad_reference).sum()),
-        failed_both=int((bad_cell & bad_reference).sum()),
-        missing=int(absent.sum()),
-        stopped=int(stopped.sum()),
+        differences=np.array([sign * (pairs[seed][0][0] - pairs[seed][1][0]) for seed in paired], np.float64),
+        seeds=tuple(paired),
+        failed_better=count["reference failed"],
+        failed_worse=count["cell failed"],
+        failed_both=count["both failed"],
+        missing=count[MISSING],
+        stopped=count["stopped"],
         incomparable=reason,
     )
+
+
+def _fate(mine: str, its: str) -> str:
+    """What becomes of a pair of trials, by their states."""
+    for state in (MISSING, "stopped"):
+        if state in (mine, its):
+            return state
+    bad = (mine == "failed", its == "failed")
+    return {
+        (False, False): "paired",
+        (True, False): "cell failed",
+        (False, True): "reference failed",
+        (True, True): "both failed",
+    }[bad]
 
 
 def verdict_sentence(frames: StudyFrames, contrast: Contrast) -> str:
@@ -197,15 +208,17 @@ def _counts(contrast: Contrast) -> str:
     return ", ".join(parts)
 
 
-def _outcomes(trials: pd.DataFrame, metric: str, cell: str) -> pd.DataFrame:
-    """`value` and `state` (done, failed, missing) of a cell's trials, indexed by seed."""
-    own = trials[trials["cell"] == cell]
-    values = primary_values(own, metric)
-    finite = np.isfinite(values)
-    status = own["status"]
+def _outcomes(trials: pd.DataFrame, metric: str, cell: str) -> dict[int, tuple[float, str]]:
+    """Seed -> value and state (done, failed, stopped, missing) of a cell's trials."""
+    # Only what is needed: picking rows of all columns would be most of the time that a verdict takes.
+    needed = [name for name in ("seed", "status", "is_stopped", f"metric_{metric}") if name in trials]
+    own = trials.loc[trials["cell"] == cell, needed]
+    values = primary_values(own, metric).to_numpy()
+    status = own["status"].to_numpy(dtype=object)
     # Interrupted trials will run again: they are missing, not failed.
-    state = np.where(status.isin([MISSING, "interrupted"]), MISSING, "failed")
-    state = np.where((status == "done") & finite, "done", state)
-    is_stopped = own["is_stopped"] if "is_stopped" in own else status.isin(STOPPED)
+    state = np.where(np.isin(status, [MISSING, "interrupted"]), MISSING, "failed")
+    state = np.where((status == "done") & np.isfinite(values), "done", state)
+    is_stopped = own["is_stopped"].to_numpy(dtype=bool) if "is_stopped" in own else np.isin(status, STOPPED)
     state = np.where(is_stopped, "stopped", state)
-    return pd.DataFrame({"value": values.to_numpy(), "state": state}, index=own["seed"])
+    seeds = own["seed"].astype(int).tolist()
+    return dict(zip(seeds, zip(values.tolist(), state.tolist(), strict=True), strict=True))

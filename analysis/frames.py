@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from analysis.labels import axis_label, use_metrics, value_label
 from orchestrator.ledger import Ledger, StudyPlan, comparisons, read_study
@@ -185,8 +184,7 @@ def load_frames(study_folder: Path) -> StudyFrames:
     ledger.prefer(study.codes)
     records = ledger.records()
     tables = {
-        name: _numbers_and_texts(ledger.table(name)).to_pandas()
-        for name in ("curves", "evaluations", "samples")
+        name: ledger.table(name, lists=False).to_pandas() for name in ("curves", "evaluations", "samples")
     }
     return frames_of(study, records, tables, study_folder, tuple(ledger.damaged))
 
@@ -260,11 +258,6 @@ def _planned(study: StudyPlan) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*_IDENTITY, *(f"axis_{axis}" for axis in study.axes)])
     names = [cell.cell for cell in study.cells]
     return frame.assign(cell=pd.Categorical(frame["cell"], categories=names, ordered=True))
-
-
-def _numbers_and_texts(table: pa.Table) -> pa.Table:
-    """The table without its lists, such as a loss per timestep: nothing here reads them, and they are most of it."""
-    return table.drop_columns([field.name for field in table.schema if pa.types.is_list(field.type)])
 
 
 def _joined(planned: pd.DataFrame, table: pd.DataFrame, name: str) -> pd.DataFrame:

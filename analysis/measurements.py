@@ -55,9 +55,10 @@ def values_over(
     if not [name for name in over if name in POINTS] and not any(name in fixed for name in POINTS):
         table = _with_recorded(frames, table, metric)
     pieces = []
+    by_cell = dict(iter(table.groupby("cell", observed=True)))
     for values, cell in frames.cells_along(axes, held).items():
         at = {f"at_{name}": value for name, value in zip(axes, values, strict=True)}
-        own = table[table["cell"] == cell]
+        own = by_cell.get(cell, table.head(0))
         at |= {f"at_{name}": own[name] for name in over if name in POINTS}
         pieces.append(own.assign(**at))
     columns = [*(f"at_{name}" for name in over), *_COLUMNS]

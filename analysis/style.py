@@ -131,7 +131,9 @@ def save_figure(figure: "Figure", stem: Path) -> list[Path]:
     """Write `<stem>.png` (200 dpi) and `<stem>.svg` (text as outlines), without dates in them."""
     paths = [stem.with_name(stem.name + ending) for ending in (".png", ".svg")]
     with styled():
+        figure.set_dpi(DPI)
         _make_room(figure)
+        figure.set_layout_engine("none")  # else each file would lay the same figure out again
         figure.savefig(paths[0], dpi=DPI)
         figure.savefig(paths[1], metadata={"Date": None})
     return paths

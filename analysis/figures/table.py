@@ -164,19 +164,23 @@ def _entries(frames: StudyFrames, config: Config, metric: str, over: Sequence[st
     places = _places(frames, config, values, over)
     measured = values[values["value"].notna()]
     by_point = dict(iter(measured.groupby([f"at_{name}" for name in over], sort=False)))
-    by_cell = dict(iter(frames.trials.groupby("cell", observed=False)))
+    trials = frames.trials[["cell", "is_stopped"]]
+    lost = trials.assign(failed=frames.trials["status"].isin(["failed", "skipped"]))
+    counts = lost.groupby("cell", observed=False).agg(
+        planned=("failed", "size"), failed=("failed", "sum"), stopped=("is_stopped", "sum")
+    )
+    by_cell = dict(zip(counts.index, counts.astype(int).itertuples(index=False, name=None), strict=True))
     rows: list[list[object]] = []
     for point, cell in places.items():
-        own, trials = by_point.get(point, measured.head(0)), by_cell[cell]
+        own, (planned, failed, stopped) = by_point.get(point, measured.head(0)), by_cell[cell]
         down, across = point[: len(config.down)], point[len(config.down) :]
         mean = float(own["value"].mean()) if len(own) else np.nan
-        failed = int(trials["status"].isin(["failed", "skipped"]).sum())
         names = [_label(frames, name, value) for name, value in zip(over, point, strict=True)]
         row_label = ", ".join(names[: len(down)])
         place = [repr(down), row_label, repr(across), ", ".join(names[len(down) :])]
         rows.append(
-            [*place, cell, metric, mean, _spread(own, config.spread), len(own), len(trials), failed,
-             int(trials["is_stopped"].sum()), cell == frames.baseline]
+            [*place, cell, metric, mean, _spread(own, config.spread), len(own), planned, failed, stopped,
+             cell == frames.baseline]
         )  # fmt: skip
     return rows
 

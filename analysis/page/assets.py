@@ -17,6 +17,8 @@ _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", r
 STYLE_SHEET = "page.css"
 REDRAWN = ("effects", "parallel")
 """Kinds of figures that the script draws itself, with all that is in them: only readers without it get the picture."""
+MAX_WITHOUT_SCRIPT = 400_000
+"""Letters of such a picture; a larger one, of very many cells, is in its file beside the page alone."""
 
 
 def report_html(page: StudyPage) -> str:
@@ -24,9 +26,10 @@ def report_html(page: StudyPage) -> str:
     script, sheet = _bundle("report.js"), style_sheet()
     redrawn = [figure for figure in page["figures"] if figure["kind"] in REDRAWN and figure["picture"]]
     others = [figure for figure in page["figures"] if figure not in redrawn]
+    small = [figure for figure in redrawn if len(figure["picture"] or "") <= MAX_WITHOUT_SCRIPT]
     return _template().render(
         page=page,
-        without_script=redrawn,
+        without_script=small,
         title=f"{page['header']['study']}: {page['header']['question']}",
         policy=(
             f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(sheet)}; img-src data:; "

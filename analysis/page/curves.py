@@ -159,6 +159,9 @@ class _Lines:
         ]
         if len(curves) < 2:
             return np.empty(0), np.empty((0, 0))
+        first = curves[0][0]
+        if all(np.array_equal(x, first) for x, _ in curves):  # the usual case, at a tenth of the time
+            return first, np.stack([y for _, y in curves])
         shared = reduce(np.intersect1d, [x for x, _ in curves])
         return shared, np.stack([y[np.searchsorted(x, shared)] for x, y in curves])
 

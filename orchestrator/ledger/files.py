@@ -78,6 +78,11 @@ def opened(
         raise DamagedPart(name) from error
 
 
+def without_lists(schema: pa.Schema) -> list[str]:
+    """Names of the columns of a schema that hold no lists."""
+    return [field.name for field in schema if not pa.types.is_list(field.type)]
+
+
 def _source(filesystem: pafs.FileSystem, path: str, whole: bool) -> pa.NativeFile:
     file = filesystem.open_input_file(path)
     if not whole:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.files import DamagedPart, opened, write_sealed, writing
+from orchestrator.ledger.files import DamagedPart, opened, without_lists, write_sealed, writing
 from orchestrator.ledger.index import (
     MERGED_NAME,
     MERGING_FOLDER,
@@ -49,8 +49,8 @@ class Parts:
     damaged: dict[str, set[str]] = field(default_factory=dict, compare=False)
     """Table -> files that were found damaged and count no more; they stay where they are until `set_aside`."""
     _indexes: dict[str, Index] = field(default_factory=dict, compare=False)
-    _last: dict[str, tuple[str, pa.Table]] = field(default_factory=dict, compare=False)
-    """Table -> the merged file read last, and what it holds: one trial after another is asked for."""
+    _last: dict[tuple[str, bool], tuple[str, pa.Table]] = field(default_factory=dict, compare=False)
+    """(table, with lists) -> the merged file read last, and what it holds: one trial after another is asked for."""
 
     # Which files there are
 
@@ -100,19 +100,16 @@ class Parts:
 
     # Reading and writing
 
-    def read(self, table: str, file_name: str, keys: Sequence[PartKey]) -> pa.Table:
-        """Rows of attempts that a file counts for.
+    def read(self, table: str, file_name: str, keys: Sequence[PartKey], *, lists: bool = True) -> pa.Table:
+        """Rows of attempts that a file counts for; without `lists`, without its columns of lists.
 
         Raises DamagedPart when a byte of the file has changed, LedgerError when it is too new.
         """
         merged = self.index(table).merged.get(file_name)
         try:
             if merged is not None:
-                return _rows(self._content(table, merged), merged, keys)
-            with opened(
-                self.filesystem, self._path(table, file_name), f"{table}/{file_name}", whole=True
-            ) as file:
-                return file.read(use_threads=self.use_threads)
+                return _rows(self._content(table, merged, lists), merged, keys)
+            return self._whole(table, table, file_name, lists)
         except FileNotFoundError as error:
             self.refresh(table)
             now = self.sources(table, keys)
@@ -120,7 +117,8 @@ class Parts:
             if now == {file_name: list(keys)} and not has_moved:
                 raise DamagedPart(f"{table}/{file_name} (missing)") from error
             return pa.concat_tables(
-                [self.read(table, name, held) for name, held in now.items()], promote_options="default"
+                [self.read(table, name, held, lists=lists) for name, held in now.items()],
+                promote_options="default",
             )
 
     def check(self, table: str, key: PartKey) -> None:
@@ -196,15 +194,25 @@ class Parts:
     def _path(self, place: str, file_name: str) -> str:
         return f"{self.root}/{place}/{file_name}"
 
-    def _content(self, table: str, merged: Merged) -> pa.Table:
-        name, content = self._last.get(table, ("", None))
+    def _content(self, table: str, merged: Merged, lists: bool) -> pa.Table:
+        name, content = self._last.get((table, lists), ("", None))
         if name != merged.file_name:
-            self._last.pop(table, None)
-            path = self._path(merged.place, merged.file_name)
-            with opened(self.filesystem, path, f"{table}/{merged.file_name}", whole=True) as file:
-                content = file.read(use_threads=self.use_threads)
-            self._last[table] = (merged.file_name, content)
+            self._last.pop((table, lists), None)
+            content = self._whole(table, merged.place, merged.file_name, lists)
+            self._last[table, lists] = (merged.file_name, content)
         return content
+
+    def _whole(self, table: str, place: str, file_name: str, lists: bool) -> pa.Table:
+        """All rows of a file, each byte of which is as it was written."""
+        path = self._path(place, file_name)
+        with opened(self.filesystem, path, f"{table}/{file_name}", whole=True) as file:
+            schema = file.schema_arrow
+            names = schema.names if lists else without_lists(schema)
+            if (
+                not file.metadata.num_rows
+            ):  # most trials have no rows in some table, and decoding takes a while
+                return schema.empty_table().select(names)
+            return file.read(columns=None if lists else names, use_threads=self.use_threads)
 
 
 def _rows(content: pa.Table, merged: Merged, keys: Sequence[PartKey]) -> pa.Table:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from orchestrator.ledger.columns import shared_columns
-from orchestrator.ledger.files import DamagedPart, writing
+from orchestrator.ledger.files import DamagedPart, without_lists, writing
 from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.merging import settle
 from orchestrator.ledger.parts import parts_at
@@ -136,13 +136,19 @@ class Ledger:
         rows: list[dict[str, Any]] = self.table("trials").to_pylist()
         return rows
 
-    def table(self, name: str) -> pa.Table:
-        """A table as readers see it: the rows of done trials, and for `trials` one row per signature."""
+    def table(self, name: str, *, lists: bool = True) -> pa.Table:
+        """A table as readers see it: the rows of done trials, and for `trials` one row per signature.
+
+        Without `lists` its columns of lists, such as a loss per timestep, are left out: they are most of what there is
+        to decode.
+        """
         standing = self._standing()
         if name == "trials":
             chosen = concatenated(name, _chosen([self._commits[key] for key in standing]))
             return chosen.sort_by([("finished_at", "ascending"), ("signature", "ascending")])
-        return concatenated(name, self._read(name, [key for key in standing if self._status(key) == "done"]))
+        done = [key for key in standing if self._status(key) == "done"]
+        table = concatenated(name, self._read(name, done, lists=lists))
+        return table if lists else table.select(without_lists(table.schema))
 
     def num_bytes(self) -> dict[str, int]:
         """Signature -> bytes that its rows and records take."""
@@ -244,18 +250,18 @@ class Ledger:
             self._note(f"{table}/{name}")
         return list(self._parts.index(table).held)
 
-    def _read(self, table: str, keys: Sequence[PartKey]) -> list[pa.Table]:
+    def _read(self, table: str, keys: Sequence[PartKey], *, lists: bool = True) -> list[pa.Table]:
         """The rows of attempts, file by file, without those that turn out damaged."""
         found = []
         for source, held in self._parts.sources(table, keys).items():
             try:
-                found.append(self._parts.read(table, source, held))
+                found.append(self._parts.read(table, source, held, lists=lists))
             except DamagedPart as damage:
                 self._note_damage(damage, table, source, held)
                 # A merged file's parts may still be there, where its merge was cut short.
                 now = self._parts.index(table).held
                 again = [key for key in held if now.get(key, source) != source]
-                found += self._read(table, again)
+                found += self._read(table, again, lists=lists)
                 self._broken.difference_update(again)
         return found
 

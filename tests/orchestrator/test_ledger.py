@@ -116,6 +116,14 @@ def test_committed_rows_come_back_as_they_were_written(ledger: Ledger) -> None:
     assert sample["image"]["bytes"] == png()
 
 
+def test_lists_can_be_left_out(ledger: Ledger) -> None:
+    run(ledger, "a")
+    whole, without = ledger.table("curves"), ledger.table("curves", lists=False)
+
+    assert set(whole.column_names) - set(without.column_names) == {"timesteps", "loss_direction_per_t"}
+    assert without.equals(whole.select(without.column_names))
+
+
 def test_rows_do_not_exist_before_their_commit(ledger: Ledger, root: Path) -> None:
     ledger.write_rows("a", 1, **rows())
 

@@ -11,9 +11,10 @@ import pytest
 from analysis.contrasts import judge_study
 from analysis.curve_lines import extremes, mean_with_interval, trailing_mean
 from analysis.frames import load_frames
+from analysis.page.assets import MAX_WITHOUT_SCRIPT, report_html
 from analysis.page.curves import packed
 from analysis.page.payload import study_page
-from analysis.page.shape import Packed, StudyPage
+from analysis.page.shape import Figure, Packed, StudyPage
 from analysis.stats import FloatArray
 
 Study = Callable[..., Path]
@@ -36,6 +37,21 @@ def test_a_page_is_json_without_nan(make_study: Study) -> None:
     page = page_of(make_study(num_seeds=2, failed={("conv", 1)}, missing={("pixel", 0)}))
 
     assert json.loads(json.dumps(page, allow_nan=False)) == page
+
+
+def test_only_a_small_picture_of_what_the_script_draws_is_in_the_page(make_study: Study) -> None:
+    page = page_of(make_study(num_seeds=2))
+
+    for letters, is_there in ((100, True), (MAX_WITHOUT_SCRIPT, False)):
+        figure: Figure = {
+            "name": "effects",
+            "kind": "effects",
+            "heading": "Effects",
+            "caption": "Effects.",
+            "picture": f"data:image/png;base64,{letters * 'A'}",
+            "table": None,
+        }
+        assert (f"{letters * 'A'}" in report_html({**page, "figures": [figure]})) == is_there
 
 
 def test_an_empty_study_has_a_page(make_study: Study) -> None:
