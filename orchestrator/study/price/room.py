@@ -13,7 +13,7 @@ _BYTES_OF_A_WEIGHT = 4
 _COPIES_IN_A_CHECKPOINT = 3
 """A weight and two moments of its optimizer."""
 _ROOM_OF_A_TRIAL = 200_000_000
-"""Far more than an editor and its checkpoints take: where each trial has that, weights are not counted, which needs
+"""Far more than a model and its checkpoints take: where each trial has that, weights are not counted, which needs
 torch."""
 
 
