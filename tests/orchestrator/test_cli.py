@@ -26,6 +26,7 @@ COMMANDS = (
     "export",
     "list",
     "import-editor",
+    "convert-backbone",
     "pretrain",
     "doctor",
     "dashboard",

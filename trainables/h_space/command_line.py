@@ -144,6 +144,30 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_convert(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "file", type=path, metavar="FILE", help="a .pt, .pth or .ckpt file of DDPM, improved-DDPM, ADM or P2"
+    )
+    command.add_argument(
+        "--out", type=path, metavar="DIR", help="folder to write (default: FILE without its ending)"
+    )
+    command.add_argument("--image-size", type=positive, metavar="N", help="pixels of a side of its images")
+    command.add_argument("--num-heads", type=positive, metavar="N", help="heads of every attention")
+    command.add_argument(
+        "--head-channels", type=positive, metavar="N", help="channels of every attention head, instead"
+    )
+    command.add_argument("--num-timesteps", type=positive, metavar="T", help="steps it was trained with")
+    command.add_argument("--schedule", choices=("linear", "cosine"), help="its noise schedule")
+    command.add_argument(
+        "--timesteps",
+        choices=("rescaled", "plain"),
+        help="whether it was given t 1000 / T (rescale_timesteps) or t, where T is not 1000",
+    )
+    command.add_argument(
+        "--new-attention-order", action="store_true", help="it was trained with use_new_attention_order"
+    )
+
+
 def _add_pretrain(command: argparse.ArgumentParser) -> None:
     command.add_argument("domain", choices=("avatars",), metavar="DOMAIN", help="avatars")
     command.add_argument("--out", type=path, required=True, metavar="DIR", help="where to write the models")
@@ -189,6 +213,12 @@ COMMAND_LINE = CommandLine(
             "an editor of the public repositories -> safetensors",
             "trainables.h_space.cli.importing:import_command",
             _add_import,
+        ),
+        Command(
+            "convert-backbone",
+            "a published diffusion model -> a diffusers folder",
+            "trainables.h_space.cli.converting:convert_command",
+            _add_convert,
         ),
         Command(
             "pretrain",

@@ -4,29 +4,20 @@ Their checkpoints hold weights and no settings. What weights cannot tell (the he
 encoders) is given by the caller; what is assumed instead is listed.
 """
 
-import pickle
-import struct
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.editor_file import EditorFileError, fill
 from trainables.h_space.editors import EDITORS, BlockSettings, EditorConfig
+from trainables.h_space.pickled_weights import CheckpointError, as_weights, read_pickled
 
 State = Mapping[str, Tensor]
-
-_NO_CHECKPOINT = (
-    *(AssertionError, AttributeError, EOFError, LookupError, MemoryError, OverflowError, RuntimeError),
-    *(TypeError, ValueError, struct.error),
-)
-"""What torch's safe loader raises for a file that is cut, altered or something else."""
 
 # Prefixes of the repositories' names for weights, and ours.
 PRENORM_NAMES = {
@@ -68,50 +59,17 @@ def import_editor(path: Path, *, size: tuple[int, int] = (8, 8), **given: Any) -
     Raises EditorFileError, naming the file and what is missing or does not fit.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of other versions of pickle, which are read or refused all the same
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise EditorFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise EditorFileError(
-            f"{path} cannot be read as a checkpoint of weights: it is no file of torch, or it holds Python objects "
-            "besides weights, which are not loaded because they can run code; expected a .pth file of one of the "
-            "public repositories"
-        ) from error
-    except _NO_CHECKPOINT as error:
-        raise EditorFileError(
-            f"{path} cannot be read as a checkpoint of weights: {_first_sentence(error)}; expected a .pth file of one "
-            "of the public repositories, downloaded completely"
-        ) from error
+        loaded = read_pickled(path, "a .pth file of one of the public repositories")
+    except CheckpointError as error:
+        raise EditorFileError(str(error)) from error
     parts = loaded if isinstance(loaded, Mapping) else {}
     editors = [part for key, part in parts.items() if str(key).isdigit() and isinstance(part, Mapping)]
     if len(editors) != 1:
         raise EditorFileError(f"{path} must hold one editor, under its number; found {len(editors)}")
     try:
-        return import_state(_weights(editors[0]), size=size, **given)
-    except EditorFileError as error:
+        return import_state(as_weights(editors[0]), size=size, **given)
+    except (CheckpointError, EditorFileError) as error:
         raise EditorFileError(f"{path}: {error}") from error
-
-
-def _weights(part: Mapping[object, object]) -> State:
-    """The weights as 32-bit numbers. Raises EditorFileError where something else is among them."""
-    weights: dict[str, Tensor] = {}
-    for name, value in part.items():
-        is_dense = isinstance(value, Tensor) and value.layout == torch.strided and value.is_floating_point()
-        if not is_dense or not isinstance(value, Tensor):
-            raise EditorFileError(f"{name} is no weight: expected numbers with a point, in a dense tensor")
-        if not value.isfinite().all():
-            raise EditorFileError(f"{name} holds numbers that are not finite: its training has failed")
-        weights[str(name)] = value.float()
-    return weights
-
-
-def _first_sentence(error: Exception) -> str:
-    """What torch says first; advice follows that does not help here."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0].rstrip(".")
 
 
 def import_state(state: State, *, size: tuple[int, int] = (8, 8), **given: Any) -> ImportedEditor:

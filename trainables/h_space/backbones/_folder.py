@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from trainables.h_space.backbones.shapes import BackboneError, check_config, with_defaults
+from trainables.h_space.backbones.shapes import RELEASED_CLASS, BackboneError, check_config, with_defaults
 from trainables.h_space.schedule import linear_betas
 
 if TYPE_CHECKING:
@@ -129,8 +129,11 @@ def _check_weights(path: Path, config: Mapping[str, Any]) -> None:
 
 def load_unet(folder: Path) -> "UNet2DModel":
     """The U-Net in unet/ or (older pipelines) in the folder itself; every weight must be there and fit."""
-    check_config(read_unet_config(folder))
+    config = read_unet_config(folder)
+    check_config(config)
     path = _weights_path(_config_path(folder).parent)
+    if config.get("_class_name") == RELEASED_CLASS:
+        return _load_released(path, config)
     from diffusers.models.unets.unet_2d import UNet2DModel  # seconds, which only who loads a model spends
 
     try:
@@ -151,6 +154,22 @@ def load_unet(folder: Path) -> "UNet2DModel":
                 f"{', '.join(keys[:3])}{' and more' if len(keys) > 3 else ''}"
             )
     return cast("UNet2DModel", unet)
+
+
+def _load_released(path: Path, config: Mapping[str, Any]) -> "UNet2DModel":
+    """A U-Net with settings that diffusers lacks, as `convert-backbone` writes them."""
+    import torch
+    from safetensors.torch import load_file
+
+    from trainables.h_space.backbones.released import build_unet
+
+    try:
+        with torch.device("meta"):
+            unet = build_unet(config)
+        unet.load_state_dict(load_file(path), assign=True)
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+        raise BackboneError(f"{path} does not fit its config: {error}") from error
+    return unet
 
 
 def read_schedule(folder: Path) -> Schedule:

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 from trainables.errors import UserError
 
 MODEL_CLASS = "UNet2DModel"
+RELEASED_CLASS = "ReleasedUNet2DModel"
+"""A `UNet2DModel` with `RELEASED_SETTINGS`, which diffusers cannot load: see `backbones.released`."""
+RELEASED_SETTINGS = ("num_attention_heads", "timestep_factor")
 _DEFAULTS: Mapping[str, Any] = {
     "sample_size": None,
     "in_channels": 3,
@@ -77,7 +80,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     """Raises BackboneError for a U-Net that cannot be edited, by its diffusers configuration."""
     known = with_defaults(config)
     kind = config.get("_class_name", MODEL_CLASS)
-    if kind != MODEL_CLASS:
+    if kind not in (MODEL_CLASS, RELEASED_CLASS):
         raise BackboneError(
             f"expected a {MODEL_CLASS}, a diffusion model of images without conditions; found {kind}"
         )

@@ -109,11 +109,11 @@ def built_shape(config: Mapping[str, Any]) -> BottleneckShape:
 
     Raises BackboneError for a model that diffusers cannot build.
     """
-    from diffusers.models.unets.unet_2d import UNet2DModel  # seconds
+    from trainables.h_space.backbones.released import build_unet  # seconds
 
     with torch.device("meta"):
         try:
-            unet = UNet2DModel.from_config(dict(config))
+            unet = build_unet(config)
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise BackboneError(f"diffusers cannot build a U-Net of this config: {error}") from error
         x_t = torch.empty(1, *image_shape(unet.config))
