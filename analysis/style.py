@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from unicodedata import category
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +47,8 @@ FALLBACK_FONTS = (
     *("Arial Unicode MS", "Noto Emoji", "Segoe UI Emoji"),
 )
 """Asked, where they are installed, for letters that the first fonts lack; else an empty box stands for a letter."""
+_UNDRAWN = {"Cc", "Cf", "Mn", "Zs"}
+"""Categories of letters that have no shape of their own."""
 _NO_ROOM = "constrained_layout not applied because axes sizes collapsed"
 WIDER = 1.4
 """How much wider a figure gets whose labels leave no room for what they label."""
@@ -94,14 +97,34 @@ def styled() -> Iterator[None]:
     import warnings
 
     import matplotlib
-    from matplotlib.font_manager import fontManager
 
-    installed = set(fontManager.get_font_names())
-    fonts = [*_RC["font.family"], *(font for font in FALLBACK_FONTS if font in installed)]
-    with matplotlib.rc_context({**_RC, "font.family": fonts}), warnings.catch_warnings():
+    with matplotlib.rc_context({**_RC, "font.family": _fonts()}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
         warnings.filterwarnings("ignore", _NO_ROOM, UserWarning)
         yield
+
+
+def _fonts() -> list[str]:
+    """The fonts of figures that are installed, in the order they are asked."""
+    from matplotlib.font_manager import fontManager
+
+    installed = set(fontManager.get_font_names())
+    return [*_RC["font.family"], *(font for font in FALLBACK_FONTS if font in installed)]
+
+
+def without_glyph(text: str) -> list[str]:
+    """The letters of a text, each once, that no installed font has: in figures an empty box stands for them."""
+    # DejaVu, which ships with matplotlib, has these; importing that takes its time.
+    if all(letter < "\u0250" or letter in "\N{MINUS SIGN}\N{EN DASH}" for letter in text):
+        return []
+    from matplotlib.font_manager import findfont, get_font
+
+    drawn = set[int]().union(*(get_font(findfont(font)).get_charmap() for font in _fonts()))
+    return [
+        letter
+        for letter in dict.fromkeys(text)
+        if ord(letter) not in drawn and category(letter) not in _UNDRAWN
+    ]
 
 
 class TooLarge(Exception):

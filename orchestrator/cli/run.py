@@ -11,7 +11,7 @@ from rich.prompt import Confirm
 from rich.text import Text
 
 from orchestrator.cli.export import log_lines, log_openings
-from orchestrator.cli.figure_checks import check_figures
+from orchestrator.cli.figure_checks import check_figures, figure_remarks
 from orchestrator.cli.reporting import show_report
 from orchestrator.execution.worker import log_path
 from orchestrator.plan.loading import load_space
@@ -42,7 +42,7 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     study = open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
     view = planning.view(study)
     planning.show(view, console)
-    planning.show_remarks(view, console)
+    _show_remarks(view, console)
     view = _priced(view, options, console)
     planning.show_price(view, console)
     _show_foresight(view.study, console)
@@ -75,7 +75,7 @@ def plan_command(options: argparse.Namespace, console: Console) -> int:
         print(json.dumps(planning.as_json(view), indent=2))
         return 0
     planning.show(view, console)
-    planning.show_remarks(view, console)
+    _show_remarks(view, console)
     view = _priced(view, options, console)
     planning.show_price(view, console)
     _show_foresight(view.study, console)
@@ -132,6 +132,13 @@ def _next_seeds(folder: Path) -> Mapping[str, int]:
     from analysis.frames import load_frames
 
     return next_seeds(load_frames(folder))
+
+
+def _show_remarks(view: planning.PlanView, console: Console) -> None:
+    """Say what trials leave out or change of what they read, and figures of names."""
+    planning.show_remarks(view, console)
+    for line in figure_remarks(view.study.space):
+        say(console, line)
 
 
 def _show_foresight(study: Study, console: Console) -> None:

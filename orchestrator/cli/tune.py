@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.cli.export import log_openings
-from orchestrator.cli.figure_checks import check_figures
+from orchestrator.cli.figure_checks import check_figures, figure_remarks
 from orchestrator.ledger import Ledger, LedgerLock
 from orchestrator.plan.loading import load_space
 from orchestrator.search.journal import JOURNAL
@@ -103,6 +103,8 @@ def _introduce(study: Study, console: Console) -> None:
     say(console, f"searching {', '.join(config.axes)} with {search.sampler} for {objectives}")
     limit = "" if search.timeout is None else f", none started after {search.timeout}"
     num_seeds = len(config.first_seeds)
+    for line in figure_remarks(study.space):
+        say(console, line)
     seeds = "" if num_seeds == 1 else f" of {num_seeds} seeds each"
     say(
         console,

@@ -341,3 +341,32 @@ def test_a_study_whose_folder_may_not_be_read_is_named(
 
 def test_a_study_that_may_not_be_read_offers_no_trial_and_stops_no_launch(results_of_others: Path) -> None:
     assert found_elsewhere({"signature": ""}, results_of_others / "rates") == {}
+
+
+COMMAND_SPACE = """
+question: Which animal?
+family: command
+baseline: {command: "echo {seed} {x}", metrics: {a: higher is better}, settings: {x: dog}}
+axes: {x: {path: settings.x, values: [dog, ELSE]}}
+seeds: 1
+primary: {metric: a, margin: 1.0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking"),
+    [("\N{CJK UNIFIED IDEOGRAPH-732B}", True), ("\N{GREEK SMALL LETTER XI} – été", False)],
+)
+def test_letters_that_no_font_has_are_told_by_plan(
+    command: Callable[..., Answer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    lacking: bool,
+) -> None:
+    monkeypatch.setattr("analysis.style.FALLBACK_FONTS", ())
+    (tmp_path / "animal.yaml").write_text(COMMAND_SPACE.replace("ELSE", name), encoding="utf-8")
+
+    _, out, _ = command("plan", "animal.yaml", "--no-price")
+
+    assert (f"note: no font here has {name} (axes.x): figures show empty boxes instead" in out) is lacking
