@@ -41,6 +41,8 @@ with RayBackend(settings, RayOptions(extra_modules=(trials,))) as backend:
     seen = ray.get(look.remote())
     backend.run(TrialQueue([TrialTask(name, 1, name, 0, {}, config, None, 2) for name in "ab"]), observer)
     seen |= {"described": backend.describe(), "folder": str(backend._folder), "ended": observer.ended}
+from ray._raylet import get_authentication_mode
+seen |= {"auth": [name for name in os.environ if name.startswith("RAY_AUTH")], "mode": str(get_authentication_mode())}
 print(json.dumps(seen | {"is_left": Path(seen["folder"]).exists()}))
 """
 
@@ -90,3 +92,8 @@ def test_inside_a_job_of_ray_our_code_and_the_jobs_variables_reach_the_workers(s
 
 def test_workers_have_the_usual_priority(seen: dict[str, Any]) -> None:
     assert seen["niceness"] == os.nice(0)
+
+
+def test_the_token_of_a_launch_is_forgotten_after_it(seen: dict[str, Any]) -> None:
+    assert seen["auth"] == []
+    assert seen["mode"] == "AuthenticationMode.DISABLED"

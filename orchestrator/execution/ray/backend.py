@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from orchestrator.execution.ray.cluster import (
     wanted_of,
     why_not_connected,
 )
-from orchestrator.execution.ray.ready import ray, request_resources, tune
+from orchestrator.execution.ray.ready import forget_authentication, ray, request_resources, tune
 from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, launch_folder
 from orchestrator.execution.ray.shipping import copy_packages
 from orchestrator.execution.ray.tune import (
@@ -51,6 +51,7 @@ from trainables.paths import home
 from trainables.wording import duration
 
 POLL_SECONDS = 0.1
+TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")
 """What workers need, too; those of a running cluster were not started by this process."""
 
@@ -88,6 +89,7 @@ class RayBackend:
             )
         address = self._options.address or os.environ.get("RAY_ADDRESS") or LOCAL
         check_address(address, ray.__version__)
+        self._stack.callback(_forget_token, {name: os.environ.get(name) for name in TOKEN_VARIABLES})
         self._folder = self._stack.enter_context(launch_folder(MAX_LENGTH if address == LOCAL else None))
         try:
             self._connect(self._folder, address)
@@ -228,9 +230,21 @@ class RayBackend:
 
 def _bring_a_token() -> None:
     """Keep Ray from writing one to ~/.ray, readable by everybody, and from failing where that cannot be written."""
-    is_set = any(f"RAY_AUTH_{name}" in os.environ for name in ("MODE", "TOKEN", "TOKEN_PATH"))
+    is_set = any(name in os.environ for name in TOKEN_VARIABLES)
     if not is_set and not os.access(home() / ".ray" / "auth_token", os.R_OK):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _forget_token(before: Mapping[str, str | None]) -> None:
+    """Put the variables back: a cluster that this process joins next may know no token, or another."""
+    if all(os.environ.get(name) == value for name, value in before.items()):
+        return
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    forget_authentication()
 
 
 def _send_by_value(function: Any) -> None:

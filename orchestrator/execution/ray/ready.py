@@ -1,6 +1,8 @@
 """Ray as the other modules use it: the only one that imports it, after the settings that it reads meanwhile."""
 
+import importlib
 import os
+from typing import Any
 
 # Ray reads these while it is imported.
 os.environ.update(
@@ -28,4 +30,11 @@ from ray.autoscaler.sdk import request_resources
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-__all__ = ["FIFOScheduler", "Searcher", "ray", "request_resources", "tune"]
+__all__ = ["FIFOScheduler", "Searcher", "forget_authentication", "ray", "request_resources", "tune"]
+
+
+def forget_authentication() -> None:
+    """Let Ray read again from the environment whether clusters want a token, and which."""
+    raylet: Any = importlib.import_module("ray._raylet")  # what `ray` itself offers resets neither
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
