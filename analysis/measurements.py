@@ -180,7 +180,7 @@ def _at(frames: StudyFrames, table: pd.DataFrame, places: Mapping[str, Any]) -> 
         if value is not None:
             table = table[(table[name] == value) | ~known]
         elif name == "epoch":
-            table = table[table["epoch"] == table.groupby("signature")["epoch"].transform("max")]
+            table = table[(table["epoch"] == table.groupby("signature")["epoch"].transform("max")) | ~known]
         else:
             column = "primary_strength" if name == "strength" else "primary_steps"
             own = table["signature"].map(primary[column])

@@ -27,9 +27,10 @@ import psutil
 REPOSITORY = Path(__file__).resolve().parents[1]
 LAUNCH = REPOSITORY / "tests" / "orchestrator" / "launch.py"
 PATIENCE_SECONDS = 300.0
+POLL_SECONDS = 0.05
 MOMENTS = (0.2, 8.0)
 """Between two kills pass so many seconds, evenly distributed; a launch takes about 4 until its first trial, more on a
-busy machine."""
+busy machine. A worker is waited for."""
 CAUSES = ("driver", "worker", "node", "driver and node")
 
 SPACE = """
@@ -120,7 +121,7 @@ def trial_workers() -> list[psutil.Process]:
 
 
 def kill_one(cause: str, launch: Launch, cluster: Any, moments: random.Random) -> bool:
-    """Kill something; False where there was nothing of the kind."""
+    """Kill something, a worker once there is one; False where there was nothing of the kind."""
     if "node" in cause:
         node = moments.choice(sorted(cluster.worker_nodes, key=lambda node: node.unique_id))
         cluster.remove_node(node, allow_graceful=False)
@@ -131,9 +132,11 @@ def kill_one(cause: str, launch: Launch, cluster: Any, moments: random.Random) -
         launch.kill()
         launch.again()
     if cause == "worker":
-        workers = trial_workers()
-        if not workers:
-            return False
+        # Most of a launch is its start: a kill that hit only what is there would hardly ever hit a trial.
+        while not (workers := trial_workers()):
+            if launch.process.poll() is not None:
+                return False
+            time.sleep(POLL_SECONDS)
         with contextlib.suppress(psutil.NoSuchProcess):
             moments.choice(workers).kill()
     return True

@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from trainables.trials import Row, TrialFailed, TrialResult
+from trainables.trials import Row, TrialFailed, TrialResult, Untold
+from trainables.wording import did_you_mean
 
 Train = Any
 """`(config, seed, report) -> metrics`, or `-> (metrics, rows)` with a row for every item measured, or
@@ -215,9 +216,9 @@ def _returned(result: Any, metrics: Sequence[str]) -> tuple[dict[str, float], Se
         raise TrialFailed(f"the train function returned {found}; expected a dict with {wanted}")
     summary = {str(name): _number(value, f"the metric {name}") for name, value in result.items()}
     if missing := [name for name in metrics if name not in summary]:
-        raise TrialFailed(
+        raise Untold(
             f"the train function did not return {', '.join(missing)}, which the family declares; "
-            f"it returned {', '.join(summary) or 'an empty dict'}"
+            f"it returned {', '.join(summary) or 'an empty dict'}{did_you_mean(missing[0], summary)}"
         )
     for name, value in summary.items():
         if not math.isfinite(value):

@@ -78,6 +78,10 @@ class TrialFailed(UserError):
     """A trial that ended in a way its record should name: the reason is the message."""
 
 
+class Untold(TrialFailed):
+    """A trial whose code told other metrics than were declared, as every trial of that code will."""
+
+
 def close(trial: Any) -> None:
     """End what a trial that is not gone on with has started: a process, a thread."""
     if callable(end := getattr(trial, "close", None)):

@@ -14,6 +14,8 @@ from trainables.registry import plugins_in_use
 
 Record = dict[str, Any]
 """What a finished trial leaves: one row of the ledger's `trials` table."""
+UNTOLD = "is_untold"
+"""Key of the record of a trial that failed as every trial of its code will; no column of the table."""
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from typing import Any
 from orchestrator.execution.checkpoints import CheckpointStore, DamagedCheckpoint, Superseded
 from orchestrator.execution.models import model_path, put_model, start_file
 from orchestrator.execution.provenance import host, provenance
-from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
+from orchestrator.execution.tasks import UNTOLD, Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.ledger.files import writing
 from orchestrator.ledger.study import log_file
 from trainables.errors import UserError
-from trainables.trials import close
+from trainables.trials import Untold, close
 
 TRACEBACK_LINES = 12
 log = logging.getLogger("asyrp_sweep.trial")
@@ -192,7 +192,8 @@ class TrialRun:
 
     def _failed(self, error: Exception) -> Record:
         log.error("failed\n%s", traceback.format_exc())
-        return self._record("failed", failure_reason(error))
+        told = {UNTOLD: True} if isinstance(error, Untold) else {}
+        return self._record("failed", failure_reason(error)) | told
 
     def _record(self, status: str, reason: str | None) -> Record:
         task, settings = self._task, self._settings

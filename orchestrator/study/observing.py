@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from orchestrator.execution.checkpoint_quota import CheckpointQuota
 from orchestrator.execution.checkpoints import CheckpointStore
-from orchestrator.execution.tasks import Record, TrialTask
+from orchestrator.execution.tasks import UNTOLD, Record, TrialTask
 from orchestrator.execution.worker import log_path
 from orchestrator.ledger import BackgroundCompaction, Ledger
 from orchestrator.ledger.files import writing
@@ -16,6 +16,7 @@ from orchestrator.study.listening import Listening
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress, ended_line
 from orchestrator.views.running_file import RunningFile
+from trainables.errors import UserError
 
 
 @dataclass
@@ -61,6 +62,7 @@ class StudyObserver:
         self._tasks = tasks
         self._listening = listening
         self._study = study
+        self._baseline = {cell.name for cell in study.plan.cells if cell.is_baseline}
         self._ledger = ledger
         self._display = display
 
@@ -88,9 +90,17 @@ class StudyObserver:
         self._changed()
 
     def on_finished(self, record: Record) -> None:
-        """Commit; only then is the checkpoint of no more use."""
+        """Commit; only then is the checkpoint of no more use.
+
+        Raises UserError, which stops the launch, where the baseline does not tell what it is to be judged by.
+        """
+        is_untold = record.pop(UNTOLD, False)
         self._commit(record)
         self._forget_checkpoint(record["signature"])
+        if is_untold and record["cell"] in self._baseline:
+            raise UserError(
+                f"{record['reason']}\nThe launch was stopped after its first trial: all others would end like it"
+            )
 
     def on_lost(self, task: TrialTask, reason: str) -> None:
         """Commit as failed, and keep the checkpoint: the next launch goes on from it. Its worker may write no more."""

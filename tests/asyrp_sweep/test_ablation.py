@@ -59,13 +59,22 @@ def cased(n: int, N: int, seed: int) -> dict[str, float]:
     return {"score": n + 10 * N + 0.01 * seed}
 
 
-def test_settings_that_differ_in_capitals_alone_are_two_axes() -> None:
+def test_settings_that_differ_in_capitals_alone_are_two_axes_and_a_table_needs_no_curve() -> None:
     study = ablate(
-        cased, baseline={"n": 1, "N": 1}, axes={"n": [2], "N": [2]}, metric="score", margin=0.1, run=False
+        cased,
+        baseline={"n": 1, "N": 1},
+        axes={"n": [2], "N": [2]},
+        metric="score",
+        margin=0.1,
+        seeds=2,
+        inline=True,
+        quiet=True,
     )
 
     assert list(study.plan["cell"].unique()) == ["baseline", "n=2", "N_2=2"]
     assert study.plan.iloc[-1][["n", "N_2"]].tolist() == [1, 2]
+    table = study.report().with_name("table.md").read_text()
+    assert [line.split("|")[-2].strip() for line in table.splitlines()[2:]] == ["2", "2", "2"]
 
 
 def test_a_function_gets_a_verdict_for_every_value() -> None:

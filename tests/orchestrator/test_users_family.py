@@ -206,7 +206,6 @@ def test_the_same_file_runs_nothing_again_and_a_changed_one_everything(launch: L
     ("train", "reason"),
     [
         ("return None", "the train function returned nothing; expected a dict with score"),
-        ("return {'loss': 1.0}", "the train function did not return score, which the family declares"),
         ("return {'score': float('nan')}", "the metric score is nan"),
         ("return {'score': 'good'}", "the metric score is text, 'good'; expected a number"),
         ("return {'score': 1.0}, [{'score': 1.0}]", "a dict with the item's id under `item`"),
@@ -224,6 +223,24 @@ def test_a_train_function_that_ends_badly_is_a_failed_trial_with_its_reason(
     records = Ledger(study.ledger_folder).records()
     assert len(records) == 6
     assert all(reason in record["reason"] for record in records)
+
+
+def test_a_metric_that_no_trial_tells_stops_the_launch_after_the_first(
+    launch: Launch, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UserError, match=r"did not return score, .* it returned scores; did you mean scores\?\nThe launch"
+    ):
+        launch(MODEL.replace('{"score": score}', '{"scores": score}'))
+
+    records = Ledger(tmp_path / "results" / "mine" / "ledger").records()
+    assert [record["status"] for record in records] == ["failed"]
+
+
+def test_a_metric_that_a_changed_cell_does_not_tell_fails_that_cell_alone(launch: Launch) -> None:
+    _, outcome = launch(MODEL.replace('{"score": score}', '{"score" if config.width == 4 else "s": score}'))
+
+    assert (outcome.num_run, len(outcome.failed)) == (3, 3)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trainables.command.config import CommandConfig, MetricConfig
+from trainables.command.curves import column_name
 from trainables.command.filling import filled, problems, values_of, words_of
 from trainables.command.sources import source_digests
 from trainables.command.trial import CommandTrial
@@ -44,6 +46,11 @@ for epoch in range(done, int(sys.argv[2])):
 (folder / "metrics.json").write_text(json.dumps({"score": 0.5}))
 """
 """A script that goes on from what its folder holds."""
+
+
+_NESTED = re.compile(r"[A-Za-z_]\w*(?:[/.]\w+)+", re.ASCII)
+_NAMING = ("primary", "claims", "figures")
+"""Blocks of a space that name metrics."""
 
 
 class CommandFamily(Family):
@@ -78,6 +85,19 @@ class CommandFamily(Family):
             label = metric.label or name.replace("_", " ")
             found[name] = Metric(name, label, metric.unit, metric.better == "higher is better")
         return found
+
+    def renamed(self, content: dict[str, Any], given: Sequence[Any], folder: Path) -> tuple[Any, Any]:
+        """With metrics of nested names, `eval/loss` or `eval.loss`, under the names of their columns, `eval_loss`."""
+        baseline = content.get("baseline")
+        metrics = baseline.get("metrics") if isinstance(baseline, Mapping) else None
+        if not isinstance(baseline, Mapping) or not isinstance(metrics, Mapping):
+            return content, given
+        columns = {name: column_name(name) for name in metrics if _NESTED.fullmatch(str(name))}
+        if not columns or len({*metrics, *columns.values()}) < len(metrics) + len(columns):
+            return content, given  # none, or two of one column, which the check of names tells
+        declared = {columns.get(name, name): _told_as(name, metrics[name], columns) for name in metrics}
+        judged = {block: _with_columns(content[block], columns) for block in _NAMING if block in content}
+        return {**content, **judged, "baseline": {**baseline, "metrics": declared}}, given
 
     def has_setting(self, path: str) -> bool:
         """Whatever the command's settings and its environment may be called."""
@@ -167,6 +187,22 @@ class CommandFamily(Family):
         of_trials = dict.fromkeys(name for config in configs for name in config.metrics)
         of_items = dict.fromkeys(name for config in configs if config.items_file for name in config.metrics)
         return tuple(of_items), tuple(of_trials)
+
+
+def _told_as(name: str, said: Any, columns: Mapping[str, str]) -> Any:
+    """What is said of a metric, with the name that the script and the reader know it by."""
+    if name not in columns or not isinstance(said, str | Mapping):
+        return said
+    return {"key": name, "label": name, **({"better": said} if isinstance(said, str) else said)}
+
+
+def _with_columns(content: Any, columns: Mapping[str, str]) -> Any:
+    """A block of a space with the columns in place of the metrics' names."""
+    if isinstance(content, Mapping):
+        return {key: _with_columns(value, columns) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_with_columns(value, columns) for value in content]
+    return columns.get(content, content) if isinstance(content, str) else content
 
 
 def _absent(config: CommandConfig) -> Iterator[tuple[Loc, str]]:

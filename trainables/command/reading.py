@@ -25,6 +25,10 @@ class Unreadable(Exception):
     """What a script wrote is not what was expected; the message names file and line."""
 
 
+class MetricMissing(Unreadable):
+    """A metric that was declared is not in what the script left."""
+
+
 def read_object(path: Path) -> Content:
     """A JSON object. Raises Unreadable."""
     try:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from trainables.command.config import METRICS_FILES, CommandConfig, MetricConfig
 from trainables.command.curves import column_name
-from trainables.command.reading import Content, Unreadable, is_csv, number_in, read_object, read_rows
+from trainables.command.reading import (
+    Content,
+    MetricMissing,
+    Unreadable,
+    is_csv,
+    number_in,
+    read_object,
+    read_rows,
+)
 from trainables.names import visible
 from trainables.trials import Row
 from trainables.wording import did_you_mean, shown
@@ -96,11 +104,13 @@ def _last_values(path: Path) -> tuple[Content, bool]:
 
 def _metric(name: str, metric: MetricConfig, content: Content, file: str, *, is_text: bool) -> float:
     by_name = {key: key for key in content} | {column_name(key): key for key in content}
-    key = by_name.get(metric.key or name)
+    wanted = metric.key or name
+    key = by_name.get(wanted, by_name.get(column_name(wanted)))
     if key is None:
-        near = did_you_mean(metric.key or name, by_name)
         found = _listed([*content]) or "nothing"
-        raise Unreadable(f"{file}: the metric {metric.key or name} is missing; found {found}{near}")
+        raise MetricMissing(
+            f"{file}: the metric {wanted} is missing; found {found}{did_you_mean(wanted, by_name)}"
+        )
     return _finite(f"{file}: {key}", content[key], is_text=is_text)
 
 

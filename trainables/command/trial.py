@@ -25,12 +25,12 @@ from trainables.command.process import (
     how_it_ended,
     last_lines,
 )
-from trainables.command.reading import Unreadable
+from trainables.command.reading import MetricMissing, Unreadable
 from trainables.command.results import Results, files_matching, newest, read_results
 from trainables.command.sources import source_digests
 from trainables.command.supervisor import KILL_SECONDS, pieces_of
 from trainables.names import visible
-from trainables.trials import Row, TrialFailed, TrialResult, sample
+from trainables.trials import Row, TrialFailed, TrialResult, Untold, sample
 from trainables.wording import shortened
 
 POLL_SECONDS, LATER_POLL_SECONDS = 0.05, 0.25
@@ -103,7 +103,8 @@ class CommandTrial:
             if ended is not None:
                 self._end(run, ended)
         except Unreadable as error:
-            raise self._failed(run, str(error)) from error
+            kind = Untold if isinstance(error, MetricMissing) else TrialFailed
+            raise self._failed(run, str(error), kind) from error
         if ended is None:
             run.place.mark("running", self._seconds_before + run.seconds)
         return {**self._last_row(), EPOCH: float(self.epoch)}
@@ -251,7 +252,7 @@ class CommandTrial:
         self._results = read_results(self.config, run.place.folder, output)
         run.place.mark("ended", self._seconds)
 
-    def _failed(self, run: "_Run", reason: str) -> TrialFailed:
+    def _failed(self, run: "_Run", reason: str, kind: type[TrialFailed] = TrialFailed) -> TrialFailed:
         """Stop the command; the exception to raise, with the end of the output."""
         run.stop()
         lines = last_lines(run.place.log)
@@ -261,7 +262,7 @@ class CommandTrial:
         with suppress(OSError):  # The script may have removed the folder.
             run.place.mark("failed", self._seconds)
         run.close()
-        return TrialFailed("\n".join([visible(reason), *said, f"Its folder: {run.place.root}"]))
+        return kind("\n".join([visible(reason), *said, f"Its folder: {run.place.root}"]))
 
     def _follow(self, place: RunFolder, *, is_over: bool) -> None:
         """Find what holds the curve: a file of the script, or its output."""

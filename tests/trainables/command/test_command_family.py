@@ -54,6 +54,29 @@ def test_metrics_are_those_that_the_space_declares() -> None:
     assert not declared["loss"].higher_is_better
 
 
+def test_nested_names_of_metrics_are_those_of_their_columns(base: Path) -> None:
+    metrics = {"test/acc": "higher is better", "eval.loss": {"better": "lower is better"}}
+    content = {
+        "baseline": {"metrics": metrics},
+        "primary": {"metric": "test/acc"},
+        "claims": [{"text": "up", "metric": "eval.loss"}],
+        "figures": [{"kind": "table", "metrics": ["test/acc"]}],
+    }
+
+    found, _ = FAMILY.renamed(content, (), base)
+
+    declared = FAMILY.metrics_of(found["baseline"])
+    assert {name: metric.label for name, metric in declared.items()} == {
+        "test_acc": "test/acc",
+        "eval_loss": "eval.loss",
+    }
+    assert found["primary"]["metric"] == found["figures"][0]["metrics"][0] == "test_acc"
+    assert found["claims"][0]["metric"] == "eval_loss"
+    assert FAMILY.renamed({"baseline": {"metrics": {**metrics, "test_acc": "higher is better"}}}, (), base)[
+        0
+    ] == {"baseline": {"metrics": {**metrics, "test_acc": "higher is better"}}}
+
+
 @pytest.mark.parametrize(
     ("path", "is_there"),
     [
