@@ -22,6 +22,7 @@ from orchestrator.plan.loading import load_space
 from trainables.h_space.config import CellConfig
 from trainables.h_space.family import FAMILY
 from trainables.h_space.pilot import evaluation_rate, pilot, train_rate
+from trainables.h_space.timesteps import PUBLISHED_T_MAX
 from trainables.h_space.trajectories import preparation_work
 from trainables.h_space.trial import Trial
 from trainables.h_space.workload import image_steps, sample_steps
@@ -48,8 +49,8 @@ def trained(config: CellConfig, cache_dir: Path) -> tuple[float, float]:
 def compared(config: CellConfig, cache_dir: Path) -> dict[str, float]:
     """Taken over said, by part of a trial."""
     found = pilot(config, clock=time.process_time)
-    train = median(train_rate(config, one) for one in found.rounds)
-    other = median(evaluation_rate(config, one) for one in found.rounds)
+    train = median(train_rate(config, one, PUBLISHED_T_MAX) for one in found.rounds)
+    other = median(evaluation_rate(config, one, PUBLISHED_T_MAX) for one in found.rounds)
     work = preparation_work([config], cache_dir)
     preparing = median(
         one.unedited * work.passes
@@ -71,7 +72,7 @@ def compared(config: CellConfig, cache_dir: Path) -> dict[str, float]:
         ratios["cache"] = took / preparing
     for name in ("first", ""):
         took_train, took_other = trained(config, cache_dir)
-        said_train, said_other = train * image_steps(config), other * sample_steps(config)
+        said_train, said_other = train * image_steps(config, PUBLISHED_T_MAX), other * sample_steps(config)
         ratios[f"{name} train".strip()] = took_train / said_train
         ratios[f"{name} other".strip()] = took_other / said_other
         ratios[f"{name} trial".strip()] = (took_train + took_other) / (said_train + said_other)

@@ -92,7 +92,7 @@ def built_in_case(steps: int, device: str) -> Case:
     """The avatars domain as shipped, at its own batch size."""
     domain = load_domain("avatars", device)
     return Case(
-        "built-in avatars, 32x32", domain.diffusion, domain.clip, 8, training_timesteps(20, 400)[:steps]
+        "built-in avatars, 32x32", domain.diffusion, domain.clip, 8, training_timesteps(20, 400, 999)[:steps]
     )
 
 
@@ -118,7 +118,7 @@ def celebahq_case(steps: int | None, batch_size: int, device: str) -> Case:
         std=open_clip.OPENAI_DATASET_STD,
         fingerprint="random",
     ).to(device)
-    timesteps = training_timesteps(40, 513)[:steps]
+    timesteps = training_timesteps(40, 513, 999)[:steps]
     return Case("CelebA-HQ shape, 256x256, random weights", diffusion, clip, batch_size, timesteps)
 
 

@@ -165,7 +165,10 @@ def test_a_setting_that_counts_makes_another_editor(variant: Variant, editor: nn
 @every_kind
 def test_at_strength_zero_generation_is_plain_ddim(kind: str, tiny_diffusion: FrozenDiffusion) -> None:
     editor = build(cell((kind, {})), tiny_diffusion.shape)
-    x_T, timesteps = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1)), timestep_sequence(3)
+    x_T, timesteps = (
+        torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1)),
+        timestep_sequence(3, 999),
+    )
 
     plain = generate(tiny_diffusion, x_T, timesteps)
 
@@ -192,7 +195,7 @@ def test_a_shape_it_does_not_fit_is_told_before_building(kind: str) -> None:
 def losses_on_avatars() -> Callable[[CellConfig], list[float]]:
     """Trains an editor on one face at one timestep of the built-in domain; the loss before each of three steps."""
     domain = load_domain("avatars")
-    steps: list[Step] = training_timesteps(4, 600)[-1:]
+    steps: list[Step] = training_timesteps(4, 600, 999)[-1:]
     attribute = ATTRIBUTES["smiling"]
     batch = _batch_of_noise(domain.diffusion, domain.clip.image, steps)
 

@@ -100,7 +100,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     ),
     "a subgroup": lambda folder: (folder / "groups.csv").write_text("image_id,team\ntest/0.bmp,b\n\n"),
     "a weight of the U-Net": lambda folder: flip(folder / "weights/unet/diffusion_pytorch_model.safetensors"),
-    "the noise schedule": lambda folder: flip(folder / "weights/scheduler/scheduler_config.json"),
+    "the noise schedule": lambda folder: (folder / "weights/scheduler/scheduler_config.json").write_text(
+        '{"beta_schedule": "scaled_linear"}'
+    ),
     "a weight of the CLIP": lambda folder: flip(folder / "weights/clip/open_clip_model.safetensors"),
     "a weight of the second CLIP": lambda folder: flip(folder / "second.pt"),
     "a weight of Inception": lambda folder: flip(folder / "inception.pth"),
@@ -115,7 +117,7 @@ def test_what_a_domain_of_photographs_reads_is_noticed(
     folder = domain.parent
     monkeypatch.setattr(
         summary, "check_folder", lambda folder: None
-    )  # A bit of JSON that changed is no JSON.
+    )  # A bit of weights that changed is no file.
     config = cell(domain, subgroups=["team"], subgroup_file=str(folder / "groups.csv"))
 
     found = {"nothing": signature(config)}
@@ -156,6 +158,8 @@ def test_another_commit_of_a_model_on_the_hub_is_noticed(
     commits = iter(("first", "first", "second"))
 
     def fetched(repository: str, name: str) -> Path:
+        if name != "config.json":
+            return WEIGHTS / "scheduler" / "scheduler_config.json"
         path = tmp_path / "hub" / "snapshots" / next(commits) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copy(WEIGHTS / "unet" / name, path))

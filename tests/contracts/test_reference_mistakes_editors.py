@@ -119,7 +119,7 @@ def test_evaluation_builds_no_other_editor_than_the_trained_one(finished: Finish
     edit = generate(
         load_domain("avatars").diffusion,
         held_out.x_T,
-        timestep_sequence(4),
+        timestep_sequence(4, 999),
         loaded,
         t_edit=metadata.config.training.lowest_t,
     )

@@ -64,7 +64,7 @@ def test_every_image_is_compared_with_its_own_original(new_trial: NewTrial, cach
     domain = load_domain("avatars")
     new_trial(config)
     images = load_cached(config, "train", cache_dir)
-    timesteps = training_timesteps(config.training.num_train_steps, config.training.lowest_t)[:1]
+    timesteps = training_timesteps(config.training.num_train_steps, config.training.lowest_t, 999)[:1]
     objective = Objective(AttributeTexts.of(domain, config.edit).direction, 0.3, config.training)
     editor = config.editor.build(domain.diffusion.shape, generator_for(0, "init"), (999,))
 

@@ -26,6 +26,7 @@ COMMANDS = (
     "export",
     "list",
     "import-editor",
+    "export-editor",
     "convert-backbone",
     "pretrain",
     "doctor",

@@ -115,6 +115,7 @@ def test_every_exception_reaches_the_user_as_a_message_or_is_for_us_alone() -> N
         ("edit", "--faces", "1", "--editor", "best", "--study", "rates", "--results", "file"),
         ("import-editor", "nothing.pth", "--attribute", "smiling"),
         ("convert-backbone", "nothing.pt"),
+        ("export-editor", "nothing.safetensors"),
         ("pretrain", "avatars", "--out", "file"),
     ],
 )

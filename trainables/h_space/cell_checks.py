@@ -12,7 +12,7 @@ from trainables.h_space.domains import DomainError, DomainSummary
 from trainables.h_space.editors import num_parameters
 from trainables.h_space.layers import Summarise
 from trainables.h_space.metric_checks import check_asked, check_grouped, check_named, check_unit
-from trainables.h_space.workload import trained_timesteps
+from trainables.h_space.workload import lowest_trained_t, trained_timesteps
 from trainables.names import wrong_name
 from trainables.registry import origin_of
 from trainables.sources import error_in
@@ -42,6 +42,9 @@ def check_cell(
             yield InSpace(place), message
         for place, message in check_grouped(config, asked.figures):
             yield InSpace(place), message
+    if outside := list(_outside_schedule(config, summary)):
+        yield from outside
+        return
     by_place: dict[Loc, list[str]] = {}
     if wrong := _unbuildable(config, summary):
         by_place[("editor", "kind")] = [wrong]
@@ -50,13 +53,29 @@ def check_cell(
     yield from ((place, "; ".join(messages)) for place, messages in by_place.items())
 
 
+def _outside_schedule(config: CellConfig, summary: DomainSummary) -> Iterator[Finding]:
+    """Timesteps that the domain's diffusion model does not have, and sequences longer than all of them."""
+    training, evaluation, t_max = config.training, config.evaluation, summary.t_max
+    steps = max(evaluation.all_sample_steps)
+    asked: list[tuple[Loc, int, int]] = [
+        (("training", "t_edit"), lowest_trained_t(config), t_max),
+        (("training", "num_train_steps"), training.num_train_steps, t_max + 1),
+        (("evaluation", "t_boost"), evaluation.t_boost, t_max + 1),
+        (("evaluation", "num_sample_steps"), steps, t_max + 1),
+    ]
+    for place, found, most in asked:
+        if found > most:
+            known = f"the diffusion model of domain {summary.name} has timesteps 0 to {t_max}"
+            yield place, f"{expected(f'at most {most}', found)}: {known}"
+
+
 def _unbuildable(config: CellConfig, summary: DomainSummary) -> str:
     """Why the network of a plugin's editor cannot be made, or nothing: nobody but its author knows what it asks for."""
     plugin = origin_of("editor", config.editor.kind)
     if plugin is None or config.editor.check(summary.shape):
         return ""
     try:
-        num_parameters(config.editor, summary.shape, trained_timesteps(config))
+        num_parameters(config.editor, summary.shape, trained_timesteps(config, summary.t_max))
     except Exception as error:
         return error_in(plugin.name, error)
     return ""

@@ -144,6 +144,13 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=path, metavar="FILE", help="a trained editor: its .safetensors file")
+    command.add_argument(
+        "--out", type=path, metavar="F", help="file to write (default: FILE with the ending .pth)"
+    )
+
+
 def _add_convert(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "file", type=path, metavar="FILE", help="a .pt, .pth or .ckpt file of DDPM, improved-DDPM, ADM or P2"
@@ -213,6 +220,12 @@ COMMAND_LINE = CommandLine(
             "an editor of the public repositories -> safetensors",
             "trainables.h_space.cli.importing:import_command",
             _add_import,
+        ),
+        Command(
+            "export-editor",
+            "an editor of ours -> a .pth of the public repositories",
+            "trainables.h_space.cli.importing:export_command",
+            _add_export,
         ),
         Command(
             "convert-backbone",

@@ -72,11 +72,12 @@ class TrainingConfig(Settings):
     epochs: int = Field(default=1, ge=1)
     """Times that the training goes through its images."""
     num_train_steps: int = Field(default=40, ge=2, le=MAX_STEPS)
-    """Length of the DDIM sequence S(n, 999), for inversion, training and the unedited trajectory alike."""
+    """Length of the DDIM sequence that ends at the model's noisiest timestep, for inversion, training and the unedited
+    trajectory alike."""
     inversion_refinements: int = Field(default=0, ge=0)
     """Fixed-point iterations at every step of the inversion; 0 is the published one. One already makes
     reconstructions several times closer, for one more U-Net pass a step, once per image."""
-    t_edit: Annotated[int, Field(ge=0, le=999)] | Literal["auto"] = 500
+    t_edit: Annotated[int, Field(ge=0)] | Literal["auto"] = 500
     """The edit is trained and applied while t >= t_edit. auto: found by the published rule (method.md section 5)."""
     trajectory: Literal["edited", "reference"] = "edited"
     """Where x_t comes from. edited: each timestep goes on from the image that the last one left, as published;
@@ -154,7 +155,7 @@ class EvaluationConfig(Settings):
     ] = ()
     """Further strengths whose pictures of these images are kept after the last epoch, enough for a slider. They are
     generated and not measured."""
-    t_boost: int = Field(default=0, ge=0, le=1000)
+    t_boost: int = Field(default=0, ge=0)
     """Quality boost: noise (eta = 1) while t < t_boost, the same in an image's edits and reconstruction; 0 is off."""
     delta_h: Literal["predicted", "mean", "global"] = "predicted"
     """mean: each timestep's Delta-h averaged over the training images, in place of the editor; global: over timesteps

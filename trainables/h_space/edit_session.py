@@ -95,9 +95,11 @@ class EditSession:
         self.parts = _parts(domain, editors, settings)
         self.num_steps = settings.num_steps or self.parts[0].num_train_steps
         self._num_refinements = max(e.metadata.config.training.inversion_refinements for e in editors)
-        highest = domain.diffusion.alpha_bar.numel()
+        highest = domain.diffusion.t_max + 1
         if not 2 <= self.num_steps <= highest:
             raise EditError(f"expected 2 to {highest} steps; found {self.num_steps}")
+        if not 0 <= settings.t_boost <= highest:
+            raise EditError(f"expected noise below a timestep from 0 to {highest}; found {settings.t_boost}")
 
     @property
     def title(self) -> str:
@@ -157,7 +159,7 @@ class EditSession:
             x_T = invert(
                 self._domain.diffusion,
                 source.original,
-                timestep_sequence(self.num_steps),
+                timestep_sequence(self.num_steps, self._domain.diffusion.t_max),
                 self._num_refinements,
             )
         assert x_T is not None
@@ -209,6 +211,12 @@ def _part(domain: Domain, loaded: LoadedEditor, coefficient: float) -> Part:
             f"the {loaded.settings.kind} editor of {config.attribute} is for a bottleneck of "
             f"{shape.channels} x {shape.height} x {shape.width}, but domain {domain.name} has "
             f"{own.channels} x {own.height} x {own.width}"
+        )
+    trained_to = max(loaded.metadata.timesteps)
+    if trained_to != domain.diffusion.t_max:
+        raise EditError(
+            f"the {loaded.settings.kind} editor of {config.attribute} was trained from t = {trained_to} down, but "
+            f"domain {domain.name} begins at {domain.diffusion.t_max}: its diffusion model counts other timesteps"
         )
     editor = loaded.editor.to(domain.device).eval().requires_grad_(False)
     return Part(editor, config.training.num_train_steps, config.training.lowest_t, coefficient)

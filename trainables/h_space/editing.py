@@ -93,7 +93,7 @@ def apply_editors(
     With t_boost (quality boosting) give edits and reconstruction generators in the same state: both then receive the
     same noise. Raises ValueError when t_boost > 0 comes without one.
     """
-    timesteps = timestep_sequence(num_sample_steps)
+    timesteps = timestep_sequence(num_sample_steps, model.t_max)
     if strength == 0 or not parts:
         return generate(model, x_T, timesteps, t_boost=t_boost, noise_generator=noise_generator)
     combined = CombinedEditor(parts, strength, num_sample_steps, window)

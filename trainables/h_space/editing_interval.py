@@ -229,7 +229,7 @@ def read_curves(
     chunks = _chunks(domain, domain_summary(domain).cache_name, num_images, num_steps)
     read = [_read(_path(cache_dir, task)) for task in chunks]
     predicted, noisy = (torch.cat([chunk[name] for chunk in read]) for name in ("predicted", "noisy"))
-    return Curves(tuple(timestep_sequence(num_steps)), predicted, noisy)
+    return Curves(tuple(timestep_sequence(num_steps, domain_summary(domain).t_max)), predicted, noisy)
 
 
 def read_cosine(domain: str, attribute: Attribute, cache_dir: Path) -> float:
@@ -240,9 +240,9 @@ def read_cosine(domain: str, attribute: Attribute, cache_dir: Path) -> float:
 
 @torch.no_grad()
 def measure(domain: Domain, x_0: Tensor, num_steps: int) -> Curves:
-    """The curves of B images (B, C, H, W), along the inversion S(num_steps, 999)."""
+    """The curves of B images (B, C, H, W), along the inversion S(num_steps, t_max)."""
     distance = domain.clip.perceptual_distance if domain.lpips is None else domain.lpips
-    timesteps = timestep_sequence(num_steps)
+    timesteps = timestep_sequence(num_steps, domain.diffusion.t_max)
     predicted, noisy = [], []
     x_t = x_0
     for t, t_next in zip(timesteps, [*timesteps[1:], timesteps[-1]], strict=True):

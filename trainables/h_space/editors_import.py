@@ -143,7 +143,7 @@ def _must_be_known(state: State) -> set[str]:
 
 def _renamed(state: State, settings: BlockSettings) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """(weights under our names, names of weights that these settings never use)."""
-    names = _names(settings)
+    names = public_names(settings)
     weights: dict[str, Tensor] = {}
     dropped = []
     for name, value in state.items():
@@ -157,7 +157,7 @@ def _renamed(state: State, settings: BlockSettings) -> tuple[dict[str, Tensor], 
     return weights, tuple(dropped)
 
 
-def _names(settings: BlockSettings) -> dict[str, str]:
+def public_names(settings: BlockSettings) -> dict[str, str]:
     """Their prefix of each used weight's name, and ours."""
     if settings.kind == "conv_prenorm":
         return PRENORM_NAMES

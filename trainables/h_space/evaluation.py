@@ -157,7 +157,9 @@ class Evaluation:
         images, training = self._train_images, self._config.training
         x_Ts = (images.batch(rows).x_T for rows in batches(len(images)))
         average = mean_editor if self._settings.delta_h == "mean" else global_mean_editor
-        timesteps = training_timesteps(training.num_train_steps, training.lowest_t)
+        timesteps = training_timesteps(
+            training.num_train_steps, training.lowest_t, self._domain.diffusion.t_max
+        )
         return average(self._domain.diffusion, editor, x_Ts, timesteps)
 
     def _generate(
@@ -170,7 +172,7 @@ class Evaluation:
         return generate(
             self._domain.diffusion,
             batch.x_T.to(self._domain.device),
-            timestep_sequence(steps),
+            timestep_sequence(steps, self._domain.diffusion.t_max),
             editor,
             strength_scale=delta_h_scale(strength, self._config.training.num_train_steps, steps),
             t_edit=self._config.training.lowest_t,

@@ -22,6 +22,7 @@ from trainables.h_space.metric_checks import images_asked, is_measured, untold
 from trainables.h_space.metrics import METRICS, SetMetric
 from trainables.h_space.published import PUBLISHED, SENTENCES
 from trainables.h_space.stand_ins import stand_in, stand_in_settings
+from trainables.h_space.timesteps import PUBLISHED_T_MAX
 from trainables.h_space.workload import image_steps, sample_steps, trained_timesteps
 from trainables.trials import TrialRun
 from trainables.wording import did_you_mean, expected, look_up, one_of
@@ -245,7 +246,11 @@ class HSpace(Family):
 
     def num_parameters(self, config: Any) -> int:
         """Weights of the editor."""
-        return _num_parameters(config.editor, self._summarise(config.domain).shape, trained_timesteps(config))
+        return _num_parameters(
+            config.editor,
+            self._summarise(config.domain).shape,
+            trained_timesteps(config, self._t_max(config)),
+        )
 
     # Identity and warm starts
 
@@ -337,11 +342,11 @@ class HSpace(Family):
 
     def work(self, config: Any) -> Work:
         """Images x trained timesteps; images x strengths x sampling steps, those that are only shown included."""
-        return Work(image_steps(config), sample_steps(config))
+        return Work(image_steps(config, self._t_max(config)), sample_steps(config))
 
     def epoch_work(self, config: Any) -> int:
         """Images x timesteps that an epoch visits."""
-        return int(config.training.num_images) * len(trained_timesteps(config))
+        return int(config.training.num_images) * len(trained_timesteps(config, self._t_max(config)))
 
     def preparation_work(self, configs: Sequence[Any], cache_dir: Path) -> Mapping[str, float]:
         """Passes of the U-Net, pictures and texts; nothing where the domain's files are not here to tell."""
@@ -382,7 +387,14 @@ class HSpace(Family):
         """A pilot's pieces, as often as a trial of this configuration does them."""
         from trainables.h_space.pilot import timing
 
-        return timing(config, pilot)
+        return timing(config, pilot, self._t_max(config))
+
+    def _t_max(self, config: CellConfig) -> int:
+        """The noisiest timestep of the domain's model; that of most where its files are not here to tell."""
+        try:
+            return self._summarise(config.domain).t_max
+        except DomainError:
+            return PUBLISHED_T_MAX
 
     # Search
 
@@ -447,7 +459,7 @@ def _setting_paths() -> tuple[str, ...]:
 def _t_edit(config: CellConfig) -> int:
     """t_edit; above every number while it is to be found."""
     t_edit = config.training.t_edit
-    return t_edit if isinstance(t_edit, int) else 1000
+    return t_edit if isinstance(t_edit, int) else 10**9
 
 
 METRICS.when_changed.append(_metrics.cache_clear)

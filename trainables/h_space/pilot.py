@@ -22,7 +22,7 @@ from trainables.h_space.metrics import EditBatch
 from trainables.h_space.optimizers import OPTIMIZERS
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import Lookup, Reference
-from trainables.h_space.timesteps import training_timesteps
+from trainables.h_space.timesteps import Step, training_timesteps
 from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import CachedBatch
 from trainables.h_space.trajectory_files import images_at_once
@@ -38,9 +38,6 @@ NUM_EVALUATED = 4
 """Images whose evaluation is timed."""
 NUM_PROMPTS = 8
 """Prompts that are embedded together for a timing."""
-
-TIMESTEPS = training_timesteps(NUM_PIECES + 2, 0)
-"""What is trained and sampled: what a timestep costs does not depend on which it is."""
 
 Clock = Callable[[], float]
 
@@ -82,16 +79,16 @@ class Pilot:
     """What reading the models took; None where they were loaded already."""
 
 
-def train_rate(config: CellConfig, pieces: Pieces) -> float:
+def train_rate(config: CellConfig, pieces: Pieces, t_max: int) -> float:
     """Seconds per image and trained timestep."""
-    num_steps = len(trained_timesteps(config))
+    num_steps = len(trained_timesteps(config, t_max))
     num_ends = min(2, num_steps)
     return (pieces.between * (num_steps - num_ends) + pieces.end * num_ends) / num_steps
 
 
-def evaluation_rate(config: CellConfig, pieces: Pieces) -> float:
+def evaluation_rate(config: CellConfig, pieces: Pieces, t_max: int) -> float:
     """Seconds per image, strength and sampling step of an evaluation: generating, then measuring."""
-    num_plain, num_edited = sampling_passes(config)
+    num_plain, num_edited = sampling_passes(config, t_max)
     generating = pieces.plain * num_plain + pieces.edited * num_edited
     return (generating + pieces.measuring * measured_pictures(config)) / sample_steps(config)
 
@@ -122,11 +119,12 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: float | None) -> Pilot:
-    trained, shape = trained_timesteps(config), domain.diffusion.shape
-    editor = config.editor.build(shape, generator_for(0, "pilot"), tuple(t for t, _ in TIMESTEPS))
+    trained, shape = trained_timesteps(config, domain.diffusion.t_max), domain.diffusion.shape
+    timesteps = _timesteps(domain)
+    editor = config.editor.build(shape, generator_for(0, "pilot"), tuple(t for t, _ in timesteps))
     editor = editor.to(domain.device)
     batch = _noise(domain, min(config.training.batch_size, config.training.num_images))
-    size, t = len(batch.x_T), TIMESTEPS[0].t
+    size, t = len(batch.x_T), timesteps[0].t
 
     training = _training(config, domain, editor, batch, clock)
     plain = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t]), clock)
@@ -247,7 +245,7 @@ def _training(
         optimizer.zero_grad(set_to_none=True)
         ends.append(_now(clock))
 
-    train_batches(domain.diffusion, domain.clip, editor, objective, [batch], TIMESTEPS, step)
+    train_batches(domain.diffusion, domain.clip, editor, objective, [batch], _timesteps(domain), step)
     *between, last = [after - before for before, after in pairwise(ends)]
     return [(piece, min(piece, last)) for piece in between]
 
@@ -255,19 +253,24 @@ def _training(
 def _unedited_passes(domain: Domain, clock: Clock) -> list[float]:
     size = images_at_once(domain.device)
     x_T = _images_of_noise(domain, size)
-    passes = _seconds(lambda: generate(domain.diffusion, x_T, [TIMESTEPS[0].t]), clock)
+    passes = _seconds(lambda: generate(domain.diffusion, x_T, [domain.diffusion.t_max]), clock)
     return [seconds / size for seconds in passes]
 
 
 def _noise(domain: Domain, size: int) -> CachedBatch:
     """A batch like a cached one, of noise: what it costs does not depend on what it shows."""
     x_T = _images_of_noise(domain, size)
-    points = list(unedited_trajectory(domain.diffusion, x_T, [t for t, _ in reversed(TIMESTEPS)]))
+    points = list(unedited_trajectory(domain.diffusion, x_T, [t for t, _ in reversed(_timesteps(domain))]))
     with torch.no_grad():
         embedding = domain.clip.image(x_T)
     p_t = torch.stack([point.p_t for point in points], dim=1)
     p_embedding = embedding[:, None].expand(-1, len(points), -1)
     return CachedBatch(x_T, x_T, points[-1].p_t, embedding, p_t, points[0].eps, p_embedding)
+
+
+def _timesteps(domain: Domain) -> list[Step]:
+    """What is trained and sampled: what a timestep costs does not depend on which it is."""
+    return training_timesteps(NUM_PIECES + 2, 0, domain.diffusion.t_max)
 
 
 def _images_of_noise(domain: Domain, size: int) -> Tensor:
@@ -304,7 +307,7 @@ def timed(config: CellConfig, device: str, num_threads: int) -> dict[str, Any]:
         raise UserError("out of GPU memory") from error
 
 
-def timing(config: CellConfig, found: Mapping[str, Any]) -> Timing:
+def timing(config: CellConfig, found: Mapping[str, Any], t_max: int) -> Timing:
     """What a pilot's pieces come to in a trial of this configuration. Raises ValueError where they are no pieces."""
     try:
         rounds = [Pieces(**one) for one in found["rounds"]]
@@ -314,8 +317,8 @@ def timing(config: CellConfig, found: Mapping[str, Any]) -> Timing:
         raise ValueError(str(error)) from error
     rates = [
         Rates(
-            train_rate(config, pieces),
-            evaluation_rate(config, pieces),
+            train_rate(config, pieces, t_max),
+            evaluation_rate(config, pieces, t_max),
             {
                 "passes": pieces.unedited,
                 "images": pieces.image,

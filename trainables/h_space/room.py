@@ -27,13 +27,13 @@ def preparation_bytes(configs: Iterable[CellConfig], cache_dir: Path) -> int:
         summary = domain_summary(config.domain)
         files = needed.setdefault(cache_dir / summary.cache_name, {})
         height, width = summary.image_size
-        for file, num_pictures in _files(config).items():
+        for file, num_pictures in _files(config, summary.t_max).items():
             num_bytes = num_pictures * height * width * _BYTES_OF_A_PIXEL + _BYTES_OF_AN_EMBEDDING
             files[file] = max(num_bytes, files.get(file, 0))
     return sum(max(0, sum(files.values()) - _taken(folder)) for folder, files in needed.items())
 
 
-def _files(config: CellConfig) -> dict[tuple[object, ...], int]:
+def _files(config: CellConfig, t_max: int) -> dict[tuple[object, ...], int]:
     """What is kept of each image, by what it depends on, in pictures.
 
     Of training images also P_t at every trained timestep, and eps at the first; held-out ones are looked at.
@@ -44,7 +44,7 @@ def _files(config: CellConfig) -> dict[tuple[object, ...], int]:
     found: dict[tuple[object, ...], int] = {}
     for split in SPLITS:
         steps = (training.num_train_steps, training.inversion_refinements, sampled[split])
-        along = 1 + len(trained_timesteps(config)) if split == "train" else 0
+        along = 1 + len(trained_timesteps(config, t_max)) if split == "train" else 0
         for image in domain_image_ids(config.domain, split, counts[split], config.edit):
             found[(image, *steps)] = _OF_EVERY_IMAGE + along
             if split == "test":

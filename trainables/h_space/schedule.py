@@ -19,6 +19,22 @@ def linear_betas(num_timesteps: int = 1000, first: float = 1e-4, last: float = 2
     return np.linspace(first, last, num_timesteps, dtype=np.float64)
 
 
+MAX_AMPLIFICATION = 200.0
+"""How far an error of epsilon may grow in P_t; at the end of the published linear schedule it grows 157 times."""
+
+
+def highest_timestep(alpha_bar: np.ndarray, prediction_type: str) -> int:
+    """The noisiest timestep that can be used, by alpha_bar (T,) in 32 bits.
+
+    The schedule's last, but for models that predict epsilon: P_t multiplies its error by
+    sqrt((1 - alpha_bar_t) / alpha_bar_t), which a cosine schedule lets grow to 10^4 and more at its very end.
+    """
+    if prediction_type != "epsilon":
+        return len(alpha_bar) - 1
+    usable = 1 - alpha_bar <= alpha_bar * MAX_AMPLIFICATION**2
+    return int(np.flatnonzero(usable)[-1]) if usable.any() else 0
+
+
 def alpha_bars(betas: Sequence[float] | np.ndarray | None = None) -> Tensor:
     """alpha_bar(t) = product over s = 0..t of (1 - beta_s), for every t.
 

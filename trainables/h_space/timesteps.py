@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-T_MAX = 999
-"""The highest timestep of the published models, 1000 steps long."""
+PUBLISHED_T_MAX = 999
+"""The highest timestep of the published editors' models, 1000 steps long."""
 
 
-def timestep_sequence(n: int, t_max: int = T_MAX) -> list[int]:
+def timestep_sequence(n: int, t_max: int) -> list[int]:
     """S(n, t_max): `n` evenly spaced reals from 0 to `t_max`, plus 1e-6, truncated. Ascending."""
     if not 2 <= n <= t_max + 1:
         raise ValueError(
@@ -35,7 +35,7 @@ def reverse_steps(timesteps: Sequence[int]) -> list[Step]:
     return [Step(t, t_prev) for t, t_prev in zip(ascending, [-1, *ascending[:-1]], strict=True)][::-1]
 
 
-def training_timesteps(n: int, t_edit: int, t_max: int = T_MAX) -> list[Step]:
+def training_timesteps(n: int, t_edit: int, t_max: int) -> list[Step]:
     """The steps of S(n, t_max) that are trained: those with t >= t_edit, from noisy to clean.
 
     As in the published code the lowest one jumps straight to -1. Nothing may use the image it leads to: the

@@ -229,9 +229,15 @@ def _work_of(task: Preparation, cache_dir: Path) -> PreparationWork:
         return PreparationWork(0, images, texts, prompts)
     if isinstance(task, UneditedTask):
         return PreparationWork(pictures=task.num_pictures, steps=task.num_steps_taken)
-    num_states = len(training_timesteps(task.num_sample_steps, task.lowest_t or 0)) if task.embeds_p_t else 0
+    num_states = _num_states(task) if task.embeds_p_t else 0
     passes = sum(num_passes(path_of(cache_dir, task, i), task) for i in task.image_ids)
     return PreparationWork(passes, len(task.image_ids) * (1 + num_states))
+
+
+def _num_states(task: PreparationTask) -> int:
+    """Timesteps at which a task keeps P_t."""
+    t_max = domain_summary(task.domain).t_max
+    return len(training_timesteps(task.num_sample_steps, task.lowest_t or 0, t_max))
 
 
 @torch.no_grad()
@@ -266,7 +272,9 @@ def load_cached(config: CellConfig, split: Split, cache_dir: Path) -> CachedImag
     for image_id, path in zip(task.image_ids, paths, strict=True):
         if not covers(path, task):
             raise FileNotFoundError(f"{path}: image {image_id} has not been prepared for this configuration")
-    trained = training_timesteps(config.training.num_train_steps, config.training.lowest_t)
+    trained = training_timesteps(
+        config.training.num_train_steps, config.training.lowest_t, domain_summary(config.domain).t_max
+    )
     num_trained = len(trained) if split == "train" else 0
     return CachedImages(task.image_ids, paths, num_trained, task.embeds_p_t)
 

@@ -27,8 +27,8 @@ A GPU takes them together, so there another number would move the last bits of w
 _LONGEST_STEM = 150
 """Bytes; file systems end at 255, and a file has a longer name while it is written."""
 
-_NO_P_T = 1000
-"""What a file's `lowest_t` says when it holds no P_t."""
+_NO_P_T = 10**9
+"""What a file's `lowest_t` says when it holds no P_t: above every timestep."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class _File:
 
 def _invert(files: Sequence[_File], domain: Domain, task: PreparationTask) -> None:
     """Add what does not depend on how deep the way back goes."""
-    climbed = timestep_sequence(task.num_inversion_steps)
+    climbed = timestep_sequence(task.num_inversion_steps, domain.diffusion.t_max)
 
     def compute(original: Tensor) -> dict[str, Tensor]:
         x_T = invert(domain.diffusion, original, climbed, task.num_refinements)
@@ -159,7 +159,7 @@ def _invert(files: Sequence[_File], domain: Domain, task: PreparationTask) -> No
 
 def _descend(files: Sequence[_File], domain: Domain, task: PreparationTask, lowest_t: int) -> None:
     """Add the way back, with P_t down to `lowest_t`, in place of a way that was not as deep."""
-    timesteps = timestep_sequence(task.num_sample_steps)
+    timesteps = timestep_sequence(task.num_sample_steps, domain.diffusion.t_max)
 
     def compute(x_T: Tensor) -> dict[str, Tensor]:
         if lowest_t == _NO_P_T:

@@ -81,7 +81,9 @@ class Trial:
             look_up=look_up,
             kept=kept_pictures(config, cache_dir),
         )
-        self._timesteps = training_timesteps(training.num_train_steps, training.lowest_t)
+        self._timesteps = training_timesteps(
+            training.num_train_steps, training.lowest_t, self._domain.diffusion.t_max
+        )
         self._trained = tuple(t for t, _ in self._timesteps)
         self._objective, cosine_notes = _objective(self._texts, training, config.attribute)
         editor = config.editor.build(self._domain.diffusion.shape, generator_for(seed, "init"), self._trained)

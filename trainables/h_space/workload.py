@@ -10,15 +10,15 @@ def lowest_trained_t(config: CellConfig) -> int:
     return t_edit if isinstance(t_edit, int) else 0
 
 
-def trained_timesteps(config: CellConfig) -> tuple[int, ...]:
-    """Timesteps that a training visits; all of its sequence where t_edit is still to be found."""
-    steps = training_timesteps(config.training.num_train_steps, lowest_trained_t(config))
+def trained_timesteps(config: CellConfig, t_max: int) -> tuple[int, ...]:
+    """Timesteps that a training visits, `t_max` being the model's noisiest; all where t_edit is still to be found."""
+    steps = training_timesteps(config.training.num_train_steps, lowest_trained_t(config), t_max)
     return tuple(t for t, _ in steps)
 
 
-def image_steps(config: CellConfig) -> int:
+def image_steps(config: CellConfig, t_max: int) -> int:
     """Images x timesteps that a training visits."""
-    return config.training.num_images * config.training.epochs * len(trained_timesteps(config))
+    return config.training.num_images * config.training.epochs * len(trained_timesteps(config, t_max))
 
 
 def sample_steps(config: CellConfig) -> int:
@@ -41,7 +41,7 @@ def measured_pictures(config: CellConfig) -> int:
     return evaluation.num_images * per_image * len(evaluation.all_sample_steps)
 
 
-def sampling_passes(config: CellConfig) -> tuple[int, int]:
+def sampling_passes(config: CellConfig, t_max: int) -> tuple[int, int]:
     """(plain, edited) steps of one image each that generate what an evaluation shows, previews included.
 
     A strength of 0 is the reconstruction, which is read, not made, except with `t_boost`.
@@ -53,7 +53,7 @@ def sampling_passes(config: CellConfig) -> tuple[int, int]:
     for num_steps in evaluation.all_sample_steps:
         is_primary = num_steps == evaluation.num_sample_steps
         pictures = num_edits + (num_previews + shown_pictures(config) if is_primary else 0)
-        acting = sum(t >= lowest_trained_t(config) for t in timestep_sequence(num_steps))
+        acting = sum(t >= lowest_trained_t(config) for t in timestep_sequence(num_steps, t_max))
         edited += pictures * acting
         plain += pictures * (num_steps - acting)
         if evaluation.t_boost:

@@ -89,7 +89,7 @@ def test_impossible_betas_are_refused(betas: list[float]) -> None:
 def test_timestep_sequence_is_the_published_one(n: int) -> None:
     recorded = np.load(ORACLE)[f"sequence/{n}"]
 
-    assert timestep_sequence(n) == recorded.tolist()
+    assert timestep_sequence(n, 999) == recorded.tolist()
 
 
 @needs_oracle
@@ -98,7 +98,7 @@ def test_timestep_sequence_is_the_published_one(n: int) -> None:
 def test_trained_timesteps_are_the_published_ones_from_noisy_to_clean(n: int, t_edit: int) -> None:
     recorded = np.load(ORACLE)[f"train_sequence/{n}_tedit{t_edit}"].tolist()
 
-    steps = training_timesteps(n, t_edit)
+    steps = training_timesteps(n, t_edit, 999)
 
     assert [step.t for step in steps] == recorded[::-1]
     assert [step.t_prev for step in steps] == [*recorded[::-1][1:], -1]
@@ -106,7 +106,7 @@ def test_trained_timesteps_are_the_published_ones_from_noisy_to_clean(n: int, t_
 
 def test_a_sequence_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="sequence of 1 steps"):
-        timestep_sequence(1)
+        timestep_sequence(1, 999)
     with pytest.raises(ValueError, match="sequence of 12 steps"):
         timestep_sequence(12, t_max=9)
     with pytest.raises(ValueError, match="t_edit 600 is above every timestep"):
@@ -209,7 +209,7 @@ def test_inversion_climbs_with_the_noise_of_the_step_it_leaves(model: Recording,
 
 
 def test_the_unedited_trajectory_ends_at_its_last_predicted_image(model: Recording, x_T: Tensor) -> None:
-    timesteps = timestep_sequence(5)
+    timesteps = timestep_sequence(5, 999)
 
     points = list(diffusion.unedited_trajectory(model, x_T, timesteps))
 
@@ -219,7 +219,7 @@ def test_the_unedited_trajectory_ends_at_its_last_predicted_image(model: Recordi
 
 
 def test_zero_delta_h_reproduces_ddim(model: Recording, x_T: Tensor) -> None:
-    timesteps = timestep_sequence(6)
+    timesteps = timestep_sequence(6, 999)
     plain = diffusion.generate(model, x_T, timesteps)
 
     assert torch.equal(
@@ -233,7 +233,7 @@ def test_zero_delta_h_reproduces_ddim(model: Recording, x_T: Tensor) -> None:
 def test_the_edit_stops_exactly_below_t_edit(
     model: Recording, x_T: Tensor, t_edit: int, edited: set[int]
 ) -> None:
-    timesteps = timestep_sequence(6)
+    timesteps = timestep_sequence(6, 999)
 
     diffusion.generate(model, x_T, timesteps, editing, t_edit=t_edit)
 
@@ -242,7 +242,7 @@ def test_the_edit_stops_exactly_below_t_edit(
 
 
 def test_noise_starts_exactly_below_t_boost(model: Recording, x_T: Tensor) -> None:
-    timesteps = timestep_sequence(6)
+    timesteps = timestep_sequence(6, 999)
     plain = diffusion.generate(model, x_T, timesteps)
 
     def boosted(t_boost: int) -> Tensor:
@@ -256,7 +256,7 @@ def test_noise_starts_exactly_below_t_boost(model: Recording, x_T: Tensor) -> No
 
 
 def test_edit_and_reconstruction_receive_the_same_boost_noise(model: Recording, x_T: Tensor) -> None:
-    timesteps = timestep_sequence(6)
+    timesteps = timestep_sequence(6, 999)
 
     images = [
         diffusion.generate(

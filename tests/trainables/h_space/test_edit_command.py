@@ -39,7 +39,7 @@ Command = Callable[..., tuple[int, str, str]]
 def write_editor(path: Path, config: CellConfig, seed: int, fingerprint: str) -> None:
     shape = domain_summary("avatars").shape
     trained = tuple(
-        t for t, _ in training_timesteps(config.training.num_train_steps, config.training.lowest_t)
+        t for t, _ in training_timesteps(config.training.num_train_steps, config.training.lowest_t, 999)
     )
     editor = config.editor.build(shape, generator_for(seed, "init"), trained)
     save_editor(path, editor, config, shape, trained, {"domain_fingerprint": fingerprint})

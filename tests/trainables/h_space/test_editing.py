@@ -45,7 +45,7 @@ def at(combined: CombinedEditor, t: int) -> Tensor:
 
 
 def test_one_editor_is_the_generation_it_was_trained_for(model: FrozenDiffusion, x_T: Tensor) -> None:
-    expected = generate(model, x_T, timestep_sequence(NUM_STEPS), pushing, t_edit=400)
+    expected = generate(model, x_T, timestep_sequence(NUM_STEPS, 999), pushing, t_edit=400)
 
     edited = apply_editors(model, x_T, [PUSH], 1.0, NUM_STEPS)
 
@@ -64,7 +64,7 @@ def test_an_editor_twice_at_a_half_each_is_the_editor_once(
 
 
 def test_strength_zero_is_the_reconstruction(model: FrozenDiffusion, x_T: Tensor) -> None:
-    reconstruction = generate(model, x_T, timestep_sequence(NUM_STEPS))
+    reconstruction = generate(model, x_T, timestep_sequence(NUM_STEPS, 999))
 
     assert torch.equal(apply_editors(model, x_T, [PUSH, PULL], 0.0, NUM_STEPS), reconstruction)
     assert torch.equal(apply_editors(model, x_T, [], 1.0, NUM_STEPS), reconstruction)
@@ -144,7 +144,7 @@ def test_reconstruction_is_the_ddim_of_the_inverted_image_and_finds_it_again(mod
     image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
 
     def error(num_steps: int) -> float:
-        x_T = invert(model, image, timestep_sequence(num_steps))
+        x_T = invert(model, image, timestep_sequence(num_steps, 999))
         return float((apply_editors(model, x_T, [PUSH], 0.0, num_steps) - image).abs().mean())
 
     assert error(50) < error(5)

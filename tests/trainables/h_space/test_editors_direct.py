@@ -91,7 +91,7 @@ def test_a_file_of_one_brings_its_timesteps_back(tmp_path: Path) -> None:
 
 @torch.no_grad()
 def test_the_mean_of_a_direct_editor_is_that_editor(tiny_diffusion: FrozenDiffusion) -> None:
-    steps = training_timesteps(5, 400)
+    steps = training_timesteps(5, 400, 999)
     timesteps = tuple(t for t, _ in steps)
     editor = EDITORS["direct"].model_validate({"kind": "direct", "initial_std": 0.2})
     direct = editor.build(tiny_diffusion.shape, torch.Generator().manual_seed(0), timesteps)
@@ -105,7 +105,7 @@ def test_the_mean_of_a_direct_editor_is_that_editor(tiny_diffusion: FrozenDiffus
 
 @torch.no_grad()
 def test_the_mean_is_over_images_on_the_edited_trajectory(tiny_diffusion: FrozenDiffusion) -> None:
-    steps = training_timesteps(5, 400)
+    steps = training_timesteps(5, 400, 999)
     editor = build("conv", tiny_diffusion.shape, num_groups=4)
 
     mean = mean_editor(tiny_diffusion, editor, faces(3).split(2), steps)
@@ -130,5 +130,8 @@ def test_the_mean_is_over_images_on_the_edited_trajectory(tiny_diffusion: Frozen
 def test_a_mean_over_no_image_is_refused(tiny_diffusion: FrozenDiffusion) -> None:
     with pytest.raises(ValueError, match="at least one image"):
         mean_editor(
-            tiny_diffusion, build("conv", tiny_diffusion.shape, num_groups=4), [], training_timesteps(5, 400)
+            tiny_diffusion,
+            build("conv", tiny_diffusion.shape, num_groups=4),
+            [],
+            training_timesteps(5, 400, 999),
         )

@@ -18,8 +18,8 @@ def test_a_pilot_tells_rates_and_leaves_the_threads_alone(tiny_config: CellConfi
     for one in rates.rounds:
         assert all(seconds >= 0 for seconds in vars(one).values())
         assert one.between >= one.end > one.unedited > 0
-        assert evaluation_rate(tiny_config, one) > one.plain / 2
-        assert one.end <= train_rate(tiny_config, one) <= one.between
+        assert evaluation_rate(tiny_config, one, 999) > one.plain / 2
+        assert one.end <= train_rate(tiny_config, one, 999) <= one.between
     assert rates.num_parameters == 28_128
 
 
@@ -41,7 +41,7 @@ def test_pictures_that_are_only_shown_are_priced_as_generated_ones(tiny_config: 
     )
     steps = tiny_config.evaluation.num_sample_steps
 
-    assert sum(sampling_passes(more)) - sum(sampling_passes(without)) == 2 * 3 * steps
+    assert sum(sampling_passes(more, 999)) - sum(sampling_passes(without, 999)) == 2 * 3 * steps
     assert sample_steps(more) - sample_steps(without) == 2 * 3 * steps
     assert measured_pictures(more) == measured_pictures(without)
 

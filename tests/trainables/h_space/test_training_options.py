@@ -210,7 +210,7 @@ def test_the_unedited_reference_is_each_timestep_s_own(tiny_config: CellConfig, 
     domain, batch = load_domain("avatars"), load_cached(config, "train", cache).batch(range(4))
     assert batch.p_t is not None
     x_t, expected = batch.x_T, []
-    for position, (t, t_prev) in enumerate(training_timesteps(6, 700)):
+    for position, (t, t_prev) in enumerate(training_timesteps(6, 700, 999)):
         encoded, alpha_bar_t = domain.diffusion.encode(x_t, t), domain.diffusion.alpha_bar_at(t)
         eps = domain.diffusion.decode(encoded)
         eps_edit = domain.diffusion.decode(encoded, encoded.h + trial.editor(encoded.h, encoded.temb, t))

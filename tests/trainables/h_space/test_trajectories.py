@@ -102,7 +102,7 @@ def test_the_reconstruction_is_plain_generation(tiny_config: CellConfig, cache_d
     domain = load_domain("avatars")
 
     generated = generate(
-        domain.diffusion, batch.x_T, timestep_sequence(tiny_config.evaluation.num_sample_steps)
+        domain.diffusion, batch.x_T, timestep_sequence(tiny_config.evaluation.num_sample_steps, 999)
     )
 
     torch.testing.assert_close(generated, batch.reconstruction, atol=1e-4, rtol=1e-4)
@@ -134,9 +134,9 @@ def test_the_cache_holds_the_whole_unedited_process(tiny_config: CellConfig, cac
     """x_t and eps of every timestep follow from eps at the first and the P_t, without a pass of the U-Net."""
     diffusion = load_domain("avatars").diffusion
     low = with_training(tiny_config, t_edit=100)
-    timesteps = training_timesteps(low.training.num_train_steps, low.training.lowest_t)
+    timesteps = training_timesteps(low.training.num_train_steps, low.training.lowest_t, 999)
     x_T = load_cached(tiny_config, "train", cache_dir).batch([0, 3]).x_T
-    walked = list(unedited_trajectory(diffusion, x_T, timestep_sequence(low.training.num_train_steps)))
+    walked = list(unedited_trajectory(diffusion, x_T, timestep_sequence(low.training.num_train_steps, 999)))
     p_t = torch.stack([point.p_t for point in walked], dim=1)
 
     found = list(unedited_states(walked[0].eps, p_t, timesteps, diffusion))

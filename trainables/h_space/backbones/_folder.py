@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from trainables.h_space.backbones.shapes import RELEASED_CLASS, BackboneError, check_config, with_defaults
-from trainables.h_space.schedule import linear_betas
+from trainables.h_space.schedule import highest_timestep, linear_betas
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
@@ -20,8 +20,6 @@ WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 PICKLED_NAME = "diffusion_pytorch_model.bin"
 """Older models' weights; read without running what else may be in the file."""
 CONFIG_NAME = "config.json"
-NUM_TIMESTEPS = 1000
-"""Timesteps of every schedule: settings such as t_edit count in them."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,11 @@ class Schedule:
 
     betas: np.ndarray
     prediction_type: Literal["epsilon", "v_prediction", "sample"]
+
+    @property
+    def t_max(self) -> int:
+        """The noisiest timestep that can be used."""
+        return highest_timestep(np.cumprod(1.0 - self.betas).astype(np.float32), self.prediction_type)
 
 
 def local_folder(path_or_hub_id: str | Path, revision: str | None = None) -> Path:
@@ -64,12 +67,8 @@ def check_folder(folder: Path) -> None:
         check_config(config)
     except BackboneError as error:
         raise BackboneError(f"{path}  {error}") from error
-    num_timesteps = len(read_schedule(folder).betas)
-    if num_timesteps != NUM_TIMESTEPS:
-        raise BackboneError(
-            f"{folder}: expected a model of {NUM_TIMESTEPS} timesteps (num_train_timesteps of its scheduler), which "
-            f"t_edit and the published rules count in; found {num_timesteps}"
-        )
+    if read_schedule(folder).t_max < 1:
+        raise BackboneError(f"{folder}: its noise schedule has no two timesteps that can be used")
     _check_weights(_weights_path(path.parent), config)
 
 
@@ -172,12 +171,21 @@ def _load_released(path: Path, config: Mapping[str, Any]) -> "UNet2DModel":
     return unet
 
 
+SCHEDULER_NAMES = ("scheduler/scheduler_config.json", "scheduler_config.json")
+"""Where a pipeline keeps its noise schedule; older ones beside the U-Net."""
+
+
 def read_schedule(folder: Path) -> Schedule:
-    """The noise schedule in scheduler/scheduler_config.json, or beside the U-Net in older folders."""
-    places = [folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"]
+    """The noise schedule of a pipeline folder. Raises BackboneError where there is none that can be used."""
+    places = [folder / name for name in SCHEDULER_NAMES]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise BackboneError(f"{places[0]} is missing: the noise schedule is read from it")
+    return read_scheduler(path)
+
+
+def read_scheduler(path: Path) -> Schedule:
+    """The noise schedule of a scheduler_config.json. Raises BackboneError for one that cannot be used."""
     config = _read_json(path)
     if not config.keys() & {"beta_schedule", "beta_start", "trained_betas"}:
         raise BackboneError(
@@ -201,7 +209,7 @@ def _betas(config: dict[str, Any], path: Path) -> np.ndarray:
     if config.get("trained_betas") is not None:
         return np.asarray(config["trained_betas"], dtype=np.float64)
     kind = config.get("beta_schedule", "linear")
-    count: int = config.get("num_train_timesteps", 1000)
+    count: int = config.get("num_train_timesteps", config.get("timesteps", 1000))  # by its name of 2022
     first, last = config.get("beta_start", 1e-4), config.get("beta_end", 2e-2)
     if kind == "linear":
         return linear_betas(count, first, last)

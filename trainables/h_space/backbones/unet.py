@@ -130,6 +130,8 @@ class FrozenDiffusion(nn.Module):
     """
 
     alpha_bar: Tensor
+    t_max: int
+    """The noisiest timestep that is used: where sequences of timesteps end."""
 
     def __init__(
         self, unet: "UNet2DModel", alpha_bar: Tensor, prediction_type: PredictionType = "epsilon"
@@ -141,6 +143,7 @@ class FrozenDiffusion(nn.Module):
         self.split = SplitUNet(unet)
         self.prediction_type = prediction_type
         self.register_buffer("alpha_bar", alpha_bar, persistent=False)
+        self.t_max = noise.highest_timestep(alpha_bar.cpu().numpy(), prediction_type)
         self.image_shape = image_shape(unet.config)
         self.shape = halved_shape(unet.config) or built_shape(unet.config)
         self.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""`import-editor`: a checkpoint of the two public repositories becomes an editor file of ours."""
+"""`import-editor`: a checkpoint of the public repositories becomes an editor file of ours; `export-editor`: back."""
 
 import argparse
 from collections.abc import Iterator
@@ -14,11 +14,12 @@ from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.config import AttributeText, CellConfig
 from trainables.h_space.domains import shipped_domains
 from trainables.h_space.domains.files import read_domain_file
-from trainables.h_space.editor_file import save_editor
-from trainables.h_space.editors import EDITORS
+from trainables.h_space.editor_file import EditorFileError, LoadedEditor, load_editor, save_editor
+from trainables.h_space.editors import EDITORS, BlockSettings
+from trainables.h_space.editors_export import public_state, unsaid, write_public
 from trainables.h_space.editors_import import import_editor
 from trainables.h_space.released_editors import FACES, PUBLISHED_EDITS, published_edit, released
-from trainables.h_space.timesteps import training_timesteps
+from trainables.h_space.timesteps import PUBLISHED_T_MAX, training_timesteps
 from trainables.names import wrong_label
 from trainables.paths import absolute_path
 from trainables.wording import did_you_mean, one_of
@@ -26,6 +27,8 @@ from trainables.wording import did_you_mean, one_of
 EDITOR_OPTIONS = ("kind", "num_heads", "temporal", "norm", "activation")
 TRAINING_OPTIONS = ("t_edit", "num_train_steps")
 DEFAULT_DOMAIN = "celebahq"
+PUBLIC_SHAPE = (512, 8, 8)
+"""Channels, height and width that the editors of the public repositories are written for."""
 
 
 def import_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
@@ -33,6 +36,39 @@ def import_command(options: argparse.Namespace, console: Console, command_line: 
     for line in convert(options):
         say(console, line)
     return 0
+
+
+def export_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Write an editor of ours in the public layout.
+
+    Raises EditorFileError for one that it cannot hold, ConfigError for a place that cannot be written.
+    """
+    loaded = load_editor(options.file)
+    try:
+        state = public_state(loaded)
+    except EditorFileError as error:
+        raise EditorFileError(f"{options.file}: {error}") from error
+    out: Path = options.out or options.file.with_suffix(".pth")
+    try:
+        write_public(state, out)
+    except OSError as error:
+        raise _wrong("out", f"{out} cannot be written: {error.strerror}") from error
+    for line in _exported(loaded):
+        say(console, line)
+    say(console, f"Checkpoint: {out}")
+    return 0
+
+
+def _exported(loaded: LoadedEditor) -> Iterator[str]:
+    """What the checkpoint does not hold, and who can read it."""
+    config, shape, settings = loaded.metadata.config, loaded.metadata.shape, loaded.settings
+    assert isinstance(settings, BlockSettings)
+    given = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in unsaid(settings).items())
+    yield f"{config.attribute}: from {config.edit.source!r} to {config.edit.target!r}"
+    yield f"not stored in a checkpoint; give when it is read again: --attribute {config.attribute} {given}"
+    if shape[:3] != PUBLIC_SHAPE:
+        found, known = (" x ".join(map(str, one)) for one in (shape[:3], PUBLIC_SHAPE))
+        yield f"note: the public code has its sizes written in, {known}; this editor is for {found}"
 
 
 def convert(options: argparse.Namespace) -> Iterator[str]:
@@ -70,7 +106,7 @@ def convert(options: argparse.Namespace) -> Iterator[str]:
 
 def _trained(config: CellConfig) -> tuple[int, ...]:
     """The timesteps that a training of these settings visits."""
-    steps = training_timesteps(config.training.num_train_steps, config.training.lowest_t)
+    steps = training_timesteps(config.training.num_train_steps, config.training.lowest_t, PUBLISHED_T_MAX)
     return tuple(t for t, _ in steps)
 
 

@@ -49,6 +49,8 @@ class IntervalView:
     t_boost_threshold: float
     num_train_steps: int
     """Timesteps of a training in this domain unless a space says otherwise."""
+    t_max: int
+    """The noisiest timestep of the domain's diffusion model."""
 
 
 def measured_curves(
@@ -89,7 +91,7 @@ def view(
     steps = defaults.get("num_train_steps", TrainingConfig().num_train_steps)
     boost = summary.interval.t_boost
     distance, t_boost = distance_text(domain), _t_boost(curves, boost)
-    return IntervalView(distance, curves, intervals, unreached, t_boost, boost, steps)
+    return IntervalView(distance, curves, intervals, unreached, t_boost, boost, steps, summary.t_max)
 
 
 def show(found: IntervalView, console: Console) -> None:
@@ -98,7 +100,7 @@ def show(found: IntervalView, console: Console) -> None:
     table.add_column("attribute", no_wrap=True)
     for header in ("prompt cosine", "P_t is away", "t_edit", "trained timesteps"):
         table.add_column(header, justify="right", no_wrap=True)
-    sequence = timestep_sequence(found.num_train_steps)
+    sequence = timestep_sequence(found.num_train_steps, found.t_max)
     for name, interval in found.intervals.items():
         trained = sum(t >= interval.t_edit for t in sequence)
         numbers = (f"{interval.cosine:.3f}", f"{interval.threshold:.3f}", str(interval.t_edit))

@@ -40,8 +40,8 @@ def timestep(text: str) -> int | str:
         t = int(text)
     except ValueError:
         t = -1
-    if not 0 <= t <= 1000:
-        raise argparse.ArgumentTypeError(f"expected a timestep from 0 to 1000, or auto; found {text!r}")
+    if t < 0:
+        raise argparse.ArgumentTypeError(f"expected a timestep, 0 or more, or auto; found {text!r}")
     return t
 
 

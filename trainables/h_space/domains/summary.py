@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -12,7 +12,13 @@ from typing import Any
 from trainables.digests import file_digest
 from trainables.errors import UserError
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
-from trainables.h_space.backbones._folder import check_folder, read_unet_config
+from trainables.h_space.backbones._folder import (
+    SCHEDULER_NAMES,
+    check_folder,
+    read_schedule,
+    read_scheduler,
+    read_unet_config,
+)
 from trainables.h_space.backbones.bottleneck import bottleneck_shape
 from trainables.h_space.backbones.shapes import BottleneckShape, check_config, image_shape
 from trainables.h_space.clip_folder import check_clip_folder
@@ -34,6 +40,7 @@ from trainables.h_space.domains.images import SPLITS, ImageSource, Split
 from trainables.h_space.domains.scanning import FolderError
 from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
 from trainables.h_space.metrics import NEEDS, Need
+from trainables.h_space.timesteps import PUBLISHED_T_MAX
 from trainables.source_code import code_digest
 
 _SEGMENTERS = (
@@ -70,6 +77,8 @@ class DomainSummary:
     """Height and width that the diffusion model reads."""
     segmenter: str | None = None
     """The name of the one that the domain's file asks for."""
+    t_max: int = PUBLISHED_T_MAX
+    """The noisiest timestep that the diffusion model is used at."""
     revision: str | None = None
     """Commit of a diffusion model on the hub; None for one in a folder."""
 
@@ -98,6 +107,11 @@ def _summary(source: DomainSource) -> DomainSummary:
     domain, base = source.domain, source.path.parent
     folder = diffusion_folder(domain, base)
     unet_config, revision = _unet_config(domain, folder)
+    schedule = (
+        read_schedule(folder)
+        if folder is not None
+        else read_scheduler(_fetched(domain, SCHEDULER_NAMES[::-1]))  # on the hub most lie beside the U-Net
+    )
     images = image_source(domain, base)
     identity = {
         "diffusion": _folder_digest(folder) if folder is not None else [domain.diffusion, revision],
@@ -124,6 +138,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         texts_identity=_texts_identity(domain),
         pictures=images if isinstance(images, FolderImages) else None,
         image_size=image_shape(unet_config)[1:],
+        t_max=schedule.t_max,
         revision=revision,
         segmenter=domain.segmenter,
     )
@@ -217,17 +232,25 @@ def _unet_config(domain: DomainFile, folder: Path | None) -> tuple[dict[str, Any
     if folder is not None:
         check_folder(folder)
         return read_unet_config(folder), None
-    try:
-        path = _file_of_hub(domain.diffusion, "config.json")
-        config = dict(json.loads(path.read_text(encoding="utf-8")))
-    except Exception as error:
-        raise DomainError(
-            f"domain {domain.name}: the diffusion model {domain.diffusion!r} is neither a folder nor can it be fetched "
-            f"from the hub ({type(error).__name__}). Download it where there is a network and name its folder under "
-            f"`diffusion:` in a copy of the domain's YAML."
-        ) from error
+    path = _fetched(domain, ("config.json",))
+    config = dict(json.loads(path.read_text(encoding="utf-8")))
     check_config(config)
     return config, path.parent.name  # The hub's cache keeps a folder for each commit.
+
+
+def _fetched(domain: DomainFile, names: Sequence[str]) -> Path:
+    """The first of these files that the hub has for the diffusion model. Raises DomainError where none can be had."""
+    failed: Exception | None = None
+    for name in names:
+        try:
+            return _file_of_hub(domain.diffusion, name)
+        except Exception as error:
+            failed = failed or error
+    raise DomainError(
+        f"domain {domain.name}: the diffusion model {domain.diffusion!r} is neither a folder nor can it be fetched "
+        f"from the hub ({type(failed).__name__}). Download it where there is a network and name its folder under "
+        f"`diffusion:` in a copy of the domain's YAML."
+    ) from failed
 
 
 def _file_of_hub(repository: str, name: str) -> Path:

@@ -113,7 +113,7 @@ def reconstruction_error(
 ) -> Tensor:
     """Mean absolute difference, in [-1, 1] pixels, after inversion and generation: (num_faces,)."""
     x_0 = to_pixels([sample_face(seed) for seed in TEST_SEEDS[:num_faces]])
-    timesteps = timestep_sequence(NUM_STEPS)
+    timesteps = timestep_sequence(NUM_STEPS, diffusion.t_max)
     x_T = invert(diffusion, x_0, timesteps, num_refinements)
     return (generate(diffusion, x_T, timesteps) - x_0).abs().mean((1, 2, 3))
 
@@ -121,7 +121,10 @@ def reconstruction_error(
 def unconditional_samples(diffusion: FrozenDiffusion, num_samples: int, generator: torch.Generator) -> Tensor:
     """Samples from noise, (num_samples, 3, 32, 32) in [-1, 1]."""
     noise = torch.randn(num_samples, *diffusion.image_shape, generator=generator)
-    parts = [generate(diffusion, part, timestep_sequence(NUM_STEPS)) for part in torch.split(noise, BATCH)]
+    parts = [
+        generate(diffusion, part, timestep_sequence(NUM_STEPS, diffusion.t_max))
+        for part in torch.split(noise, BATCH)
+    ]
     return torch.cat(parts).clamp(-1, 1)
 
 
@@ -142,7 +145,7 @@ def sample_distance(clip: ClipModel, samples: Tensor) -> tuple[float, float]:
 def trajectory_picture(diffusion: FrozenDiffusion, *, num_faces: int = 8, every: int = 4) -> Tensor:
     """P_t of inverted test faces from t = 999 down, the faces themselves last: (rows x columns, 3, H, W)."""
     x_0 = to_pixels([sample_face(seed) for seed in TEST_SEEDS[:num_faces]])
-    timesteps = timestep_sequence(NUM_STEPS)
+    timesteps = timestep_sequence(NUM_STEPS, diffusion.t_max)
     x_T = invert(diffusion, x_0, timesteps)
     points = [point.p_t for point in unedited_trajectory(diffusion, x_T, timesteps)]
     columns = [*points[::every], points[-1], x_0]

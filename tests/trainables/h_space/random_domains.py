@@ -1,0 +1,64 @@
+"""Domains of drawn faces whose diffusion models are small and have random weights, written as files."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.h_space.config import CellConfig
+from trainables.h_space.domains import shipped_domains
+from trainables.h_space.family import FAMILY
+
+CLIP = shipped_domains()["avatars"].parent / "weights" / "clip"
+
+
+def write_domain(folder: Path, *, extra: str = "") -> str:
+    """The domain of a diffusers folder `folder/model`; returns the path of its YAML. `extra` are further lines."""
+    path = folder / "domain.yaml"
+    path.write_text(
+        f"name: random\ndiffusion: model\nclip: {{folder: {CLIP}}}\nimages: {{kind: avatars}}\n"
+        f"templates: avatars\nattributes: [grin]\n"
+        f"per_attribute: {{grin: {{texts: {{source: face, target: smiling face}}}}}}\n{extra}"
+    )
+    return str(path)
+
+
+def write_pixel_model(folder: Path, *, unet: dict[str, Any] | None = None, **schedule: Any) -> None:
+    """A U-Net of 32-pixel images and its scheduler, in `folder/model`."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    settings = {
+        "sample_size": 32,
+        "block_out_channels": (8, 16),
+        "down_block_types": ("DownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "UpBlock2D"),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "attention_head_dim": 4,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        UNet2DModel(**settings | (unet or {})).save_pretrained(folder / "model" / "unet")
+    DDIMScheduler(**schedule).save_pretrained(folder / "model" / "scheduler")
+
+
+def small_config(domain: str, **training: Any) -> CellConfig:
+    """A trial of two images and four steps."""
+    return CellConfig.model_validate(
+        {
+            "domain": domain,
+            "attribute": "grin",
+            "texts": {"source": "face", "target": "smiling face"},
+            "editor": {"kind": "conv", "num_groups": 4},
+            "training": {"num_images": 2, "batch_size": 2, "num_train_steps": 4, "t_edit": 1, **training},
+            "evaluation": {"num_images": 2, "num_sample_steps": 4, "num_preview_images": 1},
+        }
+    )
+
+
+def prepare(config: CellConfig, cache_dir: Path) -> None:
+    """Run everything that trials of the configuration read."""
+    for stage in FAMILY.preparation([config], cache_dir):
+        for task in stage:
+            FAMILY.run_preparation(task, cache_dir, "cpu")
