@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import pyarrow as pa
@@ -93,6 +94,8 @@ _HUGGING_FACE = {"info": {"features": {"image": {"_type": "Image"}}}}
 _JSON_COLUMNS = ("axis_values", "config", "provenance", "labels", "attribute_shifts")
 _VERSION_KEY = b"asyrp_sweep.schema_version"
 _AXIS = "axis_"
+_MISSPELT = 0.8
+"""How near a coordinate of samples, whose names are free, may come to a column of theirs: `strenght` is 0.875."""
 
 Further = Mapping[str, pa.DataType]
 """Columns that a table has beyond those of `TABLES`, and their types."""
@@ -101,9 +104,10 @@ Further = Mapping[str, pa.DataType]
 def to_arrow(table: str, rows: Sequence[Row], shared: Further | None = None) -> pa.Table:
     """Rows as an Arrow table with the schema of `table`; mappings in JSON columns are encoded.
 
-    `evaluations` takes any further column as a metric, `curves` and `samples` as a number. `trials` takes
-    `metric_<name>` columns, and its `axis_<name>` columns are made from `axis_values`. `shared` are the further
-    columns of the table's other rows. Raises ValueError for a column that the table does not have.
+    `evaluations` takes any further column as a metric, `curves` and `samples` as a number; `samples` none that reads
+    like a misspelt column. `trials` takes `metric_<name>` columns, and its `axis_<name>` columns are made from
+    `axis_values`. `shared` are the further columns of the table's other rows. Raises ValueError for a column that the
+    table does not have.
     """
     encoded = [_encoded(row) for row in rows]
     known = set(TABLES[table].names)
@@ -237,6 +241,8 @@ def _axis_values(part: pa.Table) -> dict[str, list[Any]]:
 
 
 def _further_type(table: str, name: str, value: Any) -> pa.DataType:
+    if table == "samples" and (near := get_close_matches(name, TABLES[table].names, n=1, cutoff=_MISSPELT)):
+        raise ValueError(f"table {table} has no column {name!r}; did you mean {near[0]}?")
     if table in ("curves", "evaluations", "samples") or (table == "trials" and name.startswith("metric_")):
         return pa.float64()
     if table == "trials" and is_axis(name):

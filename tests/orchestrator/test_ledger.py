@@ -187,6 +187,8 @@ def test_a_column_that_the_table_does_not_have_is_refused(ledger: Ledger) -> Non
         ValueError, match="table trials has no column 'lose_total'; it has signature, attempt"
     ):
         ledger.commit(record("a", lose_total=1.0))
+    with pytest.raises(ValueError, match=r"table samples has no column 'strenght'; did you mean strength?"):
+        ledger.write_rows("a", 1, curves=[], evaluations=[], samples=[{"image_id": "x", "strenght": 1.0}])
     with pytest.raises(
         ValueError, match="status must be one of done, pruned, failed, skipped, interrupted; found 'ok'"
     ):
