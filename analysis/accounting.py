@@ -12,7 +12,7 @@ from analysis.comparability import image_set_warnings
 from analysis.contrasts import Judgement
 from analysis.forming import word
 from analysis.frames import MISSING, STOPPED, StudyFrames
-from analysis.labels import number, plural, value_label
+from analysis.labels import number, plural, shown_with_costs, value_label
 from analysis.placebo import placebo_warnings
 from orchestrator.ledger.comparisons import contrast_pairs
 
@@ -20,7 +20,7 @@ Json = Mapping[str, Any]
 
 
 def fairness(frames: StudyFrames) -> pd.DataFrame:
-    """Per cell, what it cost: parameters, epochs, optimizer steps, wall seconds, and how far edits went.
+    """Per cell, what it cost: parameters, epochs, optimizer steps, wall seconds, and what its family adds.
 
     Means over finished trials; NaN where none has finished.
     """
@@ -30,7 +30,7 @@ def fairness(frames: StudyFrames) -> pd.DataFrame:
         "epochs": "epochs",
         "optimizer steps": "optimizer_steps",
         "wall seconds": "wall_seconds",
-        "L1 to reconstruction": "metric_l1_distance",
+        **{heading: f"metric_{metric}" for metric, heading in shown_with_costs().items()},
     }
     present = {
         title: column for title, column in columns.items() if column in done and done[column].notna().any()

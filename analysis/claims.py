@@ -1,11 +1,11 @@
 """The claims of a space: statements judged by contrasts, beside the numbers that were published."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from analysis.frames import StudyFrames
-from analysis.labels import axis_label, value_label
+from analysis.labels import axis_label, places, value_label
 from analysis.stats import Contrast
 from orchestrator.ledger.comparisons import Comparison, Pair, claim_comparison
 
@@ -28,8 +28,8 @@ class ClaimResult:
     verdict: ClaimVerdict
     contrast: Contrast | None
     """None where the plan has no cell for one of the sides."""
-    strength: float | None = None
-    """The strength that the claim is about; each trial's primary one where it names none."""
+    at: Mapping[str, float] = field(default_factory=dict)
+    """Coordinate -> the value that the claim is about; each trial's own where it names none."""
     cells: Pair | None = None
     note: str = ""
     """What else is known: the side is better, but perhaps by less than matters."""
@@ -43,7 +43,8 @@ class LocatedClaim:
 
     claim: Mapping[str, Any]
     metric: str
-    strength: float | None
+    at: Mapping[str, float]
+    """Coordinate -> the value that the claim is about."""
     comparison: Comparison | None
     """None where the plan has no cell for one of the sides, or one cell for both."""
 
@@ -51,7 +52,8 @@ class LocatedClaim:
 def locate(frames: StudyFrames, claim: Mapping[str, Any]) -> LocatedClaim:
     """Find the two cells of a claim; axes that it does not name are at the baseline."""
     metric = claim.get("metric") or frames.primary_metric
-    return LocatedClaim(claim, metric, claim.get("strength"), claim_comparison(frames.study, claim))
+    at = {name: claim[name] for name in places() if claim.get(name) is not None}
+    return LocatedClaim(claim, metric, at, claim_comparison(frames.study, claim))
 
 
 def result(located: LocatedClaim, contrast: Contrast | None) -> ClaimResult:
@@ -65,7 +67,7 @@ def result(located: LocatedClaim, contrast: Contrast | None) -> ClaimResult:
         comparison=f"{_words(claim, 'better')} against {_words(claim, 'worse')}",
         verdict=verdict,
         contrast=contrast,
-        strength=located.strength,
+        at=located.at,
         cells=None if comparison is None else comparison.pair,
         note=note,
         published=claim.get("published"),

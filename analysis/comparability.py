@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.frames import StudyFrames, remembered
-from analysis.labels import metric_info, plural, value_label
+from analysis.frames import StudyFrames, primary, remembered
+from analysis.labels import metric_info, places, plural, value_label
 from analysis.measurements import finished_trials, measured, weighted_means
 
 
@@ -95,9 +95,9 @@ def other_features(frames: StudyFrames, metric: str, cell: str, reference: str) 
 
 
 def comparable_values(
-    frames: StudyFrames, metric: str, strength: float | None, images: frozenset[str] | None
+    frames: StudyFrames, metric: str, at: Mapping[str, float], images: frozenset[str] | None
 ) -> pd.Series | None:
-    """The metric of each trial (by signature) at a strength and over given images; None where it has none there.
+    """The metric of each trial (by signature) at given coordinates and over given images; None where it has none there.
 
     With neither, what the trial recorded as its summary is what counts, and the caller has it already.
     """
@@ -110,12 +110,12 @@ def comparable_values(
         rows = rows[rows["image_id"].isin(images)]
         if rows[metric].isna().all():
             return None
-        table = weighted_means(rows, metric, ["signature", "epoch", "strength", "num_sample_steps"])
-    primary = frames.trials.set_index("signature")
-    wanted = table["signature"].map(primary["primary_strength"]) if strength is None else strength
-    table = table[table["strength"].isna() | (table["strength"] == wanted)]
-    steps = table["signature"].map(primary["primary_steps"])
-    table = table[steps.isna() | table["num_sample_steps"].isna() | (table["num_sample_steps"] == steps)]
+        table = weighted_means(rows, metric, ["signature", *places()])
+    trials = frames.trials.set_index("signature")
+    for name in places()[1:]:
+        own = table["signature"].map(trials[primary(name)])
+        wanted = pd.Series(at[name], index=table.index) if name in at else own
+        table = table[table[name].isna() | wanted.isna() | (table[name] == wanted)]
     last = table["epoch"] == table.groupby("signature")["epoch"].transform("max")
     return table[last].drop_duplicates("signature").set_index("signature")["value"].astype(np.float64)
 

@@ -1,7 +1,7 @@
 """The contrasts and claims of a study: from its frames to judged comparisons and sentences."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from analysis.adaptive import Looks, seeds_wanted
 from analysis.claims import ClaimResult, LocatedClaim, locate, result
 from analysis.comparability import comparable_values, incomparable, other_features, shared_images
 from analysis.frames import MISSING, STOPPED, StudyFrames, primary_values, remembered
-from analysis.labels import metric_info, p_value, plural, with_interval
+from analysis.labels import known_curves, metric_info, p_value, place_label, plural, with_interval
 from analysis.stats import MAX_SEEDS, Contrast, PairedSample, SeedsRange
 from analysis.stats.sequential import Stage
 from analysis.stats.spending import Spending
@@ -35,8 +35,8 @@ class Judgement:
 def judge_study(frames: StudyFrames) -> Judgement:
     """Judge all contrasts against the baseline, and all claims, at the looks that the study has planned.
 
-    The chance of any wrong verdict among them is at most alpha. Claims about another metric or strength than the
-    primary ones have no margin.
+    The chance of any wrong verdict among them is at most alpha. Claims about another metric or place in a trial than
+    the primary ones have no margin.
     """
     looks, located = Looks(frames), [locate(frames, claim) for claim in frames.study.claims]
     stages = _stages(frames, looks, located)
@@ -57,10 +57,10 @@ def _stages(frames: StudyFrames, looks: Looks, located: Sequence[LocatedClaim]) 
     def stage(comparison: Comparison) -> Stage:
         claim = None if comparison.is_primary else about[comparison.key]
         metric = frames.primary_metric if claim is None else claim.metric
-        strength = None if claim is None else claim.strength
+        place = {} if claim is None else claim.at
 
         def sample(at: StudyFrames) -> PairedSample:
-            return sample_of(at, metric, *comparison.pair, strength)
+            return sample_of(at, metric, *comparison.pair, place)
 
         return looks.stage(comparison, sample, frames.margin if comparison.is_primary else 0.0)
 
@@ -76,21 +76,21 @@ def next_seeds(frames: StudyFrames) -> dict[str, int]:
 
 
 def sample_of(
-    frames: StudyFrames, metric: str, cell: str, reference: str, strength: float | None = None
+    frames: StudyFrames, metric: str, cell: str, reference: str, at: Mapping[str, float] | None = None
 ) -> PairedSample:
-    """The paired sample of two cells, over the images that both were measured on.
+    """The paired sample of two cells at coordinates `at`, over the images that both were measured on.
 
     Empty, with the reason in `incomparable`, where they were not measured on the same thing.
     """
     trials = frames.trials
     reason = incomparable(frames, metric, cell, reference) or other_features(frames, metric, cell, reference)
-    images = None if metric.startswith("loss_") else shared_images(frames, cell, reference)
-    if not reason and (images is not None or strength is not None):
-        values = comparable_values(frames, metric, strength, images)
+    images = None if metric in known_curves() else shared_images(frames, cell, reference)
+    if not reason and (images is not None or at):
+        values = comparable_values(frames, metric, at or {}, images)
         if values is None:
             reason = f"{metric_info(metric).label} was measured on different images"
-        elif strength is not None and values.empty:
-            reason = f"{metric_info(metric).label} was not measured at strength {strength:g}"
+        elif at and values.empty:
+            reason = f"{metric_info(metric).label} was not measured at {place_label(at)}"
         else:
             trials = trials.assign(**{f"metric_{metric}": trials["signature"].map(values)})
     return paired_sample(trials, metric, cell, reference, reason)

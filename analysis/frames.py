@@ -16,8 +16,17 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
-from analysis.labels import axis_label, use_metrics, value_label
+from analysis.labels import (
+    axis_label,
+    coordinates,
+    known_curves,
+    known_metrics,
+    use_study,
+    value_label,
+    x_labels,
+)
 from orchestrator.ledger import Ledger, StudyPlan, comparisons, read_study
+from trainables.wording import look_up
 
 T = TypeVar("T")
 
@@ -32,16 +41,11 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         *("status", "reason", "attempt", "num_parameters", "wall_seconds", "train_seconds", "device"),
         *("started_at", "finished_at", "config", "provenance", "notes", "parent", "code"),
     ),
-    "curves": (
-        *("epoch", "batch", "optimizer_step", "image_steps", "loss_total", "loss_direction", "loss_recon"),
-        *("learning_rate",),
-    ),
-    "evaluations": ("epoch", "image_id", "subgroup", "strength", "num_sample_steps"),
-    "samples": (
-        *("kind", "image_id", "epoch", "strength", "num_sample_steps", "image", "media_type", "content"),
-    ),
+    "curves": ("epoch", "batch", "optimizer_step", "learning_rate"),
+    "evaluations": ("epoch", "image_id", "subgroup"),
+    "samples": ("kind", "image_id", "epoch", "image", "media_type", "content"),
 }
-"""Columns every frame has, even when the ledger is empty."""
+"""Columns every frame has, even when the ledger is empty, beside the study's own curves and coordinates."""
 
 PNG = "image/png"
 """What samples were before they said it."""
@@ -179,7 +183,7 @@ def remembered(compute: Callable[[StudyFrames], T]) -> Callable[[StudyFrames], T
 def load_frames(study_folder: Path) -> StudyFrames:
     """Read a study folder. An empty or absent ledger gives empty frames and `missing` trials."""
     study = read_study(study_folder)
-    use_metrics(study.metrics, study.family, study.curve_columns)
+    use_study(study)
     ledger = Ledger(study_folder / "ledger")
     ledger.prefer(study.codes)
     records = ledger.records()
@@ -229,7 +233,7 @@ def load_trials(study_folder: Path) -> pd.DataFrame:
     Raises LedgerError where there is no study.
     """
     study = read_study(study_folder)
-    use_metrics(study.metrics, study.family, study.curve_columns)
+    use_study(study)
     return _trials(_planned(study), pd.DataFrame(Ledger(study_folder / "ledger").records()))
 
 
@@ -262,7 +266,8 @@ def _planned(study: StudyPlan) -> pd.DataFrame:
 
 def _joined(planned: pd.DataFrame, table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Rows of a ledger table that belong to planned trials, in the plan's order."""
-    expected = _COLUMNS[name]
+    own_names = [*known_curves(), *x_labels()] if name == "curves" else [one.name for one in coordinates()]
+    expected = [*_COLUMNS[name], *own_names]
     own = [column for column in table.columns if column not in (*planned.columns, "schema_version")]
     table = table.reindex(columns=["signature", *dict.fromkeys([*expected, *own])])
     # A left join from the plan would add a row for trials without any; an inner one keeps the plan's order.
@@ -287,11 +292,12 @@ def _trials(planned: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
 
 def _with_training_effort(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Add epochs and optimizer steps of each trial, and its last epoch's mean losses where not recorded."""
-    last = curves.groupby("signature")[["epoch", "optimizer_step", "image_steps"]].max()
+    last = curves.groupby("signature")[[*x_labels()]].max()
     last = last.rename(columns={"epoch": "epochs", "optimizer_step": "optimizer_steps"})
     trials = trials.merge(last, left_on="signature", right_index=True, how="left")
     in_last = curves["epoch"] == curves.groupby("signature")["epoch"].transform("max")
-    means = curves[in_last].groupby("signature")[["loss_direction", "loss_total"]].mean()
+    judged = [name for name in known_metrics() if name in known_curves()]
+    means = curves[in_last].groupby("signature")[judged].mean()
     for loss in means.columns:
         if f"metric_{loss}" not in trials:
             trials[f"metric_{loss}"] = trials["signature"].map(means[loss])
@@ -308,27 +314,35 @@ def _removed_seeds(study: StudyPlan, records: pd.DataFrame) -> int:
 
 
 def _with_settings(trials: pd.DataFrame) -> pd.DataFrame:
-    """Add `primary_strength`, `primary_steps` and `is_stopped`, from each trial's own configuration.
+    """Add `is_stopped`, and for each coordinate the value that a trial is judged at, as its configuration says.
 
-    A trial is stopped early when it says so, or when it trained fewer epochs than it was configured for.
+    The latter are in columns `primary_<coordinate>`, NaN where no setting says it. A trial is stopped early when it
+    says so, or when it trained fewer epochs than it was configured for.
     """
     configs = [json.loads(text) if isinstance(text, str) else {} for text in trials["config"]]
-    evaluations = [config.get("evaluation") or {} for config in configs]
-    steps = [entry.get("num_sample_steps") for entry in evaluations]
     planned = [(config.get("training") or {}).get("epochs") for config in configs]
     asked = pd.Series(planned, index=trials.index, dtype="float64")
     return trials.assign(
-        primary_strength=pd.Series(
-            [entry.get("primary_strength") for entry in evaluations], index=trials.index, dtype="float64"
-        ),
-        primary_steps=pd.Series(
-            [step[0] if isinstance(step, list) else step for step in steps],
-            index=trials.index,
-            dtype="float64",
-        ),
+        **{
+            primary(one.name): pd.Series(
+                [_judged_at(config, one.setting) for config in configs], index=trials.index, dtype="float64"
+            )
+            for one in coordinates()
+            if not one.is_text
+        },
         is_stopped=trials["status"].isin(STOPPED)
         | ((trials["status"] == "done") & (trials["epochs"] < asked)),
     )
+
+
+def primary(coordinate: str) -> str:
+    """The column of `trials` with the value of a coordinate that a trial is judged at."""
+    return f"primary_{coordinate}"
+
+
+def _judged_at(config: Mapping[str, Any], setting: str | None) -> Any:
+    value = None if setting is None else look_up(config, tuple(setting.split(".")))
+    return value[0] if isinstance(value, list) and value else value
 
 
 def _png_bytes(image: Any) -> bytes | None:

@@ -1,26 +1,21 @@
 """How columns, metrics and axis values are called in figures, tables and sentences: once, for all of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from math import floor, isnan, log10
-from typing import Any
+from typing import Any, NamedTuple
 
-CURVE_LABELS = {
-    "loss_direction": "Directional CLIP loss, 1 − cos",
-    "loss_total": "Total training loss (weighted)",
-    "loss_recon": "Reconstruction loss",
-    "learning_rate": "Learning rate",
-}
-"""Columns of `curves` that can be drawn. The directional and the summed loss are never mixed up."""
+from pydantic import TypeAdapter
 
-_AXES = {"num_sample_steps": "sampling steps"}
+from orchestrator.ledger import StudyPlan
+from trainables.exchange import Coordinate, SampleKind
+from trainables.wording import look_up
 
-X_LABELS = {
-    "optimizer_step": "Optimizer steps",
-    "image_steps": "Images × timesteps seen",
-    "epoch": "Epochs",
-}
+EPOCH = "epoch"
+_CURVES = {"learning_rate": "Learning rate"}
+_X_LABELS = {"optimizer_step": "Optimizer steps", EPOCH: "Epochs"}
 
 
 @dataclass(frozen=True)
@@ -52,69 +47,158 @@ class MetricInfo:
         return 1 if self.higher_is_better else -1
 
 
-_study_metrics: ContextVar[Mapping[str, MetricInfo]] = ContextVar("study_metrics")
+@dataclass(frozen=True)
+class Words:
+    """What a study says of its family: names, and what they mean to a reader."""
+
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    curve_columns: tuple[str, ...] = ()
+    curve_labels: Mapping[str, str] = field(default_factory=dict)
+    coordinates: tuple[Coordinate, ...] | None = None
+    """None where the study was written before it said them."""
+    sample_kinds: tuple[SampleKind, ...] = ()
+    model_name: str = "model"
+    fairness: Mapping[str, str] = field(default_factory=dict)
 
 
-_study_curves: ContextVar[tuple[str, ...]] = ContextVar("study_curves", default=())
+_WORDS = TypeAdapter(Words)
+_words: ContextVar[Words | None] = ContextVar("words", default=None)
+_metrics: ContextVar[Mapping[str, MetricInfo]] = ContextVar("metrics")
 
 
-def use_metrics(
-    metrics: Mapping[str, Mapping[str, Any]], family: str, curve_columns: Iterable[str] = ()
-) -> None:
-    """Let `metric_info` and `known_metrics` answer for a study, from here on in this context.
+def use_study(study: StudyPlan) -> None:
+    """Let this module answer for a study, from here on in this context."""
+    use_words({one.name: getattr(study, one.name) for one in fields(Words)}, study.family)
 
-    `metrics` are those of its `study.json`. Where it was written before they were, its family tells them.
-    """
-    if not metrics:
-        from trainables.families import (
-            described,  # Imports torch: only for studies that do not say themselves.
-        )
 
-        metrics, curve_columns = described(family)
-    _study_metrics.set({name: MetricInfo(name, **content) for name, content in metrics.items()})
-    _study_curves.set(tuple(curve_columns))
+def use_words(said: Mapping[str, Any], family: str) -> None:
+    """Let this module answer for what `Words` of a study are given; those that are missing are asked of its family."""
+    if not said.get("metrics") or said.get("coordinates") is None:
+        from trainables.families import described_by_name
+
+        # The units of metrics may be the study's own. Imports torch: only for studies that do not say themselves.
+        said = {
+            **said,
+            **described_by_name(family),
+            **({"metrics": said["metrics"]} if said.get("metrics") else {}),
+        }
+    words = _WORDS.validate_python({one.name: said[one.name] for one in fields(Words) if one.name in said})
+    _words.set(words)
+    _metrics.set({name: MetricInfo(name, **content) for name, content in words.metrics.items()})
+
+
+def _now() -> Words:
+    return _words.get() or Words()
+
+
+def words_in_use() -> dict[str, Any]:
+    """What `use_words` was given last, JSON-able."""
+    return asdict(_now())
 
 
 def metric_info(name: str) -> MetricInfo:
     """A metric of the study. Raises KeyError for a name that is none."""
-    return _study_metrics.get()[name]
+    return _metrics.get()[name]
 
 
 def known_metrics() -> list[str]:
     """Names of the study's metrics, the losses of the last epoch at the end."""
-    return list(_study_metrics.get())
+    return list(_metrics.get())
 
 
 def is_of_sets(metric: str) -> bool:
     """Whether a metric is a number of a whole set of items, as FID is, with no value for one of them."""
-    known = _study_metrics.get()
+    known = _metrics.get()
     return metric in known and known[metric].is_of_sets
 
 
 def known_curves() -> tuple[str, ...]:
-    """Columns of the study's curves; none where only its trials will tell."""
-    return _study_curves.get()
+    """Columns of the study's curves, the usual one first; none where only its trials will tell."""
+    return _now().curve_columns
 
 
 def curve_label(column: str) -> str:
     """A column of the curves as a reader sees it."""
-    return CURVE_LABELS.get(column) or column.replace("_", " ")
+    return (_CURVES | dict(_now().curve_labels)).get(column) or column.replace("_", " ")
+
+
+def x_labels() -> dict[str, str]:
+    """What curves can be drawn along -> its label."""
+    words = _now()
+    further = {name: label for name, label in words.curve_labels.items() if name not in words.curve_columns}
+    return _X_LABELS | further
+
+
+def coordinates() -> tuple[Coordinate, ...]:
+    """Columns of evaluations and samples that say where in a trial a row is from, beside the epoch."""
+    return _now().coordinates or ()
+
+
+def places() -> tuple[str, ...]:
+    """Where in a trial something can be measured: the epoch, and coordinates that are numbers."""
+    return (EPOCH, *(one.name for one in coordinates() if not one.is_text))
+
+
+class Sweep(NamedTuple):
+    """A coordinate along which trials were measured from where they change nothing."""
+
+    name: str
+    start: float
+    said: Coordinate
+
+
+def swept() -> Sweep | None:
+    """The coordinate of the family that has a neutral value, if one has."""
+    found = ((one.name, one.neutral, one) for one in coordinates())
+    return next((Sweep(name, start, one) for name, start, one in found if start is not None), None)
+
+
+def sample_kinds() -> tuple[SampleKind, ...]:
+    """Kinds of samples whose meaning the family tells."""
+    return _now().sample_kinds
+
+
+def shown_with_costs() -> Mapping[str, str]:
+    """Metric -> its heading, of those that are shown among the costs of a cell."""
+    return _now().fairness
+
+
+def model_name() -> str:
+    """What a trial leaves, in a word."""
+    return _now().model_name
 
 
 def value_label(value: Any) -> str:
-    """An axis value as a reader sees it: names as they are written, 1e-5 as "1e-05", true as "on"."""
+    """An axis value as a reader sees it: `pixel_channel` is "pixel-channel", 1e-5 is "1e-05"."""
     if value is None or (isinstance(value, float) and isnan(value)):
         return "none"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, (int, float)):
         return f"{value:g}".replace("-", "−") if "e" not in f"{value:g}" else f"{value:g}"
-    return str(value)
+    return str(value).replace("_", "-")
 
 
 def axis_label(axis: str) -> str:
     """An axis name as a reader sees it."""
-    return _AXES.get(axis) or axis.replace("_", " ").replace(".", " ")
+    own = next((one for one in coordinates() if one.name == axis), None)
+    if own is None:
+        return axis.replace("_", " ").replace(".", " ")
+    return f"{own.label} ({own.unit})" if own.unit else own.label
+
+
+def place_label(at: Mapping[str, float]) -> str:
+    """`temperature 0.5`: coordinates as a sentence names them."""
+    return ", ".join(f"{axis_label(name)} {value:g}" for name, value in at.items())
+
+
+PLACE = re.compile(r"\{([\w.]+)\}")
+"""Where a text of the family has a setting's value."""
+
+
+def filled(text: str, config: Mapping[str, Any]) -> str:
+    """A text of the family with the settings of a trial in place of `{dotted.path}`."""
+    return PLACE.sub(lambda place: value_label(look_up(config, tuple(place[1].split(".")))), text)
 
 
 def plural(count: int, word: str) -> str:

@@ -1,4 +1,4 @@
-"""What was measured where: a metric of each trial at every epoch, strength and number of sampling steps.
+"""What was measured where: a metric of each trial at every epoch and value of its coordinates.
 
 Per-image metrics become their (weighted) mean over images; metrics of a whole set, such as FID, are rows
 without an image and are taken as they are. Trials that failed or were stopped early have no values.
@@ -10,33 +10,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.frames import AxisValue, StudyFrames, primary_values
-from analysis.labels import CURVE_LABELS
+from analysis.frames import AxisValue, StudyFrames, primary, primary_values
+from analysis.labels import EPOCH, known_curves, places
 
-POINTS = ("epoch", "strength", "num_sample_steps")
-"""Where in a trial something can be measured."""
 WEIGHT = "_weight"
 """Ends the name of the column that holds each image's weight in a metric's mean."""
 
 _IDENTITY = ["cell", "seed", "signature"]
-_COLUMNS = [*_IDENTITY, *POINTS, "value", "std_images", "num_images"]
+
+
+def _columns() -> list[str]:
+    return [*_IDENTITY, *places(), "value", "std_images", "num_images"]
 
 
 def measured(frames: StudyFrames, metric: str) -> pd.DataFrame:
-    """Columns cell, seed, signature, epoch, strength, num_sample_steps, value, std_images, num_images.
+    """Columns cell, seed, signature, those of `places`, value, std_images, num_images.
 
     A row per finished trial and place where `metric` was measured; `std_images` is the population standard
-    deviation over images, NaN for a metric of a set. Losses have no strength. Where only the trial's summary
+    deviation over images, NaN for a metric of a set. Losses have an epoch alone. Where only the trial's summary
     is known, that is the one row.
     """
     finished = set(finished_trials(frames)["signature"])
-    if metric in CURVE_LABELS:  # losses have a value at every epoch
+    if metric in known_curves():  # losses have a value at every epoch
         table = _losses(frames, metric)
     elif metric in frames.evaluations and frames.evaluations[metric].notna().any():
         table = _evaluated(frames.evaluations, metric)
     else:
         table = _summaries(frames, metric)
-    return table[table["signature"].isin(finished)].reindex(columns=_COLUMNS).reset_index(drop=True)
+    return table[table["signature"].isin(finished)].reindex(columns=_columns()).reset_index(drop=True)
 
 
 def values_over(
@@ -44,24 +45,25 @@ def values_over(
 ) -> pd.DataFrame:
     """`measured`, a row per trial and point of `over`; the values of `over` are in `at_<name>` columns.
 
-    `over` and `fixed` name axes (or `cell`) and places of `POINTS`. What neither names is at the baseline's
-    axis value, the last epoch, and each trial's primary strength and step count.
+    `over` and `fixed` name axes (or `cell`) and `places`. What neither names is at the baseline's
+    axis value, the last epoch, and each trial's own coordinates.
     """
     fixed = dict(fixed or {})
-    axes = [name for name in over if name not in POINTS]
+    points = places()
+    axes = [name for name in over if name not in points]
     held = {name: value for name, value in fixed.items() if name in frames.study.axes}
-    places = {name: fixed.get(name) for name in POINTS if name not in over}
-    table = _at(frames, measured(frames, metric), places)
-    if not [name for name in over if name in POINTS] and not any(name in fixed for name in POINTS):
+    at_places = {name: fixed.get(name) for name in points if name not in over}
+    table = _at(frames, measured(frames, metric), at_places)
+    if not [name for name in over if name in points] and not any(name in fixed for name in points):
         table = _with_recorded(frames, table, metric)
     pieces = []
     by_cell = dict(iter(table.groupby("cell", observed=True)))
     for values, cell in frames.cells_along(axes, held).items():
         at = {f"at_{name}": value for name, value in zip(axes, values, strict=True)}
         own = by_cell.get(cell, table.head(0))
-        at |= {f"at_{name}": own[name] for name in over if name in POINTS}
+        at |= {f"at_{name}": own[name] for name in over if name in points}
         pieces.append(own.assign(**at))
-    columns = [*(f"at_{name}" for name in over), *_COLUMNS]
+    columns = [*(f"at_{name}" for name in over), *_columns()]
     if not pieces:
         return pd.DataFrame(columns=columns)
     return pd.concat(pieces, ignore_index=True)[columns]
@@ -72,7 +74,7 @@ def image_rows(
 ) -> pd.DataFrame:
     """Rows of single images that have `column`, of finished trials, at the places that `fixed` names.
 
-    Where it names none: the last epoch, and each trial's primary strength and step count.
+    Where it names none: the last epoch, and each trial's own coordinates.
     """
     rows = frames.evaluations
     return _at_places(frames, rows[rows["image_id"].notna()], column, fixed)
@@ -98,11 +100,8 @@ def _at_places(
     trials = finished_trials(frames).set_index("signature")
     rows = rows[rows[column].notna() & rows["signature"].isin(trials.index)]
     chosen = pd.Series(True, index=rows.index)
-    defaults = {
-        "epoch": rows.groupby("signature")["epoch"].transform("max"),
-        "strength": rows["signature"].map(trials["primary_strength"]),
-        "num_sample_steps": rows["signature"].map(trials["primary_steps"]),
-    }
+    defaults = {EPOCH: rows.groupby("signature")[EPOCH].transform("max")}
+    defaults |= {name: rows["signature"].map(trials[primary(name)]) for name in places() if name != EPOCH}
     for name, default in defaults.items():
         asked = (fixed or {}).get(name)
         chosen &= rows[name] == (default.fillna(rows[name]) if asked is None else asked)
@@ -142,10 +141,10 @@ def _evaluated(evaluations: pd.DataFrame, metric: str) -> pd.DataFrame:
     of_images = evaluations[evaluations["image_id"].notna()]
     is_of_all = evaluations["image_id"].isna() & evaluations["subgroup"].isna()
     of_sets = evaluations[is_of_all & evaluations[metric].notna()]
-    table = weighted_means(of_images, metric, [*_IDENTITY, *POINTS])
+    table = weighted_means(of_images, metric, [*_IDENTITY, *places()])
     if of_sets.empty:
         return table
-    own = of_sets[[*_IDENTITY, *POINTS]].assign(
+    own = of_sets[[*_IDENTITY, *places()]].assign(
         value=of_sets[metric],
         std_images=np.nan,
         num_images=of_sets.get("num_images", np.nan),
@@ -156,34 +155,31 @@ def _evaluated(evaluations: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _losses(frames: StudyFrames, metric: str) -> pd.DataFrame:
     means = frames.curves.groupby([*_IDENTITY, "epoch"], sort=False, observed=True)[metric].mean()
     table = means.rename("value").reset_index()
-    return table.assign(strength=np.nan, num_sample_steps=np.nan, std_images=np.nan, num_images=np.nan)
+    return table.assign(std_images=np.nan, num_images=np.nan)
 
 
 def _summaries(frames: StudyFrames, metric: str) -> pd.DataFrame:
     values = primary_values(frames.trials, metric)
     trials = frames.trials[values.notna()]
     return trials[_IDENTITY].assign(
-        epoch=trials["epochs"],
-        strength=trials["primary_strength"],
-        num_sample_steps=trials["primary_steps"],
+        **{name: trials["epochs"] if name == EPOCH else trials[primary(name)] for name in places()},
         value=values,
         std_images=primary_values(trials, f"{metric}_std"),
         num_images=np.nan,
     )
 
 
-def _at(frames: StudyFrames, table: pd.DataFrame, places: Mapping[str, Any]) -> pd.DataFrame:
+def _at(frames: StudyFrames, table: pd.DataFrame, at_places: Mapping[str, Any]) -> pd.DataFrame:
     """The rows at given places; where one is None, at each trial's own primary one (the last epoch)."""
-    primary = frames.trials.set_index("signature")
-    for name, value in places.items():
+    trials = frames.trials.set_index("signature")
+    for name, value in at_places.items():
         known = table[name].notna()
         if value is not None:
             table = table[(table[name] == value) | ~known]
-        elif name == "epoch":
-            table = table[(table["epoch"] == table.groupby("signature")["epoch"].transform("max")) | ~known]
+        elif name == EPOCH:
+            table = table[(table[EPOCH] == table.groupby("signature")[EPOCH].transform("max")) | ~known]
         else:
-            column = "primary_strength" if name == "strength" else "primary_steps"
-            own = table["signature"].map(primary[column])
+            own = table["signature"].map(trials[primary(name)])
             table = table[(table[name] == own) | ~known | own.isna()]
     return table
 

@@ -1,7 +1,6 @@
 """The methods paragraph of a study, made from its records: what was done, and where it departs from the published."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,13 +8,12 @@ from analysis.comparability import image_sets
 from analysis.contrasts import Judgement
 from analysis.error_rate import alpha_sentence
 from analysis.frames import StudyFrames
-from analysis.labels import axis_label, metric_info, plural, value_label
+from analysis.labels import PLACE, axis_label, metric_info, plural, value_label
 from analysis.search_summary import picked_sentence
 from orchestrator.ledger import planned_looks
 
 Json = Mapping[str, Any]
 
-_PLACE = re.compile(r"\{([\w.]+)\}")
 _MANY = 8
 """More numbers than this are not listed one by one."""
 
@@ -40,7 +38,7 @@ def _of_the_family(frames: StudyFrames) -> Iterator[str]:
     if not sentences:
         yield _trained(frames)
     for number, sentence in enumerate(sentences):
-        yield _PLACE.sub(lambda place: _shared(configs, place[1]), sentence)
+        yield PLACE.sub(lambda place: _shared(configs, place[1]), sentence)
         if number == 0:
             yield _varied(frames).strip()
     sets = set(image_sets(frames).values())
@@ -56,13 +54,10 @@ def _told(frames: StudyFrames) -> tuple[Mapping[str, Json], Sequence[str]]:
     study = frames.study
     if study.published_settings is not None:
         return study.published_settings, study.sentences
-    from trainables.errors import UserError
-    from trainables.families import described_method
+    from trainables.families import described_by_name
 
-    try:
-        return described_method(study.family)
-    except UserError:  # a file of the user's, which may be gone
-        return {}, ()
+    said = described_by_name(study.family)
+    return said.get("published_settings", {}), said.get("sentences", ())
 
 
 def _trained(frames: StudyFrames) -> str:
@@ -152,8 +147,12 @@ def _differences(frames: StudyFrames) -> str:
     if not any(configs):
         return ""
     places = list(dict.fromkeys(place for config in configs for place in config))
-    values = {place: list(dict.fromkeys(config.get(place) for config in configs)) for place in places}
-    differing = [f"{place} ({_listed(found)})" for place, found in values.items() if len(found) > 1]
+    values = {place: [config.get(place) for config in configs] for place in places}
+    differing = [
+        f"{place} ({_listed(found)})"
+        for place, found in values.items()
+        if any(one != found[0] for one in found)
+    ]
     if not differing:
         return "Every cell was trained with the same settings; none was tuned on its own."
     return f"Training settings differ between cells in {'; '.join(differing)}."
@@ -174,7 +173,7 @@ def _configs(frames: StudyFrames) -> list[Json]:
 
 
 def _setting_label(value: Any) -> str:
-    """A setting as a reader sees it; groups as `attribute goblin`."""
+    """A setting as a reader sees it; groups as `model egnn`."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_setting_label(own)}" for name, own in value.items() if own is not None)
     return value_label(value)

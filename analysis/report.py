@@ -17,7 +17,7 @@ from analysis.figures import DEFAULT_FIGURES, FIGURES, FigureConfig, FigureKind,
 from analysis.figures._text import TextTable, markdown, write_table
 from analysis.forming import sentence
 from analysis.frames import StudyFrames, load_frames
-from analysis.labels import metric_info
+from analysis.labels import metric_info, swept
 from analysis.page.assets import report_html
 from analysis.page.payload import study_page, table_of
 from analysis.page.shape import Figure
@@ -146,12 +146,13 @@ def _not_drawn(name: str, kind: str, heading: str, why: str) -> Figure:
 def _asked(frames: StudyFrames) -> list[dict[str, Any]]:
     """The figures of the space, and a matched comparison where they show distances without one.
 
-    A distance from the original is smallest for an editor that does nothing.
+    A distance from the original is smallest where nothing is done.
     """
     asked = [dict(options) for options in frames.study.figures or DEFAULT_FIGURES]
     kinds = {options["kind"] for options in asked}
-    strengths = frames.evaluations["strength"].dropna()
-    has_sweep = (strengths[strengths >= 0].nunique()) > 1
+    along = swept()
+    swept_values = pd.Series(dtype="float64") if along is None else frames.evaluations[along.name].dropna()
+    has_sweep = along is not None and swept_values[swept_values >= along.start].nunique() > 1
     if (
         "matched" not in kinds
         and {"table", "line", "subgroups"} & kinds

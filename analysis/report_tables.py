@@ -7,7 +7,7 @@ from analysis.contrasts import Judgement, seeds_range_words
 from analysis.figures._text import TextTable
 from analysis.forming import word
 from analysis.frames import StudyFrames
-from analysis.labels import metric_info, number, p_value, with_interval
+from analysis.labels import metric_info, number, p_value, place_label, with_interval
 from analysis.stats import Contrast
 
 EFFECT_TITLES = [
@@ -70,7 +70,7 @@ def effect_rows(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
 
 
 def _seeds_to_decide(contrast: Contrast) -> str:
-    if contrast.verdict != "undecided" or contrast.n == 0:
+    if contrast.verdict != "undecided":
         return "–"
     if contrast.seeds_range is None:
         return f"≥ {contrast.min_pairs}"
@@ -92,7 +92,7 @@ def claim_row(claim: ClaimResult) -> dict[str, str]:
         if contrast.sample.incomparable:
             numbers = f"not comparable: {contrast.sample.incomparable}"
     metric = metric_info(claim.metric).label
-    metric += "" if claim.strength is None else f" at strength {claim.strength:g}"
+    metric += f" at {place_label(claim.at)}" if claim.at else ""
     published = claim.published
     if published:
         what = published.get("metric") or "the published metric"

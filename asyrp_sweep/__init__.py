@@ -18,7 +18,7 @@ command line's: the same results folder can be used by both.
 from typing import TYPE_CHECKING, Any
 
 from trainables.errors import UserError
-from trainables.exchange import Metric
+from trainables.exchange import Coordinate, Metric
 from trainables.family import Family
 from trainables.settings import Settings
 from trainables.trials import sample
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from asyrp_sweep.study import Study, open_space
 
 __all__ = [
+    "Coordinate",
     "Family",
     "Metric",
     "Settings",

@@ -27,6 +27,46 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Coordinate:
+    """Where in a trial, beside its epoch, something was measured or made: a column of its evaluations and samples."""
+
+    name: str
+    label: str
+    unit: str = ""
+    meaning: str = ""
+    """A sentence or two, for readers of results."""
+    is_text: bool = False
+    """Whether its values are texts: they tell rows apart, and no figure runs over them."""
+    neutral: float | None = None
+    """The value at which a trial leaves its items as they are: sweeps start there."""
+    neutral_label: str = ""
+    """What is there, in a word."""
+    size: str = ""
+    """The metric that tells how much has changed along it."""
+    ends: tuple[str, str] | None = None
+    """What lies below and above the neutral value, with `{dotted.path}` where a setting's value stands."""
+    setting: str | None = None
+    """The setting with the value that a trial is judged at; of a list, the first one."""
+
+
+@dataclass(frozen=True)
+class SampleKind:
+    """What one kind of samples is to a reader."""
+
+    name: str
+    plural: str
+    label: str = ""
+    short: str = ""
+    """Above a sample, where there is little room."""
+    is_reference: bool = False
+    """Whether it is shown beside what trials made, and not as that."""
+    only_shared: bool = False
+    """Whether it is shown only where there is one of it for each item."""
+    note: str = ""
+    """What to say where it is shown."""
+
+
+@dataclass(frozen=True)
 class PublishedSetting:
     """What was published of a setting."""
 

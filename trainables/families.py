@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -11,6 +12,7 @@ from typing import Any
 
 import trainables
 from trainables.errors import UserError
+from trainables.exchange import Metric
 from trainables.family import Family
 from trainables.source_code import text_digest
 from trainables.sources import FAMILY_MODULE, module_of_source, read_source
@@ -71,21 +73,33 @@ def family_of_source(file_name: str, source: str) -> Family:
     return found
 
 
-def described(name: str) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
-    """The metrics and the columns of the curves of an installed family, as `study.json` says them."""
-    family = find_family(name, Path.cwd())
-    metrics = {**family.metrics, **family.curve_metrics}
-    said = {
-        name: {part: value for part, value in vars(metric).items() if part != "name"}
-        for name, metric in metrics.items()
+def described(family: Family, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """What `study.json` says of a family and of these metrics, so that readers of results need not know it."""
+    return {
+        "metrics": {
+            name: {part: value for part, value in vars(metric).items() if part != "name"}
+            for name, metric in metrics.items()
+        },
+        "curve_columns": list(family.curve_columns()),
+        "curve_labels": dict(family.curve_labels),
+        "coordinates": [asdict(coordinate) for coordinate in family.coordinates],
+        "sample_kinds": [asdict(kind) for kind in family.sample_kinds],
+        "model_name": family.model_name,
+        "fairness": dict(family.fairness),
+        "confounding": list(family.confounding),
+        "published_settings": {path: asdict(setting) for path, setting in family.published.items()},
+        "sentences": list(family.sentences),
     }
-    return said, family.curve_columns()
 
 
-def described_method(name: str) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
-    """The published settings and the sentences of an installed family, as `study.json` says them."""
-    family = find_family(name, Path.cwd())
-    return {path: asdict(setting) for path, setting in family.published.items()}, family.sentences
+@lru_cache(maxsize=8)
+def described_by_name(name: str) -> dict[str, Any]:
+    """The same of an installed family, for studies that do not say it; nothing where it is not installed."""
+    try:
+        family = find_family(name, Path.cwd())
+    except UserError:  # such as one in a file of the user's
+        return {}
+    return described(family, {**family.metrics, **family.curve_metrics})
 
 
 def _checked(found: object, where: str) -> Family:

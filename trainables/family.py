@@ -40,12 +40,14 @@ from trainables.errors import UserError
 from trainables.exchange import (
     Asked,
     Beyond,
+    Coordinate,
     Finding,
     ImpossibleStart,
     Layer,
     Metric,
     PublishedSetting,
     Rates,
+    SampleKind,
     Start,
     Timing,
     Winner,
@@ -58,7 +60,7 @@ from trainables.settings import Settings
 from trainables.source_code import OWN_PACKAGE, code_digest, imported_by
 from trainables.starts import start_of, with_absolute_start
 from trainables.trials import TrialFailed, TrialRun, close
-from trainables.wording import expected, fields_at, look_up
+from trainables.wording import expected, fields_at
 from trainables.yaml_tree import Loc
 
 
@@ -80,6 +82,18 @@ class Family:
     """Dotted path of a setting -> its published value: the methods text of a study names every departure."""
     sentences: tuple[str, ...] = ()
     """What the methods text says of how trials were made, with `{dotted.path}` where a setting's values stand."""
+    coordinates: tuple[Coordinate, ...] = ()
+    """Columns of evaluations and samples that say where in a trial a row is from; those that are numbers can be fixed
+    and swept in figures and named by claims."""
+    sample_kinds: tuple[SampleKind, ...] = ()
+    """Meanings of the kinds of samples that have one beyond their name."""
+    curve_labels: Mapping[str, str] = MappingProxyType({})
+    """Column of the curves -> its label, where that is another than its name. A curve can be drawn along one that has a
+    label and is not among `curve_columns`."""
+    fairness: Mapping[str, str] = MappingProxyType({})
+    """Metric -> its heading beside the costs of a cell: how much trials do, where more of it is no better."""
+    packages: tuple[str, ...] = ()
+    """Distributions whose versions are recorded with every trial, beside those that every family uses."""
     text_settings: tuple[Loc, ...] = ()
     """Settings without a default that must be there for the others to be checked."""
 
@@ -90,11 +104,13 @@ class Family:
         train: Train | None = None,
         *,
         metrics: Mapping[str, str | Metric] | None = None,
+        coordinates: Sequence[Coordinate] = (),
         description: str = "",
     ) -> None:
         self.name = name
         self.Config: type[Settings] = config
         self.description = description
+        self.coordinates = tuple(coordinates) or self.coordinates
         self._train = train
         self._metrics = {key: _metric(key, said) for key, said in (metrics or {}).items()}
         self.code_digest = ""
@@ -217,15 +233,11 @@ class Family:
         return None
 
     def num_epochs(self, config: Any) -> int:
-        """How many epochs a trial takes; 1 where no setting says it."""
+        """How many epochs a trial takes."""
         value: Any = config
         for part in self.epochs_path.split("."):
             value = getattr(value, part, 1)
         return int(value)
-
-    def has_epochs(self, config: Any) -> bool:
-        """Whether a setting says how many epochs a trial takes."""
-        return look_up(config.model_dump(), tuple(self.epochs_path.split("."))) is not None
 
     # Identity
 
@@ -397,8 +409,15 @@ class Family:
     # Results
 
     def curve_columns(self) -> tuple[str, ...]:
-        """Numbers in the rows of the curves that figures can draw; none where only training tells."""
+        """Numbers of the curves that figures can draw, the usual one first; none where only training tells."""
         return ()
+
+    def further_columns(self) -> Mapping[str, Mapping[str, Any]]:
+        """Table -> columns beside the coordinates and those of `curve_columns` and `measured_columns`.
+
+        Each with a value like those that it will have: a number, a text, or a list of numbers.
+        """
+        return {}
 
     def measured_columns(self, configs: Iterable[Any]) -> tuple[Sequence[str], Sequence[str]]:
         """Columns of the rows of an evaluation, and of a trial's summary, of these cells."""

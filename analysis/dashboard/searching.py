@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.figures import importance
 from analysis.figures._text import TextTable
-from analysis.figures.pareto import COSTS
+from analysis.figures.pareto import costs
 from analysis.frames import StudyFrames, primary_values
 from analysis.labels import axis_label, metric_info, number, value_label
 from analysis.page.payload import table_of
@@ -61,7 +61,7 @@ def _importance(frames: StudyFrames) -> Shown:
 def _trade_off(frames: StudyFrames) -> Shown | None:
     """Done trials by the first two objectives, and which of them no other one beats in all; None for one objective."""
     asked = dict.fromkeys([frames.primary_metric, *frames.study.design_settings.get("objectives", ())])
-    names = [name for name in asked if name in COSTS or f"metric_{name}" in frames.trials]
+    names = [name for name in asked if name in costs() or f"metric_{name}" in frames.trials]
     if len(names) < 2:
         return None
     done = _done(frames, names)
@@ -92,7 +92,7 @@ def _done(frames: StudyFrames, names: Sequence[str]) -> pd.DataFrame:
     """Trials that are done and have all of these metrics or costs, in columns of these names."""
     trials = frames.trials[(frames.trials["status"] == "done") & ~frames.trials["is_stopped"]]
     columns = {
-        name: trials[name].astype("float64") if name in COSTS else primary_values(trials, name)
+        name: trials[name].astype("float64") if name in costs() else primary_values(trials, name)
         for name in names
     }
     is_whole = np.isfinite(np.column_stack(list(columns.values()))).all(axis=1)
@@ -106,8 +106,8 @@ def _settings(frames: StudyFrames, cell: str) -> str:
 
 
 def _sign(name: str) -> int:
-    return -1 if name in COSTS else metric_info(name).sign
+    return -1 if name in costs() else metric_info(name).sign
 
 
 def _label(name: str) -> str:
-    return f"{COSTS[name]} ↓" if name in COSTS else f"{metric_info(name).label} {metric_info(name).arrow}"
+    return f"{costs()[name]} ↓" if name in costs() else f"{metric_info(name).label} {metric_info(name).arrow}"

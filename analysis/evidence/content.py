@@ -22,7 +22,17 @@ from analysis.escaping import markdown
 from analysis.evidence.bundle import json_bytes, sha256
 from analysis.forming import sentence, word
 from analysis.frames import StudyFrames, frames_of
-from analysis.labels import known_curves, known_metrics, metric_info, use_metrics
+from analysis.labels import (
+    EPOCH,
+    known_curves,
+    known_metrics,
+    metric_info,
+    places,
+    use_study,
+    use_words,
+    words_in_use,
+    x_labels,
+)
 from analysis.measurements import WEIGHT
 from analysis.report_tables import claim_row
 from analysis.stats import Contrast
@@ -33,10 +43,8 @@ from trainables.errors import UserError
 
 ROWS = ("trials", "curves", "evaluations")
 """Tables in a bundle, each as `<name>.parquet`."""
-_PLACES = ("signature", "attempt", "epoch", "image_id", "strength", "num_sample_steps", "t_boost")
+_PLACES = ("signature", "attempt", "image_id")
 _OF_SETS = ("subgroup", "num_images", "feature_extractor", "image_set")
-_LOSSES = ("loss_total", "loss_direction", "loss_recon")
-_COUNTS = ("optimizer_step", "image_steps")
 _PRIVATE = ("host", "process")
 """What provenance says of a machine and not of a number."""
 _PACKAGES = ("asyrp-sweep", "numpy", "pandas", "scipy")
@@ -70,15 +78,14 @@ def given_of_study(folder: Path) -> Given:
     study = read_study(folder)
     if study.is_search:
         raise UserError(f"{folder} is a search, which compares nothing; export the study of its retest")
-    use_metrics(study.metrics, study.family, study.curve_columns)
+    use_study(study)
     ledger = Ledger(folder / "ledger")
     ledger.prefer(study.codes)
     planned = pa.array([trial.signature for cell in study.cells for trial in cell.trials], pa.string())
     whole = {name: _of(ledger.table(name), planned) for name in (*ROWS, "samples")}
     origin = {
         "judged_by": judged_by(),
-        "metrics": {name: _without_name(plain(metric_info(name))) for name in known_metrics()},
-        "curve_columns": list(known_curves()),
+        **words_in_use(),
         "damaged": list(ledger.damaged),
         "ledger": _digests(whole),
     }
@@ -103,7 +110,7 @@ def derived(given: Given) -> dict[str, bytes]:
 
 def _derived(given: Given) -> dict[str, bytes]:
     study = _plan(given.study)
-    use_metrics(given.origin["metrics"], study.family, given.origin["curve_columns"])
+    use_words(given.origin, study.family)
     frames = frames_of(
         study,
         given.tables["trials"].to_pylist(),
@@ -264,10 +271,13 @@ def _without_private(trials: pa.Table) -> pa.Table:
 
 def _by_epoch(curves: pa.Table) -> pa.Table:
     """A row per trial and epoch: what has been counted by its end, and its mean losses."""
-    frame = curves.select(["signature", "attempt", "epoch", *_COUNTS, *_LOSSES]).to_pandas()
-    grouped = frame.groupby(["signature", "attempt", "epoch"], sort=True)
-    told = grouped[list(_COUNTS)].max().join(grouped[list(_LOSSES)].mean()).reset_index()
-    schema = pa.schema([empty("curves").schema.field(name) for name in told.columns])
+    keys = ["signature", "attempt", EPOCH]
+    counts = [name for name in x_labels() if name != EPOCH and name in curves.column_names]
+    losses = [name for name in known_curves() if name in known_metrics() and name in curves.column_names]
+    frame = curves.select([*keys, *counts, *losses]).to_pandas()
+    grouped = frame.groupby(keys, sort=True)
+    told = grouped[counts].max().join(grouped[losses].mean()).reset_index()
+    schema = pa.schema([curves.schema.field(name) for name in told.columns])
     return pa.Table.from_pandas(told, schema=schema, preserve_index=False).replace_schema_metadata()
 
 
@@ -277,7 +287,7 @@ def _judged(evaluations: pa.Table, study: StudyPlan) -> pa.Table:
         str(study.primary["metric"]),
         *(claim["metric"] for claim in study.claims if claim.get("metric")),
     }
-    wanted = {*_PLACES, *_OF_SETS, *metrics, *(metric + WEIGHT for metric in metrics)}
+    wanted = {*_PLACES, *places(), *_OF_SETS, *metrics, *(metric + WEIGHT for metric in metrics)}
     return evaluations.select([name for name in evaluations.column_names if name in wanted])
 
 
@@ -310,7 +320,3 @@ def _parquet(table: pa.Table) -> bytes:
     written = pa.BufferOutputStream()
     pq.write_table(table, written, compression="zstd")
     return bytes(written.getvalue().to_pybytes())
-
-
-def _without_name(content: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in content.items() if name != "name"}

@@ -18,7 +18,15 @@ import pyarrow.compute as pc
 
 from analysis.escaping import on_one_line
 from analysis.frames import MISSING
-from analysis.labels import axis_label, known_metrics, metric_info, use_metrics, value_label
+from analysis.labels import (
+    axis_label,
+    known_curves,
+    known_metrics,
+    metric_info,
+    use_study,
+    value_label,
+    x_labels,
+)
 from orchestrator.ledger import Ledger, StudyCell, read_study
 from orchestrator.ledger.schemas import Row
 from trainables.names import distinct, folded, visible, wrong_name
@@ -26,8 +34,8 @@ from trainables.names import distinct, folded, visible, wrong_name
 METRIC = "metric_"
 SEEDS_DONE, DEVIATION = "seeds/number done", "seeds/deviation of"
 """What is said of all done seeds of a cell together."""
-COUNTERS = ("epoch", "batch", "optimizer_step", "image_steps")
-"""Columns of the curves that say where a row is."""
+_NO_CURVE = ("batch",)
+"""Columns of the curves that say where a row is, beside those that curves are drawn along."""
 _NO_PLACE = ("signature", "attempt", "kind", "image_id", "epoch", "image", "media_type", "content")
 """Columns of the samples that are no coordinate."""
 _BROWSERS_SHOW = ("PNG", "JPEG", "GIF", "WEBP")
@@ -46,7 +54,7 @@ class Picture(NamedTuple):
     """A sample that is a picture."""
 
     name: str
-    """`edit/face-1, strength 0.5`: kind, item, and the coordinates that tell it from the trial's others."""
+    """`output/item-1, temperature 0.5`: kind, item, and the coordinates that tell it from the trial's others."""
     kind: str
     """`edit`, `original`, `image/png`."""
     epoch: int
@@ -136,14 +144,15 @@ class ExportedTrial:
 
     def _numbers(self) -> list[str]:
         """Columns of the curves that hold a number in any row."""
-        rows = self.curve_rows
-        return [
+        rows, usual = self.curve_rows, known_curves()
+        found = [
             column.name
             for column in rows.schema
-            if column.name not in (*_NO_PLACE, *COUNTERS)
+            if column.name not in (*_NO_PLACE, *_NO_CURVE, *x_labels())
             and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type))
             and rows.column(column.name).null_count < len(rows)
         ]
+        return sorted(found, key=lambda name: usual.index(name) if name in usual else len(usual))
 
     @cached_property
     def pictures(self) -> list[Picture]:
@@ -170,7 +179,7 @@ class StudyTrials:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.study = read_study(folder)
-        use_metrics(self.study.metrics, self.study.family, self.study.curve_columns)
+        use_study(self.study)
         self.ledger = Ledger(folder / "ledger")
         self.ledger.prefer(self.study.codes)
         self._records = {record["signature"]: record for record in self.ledger.records()}

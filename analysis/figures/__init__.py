@@ -1,20 +1,33 @@
-"""Kinds of figures: one file each, found by their names; those of plugins too. The file's name is the
-`kind` in a space.
+"""Kinds of figures: one file each, found by their names; those in `trainables/<family>/figures` and of plugins too.
+The file's name is the `kind` in a space.
 
 Importing this package imports neither matplotlib nor ray: spaces are checked by it before anything runs.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+import trainables
 from analysis.figures._base import Axes, FigureConfig, FigureKind, Place, Problems, fault, nearest
-from trainables.registry import Registry
+from trainables.registry import Registry, discover, plugins_in_use
 
-FIGURES: Registry[FigureKind] = Registry(
-    "figure", __name__, "FIGURE", FigureKind, fault=fault, decides_numbers=False
-)
+DECLARATION = "FIGURE"
+
+
+class _Figures(Registry[FigureKind]):
+    """Those of this package, of the families beside it, and of the plugins in use."""
+
+    def __init__(self) -> None:
+        super().__init__("figure", __name__, DECLARATION, FigureKind, fault=fault, decides_numbers=False)
+        for folder in sorted(Path(*trainables.__path__).glob("*/figures")):
+            self._own |= discover(f"trainables.{folder.parent.name}.figures", DECLARATION, FigureKind)
+        self._use(plugins_in_use())
+
+
+FIGURES = _Figures()
 
 DEFAULT_FIGURES: tuple[dict[str, Any], ...] = ({"kind": "effects"}, {"kind": "table"})
 """What a space without `figures` gets."""

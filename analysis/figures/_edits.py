@@ -1,4 +1,4 @@
-"""Finding the stored pictures of a grid: one edit per place, and the references beside them."""
+"""Finding the stored pictures of a grid: one sample per place, and the references beside them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,20 +9,23 @@ from typing import Any, Protocol
 import pandas as pd
 
 from analysis.figures._base import AxisValue
-from analysis.frames import MISSING, StudyFrames
-from analysis.labels import value_label
-from analysis.measurements import POINTS
+from analysis.frames import MISSING, StudyFrames, primary
+from analysis.labels import EPOCH, filled, places, sample_kinds, swept, value_label
+from trainables.exchange import SampleKind
 
-DIMENSIONS = (*POINTS, "image", "seed")
-"""What a grid can run over besides the axes of the space and `cell`."""
-REFERENCES = {
-    "original": ("original", "original"),
-    "reconstruction": ("reconstruction", "reconstr."),
-    "counterfactual": ("true edit", "true edit"),
-}
-"""Kinds of samples shown beside the edits -> their headings, beside a row and above a tile."""
-RECONSTRUCTION = "reconstr."
-"""Label of strength 0."""
+
+def dimensions() -> tuple[str, ...]:
+    """What a grid can run over besides the axes of the space and `cell`."""
+    return (*places(), "image", "seed")
+
+
+def references() -> dict[str, SampleKind]:
+    """Kinds of samples that are shown beside what trials made."""
+    return {kind.name: kind for kind in sample_kinds() if kind.is_reference}
+
+
+MADE = "made"
+"""Kind of a tile that shows what a trial made."""
 
 
 class Asked(Protocol):
@@ -42,7 +45,7 @@ class Asked(Protocol):
 
     @property
     def references(self) -> bool | Sequence[str]:
-        """Whether references are shown beside the edits, or which."""
+        """Whether references are shown beside what trials made, or which."""
 
     def dimensions(self) -> tuple[str, str, str]:
         """(panels, rows, columns)."""
@@ -50,48 +53,60 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """The stored edits of one seed, and what is held fixed."""
+    """What trials made, as stored, and what is held fixed."""
 
     frames: StudyFrames
     seed: int
-    edits: pd.DataFrame
+    made: pd.DataFrame
     references: pd.DataFrame
     images: list[str]
-    strength: float
-    """The preview strength: the one that was kept for most epochs."""
-    steps: float | None
-    """The first step count of the baseline's evaluation; None where no trial tells."""
+    usual: Mapping[str, float | None]
+    """Coordinate -> where samples are shown: the value of a sweep that was kept for most epochs, else that which the
+    baseline is judged at; None where no trial tells."""
 
-    def own_steps(self, edits: pd.DataFrame) -> float | None:
-        """Step count that a cell's edits are shown at: the baseline's, else the cell's own smallest."""
-        found = set(edits["num_sample_steps"].dropna())
-        return self.steps if not found or self.steps in found else min(found)
+    def own(self, name: str, samples: pd.DataFrame) -> float | None:
+        """Where a cell's samples are shown: where all are, or at its own smallest where it has none there."""
+        found = set(samples[name].dropna())
+        if name == EPOCH:
+            return max(found, default=None)
+        usual = self.usual[name]
+        along = swept()
+        is_swept = along is not None and along.name == name
+        return usual if is_swept or not found or usual in found else min(found)
 
-    def attribute(self, cell: str | None) -> str:
-        """What a cell's editor was trained for; nothing where no trial tells."""
-        trials = self.frames.trials
+    def ends(self, cell: str | None) -> dict[str, str]:
+        """What lies `below` and `above` where the sweep begins, in the words of a cell's settings."""
+        trials, along = self.frames.trials, swept()
         own = trials.loc[trials["cell"] == cell, "config"].dropna()
-        return str(json.loads(own.iloc[0]).get("attribute", "")) if len(own) else ""
+        if along is None or along.said.ends is None or own.empty:
+            return {"below": "", "above": ""}
+        texts = (filled(end, json.loads(own.iloc[0])) for end in along.said.ends)
+        return dict(zip(("below", "above"), texts, strict=True))
 
 
 def find_source(frames: StudyFrames, config: Asked) -> Source:
     """Everything that a grid can show."""
     seed = int(config.fixed.get("seed", frames.seeds[0]))
-    edits = frames.samples[frames.samples["kind"] == "edit"]
+    is_reference = frames.samples["kind"].isin(references())
+    made = frames.samples[~is_reference & frames.samples["image"].notna()]
     # Ids come from any seed, so that a failed first seed still shows which images are missing.
     shown = config.images
     images = _shared_images(frames.samples)[:shown] if isinstance(shown, int) else list(shown)
-    kept = frames.samples[frames.samples["kind"] == "edit"].groupby("strength")["epoch"].nunique()
-    strength = float(kept[kept == kept.max()].index.max()) if len(kept) else 1.0
-    references = frames.samples[frames.samples["kind"] != "edit"]
-    steps = frames.trials.loc[frames.trials["is_baseline"], "primary_steps"].dropna()
-    return Source(
-        frames, seed, edits, references, images, strength, float(steps.iloc[0]) if len(steps) else None
-    )
+    usual = {name: _usual(frames, made, name) for name in places()[1:]}
+    return Source(frames, seed, made, frames.samples[is_reference], images, usual)
+
+
+def _usual(frames: StudyFrames, made: pd.DataFrame, name: str) -> float | None:
+    along = swept()
+    if along is not None and along.name == name:
+        kept = made.groupby(name)["epoch"].nunique()
+        return float(kept[kept == kept.max()].index.max()) if len(kept) else None
+    judged = frames.trials.loc[frames.trials["is_baseline"], primary(name)].dropna()
+    return float(judged.iloc[0]) if len(judged) else None
 
 
 def _shared_images(samples: pd.DataFrame) -> list[str]:
-    """Image ids, those that most cells show first: cells of different attributes leave different faces out."""
+    """Image ids, those that most cells show first: cells may leave different ones out."""
     num_cells = samples.groupby("image_id", sort=False)["cell"].nunique()
     return [str(image) for image in num_cells.sort_values(ascending=False, kind="stable").index]
 
@@ -106,9 +121,8 @@ def dimension_values(source: Source, config: Asked, name: str) -> list[Any]:
         return list(source.images)
     if name == "seed":
         return list(source.frames.seeds)
-    if name in POINTS:
-        values = source.edits[name].dropna().unique()
-        return sorted(float(value) if name == "strength" else int(value) for value in values)
+    if name in places():
+        return sorted(float(value) for value in source.made[name].dropna().unique())
     return source.frames.axis_values(name)
 
 
@@ -117,7 +131,7 @@ def held_axes(frames: StudyFrames, config: Asked) -> dict[str, AxisValue]:
     return {name: value for name, value in config.fixed.items() if name in frames.study.axes}
 
 
-def edit_tile(
+def made_tile(
     source: Source, config: Asked, point: dict[str, Any], cells: dict[tuple[Any, ...], str]
 ) -> dict[str, Any]:
     """Find the one picture at a point of the grid, or say why there is none."""
@@ -125,21 +139,22 @@ def edit_tile(
     cell = cells.get(tuple(value for name, value in point.items() if name == "cell" or name in axes))
     asked = config.fixed | point
     image, seed = point.get("image", source.images[0]), point.get("seed", source.seed)
-    strength = asked.get("strength", source.strength)
-    edits = source.edits
-    own = edits[(edits["cell"] == cell) & (edits["seed"] == seed) & (edits["image_id"] == image)]
-    own = own[own["strength"] == strength]
-    own, epoch = _narrowed(own, "epoch", asked.get("epoch"), own["epoch"].max() if len(own) else None)
-    own, steps = _narrowed(own, "num_sample_steps", asked.get("num_sample_steps"), source.own_steps(own))
-    tile = {"kind": "edit", "cell": cell, "seed": seed, "image_id": image}
+    made = source.made
+    own = made[(made["cell"] == cell) & (made["seed"] == seed) & (made["image_id"] == image)]
+    tile = {"kind": MADE, "cell": cell, "seed": seed, "image_id": image}
+    along = swept()
+    # The sweep comes first: its end was kept after fewer epochs than its usual place.
+    for name in sorted(places(), key=lambda name: (along is None or name != along.name, name != EPOCH)):
+        own, tile[name] = _narrowed(own, name, asked.get(name), source.own(name, own))
     status, png = ("done", own["image"].iloc[0]) if len(own) else (_why_missing(source, cell, seed), None)
-    tile |= {"epoch": epoch, "strength": strength, "num_sample_steps": steps}
-    return tile | {"attribute": source.attribute(cell), "status": status, "png": png}
+    return tile | source.ends(cell) | {"status": status, "png": png}
 
 
 def _narrowed(own: pd.DataFrame, name: str, asked: Any, default: Any) -> tuple[pd.DataFrame, Any]:
     """The rows at an asked or default value of a place, and that value."""
     value = default if asked is None else asked
+    if value is None and own[name].isna().all():  # trials of this family do not say it
+        return own, None
     return own[own[name] == value], value
 
 
@@ -153,10 +168,11 @@ def _why_missing(source: Source, cell: str | None, seed: int) -> str:
 
 
 def reference_tiles(source: Source, config: Asked, panels: Sequence[Any]) -> list[dict[str, Any]]:
-    """Originals, reconstructions and true edits: columns or rows beside images, else a strip on top."""
+    """References: columns or rows beside images, else a strip on top."""
     by_panel, by_row, by_column = (name == "image" for name in config.dimensions())
-    wanted = REFERENCES if config.references is True else config.references or ()
-    kinds = [kind for kind in REFERENCES if kind in wanted and _is_shared(source, kind)]
+    known = references()
+    wanted = known if config.references is True else config.references or ()
+    kinds = [kind for kind in known if kind in wanted and _is_shown(source, known[kind])]
     tiles = []
     for panel, shown in enumerate(panels):
         images = [shown] if by_panel else source.images if by_row or by_column else source.images[:1]
@@ -166,7 +182,7 @@ def reference_tiles(source: Source, config: Asked, panels: Sequence[Any]) -> lis
             png = _reference_png(source, kind, image)
             status = "done" if png else "no picture"
             place: dict[str, Any] = {"panel": panel, "row": row, "column": column}
-            beside, above = REFERENCES[kind]
+            beside, above = known[kind].label, known[kind].short
             labels = (
                 {"row_label": beside, "column_label": ""}
                 if by_column
@@ -177,12 +193,12 @@ def reference_tiles(source: Source, config: Asked, panels: Sequence[Any]) -> lis
     return tiles
 
 
-def _is_shared(source: Source, kind: str) -> bool:
-    """Whether there is one such picture per image; true edits differ where attributes are compared."""
-    own = source.references[source.references["kind"] == kind]
+def _is_shown(source: Source, kind: SampleKind) -> bool:
+    """Whether there are such pictures, and one per image where cells may not differ in it."""
+    own = source.references[source.references["kind"] == kind.name]
     if own.empty:
         return False
-    return kind != "counterfactual" or bool((own.groupby("image_id")["image"].nunique() == 1).all())
+    return not kind.only_shared or bool((own.groupby("image_id")["image"].nunique() == 1).all())
 
 
 def _reference_png(source: Source, kind: str, image: str) -> bytes | None:
@@ -195,6 +211,8 @@ def tile_label(frames: StudyFrames, name: str, value: Any) -> str:
     """Pictures speak for themselves; their ids would only be noise."""
     if name == "cell":
         return frames.cell_label(str(value))
-    if name == "strength":
-        return RECONSTRUCTION if value == 0 else value_label(round(float(value), 3))
+    along = swept()
+    if along is not None and along.name == name:
+        is_neutral = value == along.start and along.said.neutral_label
+        return along.said.neutral_label if is_neutral else value_label(round(float(value), 3))
     return "" if name == "image" else value_label(value)

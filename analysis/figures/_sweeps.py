@@ -1,11 +1,11 @@
-"""A panel of a matched comparison: sweeps of strength as lines, and what they are where they are equal."""
+"""A panel of a matched comparison: sweeps of a coordinate as lines, and what they are where they are equal."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.labels import metric_info
+from analysis.labels import axis_label, known_metrics, metric_info
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as PlotAxes
@@ -23,7 +23,7 @@ def draw_sweeps(panel: "PlotAxes", table: pd.DataFrame, at: str, looks: dict[Any
         panel.axvline(target, color=style.MUTED, linewidth=0.7, linestyle=(0, (3, 2)), zorder=0)
     for order, own in table.groupby("order"):
         look = looks[order]
-        sweep = own[own["part"] == "sweep"].sort_values("strength")
+        sweep = own[own["part"] == "sweep"].sort_values("place")
         plain = {name: value for name, value in look.items() if name != "marker"}
         panel.plot(sweep["x"], sweep["mean"], label=own["label"].iloc[0], marker=look["marker"], markersize=2.4,
                    markeredgewidth=0, alpha=0.75, **plain)  # fmt: skip
@@ -36,6 +36,6 @@ def draw_sweeps(panel: "PlotAxes", table: pd.DataFrame, at: str, looks: dict[Any
         panel.errorbar(x, float(row["mean"]), bar if np.isfinite(row["low"]) else None, fmt=look["marker"],
                        color=look["color"], markersize=4.5, markeredgewidth=0.8, elinewidth=1.0, capsize=1.8,
                        markerfacecolor=look["color"] if row["n"] > 1 else "white")  # fmt: skip
-    panel.set_xlabel(at if at == "strength" else metric_info(at).plot_label, **style.MATH)
+    panel.set_xlabel(metric_info(at).plot_label if at in known_metrics() else axis_label(at), **style.MATH)
     panel.margins(x=0.05)
     style.light_grid(panel, "y")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import style
+from analysis.figures._edits import MADE
+from analysis.labels import swept
 
 GAP = 0.01
 ARROWS = 0.26
@@ -87,7 +89,7 @@ class Layout:
 
 def find_layout(table: pd.DataFrame, dimensions: tuple[str, str, str], pixels: int) -> Layout:
     """Sizes at which everything fits the width of the text; `pixels` is the width of a picture."""
-    edits, references = table[table["kind"] == "edit"], table[table["kind"] != "edit"]
+    edits, references = table[table["kind"] == MADE], table[table["kind"] != MADE]
     beside = references[~references["is_strip"]]
     num_panels = int(table["panel"].max()) + 1
     num_columns = int(edits["column"].max()) + 1
@@ -133,15 +135,18 @@ def _column_label_height(table: pd.DataFrame, name: str, tile: float) -> float:
     labels = [label for label in table["column_label"] if label]
     if not labels:
         return 0.0
-    title = LINE if has_title(table.loc[table["kind"] == "edit", "column_label"], name) else 0.0
+    title = LINE if has_title(table.loc[table["kind"] == MADE, "column_label"], name) else 0.0
     title += ARROWS if is_signed(table, name) else 0.0
     turned = [label for label in labels if is_turned(label, tile)]
     return title + (style.text_width(turned, LABEL_SIZE) + 0.06 if turned else LINE)
 
 
 def is_signed(table: pd.DataFrame, name: str) -> bool:
-    """Whether strengths of both signs run over columns: the strip that shows whether an edit can be reversed."""
-    return name == "strength" and bool((table["strength"] < 0).any() and (table["strength"] > 0).any())
+    """Whether a sweep goes to both sides of where it begins over columns: what can be reversed, and what cannot."""
+    along = swept()
+    if along is None or along.name != name:
+        return False
+    return bool((table[name] < along.start).any() and (table[name] > along.start).any())
 
 
 def is_turned(label: str, tile: float) -> bool:

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis import style
+from analysis.figures._edits import MADE
 from analysis.figures._tile_layout import (
     LABEL_SIZE,
     LINE,
@@ -17,7 +18,7 @@ from analysis.figures._tile_layout import (
     is_signed,
     is_turned,
 )
-from analysis.labels import axis_label, value_label
+from analysis.labels import Sweep, axis_label, swept
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def draw_tiles(table: pd.DataFrame, dimensions: tuple[str, str, str]) -> "Figure":
     """Draw the frame of `image_grid.compute`; `dimensions` are what runs over panels, rows and columns."""
-    table = table.assign(is_strip=(table["kind"] != "edit") & ("image" not in dimensions[1:]))
+    table = table.assign(is_strip=(table["kind"] != MADE) & ("image" not in dimensions[1:]))
     pictures = {key: decode(png) for key, png in table["png"].items() if png is not None}
     layout = find_layout(table, dimensions, max(picture.shape[1] for picture in pictures.values()))
     figure = style.new_figure(*layout.size, w_pad=None)
@@ -92,28 +93,29 @@ def _label_columns(axes: "Axes", own: pd.DataFrame, layout: Layout, panel: int, 
         x, y = layout.corner(panel, first_row, tile["column"], False)
         text = axes.text(x + layout.tile / 2, y - 0.03, label, fontsize=LABEL_SIZE, ha="center", va="bottom")
         text.set_rotation(90 if turned else 0)
-    if has_title(own.loc[own["kind"] == "edit", "column_label"], name):
+    if has_title(own.loc[own["kind"] == MADE, "column_label"], name):
         start, y = layout.corner(panel, first_row, 0, False)
         end, _ = layout.corner(panel, first_row, layout.num_columns - 1, False)
         middle = (start + end + layout.tile) / 2
         title = axes.text(middle, y - 0.03 - LINE, axis_label(name), ha="center", va="bottom")
         title.set(fontsize=LABEL_SIZE, color=style.MUTED, style="italic")
-    if is_signed(own, name):
-        _draw_arrows(axes, own[own["kind"] == "edit"], layout, panel)
+    along = swept()
+    if along is not None and is_signed(own, name):
+        _draw_arrows(axes, own[own["kind"] == MADE], along, layout, panel)
 
 
-def _draw_arrows(axes: "Axes", edits: pd.DataFrame, layout: Layout, panel: int) -> None:
-    """Arrows to both ends of a signed strip: away from, and towards, what the editor was trained for."""
+def _draw_arrows(axes: "Axes", edits: pd.DataFrame, along: Sweep, layout: Layout, panel: int) -> None:
+    """Arrows to both ends of a strip that begins in its middle, with what lies there."""
     first = -layout.reference_rows
     _, y = layout.corner(panel, first, 0, False)
     y -= 0.06 + 2 * LINE
-    names = [name for name in edits["attribute"].unique() if name]
-    what = value_label(names[0]) if len(names) == 1 else "attribute"
-    middle = float(edits.loc[edits["strength"].abs() == edits["strength"].abs().min(), "column"].iloc[0])
+    below, above = (_one_of(edits[name]) for name in ("below", "above"))
+    size = (edits[along.name] - along.start).abs()
+    middle = float(edits.loc[size == size.min(), "column"].iloc[0])
     centre = layout.corner(panel, first, 0, False)[0] + middle * layout.step + layout.tile / 2
     left, _ = layout.corner(panel, first, 0, False)
     right = layout.corner(panel, first, layout.num_columns - 1, False)[0] + layout.tile
-    for end, words in ((left, f"− {what} (not trained)"), (right, f"+ {what} (trained)")):
+    for end, words in ((left, below), (right, above)):
         away = 0.12 if end > centre else -0.12
         axes.annotate(
             "", xy=(end, y), xytext=(centre + away, y),
@@ -123,13 +125,19 @@ def _draw_arrows(axes: "Axes", edits: pd.DataFrame, layout: Layout, panel: int) 
         text.set_fontsize(LABEL_SIZE)
 
 
+def _one_of(texts: "pd.Series[str]") -> str:
+    """What all of them say; nothing where they differ."""
+    known = set(texts) - {""}
+    return known.pop() if len(known) == 1 else ""
+
+
 def _label_rows(axes: "Axes", own: pd.DataFrame, layout: Layout, panel: int, name: str) -> None:
     first_column = -layout.reference_columns
     for tile in own[own["row_label"] != ""].drop_duplicates("row").to_dict("records"):
         x, y = layout.corner(panel, tile["row"], first_column, False)
         label = tile["row_label"]
         axes.text(x - 0.05, y + layout.tile / 2, label, ha="right", va="center", fontsize=LABEL_SIZE)
-    if has_title(own.loc[own["kind"] == "edit", "row_label"], name):
+    if has_title(own.loc[own["kind"] == MADE, "row_label"], name):
         _, top = layout.corner(panel, 0, 0, False)
         _, bottom = layout.corner(panel, layout.num_rows - 1, 0, False)
         middle = (top + bottom + layout.tile) / 2

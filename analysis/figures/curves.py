@@ -23,7 +23,7 @@ from analysis.figures._base import (
 )
 from analysis.figures._panels import SINGLE_WIDTH, legend_above, legend_height, panel_grid
 from analysis.frames import StudyFrames
-from analysis.labels import X_LABELS, axis_label, curve_label, known_curves, plural, value_label
+from analysis.labels import axis_label, curve_label, known_curves, plural, value_label, x_labels
 from trainables.wording import one_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ MAX_WITH_SEEDS = 3
 MAX_POINTS = 250
 """Points kept per line: more than a 2 in panel can show."""
 
-USUAL = ("loss_direction", "loss", "train_loss", "loss_total")
-"""Columns drawn where a space names none: the first of them that the curves have."""
+USUAL = ("loss", "train_loss")
+"""Columns drawn where a space names none and the family none either: the first of them that the curves have."""
 
 
 class Config(FigureConfig):
@@ -49,8 +49,8 @@ class Config(FigureConfig):
     """An axis with a panel for each value, beside the panels of `y`."""
     y: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Columns of the curves; the loss when left out."""
-    x: Literal["optimizer_step", "image_steps", "epoch"] = "optimizer_step"
-    """What runs along the x axis."""
+    x: str = "optimizer_step"
+    """What runs along the x axis: `optimizer_step`, `epoch`, or what the family counts beside them."""
     scale: Literal["linear", "log"] = "linear"
     """Scale of the y axis."""
     smooth: int | None = Field(default=None, ge=1)
@@ -68,6 +68,8 @@ class Config(FigureConfig):
             if name not in known:
                 expected = f"expected {one_of(known)}; found {name!r}{nearest(name, known)}"
                 problems += [(("y", index), expected)]
+        if self.x not in (labels := x_labels()):
+            problems += [(("x",), f"expected {one_of(labels)}; found {self.x!r}{nearest(self.x, labels)}")]
         if self.panels is not None:
             problems += unknown_axis(("panels",), self.panels, axes)
         return problems + used_twice({"by": self.by, "panels": self.panels})
@@ -174,9 +176,9 @@ def caption(table: pd.DataFrame, config: Config) -> str:
 
 def usual_columns(curves: pd.DataFrame) -> tuple[str, ...]:
     """The loss of these curves; the first other column of numbers where none has a usual name."""
-    held = [name for name in curves.columns if name in USUAL and curves[name].notna().any()]
+    held = [name for name in (*known_curves()[:1], *USUAL) if name in curves and curves[name].notna().any()]
     if held:
-        return (min(held, key=USUAL.index),)
+        return (held[0],)
     numbers = curves.select_dtypes("float64").drop(columns=["learning_rate"], errors="ignore")
     others = [
         name for name in numbers.columns if numbers[name].notna().any() and not name.startswith("axis_")
@@ -253,7 +255,7 @@ def _draw_panel(
         )  # fmt: skip
         panel.plot(mean["x"], mean["loss"], label=lines["label"].iloc[0], **look)
     panel.set_yscale(config.scale)
-    panel.set_xlabel(X_LABELS[str(table["x_name"].iloc[0])])
+    panel.set_xlabel(x_labels()[str(table["x_name"].iloc[0])])
     panel.set_ylabel(curve_label(y))
     panel.margins(x=0.01)
     style.light_grid(panel, "y")

@@ -1,4 +1,4 @@
-"""Edited held-out pictures over any two of: an axis, cell, epoch, strength, steps, image, seed; a third as panels."""
+"""Pictures of held-out items over any two of: an axis, cell, epoch, a coordinate, image, seed; a third as panels."""
 
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,30 +13,29 @@ from analysis.figures._base import (
     FigureKind,
     Problems,
     as_tuple,
+    nearest,
     unknown_axis,
     unknown_fixed,
     used_twice,
 )
 from analysis.figures._edits import (
-    DIMENSIONS,
+    MADE,
     dimension_values,
-    edit_tile,
+    dimensions,
     find_source,
     held_axes,
+    made_tile,
     reference_tiles,
+    references,
     tile_label,
 )
 from analysis.frames import StudyFrames
-from analysis.labels import axis_label, plural, value_label
-from analysis.measurements import POINTS
+from analysis.labels import axis_label, places, plural, sample_kinds, swept, value_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS = [
-    *["panel", "panel_label", "row", "row_label", "column", "column_label", "kind", "cell", "seed"],
-    *["image_id", "epoch", "strength", "num_sample_steps", "attribute", "status", "png"],
-]
+_PLACE = ["panel", "panel_label", "row", "row_label", "column", "column_label", "kind", "cell", "seed"]
 
 
 class Config(FigureConfig):
@@ -44,7 +43,7 @@ class Config(FigureConfig):
 
     kind: Literal["image_grid"]
     rows: str
-    """What runs down: an axis, `cell`, `image`, `epoch`, `strength`, `num_sample_steps` or `seed`."""
+    """What runs down: an axis, `cell`, `image`, `epoch`, a coordinate or `seed`."""
     columns: str
     """What runs across, as `rows`."""
     panels: str | None = None
@@ -55,18 +54,16 @@ class Config(FigureConfig):
     ] = 3
     """Held-out images shown: the first ones, or these, by their ids."""
     only: dict[str, Annotated[tuple[AxisValue, ...], BeforeValidator(as_tuple)]] = Field(default_factory=dict)
-    """Values that a dimension is kept to, in this order: `{strength: [0, 0.5, 1]}`."""
+    """Values that a dimension is kept to, in this order: `{epoch: [1, 3]}`."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)
-    """Axis values, `epoch`, `strength`, `num_sample_steps` or `seed`; the baseline's, the last epoch, the preview
-    strength, the first step count and the first seed when left out."""
-    references: Annotated[
-        bool | tuple[Literal["original", "reconstruction", "counterfactual"], ...], BeforeValidator(as_tuple)
-    ] = True
-    """Whether originals, reconstructions and true edits are shown too, or which of them."""
+    """Axis values, `epoch`, coordinates or `seed`; the baseline's, the last epoch, what most samples or the baseline
+    are made at, and the first seed when left out."""
+    references: Annotated[bool | tuple[str, ...], BeforeValidator(as_tuple)] = True
+    """Whether what trials are compared with, such as originals, is shown too, or which kinds of it."""
 
     def problems(self, axes: Axes) -> Problems:
         """Unknown axes, and one dimension used twice."""
-        known = [*axes, "cell", *DIMENSIONS]
+        known = [*axes, "cell", *dimensions()]
         problems: Problems = []
         for field in ("rows", "columns", "panels"):
             name = getattr(self, field)
@@ -80,7 +77,14 @@ class Config(FigureConfig):
                     (("only", *place[1:]), message)
                     for place, message in unknown_fixed({name: value}, axes, known)
                 ]
-        return problems + unknown_fixed(self.fixed, axes, (*POINTS, "seed"))
+        named = self.references if isinstance(self.references, tuple) else ()
+        for index, name in enumerate(named):
+            if name not in references():
+                message = (
+                    f"expected one of {', '.join(references())}; found {name!r}{nearest(name, references())}"
+                )
+                problems.append((("references", index), message))
+        return problems + unknown_fixed(self.fixed, axes, (*places(), "seed"))
 
     @property
     def num_images(self) -> int:
@@ -100,36 +104,35 @@ class Config(FigureConfig):
 
     def heading(self) -> str:
         """`Edits by epoch and encoder`."""
-        return f"Edits by {axis_label(self.rows)} and {axis_label(self.columns)}"
+        return f"{_made()} by {axis_label(self.rows)} and {axis_label(self.columns)}"
 
 
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
-    """A row per tile, with its PNG; references have negative rows or columns and a `kind` other than edit.
+    """A row per tile, with its PNG; references have negative rows or columns and a `kind` other than `MADE`.
 
     Pictures are those of the study's first seed, whatever they look like. A tile without a picture says why
     in `status`: failed, missing (not run), or no picture.
     """
+    names = [*_PLACE, "image_id", *places(), "below", "above", "status", "png"]
     if frames.samples.empty:
-        return pd.DataFrame(columns=_COLUMNS)
+        return pd.DataFrame(columns=names)
     source = find_source(frames, config)
-    dimensions = config.dimensions()
-    panels, rows, columns = (dimension_values(source, config, name) for name in dimensions)
-    along = [name for name in dimensions if name == "cell" or name in frames.study.axes]
+    runs = config.dimensions()
+    panels, rows, columns = (dimension_values(source, config, name) for name in runs)
+    along = [name for name in runs if name == "cell" or name in frames.study.axes]
     cells = frames.cells_along(along, held_axes(frames, config))
     tiles = []
     for (p, panel), (r, row), (c, column) in product(*map(enumerate, (panels, rows, columns))):
-        point = dict(zip(dimensions, (panel, row, column), strict=True))
+        point = dict(zip(runs, (panel, row, column), strict=True))
         place = {"panel": p, "row": r, "column": c}
         labels = {
             f"{part}_label": tile_label(frames, name, value)
-            for part, name, value in zip(
-                ("panel", "row", "column"), dimensions, (panel, row, column), strict=True
-            )
+            for part, name, value in zip(("panel", "row", "column"), runs, (panel, row, column), strict=True)
         }
-        tiles.append(place | labels | edit_tile(source, config, point, cells))
+        tiles.append(place | labels | made_tile(source, config, point, cells))
     if config.references:
         tiles += reference_tiles(source, config, panels)
-    return pd.DataFrame(tiles, columns=_COLUMNS)
+    return pd.DataFrame(tiles, columns=names)
 
 
 def draw(table: pd.DataFrame, config: Config) -> "Figure":
@@ -146,27 +149,36 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
 def caption(table: pd.DataFrame, config: Config) -> str:
     """What runs where, what is fixed, and which seed it is."""
     panels, rows, columns = config.dimensions()
-    start = f"Edits of held-out images by {axis_label(rows)} (rows) and {axis_label(columns)} (columns)"
+    start = f"{_made()} of held-out images by {axis_label(rows)} (rows) and {axis_label(columns)} (columns)"
     start += f", one panel per {axis_label(panels)}." if panels else "."
-    edits = table[table["kind"] == "edit"]
-    if edits["png"].isna().all():
+    made = table[table["kind"] == MADE]
+    if made["png"].isna().all():
         return f"{start} No pictures yet."
     shown = {panels, rows, columns}
     by_choice = "" if "seed" in config.fixed else " (the first, not chosen by looks)"
-    fixed = [] if "seed" in shown else [f"seed {int(edits['seed'].iloc[0])}{by_choice}"]
-    for name in POINTS:
-        values = edits[name].dropna().unique()
+    fixed = [] if "seed" in shown else [f"seed {int(made['seed'].iloc[0])}{by_choice}"]
+    for name in places():
+        values = made[name].dropna().unique()
         if name not in shown and len(values):
             listed = ", ".join(value_label(float(value)) for value in sorted(values))
             fixed.append(f"{axis_label(name)} {listed}")
-    fixed += [f"{axis_label(n)} {value_label(v)}" for n, v in config.fixed.items() if n not in DIMENSIONS]
+    fixed += [f"{axis_label(n)} {value_label(v)}" for n, v in config.fixed.items() if n not in dimensions()]
     text = f"{start} The same images everywhere; {'; '.join(fixed)}."
-    if "strength" in (rows, columns) and (edits["strength"] < 0).any():
-        text += " Negative strengths were never trained; reconstr. is the reconstruction (strength 0)."
-    if (table["kind"] == "counterfactual").any():
-        text += " True edits are drawn from the image's own description."
-    lost = int(edits["png"].isna().sum())
+    along = swept()
+    if along is not None and along.name in (rows, columns) and (made[along.name] < along.start).any():
+        text += f" {along.said.meaning}"
+    shown_kinds = {*table["kind"]}
+    text += "".join(
+        f" {kind.note}" for kind in references().values() if kind.note and kind.name in shown_kinds
+    )
+    lost = int(made["png"].isna().sum())
     return text + (f" {plural(lost, 'tile')} without a picture." if lost else "")
+
+
+def _made() -> str:
+    """What trials made, in a word."""
+    plural = next((kind.plural for kind in sample_kinds() if not kind.is_reference), "samples")
+    return plural[:1].upper() + plural[1:]
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption, vector=False)

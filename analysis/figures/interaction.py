@@ -21,8 +21,8 @@ from analysis.figures._panels import legend_above, legend_height, line_with_erro
 from analysis.figures._text import TextTable
 from analysis.figures.line import line_order
 from analysis.frames import StudyFrames
-from analysis.labels import axis_label, metric_info, value_label, with_interval
-from analysis.measurements import POINTS, values_over
+from analysis.labels import axis_label, metric_info, places, value_label, with_interval
+from analysis.measurements import values_over
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ class Config(FigureConfig):
     x: str
     """What runs along the x axis."""
     by: str
-    """Both axes of the space, `strength`, `epoch` or `num_sample_steps`."""
+    """Both axes of the space, `epoch`, or coordinates."""
     metric: str | None = None
     """The primary metric when left out."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)
@@ -48,17 +48,17 @@ class Config(FigureConfig):
 
     def problems(self, axes: Axes) -> Problems:
         """Axes and metrics that do not exist."""
-        known = [*axes, *POINTS]
+        known = [*axes, *places()]
         problems = unknown_axis(("x",), self.x, known) + unknown_axis(("by",), self.by, known)
         problems += used_twice({"x": self.x, "by": self.by}) + unknown_metric(("metric",), self.metric)
-        return problems + unknown_fixed(self.fixed, axes, POINTS)
+        return problems + unknown_fixed(self.fixed, axes, places())
 
     def default_name(self) -> str:
-        """`interaction_heads_strength`."""
+        """`interaction_heads_depth`."""
         return f"interaction_{self.x}_{self.by}"
 
     def heading(self) -> str:
-        """`Interaction of heads and strength`."""
+        """`Interaction of heads and depth`."""
         return f"Interaction of {axis_label(self.x)} and {axis_label(self.by)}"
 
 
@@ -154,7 +154,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
 
 def _named(name: str, label: str) -> str:
     """`heads 4`; places of a trial are named by their labels already."""
-    return label if name in POINTS else f"{axis_label(name)} {label}"
+    return label if name in places() else f"{axis_label(name)} {label}"
 
 
 def _interaction(

@@ -1,4 +1,4 @@
-"""A metric against anything with an order: a numeric axis, epoch, strength or step count."""
+"""A metric against anything with an order: a numeric axis, the epoch, a coordinate."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,8 +28,8 @@ from analysis.figures._panels import (
     seed_interval,
 )
 from analysis.frames import StudyFrames
-from analysis.labels import axis_label, metric_info, plural, value_label
-from analysis.measurements import POINTS, values_over
+from analysis.labels import axis_label, metric_info, places, plural, value_label
+from analysis.measurements import values_over
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ class Config(FigureConfig):
 
     kind: Literal["line"]
     x: str
-    """An axis of numbers, `epoch`, `strength` or `num_sample_steps`."""
+    """An axis of numbers, `epoch` or a coordinate."""
     by: str | None = None
     """An axis, `cell` or another of what `x` can be; one line when left out."""
     metrics: Annotated[Names, Field(min_length=1)]
@@ -54,9 +54,9 @@ class Config(FigureConfig):
 
     def problems(self, axes: Axes) -> Problems:
         """Axes and metrics that do not exist, and an x axis without an order."""
-        problems = unknown_axis(("x",), self.x, [*axes, *POINTS])
+        problems = unknown_axis(("x",), self.x, [*axes, *places()])
         if self.by is not None:
-            problems += unknown_axis(("by",), self.by, [*axes, "cell", *POINTS])
+            problems += unknown_axis(("by",), self.by, [*axes, "cell", *places()])
         words = [
             value
             for value in axes.get(self.x, ())
@@ -65,7 +65,7 @@ class Config(FigureConfig):
         if words:
             problems.append((("x",), f"expected an axis of numbers; found {words[0]!r} among its values"))
         problems += used_twice({"x": self.x, "by": self.by})
-        return problems + unknown_metrics("metrics", self.metrics) + unknown_fixed(self.fixed, axes, POINTS)
+        return problems + unknown_metrics("metrics", self.metrics) + unknown_fixed(self.fixed, axes, places())
 
     def default_name(self) -> str:
         """`line_fid_epoch`."""
@@ -100,7 +100,7 @@ def line_order(frames: StudyFrames, by: str | None, values: pd.DataFrame) -> dic
     """The lines of a figure and their labels, in the order of the space; measured places ascending."""
     if by is None:
         return {"": ""}
-    if by in POINTS:
+    if by in places():
         found = sorted(float(value) for value in values[f"at_{by}"].dropna().unique())
         return {value: f"{axis_label(by)} {value_label(value)}" for value in found}
     present = set(values[f"at_{by}"])

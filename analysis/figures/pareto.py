@@ -5,24 +5,32 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.figures._base import Axes, FigureConfig, FigureKind, Problems, unknown_metric
+from analysis.figures._base import Axes, FigureConfig, FigureKind, Problems, nearest, unknown_metric
 from analysis.figures._panels import panel_grid, seed_interval
 from analysis.figures._text import Bold, TextTable
 from analysis.frames import StudyFrames
-from analysis.labels import metric_info, number, with_interval
+from analysis.labels import metric_info, number, with_interval, x_labels
 from analysis.measurements import finished_trials, values_over
+from trainables.wording import one_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Panel
     from matplotlib.figure import Figure
 
-COSTS = {
+_COSTS = {
     "wall_seconds": "Wall time of a trial, s",
     "train_seconds": "Training time, s",
     "num_parameters": "Parameters",
     "optimizer_steps": "Optimizer steps",
-    "image_steps": "Images × timesteps seen",
 }
+
+
+def costs() -> dict[str, str]:
+    """What trials are counted by -> its label."""
+    counted = {name: label for name, label in x_labels().items() if name not in ("epoch", "optimizer_step")}
+    return _COSTS | counted
+
+
 _COLUMNS = [
     *["cell", "label", "is_baseline", "metric", "cost_name", "cost", "cost_low", "cost_high"],
     *["mean", "low", "high", "n", "is_front"],
@@ -35,15 +43,16 @@ class Config(FigureConfig):
     kind: Literal["pareto"]
     metric: str | None = None
     """The primary metric when left out."""
-    cost: Literal["wall_seconds", "train_seconds", "num_parameters", "optimizer_steps", "image_steps"] = (
-        "wall_seconds"
-    )
-    """What runs along the x axis."""
+    cost: str = "wall_seconds"
+    """What runs along the x axis: `wall_seconds`, `train_seconds`, `num_parameters`, `optimizer_steps`, or what the
+    family counts beside them."""
     scale: Literal["linear", "log"] = "linear"
     """Scale of the cost axis."""
 
     def problems(self, axes: Axes) -> Problems:
-        """A metric that does not exist."""
+        """A metric or a cost that does not exist."""
+        if self.cost not in (known := costs()):
+            return [(("cost",), f"expected {one_of(known)}; found {self.cost!r}{nearest(self.cost, known)}")]
         return unknown_metric(("metric",), self.metric)
 
     def default_name(self) -> str:
@@ -52,7 +61,7 @@ class Config(FigureConfig):
 
     def heading(self) -> str:
         """`Quality against wall time of a trial`."""
-        return f"Quality against {COSTS[self.cost][0].lower()}{COSTS[self.cost][1:].split(',')[0]}"
+        return f"Quality against {costs()[self.cost][0].lower()}{costs()[self.cost][1:].split(',')[0]}"
 
 
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
@@ -122,7 +131,7 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
                 )
             draw_point(panel, row["cost"], row["mean"], row["is_front"], row["is_baseline"])
         panel.set_xscale(config.scale)
-        panel.set_xlabel(COSTS[config.cost])
+        panel.set_xlabel(costs()[config.cost])
         panel.set_ylabel(info.plot_label, **style.MATH)
         panel.margins(x=0.12, y=0.1)
         style.light_grid(panel, "y")
@@ -141,7 +150,7 @@ def draw_point(panel: "Panel", x: float, y: float, is_front: bool, is_reference:
 
 def caption(table: pd.DataFrame, config: Config) -> str:
     """What is on the front, and how uncertain that is."""
-    cost = COSTS[config.cost][0].lower() + COSTS[config.cost][1:]
+    cost = costs()[config.cost][0].lower() + costs()[config.cost][1:]
     if table.empty:
         return f"Quality against {cost}. No trial has finished yet."
     info = metric_info(str(table["metric"].iloc[0]))
@@ -165,7 +174,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
         ]
         for row in table.to_dict("records")
     ]
-    return TextTable(["", COSTS[config.cost], f"{info_of} [95 %]", "n"], rows)
+    return TextTable(["", costs()[config.cost], f"{info_of} [95 %]", "n"], rows)
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption, text=text)

@@ -10,7 +10,7 @@ from analysis.contrasts import judge_study
 from analysis.figures._base import FigureConfig, FigureKind
 from analysis.figures._text import TextTable
 from analysis.frames import StudyFrames
-from analysis.labels import metric_info, number, with_interval
+from analysis.labels import metric_info, number, place_label, with_interval
 from analysis.measurements import values_over
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _AS_A_VERDICT = {"supported": "helps", "contradicted": "hurts", "undecided": "un
 """Whose colour a claim's verdict has."""
 _MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "?"}
 _COLUMNS = [
-    *["claim", "source", "metric", "comparison", "strength", "verdict", "published_metric"],
+    *["claim", "source", "metric", "comparison", "at", "verdict", "published_metric"],
     *["published_better", "published_worse", "better", "worse", "difference", "low", "high", "n", "p_holm"],
     *["same_direction", "note"],
 ]
@@ -127,7 +127,7 @@ def _row(frames: StudyFrames, claim: ClaimResult) -> dict[str, Any]:
         "source": claim.source,
         "metric": claim.metric,
         "comparison": claim.comparison,
-        "strength": claim.strength,
+        "at": place_label(claim.at),
         "verdict": claim.verdict,
         "note": claim.note,
         "published_metric": str(published.get("metric", "")) if published else "",
@@ -151,8 +151,7 @@ def _row(frames: StudyFrames, claim: ClaimResult) -> dict[str, Any]:
 def _mean(frames: StudyFrames, claim: ClaimResult, index: int) -> float:
     if claim.cells is None:
         return np.nan
-    fixed = {} if claim.strength is None else {"strength": claim.strength}
-    values = values_over(frames, claim.metric, ["cell"], fixed)
+    values = values_over(frames, claim.metric, ["cell"], claim.at)
     return float(values.loc[values["at_cell"] == claim.cells[index], "value"].mean())
 
 
@@ -173,8 +172,7 @@ def _ours(row: dict[Any, Any]) -> str:
 
 def _metric(row: dict[Any, Any]) -> str:
     info = metric_info(row["metric"])
-    at = "" if row["strength"] is None or np.isnan(row["strength"]) else f" at strength {row['strength']:g}"
-    return f"{info.label} {info.arrow}{at}"
+    return f"{info.label} {info.arrow}" + (f" at {row['at']}" if row["at"] else "")
 
 
 def _difference(row: dict[Any, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Any metric by a label of the images, or by groups of image ids: does an editor serve all faces alike?
+"""Any metric by a label of the images, or by groups of image ids: does a trial serve all items alike?
 
 A metric of single images is averaged over a group's images, which are its sample. A metric of whole sets, such as FID,
 was measured within each group by the trials whose `evaluation.subgroups` names the label; its sample are the seeds.
@@ -26,8 +26,17 @@ from analysis.figures._groups import groups_of, image_summary, set_summary
 from analysis.figures._panels import legend_above, legend_height
 from analysis.figures._text import TextTable
 from analysis.frames import StudyFrames
-from analysis.labels import axis_label, decimals_for, is_of_sets, metric_info, number, plural, value_label
-from analysis.measurements import POINTS, image_rows, subgroup_rows
+from analysis.labels import (
+    axis_label,
+    decimals_for,
+    is_of_sets,
+    metric_info,
+    number,
+    places,
+    plural,
+    value_label,
+)
+from analysis.measurements import image_rows, subgroup_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as PlotAxes
@@ -58,7 +67,7 @@ class Config(FigureConfig):
     by: str = "cell"
     """`cell` or an axis."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)
-    """Values of other axes, `epoch`, `strength` or `num_sample_steps`."""
+    """Values of other axes, `epoch` or a coordinate."""
 
     def problems(self, axes: Axes) -> Problems:
         """Axes and metrics that do not exist, and no way to tell groups."""
@@ -67,7 +76,7 @@ class Config(FigureConfig):
             problems.append(
                 (("label",), "expected a label of the images, or a `file` of groups; found nothing")
             )
-        return problems + unknown_fixed(self.fixed, axes, POINTS) + unknown_metrics("metrics", self.metrics)
+        return problems + unknown_fixed(self.fixed, axes, places()) + unknown_metrics("metrics", self.metrics)
 
     @property
     def group_name(self) -> str:
@@ -88,8 +97,8 @@ class Config(FigureConfig):
 def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     """A row per metric, value of `by` and group: mean, 95 % t interval, n images, seeds.
 
-    Of a metric of single images, each image is first averaged over seeds: the question is whether other faces would
-    give the same, so faces are the sample. One of whole sets has a value per seed and group, and seeds are the sample.
+    Of a metric of single images, each image is first averaged over seeds: the question is whether other images would
+    give the same, so images are the sample. One of whole sets has a value per seed and group, and seeds are the sample.
     Raises FileNotFoundError or ValueError for a file of groups that cannot be used.
     """
     groups = groups_of(frames, config.label, config.file)

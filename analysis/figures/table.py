@@ -1,4 +1,4 @@
-"""Tables: cells, axis values, strengths or epochs against metrics or the values of another axis."""
+"""Tables: cells, axis values, epochs or coordinates against metrics or the values of another axis."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -22,8 +22,18 @@ from analysis.figures._base import (
 )
 from analysis.figures._text import Bold, TextTable
 from analysis.frames import StudyFrames, summary_metrics
-from analysis.labels import axis_label, decimals_for, known_metrics, metric_info, number, value_label
-from analysis.measurements import POINTS, values_over
+from analysis.labels import (
+    axis_label,
+    decimals_for,
+    known_curves,
+    known_metrics,
+    metric_info,
+    number,
+    places,
+    swept,
+    value_label,
+)
+from analysis.measurements import values_over
 from analysis.stats import t_interval
 
 METRIC = "metric"
@@ -42,7 +52,7 @@ class Config(FigureConfig):
 
     kind: Literal["table"]
     rows: Annotated[str | tuple[str, ...], BeforeValidator(as_tuple)] = "cell"
-    """`cell`, an axis, `strength`, `epoch`, `num_sample_steps`, or a list of these."""
+    """`cell`, an axis, `epoch`, a coordinate, or a list of these."""
     columns: str = METRIC
     """`metric`, or one of what `rows` can be."""
     metrics: Annotated[Names | None, Field(min_length=1)] = None
@@ -51,7 +61,7 @@ class Config(FigureConfig):
     """After ±: half width of the 95 % t interval over seeds. In brackets: standard deviation over `seeds`, or over
     `images` (mean over seeds)."""
     fixed: dict[str, AxisValue] = Field(default_factory=dict)
-    """Axis values, `epoch`, `strength` or `num_sample_steps`; the baseline's and the primary ones when left out."""
+    """Axis values, `epoch` or a coordinate; the baseline's and the primary ones when left out."""
 
     @property
     def down(self) -> tuple[str, ...]:
@@ -65,15 +75,15 @@ class Config(FigureConfig):
 
     def problems(self, axes: Axes) -> Problems:
         """Metrics and axes that do not exist, and one dimension used twice."""
-        known = [*axes, "cell", *POINTS]
+        known = [*axes, "cell", *places()]
         problems = [p for name in self.down for p in unknown_axis(("rows",), name, known)]
         problems += unknown_axis(("columns",), self.columns, [*known, METRIC])
         problems += used_twice({"rows": self.down[0], "columns": self.columns})
-        problems += unknown_fixed(self.fixed, axes, POINTS)
+        problems += unknown_fixed(self.fixed, axes, places())
         return problems + unknown_metrics("metrics", self.metrics)
 
     def default_name(self) -> str:
-        """`table`, `table_strength_attribute`."""
+        """`table`, `table_depth_heads`."""
         if self.down == ("cell",) and not self.across:
             return "table"
         return "_".join(["table", *self.down, *self.across])
@@ -140,8 +150,13 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
 
 
 def can_be_best(metric: str, primary: str) -> bool:
-    """Lower-is-better metrics of an edit are distances from the picture, and zero for no edit at all."""
-    return metric == primary or metric_info(metric).higher_is_better or metric.startswith("loss_")
+    """Along a sweep a metric where lower is better may be a distance from the item, which doing nothing wins."""
+    return (
+        metric == primary
+        or metric_info(metric).higher_is_better
+        or metric in known_curves()
+        or swept() is None
+    )
 
 
 def _across_an_axis(table: pd.DataFrame, config: Config) -> TextTable:
@@ -189,7 +204,7 @@ def _places(
     frames: StudyFrames, config: Config, values: pd.DataFrame, over: Sequence[str]
 ) -> dict[tuple[AxisValue, ...], str]:
     """Every point of the table and its cell, in the order of the space; measured places ascending."""
-    axes = [name for name in over if name not in POINTS]
+    axes = [name for name in over if name not in places()]
     held = {name: value for name, value in config.fixed.items() if name in frames.study.axes}
     found: dict[tuple[AxisValue, ...], str] = {}
     for at, cell in frames.cells_along(axes, held).items():
@@ -197,7 +212,7 @@ def _places(
         own = values[values["cell"] == cell]
         points: list[dict[str, AxisValue]] = [{}]
         for name in over:
-            if name in POINTS:
+            if name in places():
                 seen = sorted(own[f"at_{name}"].dropna().unique())
                 points = [point | {name: float(value)} for point in points for value in seen]
         for point in points:
@@ -218,12 +233,12 @@ def _spread(own: pd.DataFrame, spread: Spread) -> float:
 def _label(frames: StudyFrames, name: str, value: AxisValue) -> str:
     if name == "cell":
         return frames.cell_label(str(value))
-    return f"{axis_label(name)} {value_label(value)}" if name in POINTS else value_label(value)
+    return f"{axis_label(name)} {value_label(value)}" if name in places() else value_label(value)
 
 
 def _present(frames: StudyFrames) -> list[str]:
     """All summary metrics known to the registry, the primary one first."""
-    known = set(known_metrics()) - {"loss_total", "loss_recon"}
+    known = set(known_metrics()) - set(known_curves()[1:])
     found = [name for name in summary_metrics(frames.trials) if name in known]
     first = frames.primary_metric
     return [first, *(name for name in found if name != first)]

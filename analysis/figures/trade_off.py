@@ -7,9 +7,9 @@ import pandas as pd
 from analysis.figures._base import Axes, FigureConfig, FigureKind, Problems, unknown_metric
 from analysis.figures._panels import panel_grid
 from analysis.figures._text import TextTable
-from analysis.figures.pareto import COSTS, draw_point
+from analysis.figures.pareto import costs, draw_point
 from analysis.frames import StudyFrames
-from analysis.labels import axis_label, metric_info, number, plural, value_label
+from analysis.labels import axis_label, metric_info, model_name, number, plural, value_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,7 @@ class Config(FigureConfig):
 
     def problems(self, axes: Axes) -> Problems:
         """A name that can be no objective; which ones a search has, the command line may decide."""
-        return [*unknown_metric(("x",), self.x, COSTS), *unknown_metric(("y",), self.y, COSTS)]
+        return [*unknown_metric(("x",), self.x, costs()), *unknown_metric(("y",), self.y, costs())]
 
     def default_name(self) -> str:
         """`trade_off`."""
@@ -111,23 +111,23 @@ def caption(table: pd.DataFrame, config: Config) -> str:
 
 
 def text(table: pd.DataFrame, config: Config) -> TextTable:
-    """The Pareto set with its settings, and the names by which `asyrp-sweep edit` takes its editors."""
+    """The Pareto set with its settings, and the names of their models."""
     shown = table.iloc[:1].to_dict("records")
     titles = [_plain_label(row[name]) for row in shown for name in ("y_name", "x_name")] or ["y", "x"]
     rows = [
         [str(row["place"]), row["settings"], row["signature"], number(row["y"]), number(row["x"])]
         for row in table[table["is_front"].astype(bool)].to_dict("records")
     ]
-    return TextTable(["", "settings", "editor", *titles], rows, 3)
+    return TextTable(["", "settings", model_name(), *titles], rows, 3)
 
 
 def _label(name: str) -> str:
-    return f"{COSTS[name]} ↓" if name in COSTS else metric_info(name).plot_label
+    return f"{costs()[name]} ↓" if name in costs() else metric_info(name).plot_label
 
 
 def _plain_label(name: str) -> str:
     """As `_label`, for text."""
-    return f"{COSTS[name]} ↓" if name in COSTS else f"{metric_info(name).label} {metric_info(name).arrow}"
+    return f"{costs()[name]} ↓" if name in costs() else f"{metric_info(name).label} {metric_info(name).arrow}"
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption, text=text)

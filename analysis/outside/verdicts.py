@@ -20,7 +20,7 @@ from analysis.escaping import markdown as escaped
 from analysis.figures import effects
 from analysis.figures._text import TextTable, markdown, write_table
 from analysis.frames import StudyFrames
-from analysis.labels import number, use_metrics
+from analysis.labels import number, use_words
 from analysis.outside.pairing import (
     Comparison,
     Table,
@@ -248,7 +248,7 @@ def judge_rows(rows: Rows, question: Question) -> Verdicts:
     ]
     contrasts = judge([one.sample for one in comparisons], margin=margin, alpha=question.alpha)
     context = copy_context()
-    context.run(use_metrics, {question.metric: _metric(question)}, "")
+    context.run(use_words, {"metrics": {question.metric: _metric(question)}, "coordinates": ()}, "")
     frames = _frames(table, question, margin)
     return Verdicts(
         question,

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.curve_lines import LEVEL, extremes, mean_with_interval, trailing_mean, usual_window
 from analysis.figures.curves import usual_columns
 from analysis.frames import StudyFrames
-from analysis.labels import X_LABELS, curve_label, known_curves
+from analysis.labels import curve_label, known_curves, x_labels
 from analysis.page.shape import CurveColumn, Curves, MeanLine, Packed, SeedLine
 from analysis.stats import FloatArray
 
@@ -21,7 +21,7 @@ MIN_POINTS = 40
 MAX_SEED_VALUES = 1_000_000
 MAX_MEAN_VALUES = 250_000
 """Points of all lines together: a page has room for about so many."""
-_NOT_DRAWN = {"epoch", "batch", "attempt", *X_LABELS}
+_NOT_DRAWN = {"batch", "attempt", "seed"}
 _GAP = 65535
 """Code of a number that is not there."""
 
@@ -37,7 +37,7 @@ def curves_of(frames: StudyFrames) -> Curves:
         "lowest and highest point of every stretch are drawn."
     )
     return {
-        "x": {"name": x, "label": X_LABELS[x]},
+        "x": {"name": x, "label": x_labels()[x]},
         "columns": [CurveColumn(name=name, label=curve_label(name)) for name in columns],
         "seeds": lines.seeds(),
         "means": lines.means(),
@@ -55,9 +55,8 @@ def _columns(frames: StudyFrames) -> list[str]:
         for name in dict.fromkeys([*known_curves(), *held.columns])
         if name in held and held[name].notna().any()
     ]
-    names = [
-        name for name in names if name not in _NOT_DRAWN and not name.startswith("axis_") and name != "seed"
-    ]
+    left_out = {*_NOT_DRAWN, *x_labels()}
+    names = [name for name in names if name not in left_out and not name.startswith("axis_")]
     asked = [y for figure in frames.study.figures if figure.get("kind") == "curves" for y in _listed(figure)]
     first = [name for name in [*asked, *usual_columns(frames.curves)] if name in names]
     return list(dict.fromkeys([*first, *names]))

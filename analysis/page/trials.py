@@ -10,7 +10,8 @@ from analysis.figures.parallel import is_logarithmic
 from analysis.frames import MISSING, StudyFrames, primary_values, summary_metrics
 from analysis.labels import axis_label, known_metrics, metric_info, value_label
 from analysis.page.shape import Column, Failure, Group, Scalar, Trials
-from orchestrator.ledger.study import end_of_log, log_file, model_file
+from orchestrator.ledger.study import end_of_log, log_file
+from trainables.model_files import model_file
 
 LINES_OF_FAILED = 20
 LINES_OF_DONE = 3

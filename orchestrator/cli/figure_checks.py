@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+from orchestrator.plan.checks.space import known_metrics
 from orchestrator.space.config import Space
-from orchestrator.study.document import described_metrics
+from trainables.families import described
 
 
 def check_figures(space: Space) -> Iterable[tuple[tuple[str | int, ...], str]]:
@@ -11,7 +12,7 @@ def check_figures(space: Space) -> Iterable[tuple[tuple[str | int, ...], str]]:
     from analysis import figures, labels
 
     config = space.config
-    labels.use_metrics(described_metrics(space), space.family.name, space.family.curve_columns())
+    labels.use_words(described(space.family, known_metrics(space)), space.family.name)
     axes = {name: list(axis.names) for name, axis in config.axes.items()}
     for place, message in figures.check(config.figures, axes):
         yield ("figures", *place), message
@@ -36,5 +37,5 @@ def _drawn_texts(space: Space) -> Iterator[tuple[str, str]]:
     for name, axis in config.axes.items():
         yield f"axes.{name}", "".join([name, *(value for value in axis.names if isinstance(value, str))])
     yield from ((f"claims[{index}].text", claim.text) for index, claim in enumerate(config.claims))
-    for name, metric in described_metrics(space).items():
-        yield f"metric {name}", f"{metric['label']}{metric['unit']}"
+    for name, metric in known_metrics(space).items():
+        yield f"metric {name}", f"{metric.label}{metric.unit}"

@@ -27,7 +27,7 @@ from typing import Any
 from orchestrator.ledger import LedgerError
 from orchestrator.ledger.durable import fsync
 from orchestrator.ledger.files import writing
-from orchestrator.ledger.study import MODELS
+from trainables.model_files import MODEL_FOLDER
 
 FOLDER = "checkpoints"
 DAMAGED = "damaged"
@@ -246,7 +246,7 @@ def drop_committed(study_folder: Path, committed: Container[str]) -> None:
             remove_at_once(left)
         with contextlib.suppress(OSError):  # It holds something.
             folder.rmdir()
-    for half_written in (".*.tmp", "ledger/.*.tmp", f"{MODELS}/.*"):
+    for half_written in (".*.tmp", "ledger/.*.tmp", f"{MODEL_FOLDER}/.*"):
         for left in study_folder.glob(half_written):
             remove_at_once(left)
 

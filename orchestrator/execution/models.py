@@ -17,10 +17,10 @@ from pathlib import Path
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.files import writing
-from orchestrator.ledger.study import MODELS, model_file
 from trainables.errors import UserError
+from trainables.model_files import MODEL_FOLDER, model_file
 
-FOLDER = MODELS
+FOLDER = MODEL_FOLDER
 REPLACED = "replaced"
 
 

@@ -11,26 +11,14 @@ from typing import Any
 CODE = ("asyrp_sweep", "orchestrator", "trainables", "search_spaces", "analysis")
 """Folders beside each other that decide what a trial does and what is made of it."""
 GIT_SECONDS = 10.0
-PACKAGES = (
-    *(
-        "asyrp-sweep",
-        "torch",
-        "torchvision",
-        "diffusers",
-        "open_clip_torch",
-        "numpy",
-        "pillow",
-        "safetensors",
-    ),
-    *("dicebear-core", "dicebear-styles", "resvg-py", "ray", "optuna"),
-)
+PACKAGES = ("asyrp-sweep", "torch", "numpy", "pillow", "safetensors", "ray", "optuna")
 
 
 @functools.cache
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages whose change could move a number."""
+def versions(of_family: tuple[str, ...] = ()) -> dict[str, str]:
+    """Versions of Python and of the packages whose change could move a number, those of a family too."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *of_family):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -63,11 +51,13 @@ def git_commit() -> str | None:
     return commit + ("-dirty" if any(not line.startswith("#") for line in status) else "")
 
 
-def provenance(commit: str | None, device: str, threads: int) -> dict[str, Any]:
-    """The complete entry of one trial, JSON-able."""
+def provenance(
+    commit: str | None, device: str, threads: int, packages: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The complete entry of one trial, JSON-able; `packages` are those of its family."""
     return {
         "git_commit": commit,
-        "versions": versions(),
+        "versions": versions(packages),
         "host": host(),
         "process": os.getpid(),
         "device": device,

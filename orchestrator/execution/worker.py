@@ -57,6 +57,7 @@ class TrialRun:
         self._ledger_folder = settings.study_folder / "ledger"
         self._checkpoints = CheckpointStore(settings.study_folder, task.signature, task.attempt)
         self._trial: Any = None  # A `trainables.family.TrialRun`.
+        self._packages: tuple[str, ...] = ()
         self._started_at = datetime.now(UTC)
         self._began = 0.0
         """When the present piece of work began, on the clock that only goes on."""
@@ -155,6 +156,7 @@ class TrialRun:
     def _new_trial(self) -> Any:
         task, settings = self._task, self._settings
         family = settings.family.find()
+        self._packages = family.packages
         config = family.Config.model_validate_json(json.dumps(task.config))
         given: dict[str, Any] = {"cache_dir": settings.cache_dir, "device": settings.device}
         if settings.prepares_itself:
@@ -213,7 +215,9 @@ class TrialRun:
             "finished_at": datetime.now(UTC),
             "train_seconds": self._train_seconds,
             "device": settings.device,
-            "provenance": provenance(settings.git_commit, device_name(settings.device), threads),
+            "provenance": provenance(
+                settings.git_commit, device_name(settings.device), threads, self._packages
+            ),
             "notes": list(self._notes),
         }
 

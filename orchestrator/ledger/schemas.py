@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import pyarrow as pa
@@ -47,13 +46,7 @@ TABLES: dict[str, pa.Schema] = {
             pa.field("epoch", pa.int32()),  # from 1
             pa.field("batch", pa.int32()),
             pa.field("optimizer_step", pa.int64()),  # cumulative
-            pa.field("image_steps", pa.int64()),  # cumulative images x timesteps
-            pa.field("loss_total", pa.float64()),
-            pa.field("loss_direction", pa.float64()),
-            pa.field("loss_recon", pa.float64()),
             pa.field("learning_rate", pa.float64()),
-            pa.field("timesteps", pa.list_(pa.int32())),
-            pa.field("loss_direction_per_t", pa.list_(pa.float32())),
         ]
     ),
     "evaluations": pa.schema(
@@ -61,11 +54,7 @@ TABLES: dict[str, pa.Schema] = {
             *_IDENTITY,
             pa.field("epoch", pa.int32()),
             pa.field("image_id", pa.string()),
-            pa.field("strength", pa.float64()),
-            pa.field("num_sample_steps", pa.int32()),
-            pa.field("t_boost", pa.int32()),  # noise below this t; 0 for none
             pa.field("labels", pa.string()),  # JSON
-            pa.field("attribute_shifts", pa.string()),  # JSON: attribute -> change of its cosine
             # Of rows without an image_id, which are about a set:
             pa.field("subgroup", pa.string()),  # such as skin=dark; null for all images
             pa.field("num_images", pa.int32()),
@@ -79,8 +68,6 @@ TABLES: dict[str, pa.Schema] = {
             pa.field("kind", pa.string()),  # in the words of the family
             pa.field("image_id", pa.string()),
             pa.field("epoch", pa.int32()),
-            pa.field("strength", pa.float64()),
-            pa.field("num_sample_steps", pa.int32()),
             pa.field("image", _IMAGE),  # PNG; null for a sample that is no picture of pixels
             pa.field("media_type", pa.string()),  # null in older rows: image/png
             pa.field("content", pa.binary()),  # of a sample that is no picture of pixels
@@ -91,23 +78,22 @@ TABLES: dict[str, pa.Schema] = {
 # How Hugging Face `datasets` learns that a struct of bytes is a picture.
 _HUGGING_FACE = {"info": {"features": {"image": {"_type": "Image"}}}}
 
-_JSON_COLUMNS = ("axis_values", "config", "provenance", "labels", "attribute_shifts")
+_AS_WRITTEN = ("axis_values", "config", "provenance")
+"""Mappings whose keys stay in their order; those of others are sorted."""
 _VERSION_KEY = b"asyrp_sweep.schema_version"
 _AXIS = "axis_"
-_MISSPELT = 0.8
-"""How near a coordinate of samples, whose names are free, may come to a column of theirs: `strenght` is 0.875."""
 
 Further = Mapping[str, pa.DataType]
 """Columns that a table has beyond those of `TABLES`, and their types."""
 
 
 def to_arrow(table: str, rows: Sequence[Row], shared: Further | None = None) -> pa.Table:
-    """Rows as an Arrow table with the schema of `table`; mappings in JSON columns are encoded.
+    """Rows as an Arrow table with the schema of `table`; mappings are written as JSON.
 
-    `evaluations` takes any further column as a metric, `curves` and `samples` as a number; `samples` none that reads
-    like a misspelt column. `trials` takes `metric_<name>` columns, and its `axis_<name>` columns are made from
-    `axis_values`. `shared` are the further columns of the table's other rows. Raises ValueError for a column that the
-    table does not have.
+    `curves`, `evaluations` and `samples` take any further column of numbers, texts or lists of numbers. `trials` takes
+    `metric_<name>` columns, and its `axis_<name>` columns are made from `axis_values`. `shared` are the further
+    columns of the table's other rows. Raises ValueError for a column that the table does not have, and for one whose
+    values are of several kinds.
     """
     encoded = [_encoded(row) for row in rows]
     known = set(TABLES[table].names)
@@ -217,9 +203,9 @@ def _metadata(table: str) -> dict[bytes, bytes]:
 
 def _encoded(row: Row) -> dict[str, Any]:
     as_json = {
-        name: json.dumps(row[name], sort_keys=name in ("labels", "attribute_shifts"))
-        for name in _JSON_COLUMNS
-        if isinstance(row.get(name), Mapping)
+        name: json.dumps(value, sort_keys=name not in _AS_WRITTEN)
+        for name, value in row.items()
+        if isinstance(value, Mapping) and name != "image"
     }
     return {**row, **as_json}
 
@@ -241,12 +227,14 @@ def _axis_values(part: pa.Table) -> dict[str, list[Any]]:
 
 
 def _further_type(table: str, name: str, value: Any) -> pa.DataType:
-    if table == "samples" and (near := get_close_matches(name, TABLES[table].names, n=1, cutoff=_MISSPELT)):
-        raise ValueError(f"table {table} has no column {name!r}; did you mean {near[0]}?")
-    if table in ("curves", "evaluations", "samples") or (table == "trials" and name.startswith("metric_")):
-        return pa.float64()
     if table == "trials" and is_axis(name):
         return _axis_type(value)
+    if table == "trials" and name.startswith("metric_"):
+        return pa.float64()
+    if table != "trials":
+        if isinstance(value, str):
+            return pa.string()
+        return pa.list_(pa.float64()) if isinstance(value, (list, tuple)) else pa.float64()
     raise ValueError(f"table {table} has no column {name!r}; it has {', '.join(TABLES[table].names)}")
 
 
@@ -271,9 +259,11 @@ def _as_stored(value: Any, kind: pa.DataType) -> Any:
 
 
 def _common_type(types: Iterable[pa.DataType]) -> pa.DataType:
-    """A type that holds all of these: the same, numbers as doubles, anything else as text."""
+    """A type that holds all of these: the same, numbers as doubles, lists of them too, anything else as text."""
     known = set(types) - {pa.null()}
     if len(known) <= 1:
         return next(iter(known), pa.null())
+    if all(pa.types.is_list(kind) for kind in known):
+        return pa.list_(pa.float64())
     is_number = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in known)
     return pa.float64() if is_number else pa.string()

@@ -139,7 +139,7 @@ class Ledger:
     def table(self, name: str, *, lists: bool = True) -> pa.Table:
         """A table as readers see it: the rows of done trials, and for `trials` one row per signature.
 
-        Without `lists` its columns of lists, such as a loss per timestep, are left out: they are most of what there is
+        Without `lists` its columns of lists, such as a loss per step, are left out: they are most of what there is
         to decode.
         """
         standing = self._standing()

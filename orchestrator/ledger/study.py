@@ -11,13 +11,13 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 from orchestrator.ledger.errors import LedgerError
 
 STUDY_FILE = "study.json"
-LOGS, MODELS = "logs", "editors"
-"""Folders of a study that hold a file per trial, for readers of its page."""
+LOGS = "logs"
+"""Folder of a study with the log of every trial."""
 LOG_BYTES = 200_000
 """Bytes at the end of a log that are looked at, however long it is."""
 CACHE_FOLDER = "cache"
 """Beside the studies of a results folder: what preparation leaves, which all of them share."""
-_OWN_FOLDERS = {"ledger", "checkpoints", MODELS, LOGS, "report"}
+_OWN_FOLDERS = {"ledger", "checkpoints", LOGS, "report"}
 SCHEMA_VERSION = 1
 
 State = Literal["done", "pruned", "failed", "skipped", "interrupted", "running", "waiting"]
@@ -59,7 +59,7 @@ class StudyCell:
     """`design`; `parent`, where it is here only for others to start from; `control`, where it is what a warm start
     is compared with and has no axis of its own."""
     starts_from: Annotated[Mapping[str, Any], _holding("cell", "epoch", "control")] | None = None
-    """`cell` and `epoch`, or `file` (`editor` in older studies) and `digest`, of a warm start; and its `control`."""
+    """`cell` and `epoch`, or `file` and `digest`, of a warm start; and its `control`."""
     identity: str = ""
     """16 hex digits of all that decides its numbers but the seed; empty in older studies."""
 
@@ -118,6 +118,16 @@ class StudyPlan:
     """Metric -> its label, unit, direction and meaning; empty in studies that were written before they had it."""
     curve_columns: tuple[str, ...] = ()
     """Columns of the curves, where the family says which."""
+    curve_labels: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the curves whose label is another than their name."""
+    coordinates: tuple[Annotated[Mapping[str, Any], _holding("name", "label")], ...] | None = None
+    """Columns of evaluations and samples that say where in a trial a row is from; None in studies that were written
+    before they said it, as those around it are empty there."""
+    sample_kinds: tuple[Annotated[Mapping[str, Any], _holding("name", "plural")], ...] = ()
+    model_name: str = "model"
+    """What a trial leaves, in a word."""
+    fairness: Mapping[str, str] = field(default_factory=dict)
+    """Metric -> its heading among the costs of a cell."""
     published_settings: Mapping[str, Mapping[str, Any]] | None = None
     """Dotted path of a setting -> its published `value`, its name in `words`, and beside which values of others
     (`unless`) it has no effect; None in studies that were written before they had it."""
@@ -215,15 +225,11 @@ def end_of_log(folder: Path, signature: str, num_lines: int) -> str:
     return "\n".join(text.splitlines()[-num_lines:])
 
 
-def model_file(signature: str) -> str:
-    """What a finished trial has trained, within its study's folder."""
-    return f"{MODELS}/{signature}.safetensors"
-
-
-def claim_study(folder: Path, name: str) -> StudyPlan | None:
+def claim_study(folder: Path, name: str, further: Collection[str] = ()) -> StudyPlan | None:
     """What is already in the folder meant for the space `name`: its study, or None where it is new.
 
-    Creates nothing. Raises LedgerError when the folder holds something else.
+    `further` are folders of a study beside those that the ledger knows. Creates nothing. Raises LedgerError when the
+    folder holds something else.
     """
     if (folder / STUDY_FILE).is_file():
         study = read_study(folder)
@@ -232,16 +238,19 @@ def claim_study(folder: Path, name: str) -> StudyPlan | None:
                 f"{folder} belongs to the space {study.name!r}, not to {name!r}; choose another --results"
             )
         return study
-    if folder.exists() and (not folder.is_dir() or _strangers(folder)):
+    if folder.exists() and (not folder.is_dir() or _strangers(folder, further)):
         raise LedgerError(
             f"{folder} exists but holds no study (no {STUDY_FILE}); choose another --results, or move it away"
         )
     return None
 
 
-def _strangers(folder: Path) -> set[str]:
+def _strangers(folder: Path, further: Collection[str]) -> set[str]:
     """What is in a folder that no launch leaves there, not even one killed before it wrote `study.json`."""
-    return {path.name for path in folder.iterdir() if not path.name.startswith(".")} - _OWN_FOLDERS
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {
+        *_OWN_FOLDERS,
+        *further,
+    }
 
 
 def status_matrix(

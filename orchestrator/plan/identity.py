@@ -43,7 +43,10 @@ def plan_hash(space: Space) -> str:
     """16 hex digits of what is decided before running."""
     config = space.config.model_dump(mode="json")
     decided: dict[str, Any] = {"primary": primary_identity(space)}
-    decided["claims"] = [_without_defaults(claim, ("strength", "published")) for claim in config["claims"]]
+    decided["claims"] = [
+        _without_defaults(written, ("published", *claim.at))
+        for written, claim in zip(config["claims"], space.config.claims, strict=True)
+    ]
     decided["design"] = _short_design(space)
     decided["axes"] = {
         name: _without_defaults(axis, ("off", "when")) for name, axis in config["axes"].items()

@@ -83,14 +83,23 @@ def _fill_space(
             {"$ref": "#/$defs/AdaptiveSeeds"},
         ],
     }
+    claim = defs["ClaimConfig"]
+    claim["additionalProperties"] = False
+    claim["properties"] |= {
+        one.name: {
+            "anyOf": [{"type": "number"}, {"type": "null"}],
+            "default": None,
+            "description": f"The {one.label} it is about; each trial's own when left out.",
+        }
+        for one in family.coordinates
+        if not one.is_text
+    }
     properties["figures"]["items"] = {"anyOf": [{"$ref": ref} for ref in figures]} if figures else {}
     metrics = [*family.metrics, *family.curve_metrics]
     if not metrics:  # Each space declares its own.
         return
     defs["PrimaryConfig"]["properties"]["metric"]["enum"] = metrics
-    claim = defs["ClaimConfig"]["properties"]
-    if "metric" in claim:
-        claim["metric"]["anyOf"] = [{"enum": metrics}, {"type": "null"}]
+    claim["properties"]["metric"]["anyOf"] = [{"enum": metrics}, {"type": "null"}]
 
 
 def _fill_axis(axis: Schema, cell: Schema, family: Family) -> None:

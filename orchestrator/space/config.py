@@ -1,12 +1,12 @@
 """What a search space says: `SpaceConfig` and its parts, and the one exception a bad one raises."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from orchestrator.space.axes import AxisConfig, AxisValue, AxisValues, Condition, as_tuple
 from orchestrator.space.designs import DESIGNS
@@ -137,7 +137,13 @@ class PublishedNumbers(Settings):
 
 
 class ClaimConfig(Settings):
-    """A published or expected statement, judged by the contrast of two values of an axis, or of two cells."""
+    """A published or expected statement, judged by the contrast of two values of an axis, or of two cells.
+
+    A further key is one of the family's coordinates, with the value that the claim is about; each trial's own when left
+    out.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     text: str
     """The statement in words, as the report shows it."""
@@ -151,8 +157,6 @@ class ClaimConfig(Settings):
     """Where the statement is from."""
     metric: str | None = None
     """The metric the claim is about; the primary one when left out."""
-    strength: float | None = None
-    """The strength it is about; each trial's primary one when left out."""
     published: PublishedNumbers | None = None
     """The published numbers, shown beside those of this study."""
 
@@ -161,6 +165,11 @@ class ClaimConfig(Settings):
         if self.axis is None and not (isinstance(self.better, dict) and isinstance(self.worse, dict)):
             raise ValueError("expected an `axis`, or `better` and `worse` as mappings of axes to values")
         return self
+
+    @property
+    def at(self) -> Mapping[str, Any]:
+        """Coordinate -> the value that the claim is about, as written."""
+        return self.model_extra or {}
 
     def side(self, role: Literal["better", "worse"]) -> dict[str, AxisValue]:
         """The axis values that one side names."""

@@ -1,7 +1,6 @@
 """`study.json`: what a reader of the ledger needs to know of the space."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from orchestrator.plan.cells import Cell, Plan, TrialSpec
@@ -10,6 +9,7 @@ from orchestrator.plan.identity import cell_identity, primary_identity
 from orchestrator.plan.start_controls import axes_with_controls
 from orchestrator.space.axes import AxisValue
 from orchestrator.space.config import Space
+from trainables.families import described
 from trainables.family import Family
 
 STUDY_SCHEMA_VERSION = 1
@@ -28,11 +28,7 @@ def study_document(plan: Plan, space: Space, *, counts_parameters: bool = True) 
         "name": plan.name,
         "family": space.family.name,
         "plugins": config["plugins"],
-        "metrics": described_metrics(space),
-        "curve_columns": list(space.family.curve_columns()),
-        "confounding": list(space.family.confounding),
-        "published_settings": {path: asdict(one) for path, one in space.family.published.items()},
-        "sentences": list(space.family.sentences),
+        **described(space.family, known_metrics(space)),
         "question": config["question"],
         "published": config["published"],
         "axes": _axis_documents(space, plan),
@@ -55,14 +51,6 @@ def study_document(plan: Plan, space: Space, *, counts_parameters: bool = True) 
         "excluded": [
             {"axis_values": dict(point.axis_values), "because": point.because} for point in plan.excluded
         ],
-    }
-
-
-def described_metrics(space: Space) -> dict[str, dict[str, Any]]:
-    """What the study can be judged by: name -> label, unit, direction and meaning."""
-    return {
-        name: {part: value for part, value in vars(metric).items() if part != "name"}
-        for name, metric in known_metrics(space).items()
     }
 
 

@@ -16,6 +16,7 @@ from orchestrator.plan.cells import Plan, TrialSpec
 from orchestrator.space.config import Space
 from orchestrator.study.document import study_document
 from orchestrator.study.reuse import adopt, counted, found_elsewhere
+from trainables.model_files import MODEL_FOLDER
 from trainables.names import folded
 from trainables.settings import Settings
 
@@ -71,9 +72,9 @@ def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False
 
     Where seeds are added while they are needed, cells keep those that the study there has already asked for.
     """
-    _check_place(space, results)
+    _check_name(space, results)
     folder = results.absolute() / space.name
-    existing = claim_study(folder, space.name)
+    existing = claim_study(folder, space.name, (MODEL_FOLDER,))
     plan = build_plan(space)
     earlier = None if existing is None else existing.plan_hash
     study = Study(space, plan, folder, earlier, reuses_changed_code)
@@ -82,11 +83,8 @@ def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False
     return with_seeds(study, _seeds_asked_for(longest_plan(study), existing))
 
 
-def _check_place(space: Space, results: Path) -> None:
-    """Raise LedgerError where no folder can be, or on some system it would be the cache's or another study's."""
-    above = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
-    if not above.is_dir():
-        raise LedgerError(f"{above} is a file; choose a folder with --results")
+def _check_name(space: Space, results: Path) -> None:
+    """Raise LedgerError for a study whose folder is the cache's, or another study's on some file systems."""
     name = folded(space.name)
     if name == CACHE_FOLDER:
         raise LedgerError(

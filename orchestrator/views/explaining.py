@@ -15,6 +15,7 @@ from orchestrator.ledger import Ledger, LedgerError, StudyCell, StudyPlan, read_
 from orchestrator.ledger.study import end_of_log
 from orchestrator.views.running_file import RunningFile
 from orchestrator.views.status import problem_of, study_folders
+from trainables.model_files import START_FILES
 from trainables.wording import duration
 
 SHORTEST = 4
@@ -156,8 +157,7 @@ def _why(found: Found) -> str:
     running = launch.running if launch is not None else ()
     mine = next((trial for trial in running if trial["signature"] == found.signature), None)
     if mine is not None:
-        of_all = "" if mine["num_epochs"] is None else f" of {mine['num_epochs']}"
-        return f"running now, epoch {mine['epoch']}{of_all}"
+        return f"running now, epoch {mine['epoch']} of {mine['num_epochs']}"
     record = found.record
     if record is None:
         kept = sorted((found.folder / "checkpoints" / found.signature).glob("epoch-*"))
@@ -192,7 +192,8 @@ def _origin(found: Found) -> Iterator[str]:
     if not start:
         return
     epoch = f"epoch {start['epoch']}" if start["epoch"] else "the last epoch"
-    source = start.get("file") or start.get("editor") or f"{start['cell']} seed {found.seed}, after {epoch}"
+    file = next((start[key] for key in START_FILES if start.get(key)), None)
+    source = file or f"{start['cell']} seed {found.seed}, after {epoch}"
     yield f"starts from {source}"
     if start["control"]:
         yield f"compared with {start['control']}, which spends the same compute from scratch"
@@ -220,7 +221,7 @@ def _curve(found: Found) -> Iterator[str]:
     by_epoch: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_epoch.setdefault(row["epoch"], []).append(row)
-    means = {epoch: _means(own) for epoch, own in by_epoch.items()}
+    means = {epoch: _means(own, found.study.curve_columns) for epoch, own in by_epoch.items()}
     first = [abs(next(iter(mean.values()))) for mean in means.values() if mean]
     if not first:
         return
@@ -231,9 +232,10 @@ def _curve(found: Found) -> Iterator[str]:
         yield f"  epoch {epoch:3}  {bar:{BAR}}  {values}"
 
 
-def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Column -> mean of its finite numbers, in the order of the columns; places such as the batch are no floats."""
-    numbers = {name: [row[name] for row in rows if isinstance(row[name], float)] for name in rows[0]}
+def _means(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, float]:
+    """Column -> mean of its finite numbers, in this order; without names those of floats: places are none."""
+    names = names or sorted(rows[0], key=lambda name: name == "learning_rate")
+    numbers = {name: [row[name] for row in rows if isinstance(row.get(name), float)] for name in names}
     finite = {name: [value for value in values if math.isfinite(value)] for name, values in numbers.items()}
     return {name: sum(values) / len(values) for name, values in finite.items() if values}
 
@@ -252,7 +254,7 @@ def _rows(found: Found, table: str) -> list[Mapping[str, Any]]:
 def _first_other_number(one: Found, other: Found) -> str:
     for table, places in (
         ("curves", ("epoch", "batch")),
-        ("evaluations", ("image_id", "strength", "num_sample_steps")),
+        ("evaluations", ("image_id", *(place["name"] for place in one.study.coordinates or ()))),
     ):
         left, right = _rows(one, table), _rows(other, table)
         if bool(left) != bool(right):
@@ -260,7 +262,7 @@ def _first_other_number(one: Found, other: Found) -> str:
         for number, (a, b) in enumerate(zip(left, right, strict=False)):
             names = [name for name in a if name not in ("signature", "attempt") and a[name] != b.get(name)]
             if names:
-                place = ", ".join(f"{name} {a[name]}" for name in places)
+                place = ", ".join(f"{name} {a.get(name)}" for name in places)
                 values = "; ".join(f"{name} A {a[name]}, B {b.get(name)}" for name in names[:3])
                 return f"first difference: row {number} of {table} ({place}): {values}"
         if len(left) != len(right):

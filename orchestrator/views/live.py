@@ -179,10 +179,7 @@ def _loss(rows: list[Row]) -> str:
 
 def _running_line(row: Row) -> Text:
     loss = "" if row.loss is None else f"  loss {row.loss:.3f}"
-    epoch = (
-        row.epoch + 1 if row.num_epochs is None else f"{min(row.epoch + 1, row.num_epochs)}/{row.num_epochs}"
-    )
-    text = f"  {row.cell} seed {row.seed}  epoch {epoch}{loss}"
+    text = f"  {row.cell} seed {row.seed}  epoch {min(row.epoch + 1, row.num_epochs)}/{row.num_epochs}{loss}"
     return Text(text, no_wrap=True, overflow="ellipsis", style="yellow")
 
 

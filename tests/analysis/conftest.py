@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from analysis.labels import use_metrics
+from analysis.labels import use_words
 from analysis.page.shape import StudyPage
 from orchestrator.ledger import Ledger, write_study
 
@@ -261,7 +261,7 @@ def face(image: int, smile: float, size: int = 32) -> bytes:
 @pytest.fixture(autouse=True)
 def _metrics_of_editors() -> None:
     """What figures are checked against where a test loads no study."""
-    use_metrics({}, "h_space")
+    use_words({}, "h_space")
 
 
 @pytest.fixture(scope="session")

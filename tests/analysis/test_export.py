@@ -216,7 +216,7 @@ def test_curves_are_told_by_row_and_by_epoch(make_study: Study) -> None:
 
     rows, means = dict(trial.curves()), dict(trial.epoch_means())
 
-    assert list(rows) == list(means) == ["loss_total", "loss_direction", "loss_recon", "learning_rate"]
+    assert list(rows) == list(means) == ["loss_direction", "loss_total", "loss_recon", "learning_rate"]
     assert [point.step for point in rows["loss_total"]] == [8 * step for step in range(1, 9)]
     assert [point.step for point in means["loss_total"]] == [1, 2]
     values = [point.value for point in rows["loss_total"][:4]]

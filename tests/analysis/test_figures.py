@@ -140,7 +140,7 @@ def test_grid_shows_the_first_seed_and_says_why_a_tile_is_missing(frames: StudyF
 
     table = kind.compute(frames, config)
 
-    edits = table[table["kind"] == "edit"]
+    edits = table[table["kind"] == "made"]
     assert len(edits) == 2 * 2 * 3
     assert set(edits["seed"]) == {0}
     assert set(edits[edits["column"] == 2]["status"]) == {"failed"}
@@ -156,7 +156,7 @@ def test_grid_shows_the_first_seed_and_says_why_a_tile_is_missing(frames: StudyF
 def test_references_stand_before_the_edits(rows: str, columns: str, place: str, frames: StudyFrames) -> None:
     table = computed(frames, {"kind": "image_grid", "rows": rows, "columns": columns, "images": 2})
 
-    references = table[table["kind"] != "edit"]
+    references = table[table["kind"] != "made"]
     assert set(references["kind"]) == {"original", "reconstruction", "counterfactual"}
     assert (references[place] < 0).all()
     assert len(references) == 6
@@ -165,7 +165,7 @@ def test_references_stand_before_the_edits(rows: str, columns: str, place: str, 
 def test_grid_over_strength_uses_the_last_epoch(frames: StudyFrames) -> None:
     table = computed(frames, {"kind": "image_grid", "rows": "image", "columns": "strength", "images": 1})
 
-    edits = table[table["kind"] == "edit"]
+    edits = table[table["kind"] == "made"]
     assert list(edits["strength"]) == [0.0, 0.5, 1.0]
     assert set(edits["epoch"]) == {2}
     pictures = [decode(png).astype(int) for png in edits["png"]]
@@ -190,7 +190,7 @@ def test_table_averages_finished_trials_and_marks_no_winner_among_distances(fram
     best = table[table["is_best"]]
     pixel = table[(table["row_label"] == "pixel") & (table["metric"] == "counterfactual_gain")].iloc[0]
     assert list(best["metric"]) == ["counterfactual_gain"]
-    assert list(best["row_label"]) == ["pixel_channel"]
+    assert list(best["row_label"]) == ["pixel-channel"]
     assert (pixel["n"], pixel["num_planned"], pixel["num_failed"]) == (1, 2, 1)
     assert np.isnan(pixel["spread"])
 
@@ -204,7 +204,7 @@ def test_table_is_written_as_markdown_and_latex(frames: StudyFrames, tmp_path: P
 
     lines = markdown.read_text().splitlines()
     assert lines[0] == "|  | S_dir ↑ | n |"
-    assert lines[2].startswith("| pixel_channel † | **0.")
+    assert lines[2].startswith("| pixel-channel † | **0.")
     assert lines[4].endswith("| 1 of 2 (1 failed) |")
     assert r"S\_dir $\uparrow$" in latex.read_text()
     assert r"\textbf{0." in latex.read_text()

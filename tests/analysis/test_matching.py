@@ -12,7 +12,7 @@ def test_a_metric_that_is_linear_in_the_size_of_the_edit_is_recovered_exactly() 
     found = match(STRENGTHS, size, 2.0 + 3.0 * size, target=0.2)
 
     assert found.value == pytest.approx(2.6, rel=1e-12)
-    assert found.strength == pytest.approx(0.375)
+    assert found.at == pytest.approx(0.375)
 
 
 def test_a_straight_sweep_has_no_interpolation_error() -> None:
@@ -32,13 +32,13 @@ def test_a_curved_sweep_says_how_far_the_interpolation_may_be_off() -> None:
 def test_a_target_that_was_measured_needs_no_interpolation() -> None:
     found = match(STRENGTHS, STRENGTHS.copy(), STRENGTHS**2, target=0.5)
 
-    assert (found.value, found.strength, found.interpolation_error) == (0.25, 0.5, 0.0)
+    assert (found.value, found.at, found.interpolation_error) == (0.25, 0.5, 0.0)
 
 
 def test_a_size_that_is_never_reached_has_no_value() -> None:
     found = match(STRENGTHS, 0.3 * STRENGTHS, STRENGTHS, target=0.4)
 
-    assert np.isnan([found.value, found.strength, found.interpolation_error]).all()
+    assert np.isnan([found.value, found.at, found.interpolation_error]).all()
 
 
 def test_two_strengths_cannot_tell_their_interpolation_error() -> None:
@@ -54,5 +54,5 @@ def test_the_first_crossing_counts_and_negative_strengths_do_not() -> None:
 
     found = match(strengths, size, np.array([9.0, 0.0, 1.0, 2.0, 3.0]), target=0.3)
 
-    assert found.strength == pytest.approx(0.5)
+    assert found.at == pytest.approx(0.5)
     assert reach(strengths, size) == (0.0, 0.9)

@@ -57,9 +57,11 @@ def test_a_room_imports_only_itself_and_what_stands_below_it(place: str) -> None
 
 
 def is_command_line(module: str) -> bool:
-    """Whether a module is a part of the command, or what a family adds to it."""
+    """Whether a module is a part of the command, or what a family adds to it or to the kinds of figures."""
     parts = module.split(".")
-    return parts[:2] == ["orchestrator", "cli"] or (parts[0] == "trainables" and parts[2:3] == ["cli"])
+    return parts[:2] == ["orchestrator", "cli"] or (
+        parts[0] == "trainables" and parts[2:3] in (["cli"], ["figures"])
+    )
 
 
 def test_only_the_command_line_imports_the_analysis_and_the_analysis_only_the_ledger() -> None:
@@ -86,7 +88,7 @@ def test_nothing_imports_what_a_family_adds_to_the_command_line() -> None:
         f"{name} -> {other}"
         for name, path in MODULES.items()
         for other in imported(path)
-        if is_command_line(other) and other.startswith("trainables") and ".cli" not in name
+        if is_command_line(other) and other.startswith("trainables") and not is_command_line(name)
     }
 
     assert found == {"trainables.h_space.command_line -> trainables.h_space.cli.option_values"}

@@ -13,7 +13,7 @@ import pytest
 from analysis.contrasts import judge_study, sample_of, verdict_sentence
 from analysis.figures import check, parse
 from analysis.frames import StudyFrames, load_frames
-from analysis.labels import CURVE_LABELS, X_LABELS
+from analysis.labels import curve_label, x_labels
 from analysis.report import build_report, verdict_lines
 
 TWO = {"pixel_channel": 0.6, "conv": 0.4}
@@ -130,10 +130,10 @@ def test_a_summed_loss_is_never_captioned_as_the_directional_one(study: Study) -
     assert kind.draw is not None
     (panel,) = kind.draw(table, config).axes
 
-    for text in (kind.caption(table, config), panel.get_ylabel(), CURVE_LABELS["loss_total"]):
+    for text in (kind.caption(table, config), panel.get_ylabel(), curve_label("loss_total")):
         assert "total training loss" in text.lower()
         assert "direction" not in text.lower()
-    assert "direction" in CURVE_LABELS["loss_direction"].lower()
+    assert "direction" in curve_label("loss_direction").lower()
 
 
 def test_curves_run_over_what_was_trained_never_over_logger_calls(study: Study) -> None:
@@ -145,7 +145,7 @@ def test_curves_run_over_what_was_trained_never_over_logger_calls(study: Study) 
     own = table[(table["value"] == "conv") & (table["seed"] == 0)]
     recorded = frames.curves[(frames.curves["cell"] == OTHER) & (frames.curves["seed"] == 0)]
     assert list(own["x"]) == list(recorded["optimizer_step"])
-    assert set(X_LABELS) == {"optimizer_step", "image_steps", "epoch"}
+    assert set(x_labels()) == {"optimizer_step", "image_steps", "epoch"}
     (problem,) = check([{"kind": "curves", "by": "encoder", "x": "logger_step"}], {"encoder": ["conv"]})
     assert problem[0] == (0, "x")
 

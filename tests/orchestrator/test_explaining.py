@@ -38,8 +38,8 @@ def test_a_done_trial_is_told_with_its_settings_curve_and_log(study: Study) -> N
 
     assert "done at attempt 1 in " in text
     assert "training.optimizer.learning_rate: here 0.01, baseline 0.001" in text
-    assert "epoch   1  ########################  total 1, direction 0.5" in text
-    assert "epoch   2  ############              total 0.5" in text
+    assert "epoch   1  ########################  direction 0.5, total 1" in text
+    assert "epoch   2  ########################  direction 0.5, total 0.5" in text
     assert "INFO done: counterfactual_gain 0" in text
 
 

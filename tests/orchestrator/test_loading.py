@@ -183,6 +183,16 @@ MISTAKES = {
         "claims: [{text: conv wins, axis: encoder, better: convv, worse: pixel_channel}]\nseeds: 2",
         "space.yaml:8  claims[0].better: expected a value of axis encoder; found 'convv'; did you mean conv?",
     ),
+    "claim at a misspelt coordinate": (
+        "seeds: 2",
+        "claims: [{text: at half, axis: encoder, better: conv, worse: pixel_channel, strenght: 0.5}]\nseeds: 2",
+        "space.yaml:8  claims[0].strenght: unknown setting; did you mean strength?",
+    ),
+    "claim at a coordinate that is no number": (
+        "seeds: 2",
+        "claims: [{text: at half, axis: encoder, better: conv, worse: pixel_channel, strength: half}]\nseeds: 2",
+        "space.yaml:8  claims[0].strength: expected a number; found 'half'",
+    ),
     "lists as the values of an axis": (
         "path: editor.kind, values: [pixel_channel, conv]",
         "path: evaluation.strengths, values: [[0, 1], [1]]",

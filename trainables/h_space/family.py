@@ -21,6 +21,7 @@ from trainables.h_space.layers import Summarise
 from trainables.h_space.metric_checks import images_asked, is_measured, untold
 from trainables.h_space.metrics import METRICS, SetMetric
 from trainables.h_space.published import PUBLISHED, SENTENCES
+from trainables.h_space.reading import COORDINATES, SAMPLE_KINDS
 from trainables.h_space.stand_ins import stand_in, stand_in_settings
 from trainables.h_space.timesteps import PUBLISHED_T_MAX
 from trainables.h_space.workload import image_steps, sample_steps, trained_timesteps
@@ -88,6 +89,13 @@ class HSpace(Family):
     text_settings = (("domain",), ("attribute",))
     published = PUBLISHED
     sentences = SENTENCES
+    coordinates = COORDINATES
+    sample_kinds = SAMPLE_KINDS
+    curve_labels = MappingProxyType({**LOSSES, "image_steps": "Images × timesteps seen"})
+    fairness = MappingProxyType({"l1_distance": "L1 to reconstruction"})
+    packages = (
+        *("torchvision", "diffusers", "open_clip_torch", "dicebear-core", "dicebear-styles", "resvg-py"),
+    )
 
     def __init__(self, summarise: Summarise = domain_summary) -> None:
         super().__init__(
@@ -416,7 +424,14 @@ class HSpace(Family):
 
     def curve_columns(self) -> tuple[str, ...]:
         """Those that figures can draw."""
-        return (*LOSSES, "learning_rate")
+        return ("loss_direction", "loss_total", "loss_recon", "learning_rate")
+
+    def further_columns(self) -> Mapping[str, Mapping[str, Any]]:
+        """The cost of training, losses by timestep, the noise of edits, and the shifts along other attributes."""
+        return {
+            "curves": {"image_steps": 0, "timesteps": [0], "loss_direction_per_t": [0.0]},
+            "evaluations": {"t_boost": 0, "attribute_shifts": ""},
+        }
 
     def measured_columns(self, configs: Iterable[Any]) -> tuple[Sequence[str], Sequence[str]]:
         """Those of the metrics that a cell can tell."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from trainables.exchange import Asked, Finding, Metric, Work
+from trainables.exchange import Asked, Coordinate, Finding, Metric, Work
 from trainables.family import Family, paths_of
 from trainables.molecules.config import MoleculesConfig
 from trainables.molecules.elements import TARGETS
@@ -40,6 +40,13 @@ class MoleculesFamily(Family):
             "evaluation": {"num_validation": 5, "num_test": 5},
         }
     )
+
+    coordinates = (
+        Coordinate(
+            "target", "target", meaning="The property that is predicted.", is_text=True, setting="target"
+        ),
+    )
+    packages = ("qm9pack",)
 
     def __init__(self) -> None:
         super().__init__(

@@ -254,6 +254,7 @@ class MoleculesTrial:
             {
                 "epoch": self.epoch,
                 "image_id": str(molecules.ids[row]),
+                "target": self.config.target,
                 "truth": float(molecules.values[row]),
                 "prediction": float(predicted[row]),
                 "error": float(predicted[row] - molecules.values[row]),
@@ -268,7 +269,7 @@ class MoleculesTrial:
         order = sorted(range(len(rows)), key=lambda row: -abs(rows[row]["error"]))
         molecules = self._molecules.test
         return [
-            {"epoch": self.epoch}
+            {"epoch": self.epoch, "target": self.config.target}
             | sample(
                 rows[row]["image_id"],
                 molecules.xyz(row, f"{rows[row]['truth']:.6g} predicted as {rows[row]['prediction']:.6g}"),

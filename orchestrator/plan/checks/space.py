@@ -11,13 +11,13 @@ from orchestrator.plan.checks.cells import Finding, check_cells, check_warm_star
 from orchestrator.plan.checks.conditions import check_conditions
 from orchestrator.plan.start_controls import control_values
 from orchestrator.space.axes import axis_text
-from orchestrator.space.config import AxisConfig, AxisValue, Setting, Space, SpaceConfig
+from orchestrator.space.config import AxisConfig, AxisValue, ClaimConfig, Setting, Space, SpaceConfig
 from orchestrator.space.resolving import resolve
 from trainables.errors import UserError
 from trainables.exchange import Metric, Outside
 from trainables.family import Family
 from trainables.names import folded, wrong_label
-from trainables.wording import expected, one_of
+from trainables.wording import did_you_mean, expected, one_of
 from trainables.yaml_tree import Loc
 
 ROLES: tuple[Literal["better", "worse"], ...] = ("better", "worse")
@@ -37,7 +37,7 @@ def check_space(space: Space, extra_checks: Sequence[ExtraCheck]) -> Iterator[Fi
     yield from space.family.space_findings(space.config, baseline_settings(space))
     yield from _check_compared(space.config)
     yield from _check_placebo(space)
-    yield from _check_claims(space.config, metrics)
+    yield from _check_claims(space, metrics)
     yield from _check_figures(space.config)
     yield from check_conditions(space.config)
     cells = list(_first_at_each_place(check_cells(_with_sound_paths(space))))
@@ -210,9 +210,19 @@ def _check_placebo(space: Space) -> Iterator[Finding]:
         )
 
 
-def _check_claims(config: SpaceConfig, metrics: Mapping[str, Metric]) -> Iterator[Finding]:
+def _check_claims(space: Space, metrics: Mapping[str, Metric]) -> Iterator[Finding]:
+    config = space.config
+    known = [one.name for one in space.family.coordinates if not one.is_text]
     for index, claim in enumerate(config.claims):
         place = ("claims", index)
+        for name, value in claim.at.items():
+            if name not in known:
+                yield (
+                    (*place, name),
+                    f"unknown setting{did_you_mean(name, [*ClaimConfig.model_fields, *known])}",
+                )
+            elif value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                yield (*place, name), expected("a number", value)
         if claim.metric is not None:
             yield from _check_metric(claim.metric, (*place, "metric"), metrics)
         for role in ROLES:

@@ -71,7 +71,7 @@ def test_a_trial_leaves_curves_a_row_per_molecule_and_their_means(tmp_path: Path
     assert [row["batch"] for row in result.curves] == [1, 2, 3, 4, 5] * 3
     assert [row["optimizer_step"] for row in result.curves] == list(range(1, 16))
     assert len({row["image_id"] for row in result.evaluations}) == 30
-    assert all("target" not in row for row in result.evaluations)
+    assert {row["target"] for row in [*result.evaluations, *result.samples]} == {"alpha"}
     for name in METRICS:
         assert result.summary[name] == pytest.approx(np.mean([row[name] for row in result.evaluations]))
     for row in result.evaluations:

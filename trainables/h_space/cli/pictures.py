@@ -12,7 +12,7 @@ from trainables.h_space.cli import editing, interval
 
 def edit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Edit pictures with trained editors: a strip for each, and its single pictures in a folder beside it."""
-    from analysis.strips import save_strip
+    from trainables.h_space.cli.strips import save_strip
 
     folder_of_study = study_folder(options.study, options.results) if options.study else None
     job = editing.open_edit(options, folder_of_study, lambda line: say(console, line))
@@ -44,8 +44,8 @@ def interval_command(options: argparse.Namespace, console: Console, command_line
     )
     interval.show(found, console)
     if options.out is not None:
-        from analysis.interval import draw_interval
         from analysis.style import save_figure
+        from trainables.h_space.cli.interval_figure import draw_interval
 
         stem = options.out.with_suffix("") if options.out.suffix in (".png", ".svg") else options.out
         stem.parent.mkdir(parents=True, exist_ok=True)

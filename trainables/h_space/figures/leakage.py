@@ -20,8 +20,8 @@ from analysis.figures._panels import seed_interval
 from analysis.figures._text import Bold, TextTable
 from analysis.figures.line import line_order
 from analysis.frames import StudyFrames
-from analysis.labels import number, plural, value_label
-from analysis.measurements import POINTS, image_rows
+from analysis.labels import number, places, plural, value_label
+from analysis.measurements import image_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ class Config(FigureConfig):
 
     def problems(self, axes: Axes) -> Problems:
         """Axes that do not exist."""
-        return unknown_axis(("by",), self.by, [*axes, "cell"]) + unknown_fixed(self.fixed, axes, POINTS)
+        return unknown_axis(("by",), self.by, [*axes, "cell"]) + unknown_fixed(self.fixed, axes, places())
 
     def default_name(self) -> str:
         """`leakage_attribute`."""

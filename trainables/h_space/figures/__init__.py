@@ -1,0 +1,1 @@
+"""Figures that only studies of this family have."""
