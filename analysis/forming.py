@@ -15,6 +15,10 @@ FORMING = "running"
 """The word for a contrast whose verdict may not be named yet."""
 
 
+NOTHING = "no verdict"
+"""The word for one without a single pair, as `verdict_sentence` says it."""
+
+
 def planned_pairs(frames: StudyFrames, contrast: Contrast) -> int:
     """Pairs that a contrast is to have; where seeds are added while they are needed, the most there may be."""
     if schedule := schedule_of(frames):
@@ -32,9 +36,13 @@ def is_forming(frames: StudyFrames, judgement: Judgement, contrast: Contrast) ->
 
 
 def word(frames: StudyFrames, judgement: Judgement, contrast: Contrast) -> str:
-    """The verdict as it may be said now: `running` while it forms, `estimate` where there are too few pairs for any."""
+    """The verdict as it may be said now: `running` while it forms, `estimate` where there are too few pairs for any,
+    `no verdict` where there is none at all.
+    """
     if is_forming(frames, judgement, contrast):
         return FORMING
+    if contrast.n == 0:
+        return NOTHING
     if contrast.is_estimate:
         return "estimate"
     return f"{contrast.words} (early)" if contrast.ended_early else contrast.words

@@ -169,14 +169,14 @@ def model_name() -> str:
 
 
 def value_label(value: Any) -> str:
-    """An axis value as a reader sees it: `pixel_channel` is "pixel-channel", 1e-5 is "1e-05"."""
+    """An axis value as a reader sees it: names as they are written, 1e-5 as "1e-05", true as "on"."""
     if value is None or (isinstance(value, float) and isnan(value)):
         return "none"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, (int, float)):
         return f"{value:g}".replace("-", "−") if "e" not in f"{value:g}" else f"{value:g}"
-    return str(value).replace("_", "-")
+    return str(value)
 
 
 def axis_label(axis: str) -> str:

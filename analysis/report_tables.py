@@ -70,7 +70,7 @@ def effect_rows(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
 
 
 def _seeds_to_decide(contrast: Contrast) -> str:
-    if contrast.verdict != "undecided":
+    if contrast.verdict != "undecided" or contrast.n == 0:
         return "–"
     if contrast.seeds_range is None:
         return f"≥ {contrast.min_pairs}"

@@ -13,7 +13,9 @@ from rich.text import Text
 
 from analysis import export, figures, report
 from analysis.contrasts import Judgement, judge_study, next_seeds, verdict_sentence
+from analysis.forming import word
 from analysis.frames import StudyFrames, load_frames
+from analysis.labels import number, p_value
 from analysis.stats import Contrast
 from orchestrator.cli.figure_checks import check_figures
 from orchestrator.plan.loading import load_space
@@ -224,10 +226,10 @@ class Study:
         return [
             (
                 self.frames.cell_label(one.name),
-                "estimate only" if one.is_estimate else one.words,
-                f"{one.mean:+.3g}",
-                f"[{one.interval.low:+.3g}, {one.interval.high:+.3g}]",
-                f"{one.p_holm:.2g}",
+                word(self.frames, self.judgement, one),
+                number(one.mean, signed=True),
+                f"[{number(one.interval.low, signed=True)}, {number(one.interval.high, signed=True)}]",
+                p_value(one.p_holm).removeprefix("p ").removeprefix("= "),
                 str(one.n),
             )
             for one in self.contrasts

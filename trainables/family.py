@@ -60,7 +60,7 @@ from trainables.settings import Settings
 from trainables.source_code import OWN_PACKAGE, code_digest, imported_by
 from trainables.starts import start_of, with_absolute_start
 from trainables.trials import TrialFailed, TrialRun, close
-from trainables.wording import expected, fields_at
+from trainables.wording import expected, fields_at, look_up
 from trainables.yaml_tree import Loc
 
 
@@ -233,11 +233,15 @@ class Family:
         return None
 
     def num_epochs(self, config: Any) -> int:
-        """How many epochs a trial takes."""
+        """How many epochs a trial takes; 1 where no setting says it."""
         value: Any = config
         for part in self.epochs_path.split("."):
             value = getattr(value, part, 1)
         return int(value)
+
+    def has_epochs(self, config: Any) -> bool:
+        """Whether a setting says how many epochs a trial takes."""
+        return look_up(config.model_dump(), tuple(self.epochs_path.split("."))) is not None
 
     # Identity
 

@@ -49,7 +49,7 @@ def did_you_mean(found: object, names: Iterable[str]) -> str:
     """`; did you mean Z?`, or nothing where no name is near."""
     is_short = isinstance(found, str) and len(found) <= MAX_SHOWN
     near = get_close_matches(str(found), list(names), n=1) if is_short else []
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {shown_name(near[0])}?" if near else ""
 
 
 def one_of(names: Iterable[object]) -> str:
@@ -70,8 +70,8 @@ def shown(value: object) -> str:
 
 
 def shown_name(value: object) -> str:
-    """A name without quotes, anything else as `shown`."""
-    return value if isinstance(value, str) else shown(value)
+    """A name without quotes and kept short, anything else as `shown`."""
+    return shortened(value, MAX_SHOWN) if isinstance(value, str) else shown(value)
 
 
 def flow(content: Mapping[str, object]) -> str:

@@ -13,6 +13,7 @@ from statistics import fmean as mean
 from analysis.dashboard.studies import Entry
 from analysis.dashboard.summaries import STATE_WORDS, state_of
 from analysis.dashboard.totals import Totals, is_number
+from analysis.forming import FORMING, NOTHING
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_CELLS = 50
@@ -22,7 +23,7 @@ MAX_SERIES = 1_000
 REST = "(others)"
 ALL = "(search)"
 TRIAL_STATES = ("done", "pruned", "failed", "skipped", "interrupted", "running", "waiting")
-VERDICTS = ("helps", "hurts", "equivalent", "undecided", "estimate", "running")
+VERDICTS = ("helps", "hurts", "equivalent", "undecided", "estimate", FORMING, NOTHING)
 _PREFIX = "asyrp_sweep"
 
 Labels = Mapping[str, str]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.labels import plural
 from analysis.outside.question import Question, text_of
-from analysis.outside.rows import Rows
+from analysis.outside.rows import Rows, listed
 from analysis.stats import FloatArray, PairedSample, probability_of_improvement
 from analysis.stats.crossed import Codes, Over, units
 from trainables.errors import UserError
@@ -224,10 +224,9 @@ def _check_variants(rows: Rows, question: Question, variants: Coded) -> None:
     column = question.variant
     if question.baseline not in variants.names:
         near = did_you_mean(question.baseline, variants.names)
-        known = ", ".join(variants.names[:20])
         raise UserError(
             f"{rows.source}  column {column}: no row has the baseline {shown(question.baseline)}{near}; there are "
-            f"{known}"
+            f"{listed(variants.names)}"
         )
     if len(variants.names) == 1:
         only = shown(question.baseline)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trainables.errors import Problem, UserError
-from trainables.wording import did_you_mean, shown
+from trainables.wording import did_you_mean, shown, shown_name
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Rows:
         """An asked column. Raises UserError naming the nearest of those that there are."""
         if name in self.columns:
             return self.columns[name]
-        known = f"; its columns: {_listed(self.names)}" if self.names else ""
+        known = f"; its columns: {listed(self.names)}" if self.names else ""
         raise UserError(f"{self.source}  no column {shown(name)}{did_you_mean(name, self.names)}{known}")
 
     def wrong(self, row: int, column: str, message: str) -> UserError:
@@ -85,6 +85,7 @@ def of_frame(frame: pd.DataFrame, asked: Sequence[str]) -> Rows:
     return Rows("the frame", columns, names, lambda row: ("the frame", 0, f"row {row + 1}, "))
 
 
-def _listed(names: Sequence[str], most: int = 20) -> str:
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """The first of many names, long ones cut short."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(shown_name, names[:most])) + more

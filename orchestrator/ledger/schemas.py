@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import pyarrow as pa
@@ -82,6 +83,8 @@ _AS_WRITTEN = ("axis_values", "config", "provenance")
 """Mappings whose keys stay in their order; those of others are sorted."""
 _VERSION_KEY = b"asyrp_sweep.schema_version"
 _AXIS = "axis_"
+_MISSPELT = 0.8
+"""How near a coordinate of samples, whose names are free, may come to a column of theirs: `media_typ` is 0.95."""
 
 Further = Mapping[str, pa.DataType]
 """Columns that a table has beyond those of `TABLES`, and their types."""
@@ -90,10 +93,10 @@ Further = Mapping[str, pa.DataType]
 def to_arrow(table: str, rows: Sequence[Row], shared: Further | None = None) -> pa.Table:
     """Rows as an Arrow table with the schema of `table`; mappings are written as JSON.
 
-    `curves`, `evaluations` and `samples` take any further column of numbers, texts or lists of numbers. `trials` takes
-    `metric_<name>` columns, and its `axis_<name>` columns are made from `axis_values`. `shared` are the further
-    columns of the table's other rows. Raises ValueError for a column that the table does not have, and for one whose
-    values are of several kinds.
+    `curves`, `evaluations` and `samples` take any further column of numbers, texts or lists of numbers; `samples` none
+    that reads like a misspelt column. `trials` takes `metric_<name>` columns, and its `axis_<name>` columns are made
+    from `axis_values`. `shared` are the further columns of the table's other rows. Raises ValueError for a column that
+    the table does not have, and for one with values of several kinds.
     """
     encoded = [_encoded(row) for row in rows]
     known = set(TABLES[table].names)
@@ -102,7 +105,11 @@ def to_arrow(table: str, rows: Sequence[Row], shared: Further | None = None) -> 
         encoded = [{**row, **_axis_columns(row), "schema_version": SCHEMA_VERSION} for row in encoded]
     for row in encoded:
         for name in row.keys() - known:
+            _check_spelling(table, name, [*TABLES[table].names, *(shared or {})])
             found.setdefault(name, set()).add(_further_type(table, name, row[name]))
+    for name, types in found.items():
+        if table != "trials" and len(types - {pa.null()}) > 1:
+            raise ValueError(f"column {name!r} of table {table} has values of several kinds: expected one")
     schema = schema_with(
         table, united({name: _common_type(types) for name, types in found.items()}, shared or {})
     )
@@ -226,14 +233,24 @@ def _axis_values(part: pa.Table) -> dict[str, list[Any]]:
     return {name: [row.get(name) for row in rows] for name in {name for row in rows for name in row}}
 
 
+def _check_spelling(table: str, name: str, names: Sequence[str]) -> None:
+    near = (
+        get_close_matches(name, names, n=1, cutoff=_MISSPELT)
+        if table == "samples" and name not in names
+        else ()
+    )
+    if near:
+        raise ValueError(f"table {table} has no column {name!r}; did you mean {near[0]}?")
+
+
 def _further_type(table: str, name: str, value: Any) -> pa.DataType:
     if table == "trials" and is_axis(name):
         return _axis_type(value)
     if table == "trials" and name.startswith("metric_"):
         return pa.float64()
     if table != "trials":
-        if isinstance(value, str):
-            return pa.string()
+        if value is None or isinstance(value, str):
+            return pa.null() if value is None else pa.string()
         return pa.list_(pa.float64()) if isinstance(value, (list, tuple)) else pa.float64()
     raise ValueError(f"table {table} has no column {name!r}; it has {', '.join(TABLES[table].names)}")
 

@@ -72,7 +72,7 @@ def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False
 
     Where seeds are added while they are needed, cells keep those that the study there has already asked for.
     """
-    _check_name(space, results)
+    _check_place(space, results)
     folder = results.absolute() / space.name
     existing = claim_study(folder, space.name, (MODEL_FOLDER,))
     plan = build_plan(space)
@@ -83,8 +83,11 @@ def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False
     return with_seeds(study, _seeds_asked_for(longest_plan(study), existing))
 
 
-def _check_name(space: Space, results: Path) -> None:
-    """Raise LedgerError for a study whose folder is the cache's, or another study's on some file systems."""
+def _check_place(space: Space, results: Path) -> None:
+    """Raise LedgerError where no folder can be, or on some system it would be the cache's or another study's."""
+    above = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise LedgerError(f"{above} is a file; choose a folder with --results")
     name = folded(space.name)
     if name == CACHE_FOLDER:
         raise LedgerError(

@@ -162,6 +162,10 @@ def make_backend(study: Study, options: RunOptions, note: Callable[[str], None])
 
 
 def _progress(study: Study, done: set[str]) -> Progress:
-    num_epochs = study.space.family.num_epochs
-    trials = [(t.signature, t.cell, t.seed, num_epochs(t.config)) for t in study.plan.trials]
+    family = study.space.family
+    num_epochs = {
+        id(trial.config): family.num_epochs(trial.config) if family.has_epochs(trial.config) else None
+        for trial in study.plan.trials
+    }
+    trials = [(t.signature, t.cell, t.seed, num_epochs[id(t.config)]) for t in study.plan.trials]
     return Progress.of(trials, done)

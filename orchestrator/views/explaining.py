@@ -157,7 +157,8 @@ def _why(found: Found) -> str:
     running = launch.running if launch is not None else ()
     mine = next((trial for trial in running if trial["signature"] == found.signature), None)
     if mine is not None:
-        return f"running now, epoch {mine['epoch']} of {mine['num_epochs']}"
+        of_all = "" if mine["num_epochs"] is None else f" of {mine['num_epochs']}"
+        return f"running now, epoch {mine['epoch']}{of_all}"
     record = found.record
     if record is None:
         kept = sorted((found.folder / "checkpoints" / found.signature).glob("epoch-*"))

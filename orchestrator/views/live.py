@@ -179,7 +179,10 @@ def _loss(rows: list[Row]) -> str:
 
 def _running_line(row: Row) -> Text:
     loss = "" if row.loss is None else f"  loss {row.loss:.3f}"
-    text = f"  {row.cell} seed {row.seed}  epoch {min(row.epoch + 1, row.num_epochs)}/{row.num_epochs}{loss}"
+    epoch = (
+        row.epoch + 1 if row.num_epochs is None else f"{min(row.epoch + 1, row.num_epochs)}/{row.num_epochs}"
+    )
+    text = f"  {row.cell} seed {row.seed}  epoch {epoch}{loss}"
     return Text(text, no_wrap=True, overflow="ellipsis", style="yellow")
 
 

@@ -24,7 +24,8 @@ class Row:
     seed: int
     state: TrialState = "waiting"
     epoch: int = 0
-    num_epochs: int = 1
+    num_epochs: int | None = 1
+    """None where no setting says it, or it has gone on beyond that: only its end will tell."""
     loss: float | None = None
     host: str | None = None
     """The machine that trained its last epoch."""
@@ -59,7 +60,8 @@ class Progress:
     _counts: Counter[TrialState] = field(default_factory=Counter, init=False)
     _epochs_left: int = field(default=0, init=False)
     """Epochs left of the trials that are running or waiting."""
-    _epochs_planned: int = field(default=0, init=False)
+    _longest: int = field(default=0, init=False)
+    """Most epochs of a trial that has ended and whose settings did not say how many they would be."""
     _cells: dict[str, list[Row]] = field(default_factory=dict, init=False)
     seeds: tuple[int, ...] = field(default=(), init=False)
     """Seeds of all trials, in ascending order."""
@@ -70,7 +72,7 @@ class Progress:
             self.add(signature, row)
 
     @classmethod
-    def of(cls, trials: Iterable[tuple[str, str, int, int]], done: Iterable[str]) -> "Progress":
+    def of(cls, trials: Iterable[tuple[str, str, int, int | None]], done: Iterable[str]) -> "Progress":
         """From (signature, cell, seed, epochs) of every planned trial and the signatures that are done."""
         rows = {signature: Row(cell, seed, num_epochs=epochs) for signature, cell, seed, epochs in trials}
         for signature in done:
@@ -83,7 +85,6 @@ class Progress:
         self._cells.setdefault(row.cell, []).append(row)
         if row.seed not in self.seeds:
             self.seeds = tuple(sorted((*self.seeds, row.seed)))
-        self._epochs_planned += row.num_epochs
         self._count(signature, row, 1)
 
     def prepared(self, num_done: int, num_tasks: int) -> None:
@@ -103,18 +104,25 @@ class Progress:
         """A trial finished an epoch on this machine."""
         row = self.rows[signature]
         row.host, row.heard_at = host, time.time()
-        before = row.epoch
+        before = self._left(row)
         row.epoch = int(metrics.get("epoch", row.epoch + 1))
+        if row.num_epochs is not None and row.epoch > row.num_epochs:
+            row.num_epochs = None
         if row.state in _UNFINISHED:
-            self._epochs_left -= min(row.epoch, row.num_epochs) - min(before, row.num_epochs)
-        # Only a setting named `epochs` tells how many there are to be; a trial may well train for more.
-        row.num_epochs = max(row.num_epochs, row.epoch)
+            self._epochs_left += self._left(row) - before
         row.loss = next((metrics[name] for name in _LOSSES if name in metrics), row.loss)
         self._epochs_done += 1
 
     def ended(self, signature: str, state: TrialState) -> None:
-        """A trial is over."""
+        """A trial is over. The first ones tell how long trials are whose settings do not say it."""
         self._set(signature, state)
+        row = self.rows[signature]
+        if row.num_epochs is None and state == "done":
+            row.num_epochs = max(row.epoch, 1)
+            if row.num_epochs > self._longest:
+                self._longest = row.num_epochs
+                unfinished = [one for one in self.rows.values() if one.state in _UNFINISHED]
+                self._epochs_left = sum(map(self._left, unfinished))
 
     def count(self, state: TrialState) -> int:
         """How many trials of the plan are in a state."""
@@ -130,18 +138,26 @@ class Progress:
         return self._running.copy()
 
     def seconds_left(self) -> float | None:
-        """Seconds left at the pace of this launch so far; None before its first epoch."""
+        """Seconds left at the pace of this launch so far; None before its first epoch, or while no trial has ended
+        whose settings do not say how many it takes.
+        """
         if self._began is None or self._epochs_done == 0:
+            return None
+        if not self._longest and any(row.num_epochs is None for row in self.running().values()):
             return None
         left: float = self._epochs_left
         unasked = max(self.num_expected - len(self.rows), 0)
         if unasked:
-            left += unasked * self._epochs_planned / len(self.rows)
+            left += unasked * (self._epochs_done + self._epochs_left) / len(self.rows)
         return left * (self.clock() - self._began) / self._epochs_done
 
     def cells(self) -> dict[str, list[Row]]:
         """Cell -> its trials, both in plan order."""
         return self._cells.copy()
+
+    def _left(self, row: Row) -> int:
+        """Epochs that a trial still takes, as far as that is known."""
+        return max(max(row.num_epochs or 0, self._longest) - row.epoch, 0)
 
     def _set(self, signature: str, state: TrialState) -> None:
         row = self.rows[signature]
@@ -153,7 +169,7 @@ class Progress:
         """Count a trial in, or out before it changes."""
         self._counts[row.state] += sign
         if row.state in _UNFINISHED:
-            self._epochs_left += sign * (row.num_epochs - row.epoch)
+            self._epochs_left += sign * self._left(row)
         if sign == 1 and row.state == "running":
             self._running[signature] = row
         else:

@@ -22,7 +22,7 @@ from analysis.measurements import measured, values_over
 TWO = {"pixel_channel": 0.6, "conv": 0.4}
 CLAIMS = [
     {
-        "text": "pixel-channel edits more",
+        "text": "pixel_channel edits more",
         "axis": "encoder",
         "better": "pixel_channel",
         "worse": "conv",
@@ -245,7 +245,7 @@ def test_table_runs_over_strengths_and_axis_values(frames: StudyFrames) -> None:
     assert kind.text is not None
     printed = kind.text(table, config)
 
-    assert printed.titles == ["", "pixel-channel", "conv", "n"]
+    assert printed.titles == ["", "pixel_channel", "conv", "n"]
     assert [row[0] for row in printed.rows] == ["strength 0", "strength 0.5", "strength 1"]
     half = table[(table["row_label"] == "strength 0.5") & (table["column_label"] == "conv")]
     assert half["mean"].iloc[0] == pytest.approx(0.1 * gains(frames, "encoder=conv").mean())
@@ -254,7 +254,7 @@ def test_table_runs_over_strengths_and_axis_values(frames: StudyFrames) -> None:
 def test_scorecard_shows_published_numbers_beside_ours(frames: StudyFrames) -> None:
     table = computed(frames, kind="scorecard").set_index("claim")
 
-    first = table.loc["pixel-channel edits more"]
+    first = table.loc["pixel_channel edits more"]
     assert (first["published_better"], first["published_worse"]) == (83.7, 125.8)
     assert first["better"] == pytest.approx(gains(frames, "baseline").mean())
     assert first["verdict"] == "supported"
@@ -266,7 +266,7 @@ def test_scorecard_shows_published_numbers_beside_ours(frames: StudyFrames) -> N
 def test_a_claim_about_a_strength_is_judged_at_that_strength(frames: StudyFrames) -> None:
     table = computed(frames, kind="scorecard").set_index("claim")
 
-    half, full = table.loc["at half strength too"], table.loc["pixel-channel edits more"]
+    half, full = table.loc["at half strength too"], table.loc["pixel_channel edits more"]
     assert half["difference"] == pytest.approx(full["difference"] / 2)
     assert half["better"] == pytest.approx(full["better"] / 2)
     assert half["n"] == 6
@@ -361,8 +361,8 @@ def test_parallel_coordinates_order_words_as_the_space_does(frames: StudyFrames)
     table = computed(frames, kind="parallel", metrics=["l1_distance", "counterfactual_gain"])
 
     first = table[table["coordinate"] == "encoder"].set_index("value")["position"]
-    assert first.to_dict() == {"pixel-channel": 0.0, "conv": 1.0}
-    assert list(table[table["is_best"]]["label"].unique()) == ["pixel-channel"]
+    assert first.to_dict() == {"pixel_channel": 0.0, "conv": 1.0}
+    assert list(table[table["is_best"]]["label"].unique()) == ["pixel_channel"]
 
 
 def test_curves_of_warm_starts_can_begin_where_their_parents_ended(make_study: Callable[..., Path]) -> None:

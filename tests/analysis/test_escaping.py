@@ -72,7 +72,7 @@ def test_a_report_of_hostile_names_is_whole(make_study: Study, page_data: PageDa
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert page_data(page)["claims"][0]["text"] == UGLY
     assert "'=1+1" in (folder / "report" / "table.csv").read_text()
-    assert r"a\$b\textasciicircum{}\{c\}-d\textasciitilde{}" in (folder / "report" / "table.tex").read_text()
+    assert r"a\$b\textasciicircum{}\{c\}\_d\textasciitilde{}" in (folder / "report" / "table.tex").read_text()
     assert any(UGLY in line for line in verdict_lines(folder))
 
 

@@ -190,7 +190,7 @@ def test_table_averages_finished_trials_and_marks_no_winner_among_distances(fram
     best = table[table["is_best"]]
     pixel = table[(table["row_label"] == "pixel") & (table["metric"] == "counterfactual_gain")].iloc[0]
     assert list(best["metric"]) == ["counterfactual_gain"]
-    assert list(best["row_label"]) == ["pixel-channel"]
+    assert list(best["row_label"]) == ["pixel_channel"]
     assert (pixel["n"], pixel["num_planned"], pixel["num_failed"]) == (1, 2, 1)
     assert np.isnan(pixel["spread"])
 
@@ -204,7 +204,7 @@ def test_table_is_written_as_markdown_and_latex(frames: StudyFrames, tmp_path: P
 
     lines = markdown.read_text().splitlines()
     assert lines[0] == "|  | S_dir ↑ | n |"
-    assert lines[2].startswith("| pixel-channel † | **0.")
+    assert lines[2].startswith("| pixel_channel † | **0.")
     assert lines[4].endswith("| 1 of 2 (1 failed) |")
     assert r"S\_dir $\uparrow$" in latex.read_text()
     assert r"\textbf{0." in latex.read_text()

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from analysis.contrasts import judge_study
-from analysis.forming import FORMING, is_forming, planned_pairs, sentence, word
+from analysis.forming import FORMING, NOTHING, is_forming, planned_pairs, sentence, word
 from analysis.frames import load_frames
+from analysis.report import build_report
 
 Make = Callable[..., Path]
 SMALL: dict[str, Any] = {"epochs": 1, "batches": 2, "num_images": 1, "strengths": (1.0,)}
@@ -55,6 +56,16 @@ def test_it_is_named_once_every_seed_has_ended_a_failed_one_included(make_study:
 
 def test_too_few_planned_seeds_are_an_estimate(make_study: Make) -> None:
     assert said(make_study(**SMALL, num_seeds=3))["encoder=conv"][0] == "estimate"
+
+
+def test_a_cell_of_which_every_trial_failed_has_no_verdict(make_study: Make) -> None:
+    folder = make_study(**SMALL, num_seeds=6, failed={("pixel", seed) for seed in range(6)})
+
+    assert said(folder)["encoder=pixel"] == (NOTHING, "pixel: no verdict, 0 pairs, 6 failed.")
+    page = build_report(folder)
+    row = next(line for line in page.with_name("effects.md").read_text().splitlines() if "| pixel |" in line)
+    assert "no verdict" in row
+    assert row.endswith("| – |")
 
 
 def test_before_any_pair_there_is_no_number(make_study: Make) -> None:

@@ -155,7 +155,7 @@ def test_a_finished_trial_without_a_number_counts_as_failed(make_study: Study) -
 
 
 def test_claims_are_judged_both_ways(make_study: Study) -> None:
-    claim = {"text": "pixel-channel wins", "axis": "encoder", "better": "pixel_channel", "worse": "conv"}
+    claim = {"text": "pixel_channel wins", "axis": "encoder", "better": "pixel_channel", "worse": "conv"}
     turned = {"text": "conv wins", "axis": "encoder", "better": "conv", "worse": "pixel_channel"}
     absent = {"text": "void", "axis": "encoder", "better": "conv", "worse": "nothing"}
     folder = make_study(effects=TWO, num_seeds=7, claims=[claim, turned, absent])

@@ -312,6 +312,7 @@ def test_results_of_lm_evaluation_harness_have_a_row_per_task(tmp_path: Path) ->
         ("\n\n", {}, r"results.csv  is empty"),
         ("model,seed,acc\n", {}, r"holds no results, only names of columns"),
         (SMALL, {"metric": "ac"}, r"no column 'ac'; did you mean acc\?; its columns: model, seed, acc"),
+        (SMALL.replace("a,", "a" * 300 + ","), {"baseline": "A"}, r"there are a{100}\.\.\. \(300 characters\), b"),
         (SMALL, {"baseline": "A"}, r"column model: no row has the baseline 'A'; .*there are a, b"),
         (SMALL, {"item": "doc"}, r"no column 'doc'"),
         ("model,seed,acc\na,0,1\na,1,1\n", {}, r"column model: every row is of 'a'; expected another variant"),

@@ -23,7 +23,7 @@ PageData = Callable[[Path], StudyPage]
 
 
 def test_report_is_one_file_without_links_to_anywhere(make_study: Study, page_data: PageData) -> None:
-    claim = {"text": "pixel-channel is best", "axis": "encoder", "better": "pixel_channel", "worse": "conv"}
+    claim = {"text": "pixel_channel is best", "axis": "encoder", "better": "pixel_channel", "worse": "conv"}
     folder = make_study(
         **SMALL,
         num_seeds=7,
@@ -43,7 +43,7 @@ def test_report_is_one_file_without_links_to_anywhere(make_study: Study, page_da
     for expected in (
         "Which reading of the bottleneck",
         "conv hurts, by at least the margin: ",
-        '"verdict": "supported", "text": "pixel-channel is best", "source": "figure 15"',
+        '"verdict": "supported", "text": "pixel_channel is best", "source": "figure 15"',
         "loss became NaN in epoch 2",
         "Prompt cosine guarded. (13 trials)",
         "optimizer steps",
@@ -110,7 +110,7 @@ def test_verdict_lines_fit_eighty_columns(make_study: Study) -> None:
     lines = verdict_lines(folder)
 
     assert max(map(len, lines)) <= 80
-    assert lines[0].startswith("Counterfactual gain against pixel-channel (higher is better")
+    assert lines[0].startswith("Counterfactual gain against pixel_channel (higher is better")
     assert any(line.startswith("  conv hurts, by at least the margin: −0.") for line in lines)
     assert any(line.startswith("  claim contradicted:") for line in lines)
     assert lines[-1] == "13 of 14 trials done, 1 failed."
@@ -161,7 +161,7 @@ def test_every_answer_has_its_price(make_study: Study) -> None:
 
     rows = answer_costs(frames, judge_study(frames))
 
-    assert [row[0] for row in rows] == ["pixel-channel", "conv", "in all"]
+    assert [row[0] for row in rows] == ["pixel_channel", "conv", "in all"]
     assert rows[1][2:4] == ["6", "6"]
     assert float(rows[2][4]) == pytest.approx(2 * sum(40 + seed for seed in range(6)) / 3600, abs=0.01)
     assert rows[2][5] == "–"
@@ -216,7 +216,7 @@ def test_a_search_lists_its_trials_and_compares_nothing(
     shown = page_data(page)
 
     places = [line.split(" | ")[1] for line in (page.parent / "trials.md").read_text().splitlines()[2:]]
-    assert places == ["pixel-channel", "conv"]  # the better one first
+    assert places == ["pixel_channel", "conv"]  # the better one first
     assert shown["search"] is not None
     assert "sampler gp" in shown["search"]["sentence"]
     assert [row[1] for row in shown["search"]["table"]["rows"]] == places

@@ -92,3 +92,17 @@ def test_every_setting_on_its_page_says_what_it_means() -> None:
     ]
 
     assert silent == []
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    missing = []
+    for page in DOCS.rglob("*.md"):
+        file = ""
+        for path, name in re.findall(
+            r"(tests/[\w/]+\.py)?(?:::(test_\w+))?", page.read_text(encoding="utf-8")
+        ):
+            file = path or file
+            text = (DOCS.parent / file).read_text(encoding="utf-8") if (DOCS.parent / file).is_file() else ""
+            if (path and not text) or (name and f"def {name}(" not in text):
+                missing.append(f"{page.name}: {path or file} {name}")
+    assert missing == []

@@ -27,6 +27,7 @@ INTERNAL = {
     "DamagedPart": "the ledger names the part",
     "Interrupted": "ends a launch with 130 or 143",
     "LeaveTune": "leaves Tune's loop",
+    "MetricMissing": "a command's trial fails with its words",
     "TooLarge": "a figure is left out of the report, with the reason",
     "Unreadable": "a command's trial fails with its words",
     "_NoLocks": "a command's folder is used without a lock",
@@ -371,3 +372,16 @@ def test_letters_that_no_font_has_are_told_by_plan(
     _, out, _ = command("plan", "animal.yaml", "--no-price")
 
     assert (f"note: no font here has {name} (axes.x): figures show empty boxes instead" in out) is lacking
+
+
+@pytest.mark.parametrize("results", ["animal.yaml", "animal.yaml/results"])
+@pytest.mark.parametrize("name", ["plan", "run"])
+def test_results_that_are_a_file_are_refused_before_anything_is_shown(
+    command: Callable[..., Answer], tmp_path: Path, results: str, name: str
+) -> None:
+    (tmp_path / "animal.yaml").write_text(COMMAND_SPACE, encoding="utf-8")
+
+    code, out, err = command(name, "animal.yaml", "--results", results)
+
+    assert (code, out) == (2, "")
+    assert err == f"{tmp_path}/animal.yaml is a file; choose a folder with --results\n"

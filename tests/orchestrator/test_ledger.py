@@ -206,6 +206,10 @@ def test_a_column_that_the_table_does_not_have_is_refused(ledger: Ledger) -> Non
     ):
         ledger.commit(record("a", lose_total=1.0))
     with pytest.raises(
+        ValueError, match=r"table samples has no column 'media_typ'; did you mean media_type?"
+    ):
+        ledger.write_rows("a", 1, curves=[], evaluations=[], samples=[{"image_id": "x", "media_typ": 1.0}])
+    with pytest.raises(
         ValueError, match="status must be one of done, pruned, failed, skipped, interrupted; found 'ok'"
     ):
         ledger.commit(record("a", status="ok"))

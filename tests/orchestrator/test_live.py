@@ -69,19 +69,22 @@ def test_states_have_their_glyphs() -> None:
     assert row.split()[1:] == ["●", "◐", "✗", "·", "1/4,", "1", "failed"]
 
 
-def test_a_trial_that_trains_for_more_epochs_than_planned_is_never_past_its_last_one() -> None:
-    shown = Progress({"1": Row("c", 0), "2": Row("c", 1)}, clock=iter(range(9)).__next__)
+@pytest.mark.parametrize("told", [None, 1])
+def test_where_no_setting_tells_the_epochs_the_first_trial_to_end_does(told: int | None) -> None:
+    clock = Clock()
+    shown = Progress({str(seed): Row("c", seed, num_epochs=told) for seed in range(3)}, clock)
     shown.started("1")
     for epoch in (1.0, 2.0, 3.0):
+        clock.now += 10.0
         shown.epoch("1", {"epoch": epoch})
 
-    row = shown.rows["1"]
-    assert (row.epoch, row.num_epochs) == (3, 3)
-    assert shown.seconds_left() == pytest.approx(
-        1 / 3
-    )  # the other trial's one epoch, at three epochs a second
+    assert "  c seed 1  epoch 4" in picture(shown)
+    assert shown.seconds_left() is None
     shown.ended("1", "done")
-    assert (shown.seconds_left() or 0) > 0
+    assert shown.seconds_left() == pytest.approx(60.0)  # three epochs of each of the other two
+    shown.started("2")
+    shown.epoch("2", {"epoch": 1.0})
+    assert shown.seconds_left() == pytest.approx(5 * 30.0 / 4)
 
 
 def test_a_running_trial_shows_its_epoch_and_loss() -> None:

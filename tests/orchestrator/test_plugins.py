@@ -295,6 +295,7 @@ def test_molecules_take_a_model_of_a_plugin_and_so_do_rays_workers(
     assert json.loads(record["config"])["model"]["kind"] == "shallow"
 
 
+AVATARS = Path(__file__).parents[2] / "trainables" / "h_space" / "domains" / "avatars"
 SEGMENTER = """
 import torch
 from trainables.h_space.segmenters import Segmenter
@@ -309,9 +310,21 @@ SEGMENTER = Segmenter("bright", ("dark", "bright"), _load)
 def test_a_domain_can_name_a_segmenter_of_a_plugin(folder: Path) -> None:
     (folder / "bright.py").write_text(SEGMENTER)
 
-    gate(folder, plugins="./my_editor.py -> ./my_editor.py, ./bright.py")
+    (folder / "weights").symlink_to(AVATARS / "weights")
+    (folder / "mine.yaml").write_text(
+        (AVATARS / "domain.yaml").read_text().replace("segmenter: avatars", "segmenter: bright")
+    )
+
+    gate(
+        folder,
+        plugins="./my_editor.py -> ./my_editor.py, ./bright.py",
+        domain="domain: avatars -> domain: ./mine.yaml",
+    )
 
     assert SEGMENTERS["bright"].parts == ("dark", "bright")
+    said = r"mine.yaml:\d+  segmenter: expected a segmenter; found 'bright'; known: avatars\n"
+    with pytest.raises(ConfigError, match=said):
+        gate(folder, plugins=", ./bright.py -> ")
 
 
 INSTALLED = """

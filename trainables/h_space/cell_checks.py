@@ -1,6 +1,7 @@
 """What is wrong with a cell beyond the form of its settings: names that no domain knows, editors that cannot be."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,10 +15,13 @@ from trainables.h_space.layers import Summarise
 from trainables.h_space.metric_checks import check_asked, check_grouped, check_named, check_unit
 from trainables.h_space.workload import lowest_trained_t, trained_timesteps
 from trainables.names import wrong_name
-from trainables.registry import origin_of
+from trainables.registry import origin_of, plugins_in_use
 from trainables.sources import error_in
-from trainables.wording import did_you_mean, expected
+from trainables.wording import did_you_mean, expected, one_of
 from trainables.yaml_tree import Loc
+
+_SEGMENTERS = Path(__file__).with_name("segmenters")
+"""Looked at, not imported: they need torch."""
 
 
 def check_cell(
@@ -92,6 +96,8 @@ def _check_names(
                 yield ("domain",), said
             else:
                 yield Outside(said.file, said.where, said.line), said.message
+    elif isinstance(domain, str):
+        yield from _check_segmenter(summarise(domain))
     if not isinstance(attribute, str):
         return
     place: Loc = ("attribute",)
@@ -104,6 +110,23 @@ def _check_names(
     elif isinstance(domain, str) and attribute not in summarise(domain).attributes:
         offered = summarise(domain).attributes
         yield place, f"domain {domain} does not offer {attribute!r}{did_you_mean(attribute, offered)}"
+
+
+def _check_segmenter(summary: DomainSummary) -> Iterator[Finding]:
+    """The package, or a plugin in use, has the segmenter that the domain's file names."""
+    name, source = summary.segmenter, summary.source
+    known = {path.stem for path in _SEGMENTERS.glob("[!_]*.py")}
+    if name is None or source is None or name in known:
+        return
+    if plugins_in_use():
+        from trainables.h_space.segmenters import SEGMENTERS  # imports torch
+
+        known |= SEGMENTERS.keys()
+    if name not in known:
+        said = source.problem(
+            ("segmenter",), f"{expected('a segmenter', name, known)}; known: {one_of(sorted(known))}"
+        )
+        yield Outside(said.file, said.where, said.line), said.message
 
 
 def _place_named_in(message: str, editor: BaseModel) -> Loc:

@@ -114,9 +114,9 @@ def test_a_drag_over_an_axis_selects_trials_everywhere(study: Study, open_page: 
     page.mouse.up()
 
     assert page.locator("#parallel [role=status]").inner_text() == "2 of 6 trials selected."
-    assert cells(page) == ["pixel-channel"] * 2
+    assert cells(page) == ["pixel_channel"] * 2
     assert page.locator("#trials [role=status]").inner_text() == "2 of 6 trials."
-    assert page.locator("#samples thead th").last.inner_text() == "pixel-channel"
+    assert page.locator("#samples thead th").last.inner_text() == "pixel_channel"
     assert picture(page) != before
 
     canvas.click(position={"x": left - box["x"], "y": 80})
@@ -167,10 +167,10 @@ def test_constant_columns_are_hidden_until_asked_for(study: Study, open_page: Op
 def test_the_table_filters_and_says_how_many_are_left(study: Study, open_page: Open) -> None:
     page = open_page(study[0]).page
 
-    page.get_by_label("Filter").fill("pixel-channel 1")
+    page.get_by_label("Filter").fill("pixel_channel 1")
 
     assert page.locator("#trials [role=status]").inner_text().startswith(f"{len(cells(page))} of 6 trials")
-    assert set(cells(page)) == {"pixel-channel"}
+    assert set(cells(page)) == {"pixel_channel"}
     page.get_by_label("Filter").fill("nan in epoch")
     assert cells(page) == ["pixel"]
 
@@ -255,7 +255,7 @@ def test_curves_are_read_by_pointer_and_by_key(study: Study, open_page: Open) ->
     canvas, reading = page.locator("#curves canvas"), page.locator("#curves .reading")
 
     canvas.hover(position={"x": 400, "y": 100})
-    assert re.match(r"Optimizer steps \d+: pixel-channel: 0\.\d+ \(n = 2\); conv: ", reading.inner_text())
+    assert re.match(r"Optimizer steps \d+: pixel_channel: 0\.\d+ \(n = 2\); conv: ", reading.inner_text())
     page.mouse.move(0, 0)
     assert reading.inner_text() == ""
 
