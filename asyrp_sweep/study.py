@@ -18,6 +18,7 @@ from analysis.frames import StudyFrames, load_frames
 from analysis.labels import number, p_value
 from analysis.stats import Contrast
 from orchestrator.cli.figure_checks import check_figures
+from orchestrator.ledger.copies import results_folder
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Problem
 from orchestrator.space.extending import sources_of
@@ -64,7 +65,7 @@ def open_space(
     loaded = load_space(
         source, settings=texts, domain=domain, seeds=given, extra_checks=[check_figures], family=family
     )
-    return Study(open_study(loaded, Path(results), reuses_changed_code=reuse_changed_code))
+    return Study(open_study(loaded, results_folder(results), reuses_changed_code=reuse_changed_code))
 
 
 class Study:

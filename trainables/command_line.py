@@ -128,6 +128,11 @@ def path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def place(text: str) -> Path | str:
+    """A path, or the URL of a place in an object store as it is."""
+    return text if "://" in text else path(text)
+
+
 def positive(text: str) -> int:
     """A whole number from 1 to 64 bits."""
     found = text.strip().lstrip("+")
@@ -140,10 +145,10 @@ def add_results(command: argparse.ArgumentParser) -> None:
     """`--results`: where studies are."""
     command.add_argument(
         "--results",
-        type=path,
+        type=place,
         default=Path("results"),
         metavar="DIR",
-        help="results folder (default: results)",
+        help="results folder, or s3://, gs://, abfs:// (default: results)",
     )
 
 

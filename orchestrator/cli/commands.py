@@ -16,6 +16,7 @@ from orchestrator.cli.reporting import show_report, study_folder
 from orchestrator.cli.streams import PatientConsole, accept_any_text, complain, settle_output
 from orchestrator.execution.contract import LaunchStopped
 from orchestrator.ledger import LedgerError
+from orchestrator.ledger.copies import copy_at, following, reading_copy, results_folder
 from orchestrator.ledger.errors import advice_on
 from orchestrator.views import explaining, status
 from orchestrator.views.live import say
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace, command_line: str) -> int:
     code, refused = BAD_INPUT, None
     try:
         _use_plugins(options)
+        use_copy(options)
         own = COMMANDS.get(options.command)
         command = own if own is not None else resolved(options.contributed.run)
         code = command(options, PatientConsole(soft_wrap=False), command_line)
@@ -60,6 +62,31 @@ def _use_plugins(options: argparse.Namespace) -> None:
     """Let a command that plans nothing find the installed plugins and those of `--plugin`."""
     if "plugin" in options:
         use_named(options.plugin, Path.cwd())
+
+
+def use_copy(options: argparse.Namespace) -> None:
+    """Where results are in an object store, go on with this machine's copy of them.
+
+    Raises LedgerError where the store cannot be reached, UserError for a command that has no use for one.
+    """
+    url = getattr(options, "results", None)
+    if not isinstance(url, str) or options.command == "doctor":
+        return
+    if options.command == "tune":
+        raise UserError(
+            f"--results: a search appends to a journal, which an object store cannot; give a folder instead of {url}"
+        )
+    if options.command == "run":
+        options.results = results_folder(url)
+        return
+    copy = reading_copy(url)
+    options.results = copy.root
+    if options.command == "plan":
+        return  # It knows the study's name once the space is read.
+    studies = copy.studies()
+    asked = Path(getattr(options, "space", None) or getattr(options, "study", None) or "").stem
+    for study in [asked] if asked in studies else studies:
+        copy.refresh(study)
 
 
 def refusal(error: OSError) -> str:
@@ -104,7 +131,8 @@ def status_command(options: argparse.Namespace, console: Console, command_line: 
     else:
         folders = [study_folder(options.space, options.results)]
     if options.watch and not options.json:
-        problems = status.watch(folders, console)
+        with following(copy_at(options.results), [folder.name for folder in folders]):
+            problems = status.watch(folders, console)
     else:
         views, problems = status.views(folders)
         if options.json:

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.ledger import Ledger
+from orchestrator.ledger.copies import copy_at, following
 from orchestrator.views.live import GLYPHS, say
 from orchestrator.views.running_file import Launch, RunningFile
 from orchestrator.views.status import as_json, view
@@ -82,7 +83,8 @@ def dashboard_command(options: argparse.Namespace, console: Console) -> int:
         signal.signal(number, _leave)
     if options.open:
         threading.Thread(target=webbrowser.open, args=(serving.address,), daemon=True).start()
-    serving.run()
+    with following(copy_at(options.results)):
+        serving.run()
     return 0
 
 

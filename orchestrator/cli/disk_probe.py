@@ -13,8 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.ledger.errors import advice_on
+from orchestrator.ledger.errors import LedgerError, advice_on
 from orchestrator.ledger.lock import NO_LOCKS
+from orchestrator.ledger.objects import objects_at
 from orchestrator.space.units import size_of
 
 LOW_BYTES = 2_000_000_000
@@ -58,6 +59,15 @@ def storage(results: Path) -> Iterator[Finding]:
         yield Finding("storage", "FIX", f"{results}: {error.strerror or error}", advice)
         return
     yield _space(above)
+
+
+def object_store(url: str) -> Finding:
+    """Writing and reading there, and whether it keeps the conditions that take the place of locks."""
+    try:
+        objects_at(url).probe()
+    except LedgerError as error:
+        return Finding("storage", "FIX", str(error))
+    return Finding("storage", "ok", f"{url} can be written, and keeps the conditions of a write")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.disk_probe import Finding, installed, storage
+from orchestrator.cli.disk_probe import Finding, installed, object_store, storage
 from orchestrator.execution.contract import BackendError
 from orchestrator.execution.machine import core_limits, usable_bytes, usable_cores
 from orchestrator.execution.provenance import git_commit, versions
@@ -33,7 +33,7 @@ MARKS = {
 }
 
 
-def examine(results: Path, address: str | None) -> Iterator[Finding]:
+def examine(results: Path | str, address: str | None) -> Iterator[Finding]:
     """Look at everything that a launch needs, quickest first."""
     yield from _packages()
     yield _code()
@@ -43,7 +43,7 @@ def examine(results: Path, address: str | None) -> Iterator[Finding]:
     yield _temporary_files()
     yield _shared_memory()
     yield _home()
-    yield from storage(results.absolute())
+    yield from [object_store(results)] if isinstance(results, str) else storage(results.absolute())
     yield from _surroundings()
     for line in command_lines().values():
         for check in line.checks:

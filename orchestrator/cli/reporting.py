@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from orchestrator.ledger.copies import copy_of
 from orchestrator.ledger.study import STUDY_FILE
 from orchestrator.views.live import say
 from trainables.errors import UserError
@@ -35,6 +36,12 @@ def show_report(folder: Path, out: Path | None, console: Console) -> None:
     from analysis.report import build_report, verdict_lines
 
     written = build_report(folder, out)
+    copy = None if out is not None else copy_of(folder)
+    if copy is not None:
+        files = (path.relative_to(folder).as_posix() for path in written.parent.rglob("*") if path.is_file())
+        copy.push(folder.name, files)
     for line in verdict_lines(folder):
         say(console, line)
     say(console, f"Report: {written}")
+    if copy is not None:
+        say(console, f"        {copy.objects.url}/{written.relative_to(copy.root).as_posix()}")

@@ -11,6 +11,9 @@ files carry its own mark, so what it wrote just before is in nobody's way.
 A new epoch is written beside the old one under a temporary name, synced, and renamed; only then is the old one
 removed. So there is a complete checkpoint at every moment after the first epoch. The manifest holds the SHA-256 of
 every file, and of the rows so far: one flipped bit and the checkpoint is set aside, not resumed from.
+
+Where the study's folder is a copy of what an object store holds, the same files are objects: claims count there, the
+manifest is put last and removed first, and who takes a trial up fetches what it goes on from.
 """
 
 import contextlib
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.ledger import LedgerError
+from orchestrator.ledger.copies import Copy, working_copy_of
 from orchestrator.ledger.durable import fsync
 from orchestrator.ledger.files import writing
 from trainables.model_files import MODEL_FOLDER
@@ -62,6 +66,7 @@ class CheckpointStore:
     def __init__(self, study_folder: Path, signature: str, attempt: int = 1) -> None:
         self.folder = study_folder / FOLDER / signature
         self._damaged = study_folder / FOLDER / DAMAGED
+        self._store = _Stored.of(study_folder, signature)
         self._attempt = attempt
         self._mark = uuid.uuid4().hex[:12]
         self._claim = ""
@@ -70,6 +75,8 @@ class CheckpointStore:
 
     def claim(self) -> None:
         """Take the trial over from every worker before. Raises Superseded where a later attempt has."""
+        if self._store is not None:
+            self._store.fetch(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         latest = max(self._claims(), default="claim-00000-00000-")
         _, attempt, number, _ = latest.split("-")
@@ -77,6 +84,8 @@ class CheckpointStore:
             later = int(number) + 1 if int(attempt) == self._attempt else 0
             self._claim = f"claim-{self._attempt:05d}-{later:05d}-{self._mark}"
             self.folder.joinpath(self._claim).touch()
+            if self._store is not None:
+                self._store.put([self._claim])
         self.check()
 
     def check(self) -> None:
@@ -93,8 +102,10 @@ class CheckpointStore:
         Only for the holder of the study's lock. Raises LedgerError when the folder cannot be written.
         """
         with writing(self.folder):
-            for name in self._claims():
+            for name in (claims := self._claims()):
                 self.folder.joinpath(name).unlink(missing_ok=True)
+            if self._store is not None:
+                self._store.remove(claims)
 
     def save(
         self,
@@ -130,6 +141,8 @@ class CheckpointStore:
             if not final.exists():
                 temporary.rename(final)
                 fsync(self.folder)
+            if self._store is not None:
+                self._store.replace(final, [self._rows.path.name, self._claim], self.check)
         except OSError:
             self.check()  # A later worker clears away what this one was writing.
             raise
@@ -173,19 +186,85 @@ class CheckpointStore:
         if not folder.exists():
             return DamagedCheckpoint(f"the checkpoint {folder.name} was dropped while it was read ({why})")
         folder.rename(place)
+        if self._store is not None:
+            self._store.set_aside(folder.name, place)
         return DamagedCheckpoint(f"the checkpoint {folder.name} was damaged ({why}) and moved to {place}")
 
     def drop(self) -> None:
         """Remove what the trial could go on from, each at one stroke: it finds a checkpoint whole or not at all."""
         for path in (*self.folder.glob("epoch-*"), *self.folder.glob("rows-*")):
             remove_at_once(path)
+        if self._store is not None:
+            self._store.remove(name for name in self._store.names() if not name.startswith("claim-"))
 
     def remove(self) -> None:
         """Forget the trial: its end is recorded, and whoever still works at it has been superseded."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._store is not None:
+            self._store.remove(self._store.names())
 
     def _claims(self) -> list[str]:
+        if self._store is not None:
+            return [name for name in self._store.names() if name.startswith("claim-")]
         return [path.name for path in self.folder.glob("claim-*")]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The objects of one trial's checkpoints, where the study's folder is a copy of what a store holds."""
+
+    copy: Copy
+    study: str
+    place: str
+    """Under the study's folder."""
+
+    @classmethod
+    def of(cls, study_folder: Path, signature: str) -> "_Stored | None":
+        copy = working_copy_of(study_folder)
+        return None if copy is None else cls(copy, study_folder.name, f"{FOLDER}/{signature}")
+
+    def names(self) -> list[str]:
+        """Names of the trial's files in the store."""
+        return self.copy.names(self.study, self.place)
+
+    def put(self, names: Iterable[str]) -> None:
+        """Put files of the trial."""
+        self.copy.push(self.study, [f"{self.place}/{name}" for name in names])
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files of the trial: manifests first, for a checkpoint counts as long as it has one."""
+        ordered = sorted(names, key=lambda name: not name.endswith(f"/{MANIFEST}"))
+        self.copy.remove(self.study, [f"{self.place}/{name}" for name in ordered])
+
+    def fetch(self, folder: Path) -> None:
+        """Make a folder hold the trial's newest complete checkpoint, its rows and its claims, and nothing else."""
+        for _ in range(_LOOKS):
+            shutil.rmtree(folder, ignore_errors=True)
+            names = self.names()
+            newest = max((name for name in names if name.endswith(f"/{MANIFEST}")), default="-/").split("/")[
+                0
+            ]
+            wanted = [name for name in names if name.split("/")[0] == newest or "/" not in name]
+            if all(self.copy.pull(self.study, f"{self.place}/{name}") for name in wanted):
+                return  # Else an older worker's next epoch has just taken its place.
+
+    def replace(self, final: Path, kept: Iterable[str], check: Callable[[], None]) -> None:
+        """Put a checkpoint, its manifest last, and remove what was there before it but for what is `kept`."""
+        content = [f"{final.name}/{path.relative_to(final)}" for path in final.rglob("*") if path.is_file()]
+        manifest = f"{final.name}/{MANIFEST}"
+        self.put([*(name for name in content if name != manifest), *kept])
+        before = self.names()
+        check()
+        self.put([manifest])
+        self.remove(set(before) - set(content) - set(kept))
+
+    def set_aside(self, name: str, place: Path) -> None:
+        """Put what was moved aside where it is now, and remove it where it was."""
+        folder = f"{FOLDER}/{DAMAGED}/{place.name}"
+        self.copy.push(
+            self.study, [f"{folder}/{path.relative_to(place)}" for path in place.rglob("*") if path.is_file()]
+        )
+        self.remove(found for found in self.names() if found.startswith(f"{name}/"))
 
 
 @dataclass
@@ -226,6 +305,9 @@ class _RowFile:
 
 def unfinished(study_folder: Path) -> set[str]:
     """Signatures of the trials that have a checkpoint to go on from."""
+    if (copy := working_copy_of(study_folder)) is not None:
+        found = copy.names(study_folder.name, FOLDER)
+        return {name.split("/")[0] for name in found if name.endswith(f"/{MANIFEST}")} - {DAMAGED}
     return {path.parent.name for path in study_folder.joinpath(FOLDER).glob("*/epoch-*")}
 
 
@@ -235,17 +317,19 @@ def drop_committed(study_folder: Path, committed: Container[str]) -> None:
     Workers of theirs that are still alive have been superseded from here on. Only for the holder of the study's lock,
     while no trial runs.
     """
-    for folder in study_folder.joinpath(FOLDER).glob("*"):
-        if folder.name == DAMAGED:
+    signatures = {folder.name for folder in study_folder.joinpath(FOLDER).glob("*")}
+    if (copy := working_copy_of(study_folder)) is not None:
+        signatures |= {name.split("/")[0] for name in copy.names(study_folder.name, FOLDER)}
+    for signature in signatures - {DAMAGED}:
+        store = CheckpointStore(study_folder, signature)
+        if signature in committed:
+            store.remove()
             continue
-        if folder.name in committed:
-            shutil.rmtree(folder, ignore_errors=True)
-            continue
-        CheckpointStore(study_folder, folder.name).revoke()
-        for left in folder.glob(".*"):
+        store.revoke()
+        for left in store.folder.glob(".*"):
             remove_at_once(left)
         with contextlib.suppress(OSError):  # It holds something.
-            folder.rmdir()
+            store.folder.rmdir()
     for half_written in (".*.tmp", "ledger/.*.tmp", f"{MODEL_FOLDER}/.*"):
         for left in study_folder.glob(half_written):
             remove_at_once(left)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.execution.tasks import TrialTask
+from orchestrator.ledger.copies import working_copy_of
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.files import writing
 from trainables.errors import UserError
@@ -37,9 +38,17 @@ def model_path(study_folder: Path, signature: str, epoch: int | None = None) -> 
 def find_model(study_folder: Path, signature: str, epoch: int | None = None) -> Path | None:
     """A trial's model, in its study or in another one of the same results folder that ran the same trial."""
     own = model_path(study_folder, signature, epoch)
-    if own.is_file():
+    if is_there(own):
         return own
     return next(iter(sorted(study_folder.parent.glob(f"*/{FOLDER}/{own.name}"))), None)
+
+
+def is_there(path: Path) -> bool:
+    """Whether a study has a model; where its folder is a copy, the store decides, and the model is fetched."""
+    study_folder = path.parents[1]
+    if (copy := working_copy_of(study_folder)) is not None:
+        return copy.pull(study_folder.name, f"{FOLDER}/{path.name}")
+    return path.is_file()
 
 
 def start_file(task: TrialTask, study_folder: Path) -> Path | None:
@@ -64,12 +73,21 @@ def put_model(path: Path, write: Callable[[Path], object], check: Callable[[], N
     def fill(temporary: Path) -> None:
         write(temporary)
         check()
-        if path.is_file() and (earlier := path.read_bytes()) != temporary.read_bytes():
+        if is_there(path) and (earlier := path.read_bytes()) != temporary.read_bytes():
             digest = hashlib.sha256(earlier).hexdigest()
             aside = path.parent / REPLACED / f"{path.stem}-{digest[:16]}{path.suffix}"
             write_atomically(aside, lambda target: target.write_bytes(earlier))
+            _publish(aside)
 
     write_atomically(path, fill)
+    _publish(path)
+
+
+def _publish(path: Path) -> None:
+    """Put a model into the store, where the study's folder is a copy of one. Raises LedgerError."""
+    study_folder = path.parent.parent if path.parent.name == FOLDER else path.parent.parent.parent
+    if (copy := working_copy_of(study_folder)) is not None:
+        copy.push(study_folder.name, [path.relative_to(study_folder).as_posix()])
 
 
 def collect_model(study_folder: Path, path: Path, digest: str) -> None:
@@ -88,11 +106,12 @@ def collect_model(study_folder: Path, path: Path, digest: str) -> None:
         raise MissingModel(f"{path} has changed since the plan was made; plan again")
     with writing(study_folder):
         write_atomically(target, lambda temporary: temporary.write_bytes(content))
+        _publish(target)
 
 
 def _collected(study_folder: Path, digest: str) -> Path:
     path = _collected_path(study_folder, digest)
-    if not path.is_file():
+    if not is_there(path):
         raise MissingModel(f"{path} is not there; the launch that started this trial put it there")
     if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
         raise MissingModel(f"{path} has another checksum than when the study recorded it")

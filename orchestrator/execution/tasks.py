@@ -1,10 +1,11 @@
 """What travels to a worker: the trials to run and what all of a launch share."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.ledger.copies import working_copy
 from orchestrator.space.execution import ExecutionConfig
 from trainables.families import DEFAULT_FAMILY, family_of_source, find_family
 from trainables.family import Family
@@ -101,6 +102,18 @@ class WorkerSettings:
     family: FamilyRef = field(default_factory=FamilyRef)
     prepares_itself: bool = False
     """Whether a trial computes what its preparation lacks."""
+    store: str | None = None
+    """URL of the object store that the folders are copies of; each machine has copies of its own."""
+
+    def here(self) -> "WorkerSettings":
+        """As this machine has them. Raises LedgerError where it can keep no copy."""
+        if self.store is None:
+            return self
+        root = working_copy(self.store).root
+        folder, cache = root / self.study_folder.name, root / self.cache_dir.name
+        for place in (folder, cache):
+            place.mkdir(parents=True, exist_ok=True)
+        return replace(self, study_folder=folder, cache_dir=cache)
 
     @property
     def device(self) -> str:

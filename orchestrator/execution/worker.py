@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.execution.checkpoints import CheckpointStore, DamagedCheckpoint, Superseded
-from orchestrator.execution.models import model_path, put_model, start_file
+from orchestrator.execution.models import is_there, model_path, put_model, start_file
 from orchestrator.execution.provenance import host, provenance
 from orchestrator.execution.tasks import UNTOLD, Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError
+from orchestrator.ledger.copies import working_copy_of
 from orchestrator.ledger.files import writing
+from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.study import log_file
 from trainables.errors import UserError
 from trainables.trials import Untold, close
@@ -53,7 +55,8 @@ class TrialRun:
 
     def __init__(self, task: TrialTask, settings: WorkerSettings) -> None:
         self._task = task
-        self._settings = settings
+        self._settings = settings = settings.here()
+        self._copy = working_copy_of(settings.study_folder)
         self._ledger_folder = settings.study_folder / "ledger"
         self._checkpoints = CheckpointStore(settings.study_folder, task.signature, task.attempt)
         self._trial: Any = None  # A `trainables.family.TrialRun`.
@@ -79,6 +82,9 @@ class TrialRun:
                 step = Step(unwritable=str(error))
             except Exception as error:
                 step = Step(record=self._failed(error))
+        if self._copy is not None:
+            with suppress(LedgerError):  # Nothing depends on a log.
+                self._copy.push(self._settings.study_folder.name, [log_file(self._task.signature)])
         self._wall_seconds = self._wall_until_now()
         if step.record is not None:
             step.record["wall_seconds"] = self._wall_seconds
@@ -104,7 +110,7 @@ class TrialRun:
         """Write what the trial can be taken up from, and the model where a child asks for this epoch's."""
         trial = self._trial
         if trial.epoch in self._task.keep_epochs:  # Before the checkpoint: a resumed trial is past it.
-            put_model(self._model_path(trial.epoch), trial.save_model, self._checkpoints.check)
+            self._put_model(trial.epoch)
         if not getattr(trial, "is_resumable", True):
             return
         account = {
@@ -168,13 +174,17 @@ class TrialRun:
         new = family.trial if settings.trial_class is None else import_class(settings.trial_class)
         return new(config, task.seed if task.draws is None else task.draws, **given)
 
+    def _put_model(self, epoch: int | None = None) -> None:
+        """Keep the model of an epoch, or of the last one."""
+        put_model(self._model_path(epoch), self._trial.save_model, self._checkpoints.check)
+
     def _model_path(self, epoch: int | None = None) -> Path:
         return model_path(self._settings.study_folder, self._task.signature, epoch)
 
     def _missing_models(self, epoch: int) -> list[int]:
         """Epochs up to this one whose models should have been kept and are not there."""
         return [
-            kept for kept in self._task.keep_epochs if kept <= epoch and not self._model_path(kept).is_file()
+            kept for kept in self._task.keep_epochs if kept <= epoch and not is_there(self._model_path(kept))
         ]
 
     def _finish(self) -> Record:
@@ -183,10 +193,13 @@ class TrialRun:
         rows = {name: getattr(result, name) for name in ("curves", "evaluations", "samples")}
         with writing(self._settings.study_folder):
             if hasattr(self._trial, "save_model"):
-                put_model(self._model_path(), self._trial.save_model, self._checkpoints.check)
+                self._put_model()
             self._checkpoints.check()
             Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, **rows)
             self._checkpoints.check()
+            if self._copy is not None:
+                self._copy.push_rows(self._settings.study_folder.name, PartKey(task.signature, task.attempt))
+                self._checkpoints.check()
         self._notes.extend(result.notes)
         log.info("done: %s", _readable(result.summary))
         metrics = {f"metric_{name}": float(value) for name, value in result.summary.items()}
@@ -260,6 +273,7 @@ def prepare_torch(settings: WorkerSettings) -> None:
 
 def run_preparation_task(task: Any, settings: WorkerSettings) -> None:
     """Compute one task of what trials share."""
+    settings = settings.here()
     settings.family.find().run_preparation(task, settings.cache_dir, settings.device)
 
 

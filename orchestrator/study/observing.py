@@ -10,7 +10,9 @@ from orchestrator.execution.checkpoints import CheckpointStore
 from orchestrator.execution.tasks import UNTOLD, Record, TrialTask
 from orchestrator.execution.worker import log_path
 from orchestrator.ledger import BackgroundCompaction, Ledger
+from orchestrator.ledger.copies import working_copy_of
 from orchestrator.ledger.files import writing
+from orchestrator.ledger.index import PartKey
 from orchestrator.study.launch import Study
 from orchestrator.study.listening import Listening
 from orchestrator.views.live import Display
@@ -57,7 +59,9 @@ class StudyObserver:
         self.outcome = outcome
         self.running_file = RunningFile(study.folder)
         execution = study.space.config.execution
-        self.compaction = BackgroundCompaction(study.ledger_folder, is_on=execution.compacts_ledger)
+        self._copy = working_copy_of(study.folder)
+        is_on = execution.compacts_ledger and self._copy is None  # Objects are listed by the thousand anyway.
+        self.compaction = BackgroundCompaction(study.ledger_folder, is_on=is_on)
         self._quota = CheckpointQuota(study.folder, execution.checkpoint_bytes, progress.rows, display.note)
         self._tasks = tasks
         self._listening = listening
@@ -127,6 +131,9 @@ class StudyObserver:
     def _commit(self, record: Record) -> None:
         with writing(self._study.ledger_folder):
             self._ledger.commit(record)
+            if self._copy is not None:
+                key = PartKey(record["signature"], record["attempt"])
+                self._copy.commit(self._study.folder.name, key)
         self.compaction.committed()
         self._listening.tell("ended", record)
         signature = record["signature"]

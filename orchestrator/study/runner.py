@@ -12,6 +12,7 @@ from orchestrator.execution.provenance import git_commit
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import FamilyRef, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError, LedgerLock, share_columns
+from orchestrator.ledger.copies import working_copy_of
 from orchestrator.study.expected_columns import expected_rows
 from orchestrator.study.launch import (
     Study,
@@ -25,6 +26,7 @@ from orchestrator.study.listening import Listening, Opening
 from orchestrator.study.observing import Outcome, StudyObserver
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress
+from orchestrator.views.running_file import FILE_NAME as RUNNING_FILE
 from trainables.errors import UserError
 
 
@@ -58,6 +60,7 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
     """
     with ExitStack() as stack:
         stack.enter_context(LedgerLock(study.ledger_folder))
+        publish = stack.enter_context(published(study.folder))
         ledger = Ledger(study.ledger_folder)
         describe(study, has_results=bool(ledger.records()))
         ledger.clean_uncommitted(unfinished(study.folder))
@@ -67,6 +70,7 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         for name in now.damaged:
             display.note(f"damaged and set aside: {name}; trials that it held count as not run")
         now = with_copies(study, ledger, now, display.note)
+        publish()
         tasks = missing_tasks(study, ledger, now)
         if not options.retries_failed:
             ended = {s for s, record in now.records.items() if record["status"] in ("failed", "skipped")}
@@ -87,8 +91,23 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         stack.enter_context(observer.running_file.beating(progress))
         run_queue(study, options, queue, observer, display, tasks)
         if outcome.interrupted_by is None:
+            publish()
             share_columns(study.ledger_folder, expected)
         return outcome
+
+
+@contextmanager
+def published(study_folder: Path) -> Iterator[Callable[[], None]]:
+    """Hold a study in the object store that its folder is a copy of; what brings both to the same state.
+
+    Nothing at all for a folder that is no copy. Raises LedgerError where another launch holds the study.
+    """
+    copy = working_copy_of(study_folder)
+    if copy is None:
+        yield lambda: None
+        return
+    with copy.launching(study_folder.name, heartbeat=RUNNING_FILE):
+        yield lambda: copy.renew(study_folder.name)
 
 
 def run_queue(
@@ -143,14 +162,16 @@ def stopping_when_unwritable() -> Iterator[None]:
 def make_backend(study: Study, options: RunOptions, note: Callable[[str], None]) -> Backend:
     """The back end the options ask for. Ray is imported only when it is."""
     study.space.family.activate()
+    copy = working_copy_of(study.folder)
     settings = WorkerSettings(
         study_folder=study.folder,
         cache_dir=study.cache_dir,
         family=FamilyRef.of(study.space.family),
         trial_class=options.trial_class,
-        prepares_itself=options.prepares_itself,
+        prepares_itself=options.prepares_itself or (copy is not None and options.trial_class is None),
         execution=study.space.config.execution,
         git_commit=git_commit(),
+        store=None if copy is None else copy.objects.url,
     )
     if options.inline:
         from orchestrator.execution.inline import InlineBackend

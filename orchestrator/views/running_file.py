@@ -17,6 +17,7 @@ from threading import Event, Thread
 from typing import Any
 
 from orchestrator.execution.provenance import host
+from orchestrator.ledger.lease import process_space
 from orchestrator.views.progress import Progress
 
 FILE_NAME = "running.json"
@@ -79,7 +80,7 @@ class RunningFile:
         content = {
             "host": host(),
             "process": os.getpid(),
-            "process_space": _process_space(),
+            "process_space": process_space(),
             "seconds_left": progress.seconds_left(),
             "running": [
                 {"signature": signature, **{name: getattr(row, name) for name in TOLD}}
@@ -125,7 +126,7 @@ class RunningFile:
     def _is_alive(
         self, content: dict[str, Any], beat_at: float, now: float, wait: Callable[[float], None]
     ) -> bool:
-        if content["host"] == host() and content.get("process_space") == _process_space():
+        if content["host"] == host() and content.get("process_space") == process_space():
             try:
                 os.kill(content["process"], 0)
             except ProcessLookupError:
@@ -148,11 +149,3 @@ class RunningFile:
 def _told(trial: dict[str, Any]) -> dict[str, Any]:
     """What the file says of a trial; older launches say less."""
     return {"signature": str(trial["signature"]), **{name: trial.get(name) for name in TOLD}}
-
-
-def _process_space() -> str | None:
-    """Which processes a number refers to: containers of one host name each count their own."""
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return None

@@ -1,0 +1,390 @@
+"""A folder on this machine's disk that stands for what an object store holds of results.
+
+Trials, caches and figures need files, so whoever works on results in a store works on a copy. The store is the truth:
+what a copy has beyond it does not count and goes when the copy is brought up to date. Copies are of two kinds, each in
+a folder of its own, so that looking at a study disturbs nobody who runs it:
+
+    <scratch>/working/s3/bucket/path/    of launches on this machine, one at a time for a study
+    <scratch>/reading/s3/bucket/path/    of everything that only reads
+
+A folder in one of them is known as a copy by the `.store.json` above it, in whichever process.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.errors import LedgerError
+from orchestrator.ledger.files import DamagedPart, opened, writing
+from orchestrator.ledger.index import PartKey
+from orchestrator.ledger.lease import FILE_NAME as LEASE_FILE
+from orchestrator.ledger.lease import Lease
+from orchestrator.ledger.lock import LedgerLock
+from orchestrator.ledger.objects import Listed, Objects, is_url, objects_at
+from orchestrator.ledger.schemas import TABLES
+from orchestrator.ledger.study import STUDY_FILE
+from trainables.paths import home
+
+SCRATCH = "ASYRP_SWEEP_SCRATCH"
+"""Names the folder of this machine's copies, where the user's cache folder is no place for them."""
+UNCOPIED = ("checkpoints", LEASE_FILE)
+"""What of a study is not copied with the rest: workers fetch the checkpoint that they go on from."""
+_MARK = ".store.json"
+_INDEX = ".fetched.json"
+_TRIALS = "ledger/trials"
+_NUM_REQUESTS = 16
+"""Requests at a time."""
+_LOOKS = 5
+FOLLOW_SECONDS = 5.0
+"""How often a copy is brought up to date for somebody who watches."""
+
+
+class Copy:
+    """What this machine has of the results under a URL."""
+
+    def __init__(self, root: Path, objects: Objects, *, is_working: bool) -> None:
+        self.root = root
+        self.objects = objects
+        self.is_working = is_working
+        self._lease: Lease | None = None
+
+    # As a whole
+
+    def studies(self) -> list[str]:
+        """Names of the studies that the store holds."""
+        return sorted(
+            {key.partition("/")[0] for key in self.objects.list() if key.endswith(f"/{STUDY_FILE}")}
+        )
+
+    def refresh(self, study: str) -> None:
+        """Make this machine's folder of a study what the store holds of it, but for `UNCOPIED`.
+
+        A working copy is a launch's: refused where another one on this machine is at work on it. Raises LedgerError.
+        """
+        if not self.is_working:
+            self._fetch(study)
+            return
+        with LedgerLock(self.root / study / "ledger"):
+            self._fetch(study)
+
+    @contextlib.contextmanager
+    def launching(self, study: str, heartbeat: str) -> Iterator[None]:
+        """Hold the study in the store, its copy sound and up to date; on leaving publish what else has changed.
+
+        `heartbeat` is a file that is put whenever the lease is renewed, and removed in the end. Only for the holder of
+        the copy's own lock. Raises LedgerError where another launch holds the study.
+        """
+        with Lease(self.objects, study, beat=lambda: self.push(study, [heartbeat])) as self._lease:
+            try:
+                self._drop_damaged(study)
+                self._fetch(study)
+                yield
+            finally:
+                with contextlib.suppress(LedgerError):  # Whatever went wrong has been told.
+                    self.publish(study)
+                    self.objects.delete(f"{study}/{heartbeat}")
+                self._lease = None
+
+    def renew(self, study: str) -> None:
+        """Publish what has changed, then get what workers on other machines have put. Only for the launch."""
+        self.publish(study)
+        self._fetch(study)
+
+    def publish(self, study: str) -> None:
+        """Give the store what has changed in the copy, and remove there what was removed here.
+
+        Only for the launch. Raises LedgerError.
+        """
+        self._check()
+        folder, index = self.root / study, _Index(self.root / study)
+        there = self._listed(study)
+        for name in there.keys() - index.tags.keys():  # What workers on this machine have put.
+            with contextlib.suppress(FileNotFoundError):
+                if there[name].num_bytes == folder.joinpath(name).stat().st_size:
+                    index.note(name, there[name].tag)
+        self._put(study, [name for name in _files_of(folder) if not index.is_current(name)], index)
+        gone = [name for name in index.tags if not folder.joinpath(name).is_file()]
+        for name in sorted(gone, key=_is_record, reverse=True):  # A record never outlives its rows.
+            self.objects.delete(f"{study}/{name}")
+            index.tags.pop(name)
+        index.save()
+
+    def commit(self, study: str, key: PartKey) -> None:
+        """Record in the store what was just recorded in the copy; there it counts from here on.
+
+        Only for the launch. Raises LedgerError, and then nothing is recorded, here neither.
+        """
+        name = f"{_TRIALS}/{key.file_name}"
+        path = self.root / study / name
+        try:
+            self._check()
+            if self.objects.put_new(f"{study}/{name}", path.read_bytes()) is None:
+                raise LedgerError(
+                    f"{self.objects.url}/{study}/{name} is there already, written by another launch: this one ends, "
+                    "and its trial counts as that one recorded it"
+                )
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    # Single files, by the workers
+
+    def push(self, study: str, names: Iterable[str]) -> None:
+        """Put files of a study into the store, those that are there. Raises LedgerError."""
+        self._put(study, [name for name in names if (self.root / study / name).is_file()])
+
+    def push_rows(self, study: str, key: PartKey) -> None:
+        """Put the rows of an attempt; where another worker of the same attempt was first, those stay."""
+        for table in TABLES:
+            path = self.root / study / "ledger" / table / key.file_name
+            if table != "trials":
+                self.objects.create(f"{study}/ledger/{table}/{key.file_name}", path.read_bytes())
+
+    def pull(self, study: str, name: str) -> bool:
+        """Get one file of a study from the store; whether there is one."""
+        try:
+            content = self.objects.get(f"{study}/{name}")
+        except FileNotFoundError:
+            return False
+        _write(self.root / study / name, content)
+        return True
+
+    def names(self, study: str, place: str) -> list[str]:
+        """Names of the files that the store holds under a folder of a study, relative to that folder."""
+        prefix = f"{study}/{place}/"
+        return [key.removeprefix(prefix) for key in self.objects.list(prefix)]
+
+    def remove(self, study: str, names: Iterable[str]) -> None:
+        """Remove files of a study from the store, in this order."""
+        for name in names:
+            self.objects.delete(f"{study}/{name}")
+
+    def _check(self) -> None:
+        if self._lease is None:
+            raise LedgerError(
+                f"{self.objects.url}: only a launch that holds the study's lease may write to it"
+            )
+        self._lease.check()
+
+    def _fetch(self, study: str) -> None:
+        folder = self.root / study
+        index = _Index(folder)
+        for _ in range(_LOOKS):
+            # Records first: whatever they count is there when the rest is listed.
+            records = self._listed(study, _TRIALS)
+            rest = {name: one for name, one in self._listed(study).items() if not _is_record(name)}
+            try:
+                self._get(study, rest, index)
+                self._get(study, records, index)
+                break
+            except FileNotFoundError:
+                continue  # Replaced meanwhile.
+        else:
+            raise LedgerError(f"{self.objects.url}/{study} changes all the time; try again")
+        held = records.keys() | rest.keys()
+        for name in sorted(set(_files_of(folder)) - held, key=_is_record, reverse=True):
+            folder.joinpath(name).unlink(missing_ok=True)
+        for name in index.tags.keys() - held:
+            del index.tags[name]
+        index.save()
+
+    def _listed(self, study: str, place: str = "") -> dict[str, Listed]:
+        """Name -> object, of what is copied of a study."""
+        found = self.objects.list(f"{study}/{place}")
+        named = {key.removeprefix(f"{study}/"): one for key, one in found.items()}
+        return {name: one for name, one in named.items() if _is_copied(name)}
+
+    def _get(self, study: str, listed: Mapping[str, Listed], index: "_Index") -> None:
+        folder = self.root / study
+        missing = [name for name, one in listed.items() if not index.is_current(name, one.tag)]
+
+        def get(name: str) -> None:
+            _write(folder / name, self.objects.get(f"{study}/{name}"))
+            moment = listed[name].modified_at.timestamp()
+            os.utime(folder / name, (moment, moment))  # A heartbeat is told by its file's time.
+
+        with writing(folder):
+            for name in _together(get, missing):
+                index.note(name, listed[name].tag)
+
+    def _put(self, study: str, names: Iterable[str], index: "_Index | None" = None) -> None:
+        folder = self.root / study
+        tags: dict[str, str] = {}
+
+        def put(name: str) -> None:
+            with contextlib.suppress(FileNotFoundError):  # Replaced meanwhile, as a heartbeat's file is.
+                tags[name] = self.objects.put(f"{study}/{name}", folder.joinpath(name).read_bytes())
+
+        ordered = sorted(names, key=_is_record)
+        for is_record in (False, True):  # Rows first: a record never comes before what it counts.
+            _together(put, [name for name in ordered if _is_record(name) == is_record])
+        if index is not None:
+            for name, tag in tags.items():
+                index.note(name, tag)
+
+    def _drop_damaged(self, study: str) -> None:
+        """Remove files of the ledger that this machine's disk has damaged: the store may have them whole."""
+        local = pafs.LocalFileSystem()
+        for path in self.root.joinpath(study, "ledger").rglob("*.parquet"):
+            try:
+                with opened(local, str(path), path.name, whole=True):
+                    pass
+            except DamagedPart:
+                path.unlink(missing_ok=True)
+
+
+class _Index:
+    """Which objects the files of a study's copy are: name -> tag, size and time of the file when it was written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            self.tags: dict[str, list[Any]] = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            self.tags = {}
+        self._saved = dict(self.tags)
+
+    def is_current(self, name: str, tag: str | None = None) -> bool:
+        """Whether the file is what was last fetched or put, and that is the object of this tag."""
+        known = self.tags.get(name)
+        if known is None or (tag is not None and known[0] != tag):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            return known[1:] == _looks(self._folder / name)
+        return False
+
+    def note(self, name: str, tag: str) -> None:
+        """The file is now the object of this tag."""
+        with contextlib.suppress(FileNotFoundError):
+            self.tags[name] = [tag, *_looks(self._folder / name)]
+
+    def save(self) -> None:
+        """Remember it for the next process."""
+        if self.tags != self._saved:
+            with writing(self._folder):
+                _write(self._folder / _INDEX, json.dumps(self.tags).encode())
+            self._saved = dict(self.tags)
+
+
+def working_copy(url: str) -> Copy:
+    """The copy of this machine's launches. Raises LedgerError where the URL names no place, or none can be kept."""
+    return _copy(url, "working")
+
+
+def results_folder(place: str | Path) -> Path:
+    """The folder that launches work in for a place as the user names it: a path, or a URL."""
+    return working_copy(place).root if isinstance(place, str) and is_url(place) else Path(place)
+
+
+def reading_copy(url: str) -> Copy:
+    """The copy of this machine's readers. Raises LedgerError as `working_copy` does."""
+    return _copy(url, "reading")
+
+
+def copy_of(study_folder: Path) -> Copy | None:
+    """The copy that a study's folder belongs to; None for a folder that is the truth itself."""
+    return copy_at(study_folder.parent)
+
+
+def copy_at(root: Path) -> Copy | None:
+    """The copy that a results folder is; None for a folder that is the truth itself."""
+    root = root.absolute()
+    try:
+        content = json.loads((root / _MARK).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return _opened(root, content["url"], content["is_working"])
+
+
+def working_copy_of(study_folder: Path) -> Copy | None:
+    """As `copy_of`, but that of launches alone."""
+    copy = copy_of(study_folder)
+    return copy if copy is not None and copy.is_working else None
+
+
+@contextlib.contextmanager
+def following(copy: Copy | None, studies: Iterable[str] | None = None) -> Iterator[None]:
+    """Keep studies of a reading copy, all when left out, up to date from a thread, for somebody who watches.
+
+    A store that cannot be reached is asked again later. Nothing is done where there is no copy.
+    """
+    if copy is None:
+        yield
+        return
+    over = threading.Event()
+
+    def follow(found: Copy) -> None:
+        while not over.wait(FOLLOW_SECONDS):
+            with contextlib.suppress(LedgerError, OSError):
+                for study in found.studies() if studies is None else studies:
+                    found.refresh(study)
+
+    thread = threading.Thread(target=follow, args=(copy,), name="copy", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _copy(url: str, kind: str) -> Copy:
+    objects = objects_at(url)
+    scheme, _, rest = url.partition("://")
+    scratch = os.environ.get(SCRATCH) or home() / ".cache" / "asyrp-sweep"
+    root = Path(scratch).absolute() / kind / scheme / PurePosixPath(rest)
+    content = {"url": objects.url, "is_working": kind == "working"}
+    try:
+        _write(root / _MARK, json.dumps(content).encode())
+    except OSError as error:
+        raise LedgerError(
+            f"{root} cannot be written ({error.strerror}): this machine needs a folder for its copy of {objects.url}; "
+            f"name one that exists in {SCRATCH}"
+        ) from error
+    return _opened(root, objects.url, kind == "working")
+
+
+@functools.cache
+def _opened(root: Path, url: str, is_working: bool) -> Copy:
+    return Copy(root, objects_at(url), is_working=is_working)
+
+
+def _is_copied(name: str) -> bool:
+    first, _, _ = name.partition("/")
+    return first not in UNCOPIED and not any(part.startswith(".") for part in name.split("/"))
+
+
+def _is_record(name: str) -> bool:
+    return name.startswith(f"{_TRIALS}/")
+
+
+def _files_of(folder: Path) -> list[str]:
+    """Names of the files of a study's copy that the store is to have."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [name for name in found if _is_copied(name)]
+
+
+def _looks(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def _together(work: Callable[[str], None], names: Iterable[str]) -> list[str]:
+    """Do the work for all names, several at a time; the names. Raises what any of them raises."""
+    names = list(names)
+    with ThreadPoolExecutor(_NUM_REQUESTS) as pool:
+        list(pool.map(work, names))
+    return names
