@@ -125,7 +125,7 @@ def celebahq_case(steps: int | None, batch_size: int, device: str) -> Case:
 def make_batch(case: Case) -> CachedBatch:
     """Noise for x_T, and everything unedited that follows from it."""
     generator = torch.Generator().manual_seed(0)
-    shape = (case.batch_size, *case.diffusion.image_shape)
+    shape = (case.batch_size, *case.diffusion.x_shape)
     device = case.diffusion.alpha_bar.device
     original, x_T = (torch.randn(shape, generator=generator).to(device) for _ in range(2))
     points = list(unedited_trajectory(case.diffusion, x_T, [t for t, _ in reversed(case.timesteps)]))
@@ -157,7 +157,9 @@ def runner(case: Case, batch: CachedBatch, settings: TrainingConfig | None) -> L
 
         if settings is None:
             return published_loop(case, editor, objective, batch, step)
-        (losses,) = train_batches(case.diffusion, case.clip, editor, objective, [batch], case.timesteps, step)
+        (losses,) = train_batches(
+            case.diffusion, case.clip.image, editor, objective, [batch], case.timesteps, step
+        )
         return [loss.total for loss in losses]
 
     return run

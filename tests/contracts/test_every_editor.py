@@ -210,7 +210,7 @@ def losses_on_avatars() -> Callable[[CellConfig], list[float]]:
 
         with dropout_from(editor, torch.Generator().manual_seed(0)):
             return [
-                train_batches(domain.diffusion, domain.clip, editor, objective, [batch], steps, step)[0][
+                train_batches(domain.diffusion, domain.embed, editor, objective, [batch], steps, step)[0][
                     0
                 ].total
                 for _ in range(3)
@@ -222,7 +222,7 @@ def losses_on_avatars() -> Callable[[CellConfig], list[float]]:
 def _batch_of_noise(
     diffusion: FrozenDiffusion, embed: Callable[[Tensor], Tensor], steps: list[Step]
 ) -> CachedBatch:
-    x_T = torch.randn((1, *diffusion.image_shape), generator=torch.Generator().manual_seed(0))
+    x_T = torch.randn((1, *diffusion.x_shape), generator=torch.Generator().manual_seed(0))
     (point,) = unedited_trajectory(diffusion, x_T, [t for t, _ in steps])
     with torch.no_grad():
         embedding = embed(point.p_t)

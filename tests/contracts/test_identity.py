@@ -116,7 +116,7 @@ def test_what_a_domain_of_photographs_reads_is_noticed(
 ) -> None:
     folder = domain.parent
     monkeypatch.setattr(
-        summary, "check_folder", lambda folder: None
+        summary, "check_folder", lambda folder, **_: None
     )  # A bit of weights that changed is no file.
     config = cell(domain, subgroups=["team"], subgroup_file=str(folder / "groups.csv"))
 

@@ -71,7 +71,7 @@ def test_every_image_is_compared_with_its_own_original(new_trial: NewTrial, cach
     def direction_losses(batches: list[list[int]]) -> list[float]:
         read = [images.batch(rows) for rows in batches]
         found = train_batches(
-            domain.diffusion, domain.clip, editor, objective, read, timesteps, editor.zero_grad
+            domain.diffusion, domain.embed, editor, objective, read, timesteps, editor.zero_grad
         )
         return [losses[0].direction for losses in found]
 

@@ -77,7 +77,7 @@ class Source:
     original: Tensor | None = None
     """(1, C, H, W)"""
     x_T: Tensor | None = None
-    """(1, C, H, W), in place of the original."""
+    """(1, *x), in place of the original."""
     true_edit: Tensor | None = None
     """(1, C, H, W): the image drawn with the attribute."""
     note: str | None = None
@@ -114,7 +114,7 @@ class EditSession:
     def read(self, image: str) -> Source:
         """A picture file, or one of the domain's own images by its id. Raises EditError when it is neither."""
         if (path := user_path(image)).is_file():
-            original, note = _read_picture(path, self._domain.diffusion.image_shape)
+            original, note = _read_picture(path, self._domain.picture_shape)
             return Source(printable(path.stem), original.to(self._domain.device), note=note)
         try:
             original = self._domain.load_images([image])
@@ -142,7 +142,7 @@ class EditSession:
     def made_up(self, count: int) -> list[Source]:
         """Images that the diffusion model makes up from the seed's noise; more of them begin with the same."""
         noise = generator_for(self._settings.seed, "generated images")
-        shape = (1, *self._domain.diffusion.image_shape)
+        shape = (1, *self._domain.diffusion.x_shape)
         return [
             Source(
                 f"generated-{self._settings.seed}-{number}",
@@ -158,7 +158,7 @@ class EditSession:
             references = [_tile("original", source.original)]
             x_T = invert(
                 self._domain.diffusion,
-                source.original,
+                self._domain.to_latent(source.original),
                 timestep_sequence(self.num_steps, self._domain.diffusion.t_max),
                 self._num_refinements,
             )
@@ -175,7 +175,7 @@ class EditSession:
     def _edited(self, x_T: Tensor, strength: float) -> Tensor:
         """One strength; all strengths of an image get the same boost noise, so that only the edit tells them apart."""
         settings = self._settings
-        return apply_editors(
+        x_0 = apply_editors(
             self._domain.diffusion,
             x_T,
             self.parts,
@@ -185,6 +185,7 @@ class EditSession:
             t_boost=settings.t_boost,
             noise_generator=generator_for(settings.seed, "boost noise"),
         )
+        return self._domain.to_pictures(x_0)
 
     def _true_edit(self, image_id: str) -> Tensor | None:
         """The image drawn with the attribute, where the domain can; of one editor only."""

@@ -239,17 +239,17 @@ def read_cosine(domain: str, attribute: Attribute, cache_dir: Path) -> float:
 
 
 @torch.no_grad()
-def measure(domain: Domain, x_0: Tensor, num_steps: int) -> Curves:
-    """The curves of B images (B, C, H, W), along the inversion S(num_steps, t_max)."""
+def measure(domain: Domain, pictures: Tensor, num_steps: int) -> Curves:
+    """The curves of B pictures (B, C, H, W), along the inversion S(num_steps, t_max)."""
     distance = domain.clip.perceptual_distance if domain.lpips is None else domain.lpips
     timesteps = timestep_sequence(num_steps, domain.diffusion.t_max)
     predicted, noisy = [], []
-    x_t = x_0
+    x_t = domain.to_latent(pictures)
     for t, t_next in zip(timesteps, [*timesteps[1:], timesteps[-1]], strict=True):
         eps, alpha_bar_t = domain.diffusion.eps(x_t, t), domain.diffusion.alpha_bar_at(t)
         p_t = predicted_x0(x_t, eps, alpha_bar_t)
-        predicted.append(distance(p_t, x_0))
-        noisy.append(distance(x_t, x_0))
+        predicted.append(distance(domain.to_pixels(p_t), pictures))
+        noisy.append(distance(domain.to_pixels(x_t), pictures))
         x_t = asymmetric_step(x_t, eps, eps, alpha_bar_t, domain.diffusion.alpha_bar_at(t_next))
     return Curves(tuple(timesteps), torch.stack(predicted, dim=1).cpu(), torch.stack(noisy, dim=1).cpu())
 

@@ -169,7 +169,7 @@ class Evaluation:
         noise where the quality is boosted."""
         t_boost = self._settings.t_boost
         noise = [generator_for(self._seed, f"boost noise of {image_id}") for image_id in self._ids(rows)]
-        return generate(
+        x_0 = generate(
             self._domain.diffusion,
             batch.x_T.to(self._domain.device),
             timestep_sequence(steps, self._domain.diffusion.t_max),
@@ -179,6 +179,7 @@ class Evaluation:
             t_boost=t_boost,
             noise_generator=noise if t_boost else None,
         )
+        return self._domain.to_pictures(x_0)
 
     @torch.no_grad()
     def unedited(self, rows: list[int], batch: CachedBatch, steps: int) -> EditBatch:

@@ -244,6 +244,8 @@ class HSpace(Family):
         """What of the pictures that domains read from folders is left out or changed."""
         for config in configs:
             summary = self._summarise(config.domain)
+            if summary.latents is not None and summary.latents.remark:
+                yield f"{summary.name}: {summary.latents.remark}"
             if summary.pictures is None:
                 continue
             yield from summary.pictures.remarks

@@ -52,6 +52,8 @@ def code(config: CellConfig, domain: DomainSummary) -> str:
         apart |= _DRAWING
     if domain.pictures is None:
         apart |= _READING
+    if domain.latents is None:
+        apart |= {f"{_PACKAGE}.backbones.autoencoder"}
     if config.evaluation.delta_h == "predicted":
         apart |= {f"{_PACKAGE}.mean_delta_h"}
     return code_digest([f"{_PACKAGE}.{name}" for name in used], apart)

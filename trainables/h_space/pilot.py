@@ -131,7 +131,7 @@ def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: flo
     edited = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t], editor), clock)
     unedited = _unedited_passes(domain, clock)
     num_kinds, seen, evaluated = _evaluation(config, domain, editor, clock)
-    image = _seconds(lambda: domain.clip.image(batch.x_T[:1]), clock)
+    image = _seconds(lambda: domain.embed(batch.x_T[:1]), clock)
     prompts = domain.prompts(config.edit.target)[:NUM_PROMPTS]
     prompt = _seconds(lambda: domain.clip.text(prompts), clock)
 
@@ -245,7 +245,7 @@ def _training(
         optimizer.zero_grad(set_to_none=True)
         ends.append(_now(clock))
 
-    train_batches(domain.diffusion, domain.clip, editor, objective, [batch], _timesteps(domain), step)
+    train_batches(domain.diffusion, domain.embed, editor, objective, [batch], _timesteps(domain), step)
     *between, last = [after - before for before, after in pairwise(ends)]
     return [(piece, min(piece, last)) for piece in between]
 
@@ -262,10 +262,12 @@ def _noise(domain: Domain, size: int) -> CachedBatch:
     x_T = _images_of_noise(domain, size)
     points = list(unedited_trajectory(domain.diffusion, x_T, [t for t, _ in reversed(_timesteps(domain))]))
     with torch.no_grad():
-        embedding = domain.clip.image(x_T)
+        pictures = domain.to_pictures(x_T)
+        embedding = domain.clip.image(pictures)
+        reconstruction = domain.to_pictures(points[-1].p_t)
     p_t = torch.stack([point.p_t for point in points], dim=1)
     p_embedding = embedding[:, None].expand(-1, len(points), -1)
-    return CachedBatch(x_T, x_T, points[-1].p_t, embedding, p_t, points[0].eps, p_embedding)
+    return CachedBatch(pictures, x_T, reconstruction, embedding, p_t, points[0].eps, p_embedding)
 
 
 def _timesteps(domain: Domain) -> list[Step]:
@@ -274,7 +276,7 @@ def _timesteps(domain: Domain) -> list[Step]:
 
 
 def _images_of_noise(domain: Domain, size: int) -> Tensor:
-    x_T = torch.randn((size, *domain.diffusion.image_shape), generator=generator_for(0, "pilot noise"))
+    x_T = torch.randn((size, *domain.diffusion.x_shape), generator=generator_for(0, "pilot noise"))
     return x_T.to(domain.device)
 
 

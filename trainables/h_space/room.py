@@ -1,6 +1,7 @@
 """How much disk the preparation of trials takes, before it runs. Plans need it: nothing here imports torch."""
 
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 
 from trainables.h_space.config import CellConfig
@@ -8,9 +9,7 @@ from trainables.h_space.domains import domain_image_ids, domain_summary
 from trainables.h_space.domains.images import SPLITS
 from trainables.h_space.workload import trained_timesteps
 
-_BYTES_OF_A_PIXEL = 3 * 4
-_OF_EVERY_IMAGE = 3
-"""The original, x_T and the reconstruction, each as large as a picture."""
+_BYTES_OF_A_NUMBER = 4
 _BYTES_OF_AN_EMBEDDING = 4 * 1024
 """Of a wide CLIP; what is kept beside pictures is no larger."""
 
@@ -26,30 +25,32 @@ def preparation_bytes(configs: Iterable[CellConfig], cache_dir: Path) -> int:
     for config in configs:
         summary = domain_summary(config.domain)
         files = needed.setdefault(cache_dir / summary.cache_name, {})
-        height, width = summary.image_size
-        for file, num_pictures in _files(config, summary.t_max).items():
-            num_bytes = num_pictures * height * width * _BYTES_OF_A_PIXEL + _BYTES_OF_AN_EMBEDDING
+        picture, x = 3 * prod(summary.image_size), prod(summary.x_shape)
+        for file, (num_pictures, num_x) in _files(config, summary.t_max).items():
+            numbers = num_pictures * picture + num_x * x
+            num_bytes = numbers * _BYTES_OF_A_NUMBER + _BYTES_OF_AN_EMBEDDING
             files[file] = max(num_bytes, files.get(file, 0))
     return sum(max(0, sum(files.values()) - _taken(folder)) for folder, files in needed.items())
 
 
-def _files(config: CellConfig, t_max: int) -> dict[tuple[object, ...], int]:
-    """What is kept of each image, by what it depends on, in pictures.
+def _files(config: CellConfig, t_max: int) -> dict[tuple[object, ...], tuple[int, int]]:
+    """What is kept of each image, by what it depends on, in pictures and in what the diffusion model works on.
 
-    Of training images also P_t at every trained timestep, and eps at the first; held-out ones are looked at.
+    The original, its reconstruction, and x_T. Of training images also P_t at every trained timestep, and eps at the
+    first; held-out ones are looked at.
     """
     training, evaluation = config.training, config.evaluation
     sampled = {"train": training.num_train_steps, "test": evaluation.num_sample_steps}
     counts = {"train": training.num_images, "test": evaluation.num_images}
-    found: dict[tuple[object, ...], int] = {}
+    found: dict[tuple[object, ...], tuple[int, int]] = {}
     for split in SPLITS:
         steps = (training.num_train_steps, training.inversion_refinements, sampled[split])
         along = 1 + len(trained_timesteps(config, t_max)) if split == "train" else 0
         for image in domain_image_ids(config.domain, split, counts[split], config.edit):
-            found[(image, *steps)] = _OF_EVERY_IMAGE + along
+            found[(image, *steps)] = (2, 1 + along)
             if split == "test":
                 seen = ("original", config.edit.name, *evaluation.all_sample_steps)
-                found |= {(image, *steps, kind): 1 for kind in seen}
+                found |= {(image, *steps, kind): (1, 0) for kind in seen}
     return found
 
 

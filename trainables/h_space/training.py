@@ -6,7 +6,7 @@ published 2E + 3D + D). Two passes more are left out: eps at the first timestep 
 cached, and eps at the lowest is never used. `trajectory: reference` and `direction: cached` leave the pass without
 gradient out altogether: E + D + D.
 
-Legend: B images, T trained timesteps, C channels, H x W pixels in [-1, 1], D CLIP width.
+Legend: B images, T trained timesteps, x (C, H, W) pixels in [-1, 1] or latents, D CLIP width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from trainables.h_space.backbones.unet import Encoded, FrozenDiffusion
-from trainables.h_space.clip import ClipModel
 from trainables.h_space.config import TrainingConfig
 from trainables.h_space.diffusion import asymmetric_step, predicted_x0
 from trainables.h_space.losses import clip_loss, directional_loss, reconstruction_loss
 from trainables.h_space.timesteps import Step
 from trainables.h_space.trajectories import CachedBatch, unedited_states
+
+Embed = Callable[[Tensor], Tensor]
+"""x (B, C, H, W) to the CLIP embeddings (B, D) of its pictures; gradients flow."""
 
 
 class Losses(NamedTuple):
@@ -44,14 +46,14 @@ class Objective:
     settings: TrainingConfig
 
     def __call__(
-        self, clip: ClipModel, p_edit: Tensor, p_source: Tensor, reference: Tensor
+        self, embed: Embed, p_edit: Tensor, p_source: Tensor, reference: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(total, direction, recon) of predicted clean images (B, C, H, W).
+        """(total, direction, recon) of predicted clean x (B, C, H, W), which `embed` takes to CLIP (B, D).
 
         `reference` (B, D) is each image's own: its original's embedding, or its unedited P_t's. Departure: the
         published code compared the whole batch with its last image.
         """
-        direction = directional_loss(clip.image(p_edit), reference, self.text_direction).mean()
+        direction = directional_loss(embed(p_edit), reference, self.text_direction).mean()
         recon = reconstruction_loss(p_edit, p_source)
         wrapped = clip_loss(direction, self.settings.clip_loss)
         return self.settings.lambda_clip * wrapped + self.recon_weight * recon, direction, recon
@@ -112,7 +114,7 @@ class _Walk:
 
 def train_batches(
     diffusion: FrozenDiffusion,
-    clip: ClipModel,
+    embed: Embed,
     editor: nn.Module,
     objective: Objective,
     batches: Sequence[CachedBatch],
@@ -122,6 +124,7 @@ def train_batches(
 ) -> list[list[Losses]]:
     """Walk batches side by side through the timesteps; returns the losses of each, by position in `timesteps`.
 
+    `embed` gives the CLIP embedding of a predicted clean x, through the decoder of a model of latents.
     `optimizer_step` moves the weights by the gradients gathered and forgets these; it is called after every
     timestep, or once at the end (`steps_per: batch`). What is gathered for it is averaged over the images of all
     batches, and over the timesteps in the latter case. With `clip_loss: plain` k batches so act as one that is k times
@@ -143,7 +146,7 @@ def train_batches(
             eps_edit = diffusion.decode(encoded, encoded.h + editor(encoded.h, encoded.temb, t))
             p_edit = predicted_x0(x_t, eps_edit, diffusion.alpha_bar_at(t))
 
-            parts = objective(clip, p_edit, walk.p_source(position), walk.reference(position))
+            parts = objective(embed, p_edit, walk.p_source(position), walk.reference(position))
             torch.autograd.backward(parts[0] * (len(x_t) / num_images))
             losses[position] = torch.stack(parts).detach()  # read once at the end: a GPU need not wait here
             walk.leave(position, encoded, eps_edit)

@@ -5,7 +5,7 @@ original depend only on the domain, the image and the step counts (method.md sec
 per image holds them; it is written atomically, so a killed preparation goes on with the images that are missing.
 What a configuration needs beyond that (a lower t_edit, embeddings of P_t) is added to the file when it is asked for.
 
-Legend: B images, T trained timesteps, C channels, H x W pixels in [-1, 1], D CLIP width.
+Legend: B images, T trained timesteps, C channels, H x W pixels in [-1, 1], x those or latents, D CLIP width.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,12 +45,12 @@ _OF_EVERY_IMAGE = {"original", "x_T", "reconstruction", "embedding"}
 class CachedBatch:
     """What trials read of B images; all on the CPU."""
 
-    original: Tensor  # (B, C, H, W)
-    x_T: Tensor  # (B, C, H, W)
-    reconstruction: Tensor  # (B, C, H, W)
+    original: Tensor  # (B, C, H, W) pixels
+    x_T: Tensor  # (B, *x)
+    reconstruction: Tensor  # (B, C, H, W) pixels
     embedding: Tensor  # (B, D)
-    p_t: Tensor | None = None  # (B, T, C, H, W), t descending; None for held-out images
-    eps_first: Tensor | None = None  # (B, C, H, W): eps at the first step, the same for every editor
+    p_t: Tensor | None = None  # (B, T, *x), t descending; None for held-out images
+    eps_first: Tensor | None = None  # (B, *x): eps at the first step, the same for every editor
     p_embedding: Tensor | None = None  # (B, T, D): of P_t; None where the configuration does not ask for it
 
 

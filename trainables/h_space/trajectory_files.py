@@ -1,6 +1,6 @@
 """The files of the trajectory cache: one safetensors per image, and what has to be computed to fill one.
 
-Legend: T timesteps, C channels, H x W pixels in [-1, 1], D CLIP width.
+Legend: T timesteps, x (C, H, W) pixels in [-1, 1] or latents, D CLIP width. Originals and reconstructions are pictures.
 """
 
 import hashlib
@@ -99,7 +99,7 @@ def fill(cache_dir: Path, domain: Domain, task: PreparationTask, image_ids: Sequ
     _descend(shallow, domain, task, wanted_t)
     for file in files:
         if (task.embeds_p_t or "p_embedding" in file.names) and "p_embedding" not in file.found:
-            file.found["p_embedding"] = _each(domain.clip.image, file.found["p_t"].to(domain.device))
+            file.found["p_embedding"] = _each(domain.embed, file.found["p_t"].to(domain.device))
         save_tensors(
             file.path,
             {name: value.contiguous().cpu() for name, value in file.found.items()},
@@ -149,7 +149,7 @@ def _invert(files: Sequence[_File], domain: Domain, task: PreparationTask) -> No
     climbed = timestep_sequence(task.num_inversion_steps, domain.diffusion.t_max)
 
     def compute(original: Tensor) -> dict[str, Tensor]:
-        x_T = invert(domain.diffusion, original, climbed, task.num_refinements)
+        x_T = invert(domain.diffusion, domain.to_latent(original), climbed, task.num_refinements)
         return {"original": original, "x_T": x_T, "embedding": domain.clip.image(original)}
 
     originals = [domain.load_images([file.image_id])[0] for file in files]
@@ -163,12 +163,12 @@ def _descend(files: Sequence[_File], domain: Domain, task: PreparationTask, lowe
 
     def compute(x_T: Tensor) -> dict[str, Tensor]:
         if lowest_t == _NO_P_T:
-            return {"reconstruction": generate(domain.diffusion, x_T, timesteps)}
+            return {"reconstruction": domain.to_pictures(generate(domain.diffusion, x_T, timesteps))}
         steps = list(unedited_trajectory(domain.diffusion, x_T, timesteps))
         return {
             "p_t": torch.stack([step.p_t for step in steps if step.t >= lowest_t], dim=1),
             "eps_first": steps[0].eps,
-            "reconstruction": steps[-1].p_t,  # the last step ends at P_t of the lowest t
+            "reconstruction": domain.to_pictures(steps[-1].p_t),  # the last step ends at P_t of the lowest t
         }
 
     starts = [file.found["x_T"] for file in files]

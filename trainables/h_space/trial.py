@@ -191,7 +191,7 @@ class Trial:
         learning_rate = self._learning_rate()
         found = train_batches(
             self._domain.diffusion,
-            self._domain.clip,
+            self._domain.embed,
             self.editor,
             self._objective,
             [self._images.batch(rows) for rows in group],

@@ -173,7 +173,9 @@ def _computed(task: UneditedTask, cache_dir: Path, domain: Domain) -> tuple[Pict
     if task.num_steps == task.images.num_sample_steps:
         return seen(domain, stacked("reconstruction"), asked), {"pixels"}
     timesteps = timestep_sequence(task.num_steps, domain.diffusion.t_max)
-    return seen(domain, generate(domain.diffusion, stacked("x_T"), timesteps), asked), set()
+    return seen(
+        domain, domain.to_pictures(generate(domain.diffusion, stacked("x_T"), timesteps)), asked
+    ), set()
 
 
 @dataclass(frozen=True)

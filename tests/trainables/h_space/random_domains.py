@@ -1,5 +1,6 @@
 """Domains of drawn faces whose diffusion models are small and have random weights, written as files."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,36 @@ def write_pixel_model(folder: Path, *, unet: dict[str, Any] | None = None, **sch
         torch.manual_seed(0)
         UNet2DModel(**settings | (unet or {})).save_pretrained(folder / "model" / "unet")
     DDIMScheduler(**schedule).save_pretrained(folder / "model" / "scheduler")
+
+
+def write_latent_model(folder: Path, kind: str = "AutoencoderKL", **autoencoder: Any) -> None:
+    """A U-Net of latents of 16 x 16, its scheduler and an autoencoder of 32-pixel pictures, in `folder/model`."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.autoencoders.vq_model import VQModel
+
+    channels = {"AutoencoderKL": 4, "VQModel": 3}[kind]
+    settings: dict[str, Any] = {
+        "block_out_channels": (8, 8),
+        "latent_channels": channels,
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "norm_num_groups": 4,
+        "sample_size": 32,
+    }
+    write_pixel_model(folder, unet={"sample_size": 16, "in_channels": channels, "out_channels": channels})
+    place = folder / "model" / {"AutoencoderKL": "vae", "VQModel": "vqvae"}[kind]
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        if kind == "VQModel":
+            VQModel(**{**settings, "num_vq_embeddings": 16, **autoencoder}).save_pretrained(place)
+        else:
+            AutoencoderKL(**{**settings, **autoencoder}).save_pretrained(place)
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    """Set keys of a JSON file; None takes one away."""
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
 def small_config(domain: str, **training: Any) -> CellConfig:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -59,22 +59,31 @@ def local_folder(path_or_hub_id: str | Path, revision: str | None = None) -> Pat
         ) from error
 
 
-def check_folder(folder: Path) -> None:
-    """Raises BackboneError for a pipeline folder that cannot be used, as far as its files tell without loading them."""
+def check_folder(folder: Path, reads_latents: bool = False) -> None:
+    """Raises BackboneError for a pipeline folder that cannot be used, as far as its files tell without loading them.
+
+    `reads_latents`: its U-Net has an autoencoder, so that it may read any number of channels.
+    """
     config = read_unet_config(folder)
     path = _config_path(folder)
     try:
         check_config(config)
     except BackboneError as error:
         raise BackboneError(f"{path}  {error}") from error
+    channels = with_defaults(config)["in_channels"]
+    if channels not in (1, 3) and not reads_latents:
+        raise BackboneError(
+            f"{path}  in_channels: expected 3 (colours) or 1 (grey); found {channels}: a model of latents needs its "
+            f"autoencoder, in {folder / 'vae'} or {folder / 'vqvae'}"
+        )
     if read_schedule(folder).t_max < 1:
         raise BackboneError(f"{folder}: its noise schedule has no two timesteps that can be used")
-    _check_weights(_weights_path(path.parent), config)
+    _check_weights(weights_path(path.parent), config)
 
 
 def read_unet_config(folder: Path) -> dict[str, Any]:
     """The config.json of the U-Net in a pipeline folder. Raises BackboneError where there is none."""
-    return _read_json(_config_path(folder))
+    return read_json(_config_path(folder))
 
 
 def _config_path(folder: Path) -> Path:
@@ -89,14 +98,15 @@ def _config_path(folder: Path) -> Path:
     return found
 
 
-def _weights_path(unet_folder: Path) -> Path:
+def weights_path(unet_folder: Path) -> Path:
+    """The weights in a model's own folder. Raises BackboneError where there are none by their usual names."""
     for name in (WEIGHTS_NAME, PICKLED_NAME):
         if (unet_folder / name).is_file():
             return unet_folder / name
     endings = (".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".msgpack")
     others = sorted(path.name for path in unet_folder.iterdir() if path.suffix in endings)
     found = f"; found {', '.join(others[:3])}: save the model whole, under that name" if others else ""
-    raise BackboneError(f"{unet_folder / WEIGHTS_NAME} is missing: a diffusers U-Net has it{found}")
+    raise BackboneError(f"{unet_folder / WEIGHTS_NAME} is missing: a diffusers model has it{found}")
 
 
 def _check_weights(path: Path, config: Mapping[str, Any]) -> None:
@@ -130,21 +140,31 @@ def load_unet(folder: Path) -> "UNet2DModel":
     """The U-Net in unet/ or (older pipelines) in the folder itself; every weight must be there and fit."""
     config = read_unet_config(folder)
     check_config(config)
-    path = _weights_path(_config_path(folder).parent)
+    path = weights_path(_config_path(folder).parent)
     if config.get("_class_name") == RELEASED_CLASS:
         return _load_released(path, config)
     from diffusers.models.unets.unet_2d import UNet2DModel  # seconds, which only who loads a model spends
 
+    unet: UNet2DModel = load_diffusers(UNet2DModel, path.parent)
+    return unet
+
+
+def load_diffusers(kind: Any, folder: Path) -> Any:
+    """A model of a diffusers class from its own folder.
+
+    Raises BackboneError, naming the file, where a weight is missing, left over or of another shape.
+    """
+    path = weights_path(folder)
     try:
-        unet, report = UNet2DModel.from_pretrained(
-            path.parent,
+        model, report = kind.from_pretrained(
+            folder,
             use_safetensors=path.name == WEIGHTS_NAME,
             low_cpu_mem_usage=False,
             local_files_only=True,
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
-        raise BackboneError(f"{path} cannot be loaded as a diffusers U-Net: {error}") from error
+        raise BackboneError(f"{path} cannot be loaded as a diffusers {kind.__name__}: {error}") from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[problem]:
             keys = sorted(str(key) for key in report[problem])
@@ -152,7 +172,7 @@ def load_unet(folder: Path) -> "UNet2DModel":
                 f"{path} does not fit its config: {problem.replace('_', ' ')} "
                 f"{', '.join(keys[:3])}{' and more' if len(keys) > 3 else ''}"
             )
-    return cast("UNet2DModel", unet)
+    return model
 
 
 def _load_released(path: Path, config: Mapping[str, Any]) -> "UNet2DModel":
@@ -186,7 +206,7 @@ def read_schedule(folder: Path) -> Schedule:
 
 def read_scheduler(path: Path) -> Schedule:
     """The noise schedule of a scheduler_config.json. Raises BackboneError for one that cannot be used."""
-    config = _read_json(path)
+    config = read_json(path)
     if not config.keys() & {"beta_schedule", "beta_start", "trained_betas"}:
         raise BackboneError(
             f"{path}  expected a schedule of betas (beta_schedule, beta_start, beta_end); found "
@@ -225,7 +245,8 @@ def _betas(config: dict[str, Any], path: Path) -> np.ndarray:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object. Raises BackboneError for any other."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

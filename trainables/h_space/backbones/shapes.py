@@ -55,11 +55,11 @@ def halved_shape(config: Mapping[str, Any]) -> BottleneckShape | None:
 
 
 def image_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
-    """(channels, height, width) of the images of a U-Net. Raises BackboneError where its config does not tell."""
+    """(channels, height, width) of what a U-Net reads. Raises BackboneError where its config does not tell."""
     size = config.get("sample_size")
     if size is None:
         raise BackboneError(
-            "the U-Net's config has no sample_size, so the size of its images is unknown: add it to config.json"
+            "the U-Net's config has no sample_size, so the size of what it reads is unknown: add it to config.json"
         )
     sides = [size, size] if isinstance(size, int) else size
     if not isinstance(sides, list | tuple) or len(sides) != 2 or not all(_is_length(side) for side in sides):
@@ -90,10 +90,6 @@ def check_config(config: Mapping[str, Any]) -> None:
             "unconditional models can be edited"
         )
     inputs, outputs = known["in_channels"], known["out_channels"]
-    if inputs not in (1, 3):
-        raise BackboneError(
-            f"in_channels: expected 3 (colours) or 1 (grey); found {inputs}: models of latents are not supported"
-        )
     if outputs not in (inputs, 2 * inputs):
         raise BackboneError(
             f"a U-Net with {inputs} input channels must answer with {inputs} or (learned variance) {2 * inputs}; "

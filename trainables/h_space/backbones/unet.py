@@ -144,7 +144,7 @@ class FrozenDiffusion(nn.Module):
         self.prediction_type = prediction_type
         self.register_buffer("alpha_bar", alpha_bar, persistent=False)
         self.t_max = noise.highest_timestep(alpha_bar.cpu().numpy(), prediction_type)
-        self.image_shape = image_shape(unet.config)
+        self.x_shape = image_shape(unet.config)
         self.shape = halved_shape(unet.config) or built_shape(unet.config)
         self.requires_grad_(False)
         self.train(False)
@@ -177,7 +177,7 @@ class FrozenDiffusion(nn.Module):
     def decode(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:
         """epsilon (B, C, H, W) from the bottleneck, or from an edited `h` in its place; gradients flow."""
         output = self.split.decode(encoded if h is None else encoded._replace(h=h))
-        return self._to_eps(output[:, : self.image_shape[0]], encoded)
+        return self._to_eps(output[:, : self.x_shape[0]], encoded)
 
     @torch.no_grad()
     def eps(self, x_t: Tensor, t: int | Tensor) -> Tensor:

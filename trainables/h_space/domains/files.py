@@ -1,15 +1,16 @@
 """A domain's YAML, and where the files that it names are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from trainables.errors import Problem, UserError, without_echoes
 from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.backbones.latents import FOLDERS, LatentSpec, autoencoder_folder, read_latents
 from trainables.h_space.domains.folder import FolderImages
 from trainables.h_space.domains.images import AvatarImages, ImageSource
 from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
@@ -71,6 +72,17 @@ class ImagesFile(Settings):
         return self
 
 
+class AutoencoderFile(Settings):
+    """The autoencoder of a latent diffusion model."""
+
+    folder: str | None = None
+    """Its diffusers folder; `vae/` or `vqvae/` beside the diffusion model's `unet/` when left out."""
+    scaling_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """What latents are multiplied by before the diffusion model reads them; that of its own file when left out."""
+    quantise: bool = False
+    """Whether shown and measured pictures are decoded through the codes of a VQModel. Training never is."""
+
+
 class DomainFile(Settings):
     """The content of a domain YAML. Paths are relative to the file; $VARIABLES are expanded."""
 
@@ -78,6 +90,8 @@ class DomainFile(Settings):
     """The domain's name in tables and messages."""
     diffusion: str
     """A diffusers folder with `unet/` and `scheduler/`, or a hub id."""
+    autoencoder: AutoencoderFile | None = None
+    """For a diffusion model of latents, what its files do not say; nothing for one of pixels."""
     clip: ClipFile
     """The CLIP model that editors are trained and measured with."""
     images: ImagesFile
@@ -202,6 +216,29 @@ def diffusion_folder(domain: DomainFile, base: Path) -> Path | None:
     """The local folder of the diffusion model, or None where the text is a hub id."""
     folder = resolved_path(domain.diffusion, base, f"diffusion of domain {domain.name}")
     return folder if folder.is_dir() else None
+
+
+def latent_spec(
+    domain: DomainFile, base: Path, folder: Path | None, unet: Mapping[str, Any]
+) -> LatentSpec | None:
+    """The autoencoder of the domain's diffusion model; None for a model of pixels, or one on the hub.
+
+    Raises DomainError or BackboneError for one that is not there or does not belong to this U-Net.
+    """
+    given = domain.autoencoder
+    if given is not None and given.folder is not None:
+        found: Path | None = resolved_path(given.folder, base, f"autoencoder.folder of domain {domain.name}")
+    else:
+        found = None if folder is None else autoencoder_folder(folder)
+    if found is not None:
+        given = given or AutoencoderFile()
+        return read_latents(found, unet, given.scaling_factor, given.quantise)
+    if given is not None:
+        raise DomainError(
+            f"domain {domain.name}: it has settings of an autoencoder, and {folder or domain.diffusion} has none in "
+            f"{' or '.join(f'{name}/' for name in FOLDERS)}: name its folder as autoencoder.folder"
+        )
+    return None
 
 
 def weights_file(domain: DomainFile, base: Path, key: Literal["inception", "lpips"]) -> Path | None:

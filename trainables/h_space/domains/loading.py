@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trainables.h_space.backbones.autoencoder import FrozenAutoencoder
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.clip import ClipModel
 from trainables.h_space.domains.files import (
@@ -47,10 +48,36 @@ class Domain:
     inception: FeatureExtractor | None = None
     lpips: Callable[[Tensor, Tensor], Tensor] | None = None
     """LPIPS of two (B, C, H, W): (B,)."""
+    autoencoder: FrozenAutoencoder | None = None
+    """Between pictures and what the diffusion model works on; None where that is the pictures themselves."""
 
     def prompts(self, text: str) -> list[str]:
         """The text in every prompt template."""
         return [template.format(text) for template in self.templates]
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a picture."""
+        if self.autoencoder is None:
+            return self.diffusion.x_shape
+        return self.autoencoder.spec.picture_shape(self.diffusion.x_shape)
+
+    def to_latent(self, pixels: Tensor) -> Tensor:
+        """x_0 of pictures (B, C, H, W): what the diffusion model works on. Without gradient."""
+        return pixels if self.autoencoder is None else self.autoencoder.encode(pixels)
+
+    def to_pixels(self, x: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) of x, not clamped, never quantised; gradients flow to x."""
+        return x if self.autoencoder is None else self.autoencoder.decode(x)
+
+    @torch.no_grad()
+    def to_pictures(self, x: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) of x as they are shown and measured. Without gradient."""
+        return x if self.autoencoder is None else self.autoencoder.decode(x, is_shown=True)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """CLIP embeddings (B, D) of the pictures of x; gradients flow to x."""
+        return self.clip.image(self.to_pixels(x))
 
     def load_images(self, ids: list[str]) -> Tensor:
         """Images of the given ids, (B, C, H, W) in [-1, 1], on the domain's device."""
@@ -68,7 +95,8 @@ def load_domain(name: str, device: str = "cpu") -> Domain:
     folder = diffusion_folder(domain, base)
     diffusion = FrozenDiffusion.from_folder(folder or domain.diffusion, summary.revision)
     images = image_source(domain, base)
-    images.resize_to(diffusion.image_shape)
+    spec = summary.latents
+    images.resize_to(diffusion.x_shape if spec is None else spec.picture_shape(diffusion.x_shape))
     inception, lpips = weights_file(domain, base, "inception"), weights_file(domain, base, "lpips")
     return Domain(
         name=summary.name,
@@ -84,6 +112,7 @@ def load_domain(name: str, device: str = "cpu") -> Domain:
         segment=_segmenter(domain, torch.device(device)),
         inception=None if inception is None else load_inception(inception, torch.device(device)),
         lpips=None if lpips is None else load_lpips(lpips, torch.device(device)),
+        autoencoder=None if spec is None else FrozenAutoencoder.load(spec).to(torch.device(device)),
     )
 
 

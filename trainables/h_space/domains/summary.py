@@ -20,6 +20,7 @@ from trainables.h_space.backbones._folder import (
     read_unet_config,
 )
 from trainables.h_space.backbones.bottleneck import bottleneck_shape
+from trainables.h_space.backbones.latents import LatentSpec, autoencoder_folder
 from trainables.h_space.backbones.shapes import BottleneckShape, check_config, image_shape
 from trainables.h_space.clip_folder import check_clip_folder
 from trainables.h_space.domains.files import (
@@ -30,6 +31,7 @@ from trainables.h_space.domains.files import (
     clip_weights,
     diffusion_folder,
     image_source,
+    latent_spec,
     read_domain_file,
     read_domain_source,
     resolved_path,
@@ -74,7 +76,11 @@ class DomainSummary:
     pictures: FolderImages | None = None
     """The folder that the images come from; None for drawn ones."""
     image_size: tuple[int, int] = (0, 0)
-    """Height and width that the diffusion model reads."""
+    """Height and width of the pictures."""
+    x_shape: tuple[int, int, int] = (0, 0, 0)
+    """(channels, height, width) that the diffusion model reads."""
+    latents: LatentSpec | None = None
+    """The autoencoder; None for a diffusion model of pixels."""
     segmenter: str | None = None
     """The name of the one that the domain's file asks for."""
     t_max: int = PUBLISHED_T_MAX
@@ -112,12 +118,15 @@ def _summary(source: DomainSource) -> DomainSummary:
         if folder is not None
         else read_scheduler(_fetched(domain, SCHEDULER_NAMES[::-1]))  # on the hub most lie beside the U-Net
     )
+    latents = latent_spec(domain, base, folder, unet_config)
+    x_shape = image_shape(unet_config)
     images = image_source(domain, base)
     identity = {
         "diffusion": _folder_digest(folder) if folder is not None else [domain.diffusion, revision],
         "clip": _clip_identity(domain, base),
         "images": images.fingerprint,
         "templates": domain.templates,
+        **_latents_identity(latents),
         **_evaluation_identity(domain, base),
     }
     text = json.dumps(identity, sort_keys=True)
@@ -137,7 +146,9 @@ def _summary(source: DomainSource) -> DomainSummary:
         source=source,
         texts_identity=_texts_identity(domain),
         pictures=images if isinstance(images, FolderImages) else None,
-        image_size=image_shape(unet_config)[1:],
+        image_size=(x_shape if latents is None else latents.picture_shape(x_shape))[1:],
+        x_shape=x_shape,
+        latents=latents,
         t_max=schedule.t_max,
         revision=revision,
         segmenter=domain.segmenter,
@@ -210,6 +221,13 @@ def _evaluation_identity(domain: DomainFile, base: Path) -> dict[str, object]:
     return identity
 
 
+def _latents_identity(latents: LatentSpec | None) -> dict[str, object]:
+    """The autoencoder and how it is used; nothing for a model of pixels."""
+    if latents is None:
+        return {}
+    return {"autoencoder": [_folder_digest(latents.folder), latents.scaling_factor, latents.quantises]}
+
+
 def _texts_identity(domain: DomainFile) -> str:
     """The package that has the prompt templates; its import takes seconds. The avatars' own are source code."""
     return "" if domain.templates == "avatars" else f"open_clip {version('open_clip_torch')}"
@@ -230,7 +248,8 @@ def _unet_config(domain: DomainFile, folder: Path | None) -> tuple[dict[str, Any
     Raises DomainError or BackboneError for a model that is not there or cannot be edited.
     """
     if folder is not None:
-        check_folder(folder)
+        has_autoencoder = domain.autoencoder is not None or autoencoder_folder(folder) is not None
+        check_folder(folder, reads_latents=has_autoencoder)
         return read_unet_config(folder), None
     path = _fetched(domain, ("config.json",))
     config = dict(json.loads(path.read_text(encoding="utf-8")))

@@ -120,7 +120,7 @@ def reconstruction_error(
 
 def unconditional_samples(diffusion: FrozenDiffusion, num_samples: int, generator: torch.Generator) -> Tensor:
     """Samples from noise, (num_samples, 3, 32, 32) in [-1, 1]."""
-    noise = torch.randn(num_samples, *diffusion.image_shape, generator=generator)
+    noise = torch.randn(num_samples, *diffusion.x_shape, generator=generator)
     parts = [
         generate(diffusion, part, timestep_sequence(NUM_STEPS, diffusion.t_max))
         for part in torch.split(noise, BATCH)
