@@ -1,8 +1,9 @@
 """What a number of seeds can decide, said before they are trained, from the spread that earlier studies had."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,8 +72,50 @@ def detectable(spread: float, num_pairs: int, level: float) -> float:
     return high * spread
 
 
-def foresight(study: StudyPlan, folder: Path) -> list[str]:
-    """What this many seeds can decide, and how many each halving takes, in lines; none where nothing is compared.
+@dataclass(frozen=True)
+class Foresight:
+    """What the seeds of a plan can decide; differences are in the unit of the primary metric, chances are 80 %."""
+
+    num_seeds: int
+    min_seeds: int
+    """Below which nothing is ever decided."""
+    difference: float | None = None
+    """The smallest true difference that these seeds find; None where they decide nothing."""
+    seeds_for_half: int | None = None
+    seeds_for_quarter: int | None = None
+    """What half of that difference and a quarter of it would take."""
+    seeds_for_equivalent: int | None = None
+    """What it takes to show that two equal cells are equivalent within the margin."""
+    margin: float = 0.0
+    level: float = 0.0
+    """Error rate of each comparison."""
+    spread: Spread | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As `plan --json` prints it."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """As a terminal shows it."""
+        if self.difference is None or self.spread is None:
+            few = f"verdicts take {self.min_seeds} seeds, this is a try with {self.num_seeds}"
+            return [f"can decide: nothing; {few}"]
+        steps = [
+            f"{name} takes {count:,} seeds ({count / self.num_seeds:.1f} times the trials)"
+            for name, count in (("half of it", self.seeds_for_half), ("a quarter", self.seeds_for_quarter))
+            if count
+        ]
+        return [
+            f"can decide: {self.num_seeds} seeds find a difference of {number(self.difference)} four times in five; "
+            f"{', '.join(steps)}; to show that two cells are equivalent (within ±{self.margin:g}) takes "
+            f"{self.seeds_for_equivalent:,} seeds",
+            f"  (error rate {self.level:.2g} for each comparison; standard deviation of a pair's difference "
+            f"{number(self.spread.value)}, {self.spread.source})",
+        ]
+
+
+def foresight(study: StudyPlan, folder: Path) -> Foresight | None:
+    """What this many seeds can decide; None where nothing is compared or nothing can be said.
 
     `study` is the plan as it would be launched, with all plans until then; `folder` is its own.
     """
@@ -80,25 +123,24 @@ def foresight(study: StudyPlan, folder: Path) -> list[str]:
     alpha, margin = float(study.primary["alpha"]), float(study.primary["margin"])
     keys = [comparison.key for comparison in comparisons(study) if comparison.is_primary]
     if not keys:
-        return []
+        return None
     num_seeds, fewest = len(plans[-1].seeds), min_pairs(alpha)
     if num_seeds < fewest:
-        return [f"can decide: nothing; verdicts take {fewest} seeds, this is a try with {num_seeds}"]
+        return Foresight(num_seeds, fewest)
     looks = spend(plans, alpha, fewest).looks.get(keys[-1], [])
     level = looks[-1].level if looks else 0.0
     spread = spread_of(study, folder)
     smallest = detectable(spread.value, num_seeds, level)
     if not isfinite(smallest):
-        return []
-    steps = [
-        f"{name} takes {count:,} seeds ({count / num_seeds:.1f} times the trials)"
-        for name, part in (("half of it", 2), ("a quarter", 4))
-        if (count := seeds_to_decide(smallest / part, spread.value, 0.0, level))
-    ]
-    equal = seeds_to_decide(0.0, spread.value, margin, level)
-    return [
-        f"can decide: {num_seeds} seeds find a difference of {number(smallest)} four times in five; "
-        f"{', '.join(steps)}; to show that two cells are equivalent (within ±{margin:g}) takes {equal:,} seeds",
-        f"  (error rate {level:.2g} for each comparison; standard deviation of a pair's difference "
-        f"{number(spread.value)}, {spread.source})",
-    ]
+        return None
+    return Foresight(
+        num_seeds,
+        fewest,
+        difference=smallest,
+        seeds_for_half=seeds_to_decide(smallest / 2, spread.value, 0.0, level),
+        seeds_for_quarter=seeds_to_decide(smallest / 4, spread.value, 0.0, level),
+        seeds_for_equivalent=seeds_to_decide(0.0, spread.value, margin, level),
+        margin=margin,
+        level=level,
+        spread=spread,
+    )

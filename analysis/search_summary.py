@@ -27,7 +27,7 @@ def trials_table(frames: StudyFrames) -> TextTable:
     rows = _points(frames).sort_values(
         metrics[0].name, ascending=not metrics[0].higher_is_better, kind="stable"
     )
-    titles = ["", *map(axis_label, axes), *(f"{info.label} {info.arrow}" for info in metrics)]
+    titles = ["place", *map(axis_label, axes), *(f"{info.label} {info.arrow}" for info in metrics)]
     titles += ["parameters", "wall seconds"]
     texts = [
         [

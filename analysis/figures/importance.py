@@ -183,7 +183,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
         for row in table.to_dict("records")
     ]
     is_anova = table.empty or table["measure"].iloc[0] == "anova"
-    return TextTable(["", "share of variance" if is_anova else "PED-ANOVA", "values"], rows)
+    return TextTable(["axis", "share of variance" if is_anova else "PED-ANOVA", "values"], rows)
 
 
 def _levels(values: list[object]) -> np.ndarray:

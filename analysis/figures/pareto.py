@@ -174,7 +174,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
         ]
         for row in table.to_dict("records")
     ]
-    return TextTable(["", costs()[config.cost], f"{info_of} [95 %]", "n"], rows)
+    return TextTable(["cell", costs()[config.cost], f"{info_of} [95 %]", "n"], rows)
 
 
 FIGURE = FigureKind(config=Config, compute=compute, draw=draw, caption=caption, text=text)

@@ -140,13 +140,22 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
     if config.across:
         return _across_an_axis(table, config)
     metrics = list(dict.fromkeys(table["metric"]))
-    titles = ["", *(f"{metric_info(name).label} {metric_info(name).arrow}" for name in metrics), "n"]
+    titles = [
+        _down(config),
+        *(f"{metric_info(name).label} {metric_info(name).arrow}" for name in metrics),
+        "n",
+    ]
     rows = []
     for _, own in table.groupby("row", sort=False):
         label = str(own["row_label"].iloc[0]) + (BASELINE_MARK if own["is_baseline"].iloc[0] else "")
         entries = own.set_index("metric")
         rows.append([label, *(_entry(entries.loc[name], config) for name in metrics), _count(own)])
     return TextTable(titles, rows)
+
+
+def _down(config: Config) -> str:
+    """What the first column names."""
+    return ", ".join(map(axis_label, config.down))
 
 
 def can_be_best(metric: str, primary: str) -> bool:
@@ -169,7 +178,7 @@ def _across_an_axis(table: pd.DataFrame, config: Config) -> TextTable:
         entries = [_entry(at.loc[name], config) if name in at.index else "–" for name, _ in columns]
         name = [f"{info.label} {info.arrow}"] if several else []
         rows.append([str(own["row_label"].iloc[0]), *name, *entries, _count(own)])
-    titles = ["", *([METRIC] if several else []), *(label for _, label in columns), "n"]
+    titles = [_down(config), *([METRIC] if several else []), *(label for _, label in columns), "n"]
     return TextTable(titles, rows, 2 if several else 1)
 
 

@@ -118,7 +118,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
         [str(row["place"]), row["settings"], row["signature"], number(row["y"]), number(row["x"])]
         for row in table[table["is_front"].astype(bool)].to_dict("records")
     ]
-    return TextTable(["", "settings", model_name(), *titles], rows, 3)
+    return TextTable(["number", "settings", model_name(), *titles], rows, 3)
 
 
 def _label(name: str) -> str:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.prompt import Confirm
@@ -26,6 +27,9 @@ from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.runner import RunOptions, run_missing
 from orchestrator.views.live import make_display, say
+
+if TYPE_CHECKING:
+    from analysis.foresight import Foresight
 
 LONG_SECONDS = 3600.0
 """From this price on, `run` asks first on a terminal."""
@@ -72,7 +76,9 @@ def plan_command(options: argparse.Namespace, console: Console) -> int:
     view = planning.view(study)
     if options.json:
         view = _priced(view, options, Console(stderr=True))
-        print(json.dumps(planning.as_json(view), indent=2))
+        found = _foresight(view.study)
+        can_decide = None if found is None else found.as_json()
+        print(json.dumps({**planning.as_json(view), "can_decide": can_decide}, indent=2))
         return 0
     planning.show(view, console)
     _show_remarks(view, console)
@@ -141,12 +147,16 @@ def _show_remarks(view: planning.PlanView, console: Console) -> None:
         say(console, line)
 
 
-def _show_foresight(study: Study, console: Console) -> None:
-    """Say what the seeds of the plan can decide."""
+def _foresight(study: Study) -> "Foresight | None":
+    """What the seeds of the plan can decide."""
     from analysis.foresight import foresight
 
-    launched = as_launched(study)
-    for line in foresight(launched, study.folder):
+    return foresight(as_launched(study), study.folder)
+
+
+def _show_foresight(study: Study, console: Console) -> None:
+    found = _foresight(study)
+    for line in [] if found is None else found.lines():
         console.print(Text(line))
 
 

@@ -3,11 +3,14 @@
 import io
 import json
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -109,10 +112,12 @@ def write_synthetic_study(folder: Path, recipe: StudyRecipe) -> Path:
     if recipe.is_empty:
         return folder
     ledger = Ledger(folder / "ledger")
-    for value in recipe.cells:
-        for seed in range(recipe.num_seeds):
-            if (value, seed) not in recipe.missing:
-                _write_trial(ledger, recipe, value, seed)
+    # Nothing here has to outlive a power cut, and waiting for the disk is a third of the time.
+    with mock.patch("orchestrator.ledger.durable.fsync"):
+        for value in recipe.cells:
+            for seed in range(recipe.num_seeds):
+                if (value, seed) not in recipe.missing:
+                    _write_trial(ledger, recipe, value, seed)
     return folder
 
 
@@ -241,6 +246,7 @@ def _samples(recipe: StudyRecipe, gain: float) -> list[dict[str, Any]]:
     return rows
 
 
+@cache  # studies share most of their trials, and so most of their faces
 def face(image: int, smile: float, size: int = 32) -> bytes:
     """PNG of a face whose mouth goes from flat (0) to a wide smile (1)."""
     large = Image.new("RGB", (256, 256), [(196, 222, 240), (240, 222, 196), (214, 240, 204)][image % 3])
@@ -256,6 +262,19 @@ def face(image: int, smile: float, size: int = 32) -> bytes:
     buffer = io.BytesIO()
     large.resize((size, size), Image.Resampling.LANCZOS).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by playwright, which runs one process at a time and none beside an event loop."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright (extra dev) is not installed")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(autouse=True)

@@ -245,7 +245,7 @@ def test_table_runs_over_strengths_and_axis_values(frames: StudyFrames) -> None:
     assert kind.text is not None
     printed = kind.text(table, config)
 
-    assert printed.titles == ["", "pixel_channel", "conv", "n"]
+    assert printed.titles == ["strength", "pixel_channel", "conv", "n"]
     assert [row[0] for row in printed.rows] == ["strength 0", "strength 0.5", "strength 1"]
     half = table[(table["row_label"] == "strength 0.5") & (table["column_label"] == "conv")]
     assert half["mean"].iloc[0] == pytest.approx(0.1 * gains(frames, "encoder=conv").mean())

@@ -73,7 +73,9 @@ def test_every_kind_draws_from_an_empty_a_three_row_and_a_full_table(
         if num_rows is None:  # Saving takes most of the time, and is the same for all.
             save_figure(figure, tmp_path / kind)
     if figure_kind.text is not None:
-        write_table(figure_kind.text(table, config), "A caption.", tmp_path / kind)
+        text = figure_kind.text(table, config)
+        assert all(text.titles)
+        write_table(text, "A caption.", tmp_path / kind)
 
     assert all(path.stat().st_size > 0 for path in tmp_path.iterdir())
 
@@ -203,7 +205,7 @@ def test_table_is_written_as_markdown_and_latex(frames: StudyFrames, tmp_path: P
     markdown, latex = write_table(table, "A caption.", tmp_path / "table")
 
     lines = markdown.read_text().splitlines()
-    assert lines[0] == "|  | S_dir ↑ | n |"
+    assert lines[0] == "| cell | S_dir ↑ | n |"
     assert lines[2].startswith("| pixel_channel † | **0.")
     assert lines[4].endswith("| 1 of 2 (1 failed) |")
     assert r"S\_dir $\uparrow$" in latex.read_text()

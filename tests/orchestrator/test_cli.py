@@ -80,6 +80,7 @@ def test_the_plan_as_json_holds_what_is_documented(command: Command, space_file:
         *("name", "question", "folder", "plan_hash", "num_done", "num_missing", "cells", "trials", "price")
     }
     assert [cell["cell"] for cell in plan["cells"]] == ["baseline", "rate=0.01"]
+    assert (plan["can_decide"]["num_seeds"], plan["can_decide"]["difference"]) == (1, None)
     assert {cell["config"]["training"]["epochs"] for cell in plan["cells"]} == {7}
     assert {trial["state"] for trial in plan["trials"]} == {"waiting"}
 

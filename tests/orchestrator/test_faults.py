@@ -168,23 +168,13 @@ def test_ctrl_c_ends_a_launch_and_until_then_a_second_one_is_refused(
     assert len(records(results)) == 4
 
 
-def test_ray_of_its_own_in_a_folder_with_packages_of_our_names(
-    results: Path, start: Start, tmp_path: Path
-) -> None:
-    """A user's project may hold an analysis/ of its own: Ray would put it first on the workers' path."""
-    home = tmp_path / "their_project"
-    for package in ("analysis", "orchestrator", "trainables", "search_spaces"):
-        (home / package).mkdir(parents=True)
-        (home / package / "__init__.py").write_text("raise ImportError('the wrong package')")
-
-    code, output = ended(start("FailingTrial", "--cpus", "1", cwd=home))
+def test_trials_that_failed_are_named_and_the_exit_code_says_so(results: Path, run_here: RunHere) -> None:
+    code, output = run_here("FailingTrial", "--inline")
 
     assert code == 1, output
     assert [row["status"] for row in records(results)].count("done") == 2
     assert "baseline seed 1 failed: the loss is NaN in epoch 1" in output
     assert "2 trials did not finish; the same command tries them again." in output
-    assert "(raylet)" not in output
-    assert "WARNING" not in output
 
 
 def test_more_cpus_than_there_are_is_bad_input(

@@ -59,7 +59,7 @@ export function section(name, heading, ...children) {
 export function textTable({ titles, rows, bold = [], num_text_columns: words = 1 }, name) {
   const isBold = new Set(bold.map(([row, column]) => `${row} ${column}`));
   const side = (column) => (column < words ? "text" : null);
-  const head = element("tr", {}, titles.map((title, column) => element("th", { class: side(column), scope: "col" }, title || "place")));
+  const head = element("tr", {}, titles.map((title, column) => element("th", { class: side(column), scope: "col" }, title)));
   const body = rows.map((row, index) =>
     element("tr", {}, row.map((entry, column) => {
       const text = isBold.has(`${index} ${column}`) ? element("strong", {}, entry) : entry;

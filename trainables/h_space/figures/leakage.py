@@ -20,7 +20,7 @@ from analysis.figures._panels import seed_interval
 from analysis.figures._text import Bold, TextTable
 from analysis.figures.line import line_order
 from analysis.frames import StudyFrames
-from analysis.labels import number, places, plural, value_label
+from analysis.labels import axis_label, number, places, plural, value_label
 from analysis.measurements import image_rows
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
             )
             entries.append(Bold(shown) if moved in at.index and at.loc[moved, "is_own"] else shown)
         rows.append([str(own["label"].iloc[0]), *entries, str(own["n"].max())])
-    return TextTable(["", *map(value_label, columns), "n"], rows)
+    return TextTable([axis_label(config.by), *map(value_label, columns), "n"], rows)
 
 
 def _matrix(table: pd.DataFrame, column: str) -> pd.DataFrame:
