@@ -10,7 +10,7 @@ import argparse
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -66,6 +66,17 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """Pictures of what a trained model makes of held-out items: a study's page offers them for every trial."""
+
+    label: str
+    """On a button, such as `edit two held-out images`."""
+    words: Callable[[Path, Path], Sequence[str]]
+    """From the model's file and an empty folder to the words of a command, without `asyrp-sweep`, that leaves PNGs in
+    that folder. It runs beside trials, so on a CPU, and may write nowhere else."""
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """All that a family adds."""
 
@@ -74,6 +85,7 @@ class CommandLine:
     tune: Tuning | None = None
     checks: tuple[Function, ...] = ()
     """What `doctor` looks at as well: each gives `orchestrator.cli.disk_probe.Finding`s."""
+    strip: Strip | None = None
 
 
 def resolved(function: Function) -> Callable[..., Any]:

@@ -4,7 +4,8 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,9 +17,11 @@ from starlette.routing import Route
 from analysis.dashboard.metrics import CONTENT_TYPE, metrics
 from analysis.dashboard.pages import Pages
 from analysis.dashboard.static import STATIC
+from analysis.dashboard.strips import Strips
 from analysis.dashboard.studies import Entry, Studies
 from analysis.dashboard.summaries import live, summary
 from analysis.page.payload import shown
+from orchestrator.ledger.study import model_file
 from trainables.names import visible
 
 STREAM_SECONDS = 0.25
@@ -52,6 +55,7 @@ class Dashboard:
 
     studies: Studies
     pages: Pages
+    strips: Strips = field(default_factory=Strips)
     is_over: Callable[[], bool] = lambda: False
     """Whether the server is ending: then streams end, too."""
 
@@ -70,6 +74,8 @@ class Dashboard:
                 Route("/study/{key}/data.json", self.data),
                 Route("/study/{key}/sample/{digest}", self.sample),
                 Route("/study/{key}/log/{signature}", self.log),
+                Route("/study/{key}/strip/{signature}", self.strip),
+                Route("/study/{key}/strip/{signature}/{number:int}", self.strip_picture),
             ],
             exception_handlers={HTTPException: _wrong},
         )
@@ -130,12 +136,30 @@ class Dashboard:
 
     async def log(self, request: Request) -> Response:
         """The end of a trial's log, by a signature that the study's plan has."""
-        entry, signature = self._entry(request), request.path_params["signature"]
-        trials = (entry.standing or {}).get("trials", ())
-        if not any(trial["signature"] == signature for trial in trials):
-            raise HTTPException(404, "The study has no such trial.")
+        entry, signature = self._trial(request)
         text = await run_in_threadpool(self.studies.log_end, entry, signature)
         return PlainTextResponse(visible(text) or "This trial has left no log here.\n")
+
+    async def strip(self, request: Request) -> Response:
+        """How far the strip of a trial's model is; asking for it begins it, and waits for nothing.
+
+        With `again`, one that failed is made once more.
+        """
+        entry, model = self._model(request)
+        page = await run_in_threadpool(self.pages.page, entry.key)
+        offer = None if page is None else self.studies.source.offer(page.family)
+        if offer is None:
+            raise HTTPException(404, "Models of this study's family have nothing to show here.")
+        if request.query_params.get("again"):
+            self.strips.forget(model)
+        return _json(self.strips.ask(model, offer))
+
+    async def strip_picture(self, request: Request) -> Response:
+        """A picture of a strip that is done."""
+        content = self.strips.picture(self._model(request)[1], request.path_params["number"])
+        if content is None:
+            raise HTTPException(404, "There is no such picture, or no longer.")
+        return Response(content, media_type="image/png")
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
@@ -167,6 +191,22 @@ class Dashboard:
         if entry is None:
             raise HTTPException(404, "There is no such study in the results folder, or no longer.")
         return entry
+
+    def _trial(self, request: Request) -> tuple[Entry, str]:
+        """The study and the trial that an address names. Raises HTTPException where the plan has none."""
+        entry, signature = self._entry(request), request.path_params["signature"]
+        trials = (entry.standing or {}).get("trials", ())
+        if not any(trial["signature"] == signature for trial in trials):
+            raise HTTPException(404, "The study has no such trial.")
+        return entry, signature
+
+    def _model(self, request: Request) -> tuple[Entry, Path]:
+        """The study and the model's file of a trial that an address names. Raises HTTPException without one."""
+        entry, signature = self._trial(request)
+        path = entry.folder / model_file(signature)
+        if self.studies.outside(path) or not path.is_file():
+            raise HTTPException(404, "This trial has left no model here.")
+        return entry, path
 
     def _sequence(self, key: str) -> str:
         """What a study's page compares itself with; asking for it also says that somebody looks at the study."""

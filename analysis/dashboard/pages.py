@@ -43,6 +43,8 @@ class Page:
     """JSON: a `StudyPage`, or `problem` with the reason why there is none."""
     samples: Mapping[str, str] = field(default_factory=dict)
     """Digest of a sample -> the trial that has it."""
+    family: str = ""
+    """Of its trials; empty where it cannot be read."""
     due_at: float = 0.0
     """When it may be computed again, by the clock that only goes on."""
 
@@ -112,24 +114,28 @@ class Pages:
                 return known
             began = time.monotonic()
             found, problem = reading_of(lambda: self._read(entry), entry.folder)
-            content, samples = found or (json.dumps({"problem": problem}).encode(), {})
-            page = Page(entry.stamp, content, samples, time.monotonic() + REST * (time.monotonic() - began))
+            content, samples, family = found or (json.dumps({"problem": problem}).encode(), {}, "")
+            due_at = time.monotonic() + REST * (time.monotonic() - began)
+            page = Page(entry.stamp, content, samples, family, due_at)
             self._keep(key, page)
             return page
 
-    def _read(self, entry: Entry) -> tuple[bytes, dict[str, str]]:
+    def _read(self, entry: Entry) -> tuple[bytes, dict[str, str], str]:
         if entry.problem is not None:
-            return json.dumps({"problem": entry.problem}).encode(), {}
+            return json.dumps({"problem": entry.problem}).encode(), {}, ""
         frames = load_frames(entry.folder)
         judgement = judge_study(frames)
         self.verdicts[entry.key] = _words(frames, judgement)
+        family = frames.study.family
+        offer = self._studies.source.offer(family)
         page = {
             **study_page(frames, judgement, address="sample/{}".format),
             "search_progress": shown(search_progress(frames)),
+            "strip": None if offer is None else offer.label,
         }
         owners = zip(frames.samples["content"], frames.samples["signature"], strict=True)
         samples = {digest(content): str(owner) for content, owner in owners if isinstance(content, bytes)}
-        return json.dumps(page, allow_nan=False, separators=(",", ":")).encode(), samples
+        return json.dumps(page, allow_nan=False, separators=(",", ":")).encode(), samples, family
 
     def _read_samples(self, entry: Entry, signature: str) -> dict[str, tuple[str, bytes]]:
         """Read the samples of a trial and keep them all: whoever asks for one asks for the others."""

@@ -16,6 +16,7 @@ import uvicorn
 from analysis.dashboard.app import Dashboard
 from analysis.dashboard.guard import LOOPBACK_NAMES, Access, Guard, is_name
 from analysis.dashboard.pages import Pages
+from analysis.dashboard.strips import Strips
 from analysis.dashboard.studies import LOOK_SECONDS, Source, Studies
 from trainables.errors import UserError
 from trainables.wording import expected
@@ -57,8 +58,9 @@ class Serving:
         self._access = access_of(options, self._socket.getsockname()[0], self.port)
         studies = Studies(options.results, source)
         pages = Pages(studies)
-        self._tasks: tuple[Callable[[], bool], ...] = (studies.step, pages.step)
-        dashboard = Dashboard(studies, pages, lambda: self._server.should_exit)
+        self._strips = Strips()
+        self._tasks: tuple[Callable[[], bool], ...] = (studies.step, pages.step, self._strips.step)
+        dashboard = Dashboard(studies, pages, self._strips, lambda: self._server.should_exit)
         config = uvicorn.Config(
             Guard(dashboard.app(), self._access),
             ws="none",
@@ -83,7 +85,10 @@ class Serving:
         """Answer until Ctrl-C or SIGTERM, which is raised again once everything has ended."""
         ended = threading.Event()
         with self._socket, _working(self._tasks, ended):
-            self._server.run(sockets=[self._socket])
+            try:
+                self._server.run(sockets=[self._socket])
+            finally:
+                self._strips.close()
 
     def stop(self) -> None:
         """End `run` from another thread."""

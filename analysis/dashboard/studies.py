@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from analysis.dashboard.strips import Offer
 from analysis.dashboard.totals import Totals, by_cell
 from analysis.dashboard.watching import NOT_SEEN, Stamp, look, sequence
 from orchestrator.ledger import Ledger, LedgerError
@@ -42,6 +43,9 @@ class Source(Protocol):
 
     def standing(self, folder: Path, ledger: Ledger) -> Standing:
         """The content of `asyrp-sweep status --json`, without waiting. Raises LedgerError or OSError."""
+
+    def offer(self, family: str) -> Offer | None:
+        """What a family can show of a trained model; None where it has nothing to show."""
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ def text(table: pd.DataFrame, config: Config) -> TextTable:
     """Per line and metric: the matched mean with its half width, and the difference to the baseline."""
     means = table[(table["part"] == "matched") & table["seed"].isna()]
     titles = [
-        "",
+        axis_label(config.by),
         "metric",
         f"at {config.at_label}",
         "mean",

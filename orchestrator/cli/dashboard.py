@@ -4,13 +4,14 @@ import argparse
 import importlib.util
 import os
 import signal
+import sys
 import threading
 import time
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -19,7 +20,11 @@ from orchestrator.ledger.copies import copy_at, following
 from orchestrator.views.live import GLYPHS, say
 from orchestrator.views.running_file import Launch, RunningFile
 from orchestrator.views.status import as_json, view
+from trainables.command_line import command_lines
 from trainables.errors import UserError
+
+if TYPE_CHECKING:
+    from analysis.dashboard.strips import Offer
 
 NICENESS = 5
 """So much the dashboard gives way to trials on the same machine."""
@@ -27,15 +32,29 @@ PACKAGES = ("starlette", "uvicorn")
 
 
 class Source:
-    """What the dashboard is told of a study: the same as `status` and `explain` tell."""
+    """What the dashboard is told of a study: the same as `status` and `explain` tell, and what its family can show."""
 
     def __init__(self) -> None:
+        self._lines = command_lines()
         self.glyphs: Mapping[str, str] = {state: glyph for state, (glyph, _, _) in GLYPHS.items()}
         self._heartbeats: dict[Path, Heartbeat] = {}
 
     def standing(self, folder: Path, ledger: Ledger) -> dict[str, Any]:
         """What `status --json` tells."""
         return as_json(view(folder, ledger, self._launch))
+
+    def offer(self, family: str) -> "Offer | None":
+        """What a family can show of a trained model; None where it has nothing, or is in a file of its own."""
+        from analysis.dashboard.strips import Offer
+
+        line = self._lines.get(family)
+        strip = None if line is None else line.strip
+        if strip is None:
+            return None
+        words = strip.words
+        return Offer(
+            strip.label, lambda model, out: [sys.executable, "-m", "orchestrator.cli", *words(model, out)]
+        )
 
     def _launch(self, folder: Path) -> Launch | None:
         return self._heartbeats.setdefault(folder, Heartbeat()).launch(folder)

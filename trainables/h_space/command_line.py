@@ -9,6 +9,7 @@ from trainables.command_line import (
     Command,
     CommandLine,
     Listing,
+    Strip,
     Tuning,
     add_plugin,
     add_results,
@@ -200,6 +201,12 @@ def _add_tuning(group: Any) -> None:
     )
 
 
+def _strip_words(model: Path, out: Path) -> list[str]:
+    """What edits two held-out images with an editor; what it prepares goes to the same folder."""
+    words = ["edit", "--editor", str(model), "--faces", "2", "--strength=-1:1:5", "--device", "cpu"]
+    return [*words, "--results", str(out / "results"), "--out", str(out)]
+
+
 COMMAND_LINE = CommandLine(
     commands=(
         Command(
@@ -257,4 +264,5 @@ COMMAND_LINE = CommandLine(
         _add_tuning,
     ),
     checks=("trainables.h_space.cli.checks:packages", "trainables.h_space.cli.checks:domains"),
+    strip=Strip("edit two held-out images", _strip_words),
 )

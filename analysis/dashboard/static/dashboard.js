@@ -6,6 +6,7 @@ import { follow, readJson } from "./follow.js";
 import { now, stateLine, stateMatrix } from "./now.js";
 import { search } from "./search.js";
 import { Store } from "./store.js";
+import { stripOf } from "./strip.js";
 import { PARTS, showStudy } from "./study.js";
 
 const root = document.getElementById("study");
@@ -32,7 +33,7 @@ async function show() {
   if (data === null) root.replaceChildren(element("p", {}, "Its results are being read."));
   await readData();
   const { launch, running, matrix } = live;
-  const page = { ...data, now: { launch, running }, matrix };
+  const page = { ...data, now: { launch, running }, matrix, stripOf: data.strip && ((signature) => stripOf(data.strip, signature)) };
   if (data.problem) root.replaceChildren(element("h1", {}, live.summary.name), element("p", { class: "changed" }, data.problem));
   else if (shown) shown.update(page);
   else {

@@ -16,6 +16,9 @@ class TrialsView {
     this.page = page;
     this.store = store;
     this.first = 0;
+    /** Signatures of the trials whose rows are open: they stay so when the data are replaced. */
+    this.opened = store.get("opened", new Set());
+    store.set("opened", this.opened);
     this.columns = page.trials.columns.filter((column) => column.group !== "setting" || !column.is_constant);
     this.body = element("tbody");
     this.status = element("p", { role: "status", class: "note" });
@@ -91,20 +94,25 @@ class TrialsView {
 
   row(trial) {
     const look = this.page.cells[this.page.trials.cells[trial]].look;
+    const signature = this.page.trials.signatures[trial];
     const entries = this.columns.map((column, index) => {
       const mark = index === 0 ? inColour(look, element("span", { class: "mark", "aria-hidden": "true" })) : null;
       return element(index ? "td" : "th", { class: column.is_number ? null : "text", scope: index ? null : "row" }, mark, entry(column, trial));
     });
-    const more = element("button", { type: "button", "aria-expanded": "false", "aria-label": `open settings, log and files of trial ${this.page.trials.signatures[trial]}` }, "open");
+    const more = element("button", { type: "button", "aria-expanded": "false", "aria-label": `open settings, log and files of trial ${signature}` }, "open");
     const row = element("tr", {}, entries[0], element("td", { class: "text" }, more), entries.slice(1));
     let opened = null;
-    more.addEventListener("click", () => {
+    const show = (isOpen) => {
       opened?.remove();
-      opened = opened ? null : element("tr", {}, element("td", { colspan: this.columns.length + 1, class: "text opened" }, this.details(trial)));
+      opened = isOpen ? element("tr", {}, element("td", { colspan: this.columns.length + 1, class: "text opened" }, this.details(trial))) : null;
       if (opened) row.after(opened);
-      more.setAttribute("aria-expanded", String(Boolean(opened)));
-      more.textContent = opened ? "close" : "open";
-    });
+      more.setAttribute("aria-expanded", String(isOpen));
+      more.textContent = isOpen ? "close" : "open";
+      this.opened.delete(signature);
+      if (isOpen) this.opened.add(signature);
+    };
+    more.addEventListener("click", () => show(!opened));
+    if (this.opened.has(signature)) queueMicrotask(() => show(true));
     return row;
   }
 
@@ -114,6 +122,7 @@ class TrialsView {
     return element("div", {},
       element("dl", {}, facts.filter(([, value]) => value).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
       this.settings(all.configs[trial], all),
+      all.model_files[trial] && this.page.stripOf?.(all.signatures[trial]),
       all.log_ends[trial] && element("pre", { tabindex: "0", role: "region", "aria-label": "End of the log" }, all.log_ends[trial]));
   }
 

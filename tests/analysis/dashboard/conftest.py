@@ -18,8 +18,8 @@ def serve() -> Iterator[Serve]:
     """Start a dashboard of a results folder; it ends with the tests of the file."""
     running: list[tuple[Serving, threading.Thread]] = []
 
-    def start(results: Path, **options: Any) -> Client:
-        serving = Serving(Options(results, **options), Source())
+    def start(results: Path, source: Source | None = None, **options: Any) -> Client:
+        serving = Serving(Options(results, **options), source or Source())
         thread = threading.Thread(target=serving.run)
         thread.start()
         running.append((serving, thread))
