@@ -21,7 +21,7 @@ from analysis.dashboard.strips import Strips
 from analysis.dashboard.studies import Entry, Studies
 from analysis.dashboard.summaries import live, summary
 from analysis.page.payload import shown
-from orchestrator.ledger.study import model_file
+from trainables.model_files import model_file
 from trainables.names import visible
 
 STREAM_SECONDS = 0.25
