@@ -17,6 +17,9 @@ from analysis.frames import StudyFrames, primary, remembered
 from analysis.labels import metric_info, places, plural, value_label
 from analysis.measurements import finished_trials, measured, weighted_means
 
+SeedImage = tuple[int, str]
+"""A seed, and the id of an image that its trials were measured on."""
+
 
 def incomparable(frames: StudyFrames, metric: str, cell: str, reference: str) -> str:
     """Why a contrast of two cells would mean nothing; empty where it means something.
@@ -61,23 +64,24 @@ def _at(config: Mapping[str, Any], path: str) -> Any:
 
 
 @remembered
-def image_sets(frames: StudyFrames) -> dict[str, frozenset[str]]:
-    """cell -> ids of the images that all its finished trials were measured on."""
+def image_sets(frames: StudyFrames) -> dict[str, dict[int, frozenset[str]]]:
+    """cell -> seed -> ids of the images that its finished trial was measured on; seeds may have images of their own."""
     rows = frames.evaluations[frames.evaluations["image_id"].notna()]
     rows = rows[rows["signature"].isin(set(finished_trials(frames)["signature"]))]
-    per_trial = rows.groupby(["cell", "signature"], observed=True)["image_id"].agg(frozenset)
-    return {
-        str(cell): frozenset.intersection(*own)
-        for cell, own in per_trial.groupby(level="cell", observed=True)
-    }
+    found: dict[str, dict[int, frozenset[str]]] = {}
+    for cell, own in rows.groupby("cell", observed=True):
+        by_seed = own.groupby("seed")["image_id"].agg(frozenset)
+        found[str(cell)] = dict(zip(by_seed.index.tolist(), by_seed, strict=True))
+    return found
 
 
-def shared_images(frames: StudyFrames, cell: str, reference: str) -> frozenset[str] | None:
-    """The images that both cells were measured on; None where they are all the images of both."""
-    sets = image_sets(frames)
-    if cell not in sets or reference not in sets or sets[cell] == sets[reference]:
+def shared_images(frames: StudyFrames, cell: str, reference: str) -> frozenset[SeedImage] | None:
+    """The images that both cells were measured on with a seed; None where they are all the images of both."""
+    mine, its = (image_sets(frames).get(name, {}) for name in (cell, reference))
+    seeds = mine.keys() & its.keys()
+    if all(mine[seed] == its[seed] for seed in seeds):
         return None
-    return sets[cell] & sets[reference]
+    return frozenset((seed, image) for seed in seeds for image in mine[seed] & its[seed])
 
 
 def other_features(frames: StudyFrames, metric: str, cell: str, reference: str) -> str:
@@ -95,7 +99,7 @@ def other_features(frames: StudyFrames, metric: str, cell: str, reference: str) 
 
 
 def comparable_values(
-    frames: StudyFrames, metric: str, at: Mapping[str, float], images: frozenset[str] | None
+    frames: StudyFrames, metric: str, at: Mapping[str, float], images: frozenset[SeedImage] | None
 ) -> pd.Series | None:
     """The metric of each trial (by signature) at given coordinates and over given images; None where it has none there.
 
@@ -107,7 +111,7 @@ def comparable_values(
         rows = frames.evaluations
         if metric not in rows or not images:
             return None
-        rows = rows[rows["image_id"].isin(images)]
+        rows = rows[[pair in images for pair in zip(rows["seed"], rows["image_id"], strict=True)]]
         if rows[metric].isna().all():
             return None
         table = weighted_means(rows, metric, ["signature", *places()])
@@ -129,7 +133,7 @@ def image_set_warnings(frames: StudyFrames) -> list[str]:
         images = shared_images(frames, cell, frames.baseline)
         if images is not None:
             label = frames.cell_label(cell)
-            those = plural(len(images), "image")
+            those = plural(len({image for _, image in images}), "image")
             lines.append(
                 f"{label} was measured on other images than the baseline: compared on the {those} of both."
             )

@@ -41,12 +41,26 @@ def _of_the_family(frames: StudyFrames) -> Iterator[str]:
         yield PLACE.sub(lambda place: _shared(configs, place[1]), sentence)
         if number == 0:
             yield _varied(frames).strip()
-    sets = set(image_sets(frames).values())
-    if len(sets) == 1:
-        yield "The items that trials were measured on are the same for all of them."
-    elif sets:
-        yield "The items that trials were measured on are not the same for all cells: contrasts use those of both."
+    yield _items(frames)
     yield _departures(configs, published)
+
+
+def _items(frames: StudyFrames) -> str:
+    """Which items trials were measured on, and so what verdicts are about; nothing where there are none."""
+    by_cell = image_sets(frames)
+    of_seed: dict[int, set[frozenset[str]]] = {}
+    for own in by_cell.values():
+        for seed, items in own.items():
+            of_seed.setdefault(seed, set()).add(items)
+    if any(len(sets) > 1 for sets in of_seed.values()):
+        return "The items that trials were measured on are not the same for all cells: contrasts use those of both."
+    if len({items for sets in of_seed.values() for items in sets}) > 1:
+        return (
+            "Every seed has items of its own to be measured on, the same for all cells: verdicts are about items like "
+            "these."
+        )
+    about = ": verdicts are about these items" if len(of_seed) > 1 else ""
+    return f"The items that trials were measured on are the same for all of them{about}." if of_seed else ""
 
 
 def _told(frames: StudyFrames) -> tuple[Mapping[str, Json], Sequence[str]]:

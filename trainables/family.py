@@ -303,6 +303,13 @@ class Family:
         kind = FunctionTrialWithModel if has_model else FunctionTrial
         return kind(list(self.metrics), self._train, config, seed, start_from=start_from)
 
+    def with_seed(self, config: Any, seed: int) -> Any:
+        """The configuration as `trial` and preparation take it, where what trials read depends on their seed.
+
+        Cells that are compared have the seed in common, also where one draws from another (a placebo).
+        """
+        return config
+
     def preparation(self, configs: Sequence[Any], cache_dir: Path) -> Iterator[Sequence[Any]]:
         """What trials of these configurations share and lack, stage after stage, each stage run in parallel.
 
@@ -394,6 +401,8 @@ class Family:
 
     pruned_by = ""
     """The column of the curves by which a search may stop a trial, the lower the better."""
+    search_settings: Mapping[str, Any] = MappingProxyType({})
+    """Settings of all trials of a search, such as which data its choices may see; `retest` has others."""
     model_name = "model"
     """What a trial leaves, in a word."""
     model_use = ""

@@ -74,6 +74,12 @@ class Source:
         is_swept = along is not None and along.name == name
         return usual if is_swept or not found or usual in found else min(found)
 
+    def image_of(self, seed: int, image: str) -> str:
+        """The image of another seed that has the place of this one, where seeds have images of their own."""
+        own = _shared_images(self.made[self.made["seed"] == seed])
+        place = self.images.index(image)
+        return image if image in own or place >= len(own) else own[place]
+
     def ends(self, cell: str | None) -> dict[str, str]:
         """What lies `below` and `above` where the sweep begins, in the words of a cell's settings."""
         trials, along = self.frames.trials, swept()
@@ -89,9 +95,10 @@ def find_source(frames: StudyFrames, config: Asked) -> Source:
     seed = int(config.fixed.get("seed", frames.seeds[0]))
     is_reference = frames.samples["kind"].isin(references())
     made = frames.samples[~is_reference & frames.samples["image"].notna()]
-    # Ids come from any seed, so that a failed first seed still shows which images are missing.
-    shown = config.images
-    images = _shared_images(frames.samples)[:shown] if isinstance(shown, int) else list(shown)
+    # Where the first seed failed, ids come from any seed, so that it still shows which images are missing.
+    own, shown = frames.samples[frames.samples["seed"] == seed], config.images
+    known = _shared_images(frames.samples if own.empty else own)
+    images = known[:shown] if isinstance(shown, int) else list(shown)
     usual = {name: _usual(frames, made, name) for name in places()[1:]}
     return Source(frames, seed, made, frames.samples[is_reference], images, usual)
 
@@ -138,7 +145,8 @@ def made_tile(
     axes = source.frames.study.axes
     cell = cells.get(tuple(value for name, value in point.items() if name == "cell" or name in axes))
     asked = config.fixed | point
-    image, seed = point.get("image", source.images[0]), point.get("seed", source.seed)
+    seed = point.get("seed", source.seed)
+    image = source.image_of(seed, point.get("image", source.images[0]))
     made = source.made
     own = made[(made["cell"] == cell) & (made["seed"] == seed) & (made["image_id"] == image)]
     tile = {"kind": MADE, "cell": cell, "seed": seed, "image_id": image}

@@ -163,7 +163,9 @@ def caption(table: pd.DataFrame, config: Config) -> str:
             listed = ", ".join(value_label(float(value)) for value in sorted(values))
             fixed.append(f"{axis_label(name)} {listed}")
     fixed += [f"{axis_label(n)} {value_label(v)}" for n, v in config.fixed.items() if n not in dimensions()]
-    text = f"{start} The same images everywhere; {'; '.join(fixed)}."
+    is_same = made.groupby("seed")["image_id"].agg(frozenset).nunique() == 1
+    which = "The same images everywhere" if is_same else "Every seed has images of its own"
+    text = f"{start} {which}; {'; '.join(fixed)}."
     along = swept()
     if along is not None and along.name in (rows, columns) and (made[along.name] < along.start).any():
         text += f" {along.said.meaning}"

@@ -190,7 +190,7 @@ def _about_sets(table: pd.DataFrame) -> str:
     seeds, features = plural(int(table["num_seeds"].max()), "seed"), sorted(set(table["features"]))
     said = (
         f"{_labels(table)}: measured within each group (features: {', '.join(features)}), means of {seeds}; bars are "
-        "95 % t intervals over seeds, for these images."
+        "95 % t intervals over seeds."
     )
     if any(name.startswith("fid") for name in table["metric"]):
         said += (

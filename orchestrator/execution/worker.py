@@ -163,7 +163,7 @@ class TrialRun:
         task, settings = self._task, self._settings
         family = settings.family.find()
         self._packages = family.packages
-        config = family.Config.model_validate_json(json.dumps(task.config))
+        config = family.with_seed(family.Config.model_validate_json(json.dumps(task.config)), task.seed)
         given: dict[str, Any] = {"cache_dir": settings.cache_dir, "device": settings.device}
         if settings.prepares_itself:
             for stage in family.preparation([config], settings.cache_dir):

@@ -12,11 +12,11 @@ from orchestrator.plan.checks.space import ExtraCheck
 from orchestrator.plan.loading import load_space
 from orchestrator.search.earlier import PREFIX
 from orchestrator.search.objectives import objective_findings, search_config
-from orchestrator.space.config import ConfigError, Problem, Space
+from orchestrator.space.config import ConfigError, Problem, Space, merge
 from orchestrator.space.designs.optuna import Config as SearchConfig
 from orchestrator.space.points import baseline_values
 from trainables.family import Family
-from trainables.wording import expected, validation_problems
+from trainables.wording import expected, look_up, validation_problems
 from trainables.yaml_tree import Loc, dotted, read_yaml
 
 
@@ -61,6 +61,8 @@ def load_tuning_space(
         space, problems = _with_options(space, wish)
     if not problems:
         problems = _objective_problems(space)
+    if not problems:
+        space, problems = _on_other_data(space)
     if problems:
         raise ConfigError(problems)
     return replace(space, name=f"{PREFIX}{(wish.name or space.name).removeprefix(PREFIX)}")
@@ -111,6 +113,33 @@ def _with_options(space: Space, wish: Wish) -> tuple[Space, list[Problem]]:
                 for place, message in findings
             ]
     return replace(space, config=space.config.model_copy(update={"design": changed})), []
+
+
+def _on_other_data(space: Space) -> tuple[Space, list[Problem]]:
+    """The space measured on what a search may choose by, and what in it asks for anything else."""
+    wanted = space.family.search_settings
+    baseline = merge(space.config.baseline, wanted)
+    changed = replace(space, config=space.config.model_copy(update={"baseline": baseline}))
+    values, _ = baseline_values(changed)
+    cell = resolve_cell(changed, values).model_dump(mode="json")
+    for place, value in _leaves(wanted):
+        given = look_up(cell, place)
+        if given == value:
+            continue
+        message = (
+            f"expected {value}, which a search chooses by and its winner is not tested on; found {given}"
+        )
+        return space, [Problem("", 0, dotted(place), message)]
+    return changed, []
+
+
+def _leaves(settings: Mapping[str, Any], above: Loc = ()) -> Iterator[tuple[Loc, Any]]:
+    """Place and value of every setting that is not a block."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
 
 
 def _objective_problems(space: Space) -> list[Problem]:

@@ -223,9 +223,11 @@ def _to_run(study: Study, done: Collection[str]) -> list[TrialSpec]:
 
 
 def configs_to_prepare(plan: Plan, signatures: Collection[str]) -> list[Settings]:
-    """Configurations of these trials, one for all that need the same preparation."""
-    configs = {id(trial.config): trial.config for trial in plan.trials if trial.signature in signatures}
-    return list({plan.family.shared(config): config for config in configs.values()}.values())
+    """Configurations of these trials with their seeds, one for all that need the same preparation."""
+    trials = [trial for trial in plan.trials if trial.signature in signatures]
+    alike = {(id(trial.config), trial.seed): trial for trial in trials}.values()
+    configs = [plan.family.with_seed(trial.config, trial.seed) for trial in alike]
+    return list({plan.family.shared(config): config for config in configs}.values())
 
 
 def _task(

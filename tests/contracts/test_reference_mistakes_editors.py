@@ -115,7 +115,7 @@ def test_evaluation_builds_no_other_editor_than_the_trained_one(finished: Finish
     (measured,) = [row for row in finished.result.samples if row["kind"] == "edit"]
 
     settings, loaded, metadata = load_editor(finished.file)
-    held_out = load_cached(metadata.config, "test", finished.cache_dir).batch([0])
+    held_out = load_cached(metadata.config, "held_out", finished.cache_dir).batch([0])
     edit = generate(
         load_domain("avatars").diffusion,
         held_out.x_T,

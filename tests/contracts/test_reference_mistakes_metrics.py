@@ -48,7 +48,7 @@ def evaluation(cache_dir: Path, **settings: Any) -> Evaluation:
     config = config.model_copy(update={"evaluation": EvaluationConfig.model_validate(own)})
     domain = load_domain("avatars")
     texts = AttributeTexts.of(domain, config.edit)
-    return Evaluation(config, domain, load_cached(config, "test", cache_dir), texts)
+    return Evaluation(config, domain, load_cached(config, "held_out", cache_dir), texts)
 
 
 def test_pictures_are_never_their_own_negatives() -> None:

@@ -207,7 +207,7 @@ def test_metrics_are_taken_with_the_prompts_of_the_trial_s_own_attribute(
         result = trial.finish()
         found[name] = [row["s_dir"] for row in result.evaluations if row["image_id"]]
 
-        images = load_cached(config, "test", cache_dir).batch([0, 1])
+        images = load_cached(config, "held_out", cache_dir).batch([0, 1])
         edits = trial._evaluation.edit(trial.editor, [0, 1], 1.0)
         with torch.no_grad():
             moved = domain.clip.image(edits) - images.embedding

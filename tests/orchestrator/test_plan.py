@@ -175,7 +175,9 @@ def test_what_moves_no_number_keeps_signatures(
 
 
 def test_trials_are_still_known_by_the_signatures_that_ledgers_hold(plan_of: PlanOf, space_text: str) -> None:
-    assert signatures(plan_of(space_text)) == {
+    fixed = space_text.replace("attribute: smiling", "attribute: smiling\n  images: fixed")
+
+    assert signatures(plan_of(fixed)) == {
         ("baseline", 0): "e7209e112a41692f",
         ("encoder=conv", 0): "e9af6d39bfc493fa",
         ("baseline", 1): "34bd77aec4bee66b",

@@ -134,6 +134,10 @@ def test_a_mistake_in_the_space_is_told_with_its_line(
         ({"design": (("sampler", "grid"),)}, "a grid needs listed values"),
         ({"design": (("timeout", "-3"),)}, "--timeout: expected a duration"),
         ({"settings": ["training.epoch=2"]}, "did you mean training.epochs?"),
+        (
+            {"settings": ["evaluation.split=test"]},
+            "evaluation.split: expected validation, which a search chooses by",
+        ),
     ],
 )
 def test_a_mistake_on_the_command_line_is_told_by_its_option(
@@ -152,6 +156,7 @@ def test_a_search_is_named_after_its_attribute_and_takes_the_command_line(space:
     assert isinstance(found.config.design, SearchConfig)
     assert (found.config.design.trials, found.config.design.timeout) == (9, "2h")
     assert resolve_cell(found, {}).training.batch_size == 4
+    assert resolve_cell(found, {}).evaluation.split == "validation"
 
 
 def test_the_shipped_space_suits_any_attribute() -> None:
@@ -263,6 +268,8 @@ def test_a_tuned_attribute_ends_with_a_test_settings_and_an_editor(
     assert {record["seed"] for record in search} == {0}
     assert {record["seed"] for record in test} == {1, 2}
     assert {record["cell"] for record in test} == {"baseline", "settings=tuned"}
+    splits = [{json.loads(row["config"])["evaluation"]["split"] for row in rows} for rows in (search, test)]
+    assert splits == [{"validation"}, {"test"}]
     assert f"--editor {results / 'tune_orc' / 'orc.safetensors'}" in out
     assert (results / "tune_orc" / "orc.safetensors").is_file()
     assert (results / "tune_orc" / "report" / "slice.png").is_file()

@@ -9,6 +9,7 @@ TINY = {
     "domain": "avatars",
     "attribute": "smiling",
     "editor": {"kind": "conv"},
+    "images": "fixed",
     "training": {
         "num_images": 6,
         "batch_size": 3,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic.fields import FieldInfo
 
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
@@ -66,7 +66,7 @@ class TrainingConfig(Settings):
     """One training, as in the published code unless a comment says otherwise (method.md sections 7 and 8)."""
 
     num_images: int = Field(default=1000, ge=1)
-    """Training images: the first ones of the domain."""
+    """Training images; which ones is said by `images`."""
     batch_size: int = Field(default=8, ge=1)
     """Images of a batch."""
     epochs: int = Field(default=1, ge=1)
@@ -137,7 +137,10 @@ class EvaluationConfig(Settings):
     """What is measured on held-out images once a trial is trained."""
 
     num_images: int = Field(default=100, ge=1)
-    """Held-out images that are measured: the first ones of the domain."""
+    """Held-out images that are measured; which ones is said by `images`."""
+    split: Literal["test", "validation"] = "test"
+    """test: images that are measured once, by what was settled before; validation: those that settings are chosen by,
+    in a search or for learning rates."""
     strengths: Annotated[tuple[float, ...], BeforeValidator(_as_tuple)] = (0.0, 0.5, 1.0)
     """Scale of Delta-h relative to training; 0 is the reconstruction, a negative one edits the other way."""
     num_sample_steps: int = Field(default=40, ge=2, le=MAX_STEPS)
@@ -280,10 +283,30 @@ class CellConfig(Settings):
     """How the editor is trained."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured on held-out images."""
+    images: Literal["by_seed", "fixed"] = "by_seed"
+    """by_seed: every seed has training and held-out images of its own, the same in all cells, so that verdicts are
+    about images like these; fixed: all seeds have the domain's first ones, and verdicts are about these."""
     init: InitConfig | None = None
     """Random weights when left out."""
     texts: AttributeText | None = None
     """Texts of an attribute that a space or a domain declares; None for what the table has."""
+    _image_seed: int | None = PrivateAttr(default=None)
+
+    def with_seed(self, seed: int) -> Self:
+        """As the trials of a seed read it: with that seed's images."""
+        found = self.model_copy()
+        found._image_seed = seed
+        return found
+
+    @property
+    def has_seed(self) -> bool:
+        """Whether `with_seed` made it."""
+        return self._image_seed is not None
+
+    @property
+    def image_seed(self) -> int | None:
+        """The seed that images are drawn by, 0 before `with_seed`; None for the domain's first ones."""
+        return None if self.images == "fixed" else self._image_seed or 0
 
     @property
     def edit(self) -> Attribute:

@@ -18,7 +18,7 @@ from trainables.h_space.editor_schema import any_editor
 from trainables.h_space.editors import EDITORS, num_parameters
 from trainables.h_space.identity import code, identity
 from trainables.h_space.layers import Summarise
-from trainables.h_space.metric_checks import images_asked, is_measured, untold
+from trainables.h_space.metric_checks import images_asked, is_measured, looked_at, untold
 from trainables.h_space.metrics import METRICS, SetMetric
 from trainables.h_space.published import PUBLISHED, SENTENCES
 from trainables.h_space.reading import COORDINATES, SAMPLE_KINDS
@@ -250,7 +250,7 @@ class HSpace(Family):
                 continue
             yield from summary.pictures.remarks
             for _, count, split in images_asked(config):
-                looked = summary.pictures.looked_at(split, count)
+                looked = looked_at(summary.pictures, config, split, count)
                 for line in looked.remarks(*summary.image_size):
                     yield f"{split} images of {summary.name}: {line}"
 
@@ -329,16 +329,22 @@ class HSpace(Family):
 
         run_preparation(task, cache_dir, device)
 
+    def with_seed(self, config: Any, seed: int) -> CellConfig:
+        """With the seed's images."""
+        found: CellConfig = config.with_seed(seed)
+        return found
+
     def shared(self, config: Any) -> str:
-        """What of a cell has a part in the trajectory cache."""
-        text: str = config.model_dump_json(exclude=_NOT_SHARED)
-        return text
+        """What of a cell has a part in the trajectory cache, with the seed that its images are drawn by."""
+        return f"{config.model_dump_json(exclude=_NOT_SHARED)}{config.image_seed}"
 
     def to_prepare(self, trials: Sequence[Any]) -> Sequence[Any]:
         """A cached trajectory serves every t_edit above its own, so the lowest one of each kind is enough."""
         lowest: dict[str, Any] = {}
         for trial in trials:
-            key = trial.config.model_dump_json(exclude={"editor": True, "training": {"t_edit"}})
+            config = trial.config.with_seed(trial.seed)
+            settings = config.model_dump_json(exclude={"editor": True, "training": {"t_edit"}})
+            key = f"{settings}{config.image_seed}"
             t_edit, known = trial.config.training.t_edit, lowest.get(key)
             if known is None or (isinstance(t_edit, int) and t_edit < _t_edit(known.config)):
                 lowest[key] = trial
@@ -409,13 +415,14 @@ class HSpace(Family):
     # Search
 
     pruned_by = "loss_direction"
+    search_settings = MappingProxyType({"evaluation": {"split": "validation"}})
     model_name = "editor"
     model_use = "asyrp-sweep edit PHOTO --editor {}"
 
     def retest(
         self, default: dict[str, Any], tuned: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any], Sequence[Mapping[str, Any]]]:
-        """With pictures of both at the same strengths."""
+        """On test images, with pictures of both at the same strengths."""
         return tuning.retest(default, tuned)
 
     def winner(self, config: Any, beyond: Beyond) -> Winner:

@@ -22,6 +22,11 @@ _READING = {f"{_PACKAGE}.domains.{name}" for name in ("decoding", "folder", "sca
 def identity(config: CellConfig, domain: DomainSummary) -> dict[str, Any]:
     """JSON-able. A domain counts by its name and what it reads; a warm start by what it starts from, elsewhere."""
     dumped = config.model_dump(mode="json", exclude={"init"})
+    # Settings that came later count where they are not what every trial before them had.
+    if config.images == "fixed":
+        del dumped["images"]
+    if config.evaluation.split == "test":
+        del dumped["evaluation"]["split"]
     return {
         "config": {**dumped, "domain": domain.name, "evaluation": _evaluation(dumped["evaluation"])},
         **({"interval": domain.interval.model_dump()} if _has_own_interval(config, domain) else {}),

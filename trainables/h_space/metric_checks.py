@@ -6,6 +6,7 @@ from typing import Any
 from trainables.errors import UserError
 from trainables.h_space.config import CellConfig, EvaluationConfig
 from trainables.h_space.domains import DomainSummary
+from trainables.h_space.domains.folder import FolderImages, Looked
 from trainables.h_space.domains.images import Split
 from trainables.h_space.domains.label_file import read_labels
 from trainables.h_space.metrics import METRICS, NEEDS, Metric, Need, SetMetric
@@ -53,20 +54,27 @@ def images_asked(config: CellConfig) -> tuple[tuple[Loc, int, Split], ...]:
     """(place of the setting, how many images, of which split) for each split."""
     return (
         (("training", "num_images"), config.training.num_images, "train"),
-        (("evaluation", "num_images"), config.evaluation.num_images, "test"),
+        (("evaluation", "num_images"), config.evaluation.num_images, config.evaluation.split),
     )
+
+
+def looked_at(pictures: FolderImages, config: CellConfig, split: Split, count: int) -> Looked:
+    """What the headers tell of the pictures that a cell may read of a split: any, where seeds have their own."""
+    return pictures.looked_at(split, None if config.images == "by_seed" else count, config.evaluation.split)
 
 
 def check_asked(config: CellConfig, summary: DomainSummary) -> Iterator[tuple[Loc, str]]:
     """What a cell's own `evaluation` asks for and its domain does not have, at the places in the cell."""
     for place, asked, split in images_asked(config):
-        if asked > summary.num_images.get(split, asked):
-            held = summary.num_images[split]
+        held = summary.num_images.get(split, asked)
+        if split == "train" and summary.pictures:
+            held = summary.pictures.count(split, config.evaluation.split)
+        if asked > held:
             yield (
                 place,
                 f"expected at most {held}, all {split} images of domain {summary.name}; found {asked}",
             )
-        elif summary.pictures and (problem := summary.pictures.looked_at(split, asked).problem):
+        elif summary.pictures and (problem := looked_at(summary.pictures, config, split, asked).problem):
             yield DOMAIN_PLACE, f"{summary.name}: {problem}"
     for name in config.evaluation.metrics:
         if name not in METRICS:
@@ -88,7 +96,7 @@ def _check_subgroups(evaluation: EvaluationConfig, summary: DomainSummary) -> It
         try:
             table = read_labels(user_path(evaluation.subgroup_file))
             if summary.pictures is not None:
-                table.check(summary.pictures.all_ids("test"))
+                table.check(summary.pictures.held_out_ids(evaluation.split))
             columns = table.columns
         except UserError as error:
             yield SUBGROUP_FILE_PLACE, f"expected a CSV of image ids and their groups; {error}"

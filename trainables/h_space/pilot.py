@@ -25,7 +25,7 @@ from trainables.h_space.references import Lookup, Reference
 from trainables.h_space.timesteps import Step, training_timesteps
 from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import CachedBatch
-from trainables.h_space.trajectory_files import images_at_once
+from trainables.h_space.trajectory_files import IMAGES_PER_TASK
 from trainables.h_space.word_tokenizer import UnknownWordError
 from trainables.h_space.workload import measured_pictures, sample_steps, sampling_passes, trained_timesteps
 from trainables.randomness import generator_for
@@ -178,7 +178,7 @@ def _evaluation(
             "evaluation": config.evaluation.model_copy(update=settings),
         }
     )
-    images = _NoiseImages(tuple(domain.images.ids("test", count, config.edit)), _noise(domain, count))
+    images = _NoiseImages(tuple(domain.images.ids("validation", count, config.edit)), _noise(domain, count))
     look_up = _noise_look_up(domain, images.noise)
     texts = AttributeTexts.of(domain, config.edit, look_up)
     evaluation = Evaluation(short, domain, images, texts, look_up=look_up)
@@ -251,10 +251,9 @@ def _training(
 
 
 def _unedited_passes(domain: Domain, clock: Clock) -> list[float]:
-    size = images_at_once(domain.device)
-    x_T = _images_of_noise(domain, size)
+    x_T = _images_of_noise(domain, IMAGES_PER_TASK)
     passes = _seconds(lambda: generate(domain.diffusion, x_T, [domain.diffusion.t_max]), clock)
-    return [seconds / size for seconds in passes]
+    return [seconds / IMAGES_PER_TASK for seconds in passes]
 
 
 def _noise(domain: Domain, size: int) -> CachedBatch:

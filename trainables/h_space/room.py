@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import domain_image_ids, domain_summary
-from trainables.h_space.domains.images import SPLITS
+from trainables.h_space.domains.images import Split
 from trainables.h_space.workload import trained_timesteps
 
 _BYTES_OF_A_NUMBER = 4
@@ -40,15 +40,17 @@ def _files(config: CellConfig, t_max: int) -> dict[tuple[object, ...], tuple[int
     first; held-out ones are looked at.
     """
     training, evaluation = config.training, config.evaluation
-    sampled = {"train": training.num_train_steps, "test": evaluation.num_sample_steps}
-    counts = {"train": training.num_images, "test": evaluation.num_images}
+    sampled = {"train": training.num_train_steps, evaluation.split: evaluation.num_sample_steps}
+    counts: dict[Split, int] = {"train": training.num_images, evaluation.split: evaluation.num_images}
     found: dict[tuple[object, ...], tuple[int, int]] = {}
-    for split in SPLITS:
+    for split in counts:
         steps = (training.num_train_steps, training.inversion_refinements, sampled[split])
         along = 1 + len(trained_timesteps(config, t_max)) if split == "train" else 0
-        for image in domain_image_ids(config.domain, split, counts[split], config.edit):
+        for image in domain_image_ids(
+            config.domain, split, counts[split], config.edit, config.image_seed, held_out=evaluation.split
+        ):
             found[(image, *steps)] = (2, 1 + along)
-            if split == "test":
+            if split != "train":
                 seen = ("original", config.edit.name, *evaluation.all_sample_steps)
                 found |= {(image, *steps, kind): (1, 0) for kind in seen}
     return found

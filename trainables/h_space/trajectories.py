@@ -11,6 +11,7 @@ Legend: B images, T trained timesteps, C channels, H x W pixels in [-1, 1], x th
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,7 +29,6 @@ from trainables.h_space.trajectory_files import (
     PreparationTask,
     covers,
     fill,
-    images_at_once,
     num_passes,
     path_of,
     read,
@@ -103,9 +103,9 @@ def preparation_tasks(config: CellConfig, cache_dir: Path) -> list[Preparation]:
     """
     references = reference_tasks(config, cache_dir)
     if finding := interval_tasks(config, cache_dir):
-        return [*references, *finding, *_missing(_split_task(config, "test"), cache_dir)]
+        return [*references, *finding, *_missing(_split_task(config, "held_out"), cache_dir)]
     known = resolved(config, cache_dir)
-    images = [task for split in _SPLITS for task in _missing(_split_task(known, split), cache_dir)]
+    images = [task for role in _ROLES for task in _missing(_split_task(known, role), cache_dir)]
     return [*references, *images]
 
 
@@ -114,23 +114,30 @@ def picture_tasks(configs: Iterable[CellConfig], cache_dir: Path) -> list[Unedit
 
     Each piece once, whichever trials share it.
     """
-    missing = [unedited_tasks(one, _split_task(one, "test"), cache_dir) for one in configs]
+    missing = [unedited_tasks(one, _split_task(one, "held_out"), cache_dir) for one in configs]
     return list({path: task for tasks in missing for path, task in tasks.items()}.values())
 
 
-_SPLITS: tuple[Split, ...] = ("train", "test")
+Role = Literal["train", "held_out"]
+"""What images are for: held out are those of `evaluation.split`."""
+_ROLES: tuple[Role, ...] = ("train", "held_out")
 
 
-def _split_task(config: CellConfig, split: Split) -> PreparationTask:
-    """All images of a split that the trials of this configuration read, as one task."""
+def _split_task(config: CellConfig, role: Role) -> PreparationTask:
+    """All images that the trials of this configuration read for training, or for measuring, as one task."""
     training, evaluation = config.training, config.evaluation
-    in_training = split == "train"
+    in_training = role == "train"
+    split: Split = "train" if in_training else evaluation.split
     count = training.num_images if in_training else evaluation.num_images
     return PreparationTask(
         domain=config.domain,
         cache_name=domain_summary(config.domain).cache_name,
         split=split,
-        image_ids=tuple(domain_image_ids(config.domain, split, count, config.edit)),
+        image_ids=tuple(
+            domain_image_ids(
+                config.domain, split, count, config.edit, config.image_seed, held_out=evaluation.split
+            )
+        ),
         num_inversion_steps=training.num_train_steps,
         num_refinements=training.inversion_refinements,
         num_sample_steps=training.num_train_steps if in_training else evaluation.num_sample_steps,
@@ -257,17 +264,16 @@ def run_preparation(task: Preparation, cache_dir: Path, device: str = "cpu") -> 
         return
     domain = load_domain(task.domain, device)
     missing = [i for i in task.image_ids if not covers(path_of(cache_dir, task, i), task)]
-    size = images_at_once(domain.device)
-    for start in range(0, len(missing), size):
-        fill(cache_dir, domain, task, missing[start : start + size])
+    for start in range(0, len(missing), IMAGES_PER_TASK):
+        fill(cache_dir, domain, task, missing[start : start + IMAGES_PER_TASK])
 
 
-def load_cached(config: CellConfig, split: Split, cache_dir: Path) -> CachedImages:
-    """The cached images of a split, in the order of their ids; P_t from t_edit up.
+def load_cached(config: CellConfig, role: Role, cache_dir: Path) -> CachedImages:
+    """The cached images for training, or those held out, in the order of their ids; P_t from t_edit up.
 
     Raises FileNotFoundError, naming the image, when preparation has not run; ValueError while t_edit is "auto".
     """
-    task = _split_task(config, split)
+    task = _split_task(config, role)
     paths = tuple(path_of(cache_dir, task, image_id) for image_id in task.image_ids)
     for image_id, path in zip(task.image_ids, paths, strict=True):
         if not covers(path, task):
@@ -275,10 +281,10 @@ def load_cached(config: CellConfig, split: Split, cache_dir: Path) -> CachedImag
     trained = training_timesteps(
         config.training.num_train_steps, config.training.lowest_t, domain_summary(config.domain).t_max
     )
-    num_trained = len(trained) if split == "train" else 0
+    num_trained = len(trained) if role == "train" else 0
     return CachedImages(task.image_ids, paths, num_trained, task.embeds_p_t)
 
 
 def kept_pictures(config: CellConfig, cache_dir: Path) -> KeptPictures:
     """What preparation left of the unedited held-out pictures of this configuration."""
-    return KeptPictures.of(config, _split_task(config, "test"), cache_dir)
+    return KeptPictures.of(config, _split_task(config, "held_out"), cache_dir)

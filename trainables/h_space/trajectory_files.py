@@ -21,7 +21,7 @@ from trainables.h_space.timesteps import timestep_sequence
 IMAGES_PER_TASK = 8
 """Images of one preparation task: enough to be worth a worker's call, few enough to share the work evenly.
 
-A GPU takes them together, so there another number would move the last bits of what is cached.
+They go through the U-Net together, so another number would move the last bits of what is cached.
 """
 
 _LONGEST_STEM = 150
@@ -79,16 +79,8 @@ def num_passes(path: Path, task: PreparationTask) -> int:
     return task.num_sample_steps + (0 if "x_T" in names else inversion)
 
 
-def images_at_once(device: torch.device) -> int:
-    """Images that go through the U-Net together: on a GPU eight take little longer than one.
-
-    On a CPU they would take a third of eight times one, and move the last bits of every number measured so far.
-    """
-    return 1 if device.type == "cpu" else IMAGES_PER_TASK
-
-
 def fill(cache_dir: Path, domain: Domain, task: PreparationTask, image_ids: Sequence[str]) -> None:
-    """Compute what the files of up to `images_at_once` images lack and add it.
+    """Compute what the files of up to `IMAGES_PER_TASK` images lack and add it.
 
     Each file appears whole, and never holds less than before.
     """
@@ -185,7 +177,7 @@ def _in_batches(
     With another size its last bits would depend on who shares the batch, and a preparation that was killed and
     taken up again would not give the same trials. So a smaller rest is filled up with its last image.
     """
-    size, results = images_at_once(device), []
+    size, results = IMAGES_PER_TASK, []
     for start in range(0, len(images), size):
         group = images[start : start + size]
         padding = [group[-1]] * (size - len(group))

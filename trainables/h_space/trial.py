@@ -62,6 +62,7 @@ class Trial:
         device: str = "cpu",
         start_from: Path | None = None,
     ) -> None:
+        config = config if config.has_seed else config.with_seed(seed)
         self._notes = interval_notes(config, cache_dir)
         config = resolved(config, cache_dir)
         training = config.training
@@ -74,7 +75,7 @@ class Trial:
         self._evaluation = Evaluation(
             config,
             self._domain,
-            load_cached(config, "test", cache_dir),
+            load_cached(config, "held_out", cache_dir),
             self._texts,
             seed=seed,
             train_images=self._images,

@@ -10,7 +10,8 @@ from trainables.h_space.config import CellConfig
 def retest(
     default: dict[str, Any], tuned: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], Sequence[Mapping[str, Any]]]:
-    """Both at the strengths of both, so that there are pictures to put beside each other."""
+    """Both on test images and at the strengths of both, so that there are pictures to put beside each other."""
+    default["evaluation"]["split"] = tuned["evaluation"]["split"] = "test"
     strengths = sorted({*default["evaluation"]["strengths"], *tuned["evaluation"]["strengths"]})
     default["evaluation"]["strengths"] = tuned["evaluation"]["strengths"] = strengths
     shown = dict.fromkeys(side["evaluation"]["primary_strength"] for side in (default, tuned))

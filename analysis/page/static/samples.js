@@ -56,9 +56,16 @@ class SamplesView {
   }
 
   item() {
-    const { items } = this.page.samples;
-    const chosen = this.store.get("sample-item", items.length <= ITEMS && items.length > 1 ? ALL : 0);
-    return chosen < items.length ? chosen : 0;
+    const own = this.itemsOfSeed();
+    const chosen = this.store.get("sample-item", own.length <= ITEMS && own.length > 1 ? ALL : own[0]);
+    return chosen === ALL || own.includes(chosen) ? chosen : own[0];
+  }
+
+  /** Items of the chosen seed: seeds may have items of their own. */
+  itemsOfSeed() {
+    const { trials, samples } = this.page;
+    const own = new Set(samples.samples.filter(({ trial }) => trials.seeds[trial] === this.seed()).map(({ item }) => item));
+    return samples.items.map((_, item) => item).filter((item) => own.has(item));
   }
 
   seed() {
@@ -113,7 +120,7 @@ class SamplesView {
     const chosen = this.trials();
     const trials = chosen.slice(first, first + CELLS);
     const shared = this.kinds.filter(({ is_shared: isShared }) => isShared);
-    const shownItems = this.item() === ALL ? items.map((_, index) => index) : [this.item()];
+    const shownItems = this.item() === ALL ? this.itemsOfSeed() : [this.item()];
     const kind = this.kind();
     const heads = [
       ...shared.map(({ label }) => element("th", { scope: "col" }, label)),

@@ -13,6 +13,7 @@ from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.domains import DomainError, domain_summary, read_domain_file, shipped_domains
 from trainables.h_space.domains.files import clip_weights
 from trainables.h_space.domains.folder import FolderImages
+from trainables.h_space.domains.images import AvatarImages, in_order
 from trainables.h_space.domains.loading import load_domain
 
 AVATARS = Path(str(files("trainables.h_space.domains"))) / "avatars"
@@ -190,5 +191,29 @@ def test_a_folder_of_pictures_is_cropped_resized_and_in_range(tmp_path: Path) ->
     assert ids == ["train/a.png", "train/b.png"]
     assert source.load(ids).shape == (2, 3, 16, 16)
     assert source.load(ids).max() == 1.0
-    with pytest.raises(ValueError, match="holds only 2 images, 3 were asked"):
+    with pytest.raises(ValueError, match="holds only 2 test images, 3 were asked"):
         source.ids("test", 3, ATTRIBUTES["smiling"])
+
+
+@pytest.mark.parametrize("has_validation", [False, True])
+def test_what_is_trained_validated_and_tested_on_never_overlaps(tmp_path: Path, has_validation: bool) -> None:
+    for split in ("train", "test", *(["validation"] if has_validation else [])):
+        (tmp_path / split).mkdir()
+        for number in range(10):
+            (tmp_path / split / f"{number}.png").write_bytes(b"looked at later")
+
+    for source in (FolderImages(tmp_path), AvatarImages()):
+        for seed in (None, 0, 1):
+            validation = set(source.ids("validation", 2, ATTRIBUTES["smiling"], seed))
+            test = set(source.ids("test", 9, ATTRIBUTES["smiling"], seed))
+            trained = source.ids("train", 8, ATTRIBUTES["smiling"], seed, held_out="validation")
+            assert len({*trained, *validation, *test}) == 8 + 2 + 9
+
+
+def test_a_seed_shuffles_a_split_and_more_images_begin_as_fewer_do() -> None:
+    first, more, other = (
+        list(in_order(range(20), "train", seed))[:count] for seed, count in ((3, 5), (3, 20), (4, 5))
+    )
+
+    assert first == more[:5] != other
+    assert sorted(more) == list(range(20))

@@ -36,7 +36,7 @@ def evaluate(tiny_config: CellConfig, cache_dir: Path) -> Any:
     def run(editor: Any = push, seed: int = 0, **settings: Any) -> tuple[list[Row], dict[str, float]]:
         own = tiny_config.evaluation.model_dump() | {"num_images": 3, "num_preview_images": 0} | settings
         config = tiny_config.model_copy(update={"evaluation": EvaluationConfig.model_validate(own)})
-        train, test = (load_cached(config, split, cache_dir) for split in ("train", "test"))
+        train, test = (load_cached(config, role, cache_dir) for role in ("train", "held_out"))
         evaluation = Evaluation(config, domain, test, texts, seed=seed, train_images=train)
         evaluations, _, summary = evaluation.run(editor, 1)
         return evaluations, summary
@@ -65,7 +65,9 @@ def test_preview_strengths_are_shown_and_not_measured(tiny_config: CellConfig, c
     for settings in (own, shown):
         config = tiny_config.model_copy(update={"evaluation": EvaluationConfig.model_validate(settings)})
         texts = AttributeTexts.of(domain, config.edit)
-        runs.append(Evaluation(config, domain, load_cached(config, "test", cache_dir), texts).run(push, 1))
+        runs.append(
+            Evaluation(config, domain, load_cached(config, "held_out", cache_dir), texts).run(push, 1)
+        )
     (rows, samples, summary), (more_rows, more_samples, more_summary) = runs
 
     assert (more_rows, more_summary) == (rows, summary)

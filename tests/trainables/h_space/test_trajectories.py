@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.h_space import trajectories, trajectory_files
 from trainables.h_space.config import CellConfig
 from trainables.h_space.diffusion import generate, unedited_trajectory
 from trainables.h_space.domains.loading import load_domain
@@ -76,29 +75,43 @@ def test_a_truncated_file_is_computed_again(tiny_config: CellConfig, cache_dir: 
 
 
 def test_an_image_of_a_batch_does_not_depend_on_its_company(
-    tiny_config: CellConfig, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_config: CellConfig, cache_dir: Path, tmp_path: Path
 ) -> None:
-    """As on a GPU, which takes several images at once: batches keep one size, filled up where images are few."""
-    for module in (trajectories, trajectory_files):
-        monkeypatch.setattr(module, "images_at_once", lambda device: 4)
-    fewer = with_training(tiny_config, num_images=1, t_edit=700)
-    prepare(tiny_config, tmp_path / "at once")
-    for config in (fewer, with_training(tiny_config, num_images=3), tiny_config):
-        prepare(config, tmp_path / "in steps")
+    """Eight go through the U-Net together, filled up where they are fewer."""
+    for config in (with_training(tiny_config, num_images=1, t_edit=700), tiny_config):
+        prepare(config, tmp_path)
 
-    alone, at_once, in_steps = (
+    at_once, in_steps = (
         load_cached(tiny_config, "train", cache).batch(range(tiny_config.training.num_images))
-        for cache in (cache_dir, tmp_path / "at once", tmp_path / "in steps")
+        for cache in (cache_dir, tmp_path)
     )
 
     for name, whole in vars(at_once).items():
         if whole is not None:
             assert torch.equal(whole, getattr(in_steps, name)), name
-            torch.testing.assert_close(whole, getattr(alone, name), atol=1e-3, rtol=1e-3)
+
+
+def test_every_seed_has_images_of_its_own_and_all_cells_share_them(tiny_config: CellConfig) -> None:
+    by_seed = tiny_config.model_copy(update={"images": "by_seed"})
+    other_cell = with_training(by_seed, lambda_clip=2.0)
+
+    first, again, second = (
+        {
+            image_id
+            for task in preparation_tasks(config.with_seed(seed), Path("nowhere"))
+            if isinstance(task, PreparationTask)
+            for image_id in task.image_ids
+        }
+        for config, seed in ((by_seed, 0), (other_cell, 0), (by_seed, 1))
+    )
+
+    assert first == again
+    assert len(first) == len(second) == 10
+    assert not first & second
 
 
 def test_the_reconstruction_is_plain_generation(tiny_config: CellConfig, cache_dir: Path) -> None:
-    batch = load_cached(tiny_config, "test", cache_dir).batch([0, 1])
+    batch = load_cached(tiny_config, "held_out", cache_dir).batch([0, 1])
     domain = load_domain("avatars")
 
     generated = generate(

@@ -66,7 +66,7 @@ def test_the_bytes_that_preparation_takes_are_told_before(
 
 def made(config: CellConfig, cache_dir: Path, kept: bool) -> Evaluation:
     domain = load_domain("avatars")
-    texts, images = AttributeTexts.of(domain, config.edit), load_cached(config, "test", cache_dir)
+    texts, images = AttributeTexts.of(domain, config.edit), load_cached(config, "held_out", cache_dir)
     found = kept_pictures(config, cache_dir) if kept else None
     return Evaluation(config, domain, images, texts, kept=found)
 
@@ -76,7 +76,7 @@ def test_pictures_that_are_read_equal_those_that_are_computed_to_the_last_bit(
 ) -> None:
     """Their order in memory included: drawn pictures are (B, H, W, C) there, and sums in another order move."""
     read, computed = (made(config, prepared, kept) for kept in (True, False))
-    images = load_cached(config, "test", prepared)
+    images = load_cached(config, "held_out", prepared)
 
     for rows in ([0, 1, 2], [3]):
         for steps in (6, 4):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ from trainables.h_space.domains.decoding import (
     inspect,
     read_pixels,
 )
-from trainables.h_space.domains.images import SPLITS, Split, to_signed
+from trainables.h_space.domains.images import SPLITS, HeldOut, Split, in_order, to_signed
 from trainables.h_space.domains.label_file import LabelTable, read_labels
 from trainables.h_space.domains.scanning import ENDINGS, FolderError, Scan, scan
 
@@ -32,28 +33,58 @@ if TYPE_CHECKING:
 
 LABELS_FILE: Final = "labels.csv"
 _NAMED: Final = 5
+_REQUIRED: Final[tuple[Split, ...]] = ("train", "test")
+_SPARED_OF: Final = 5
+"""Of so many training pictures one is a validation picture, where those have no folder of their own."""
 
 
 class FolderImages:
     """Pictures under `train/` and `test/`, in name order; ids read `<split>/<file name>`.
+
+    Validation pictures are under `validation/`; where there is no such folder they are a fifth of those under `train/`,
+    chosen by their names, and a trial that is measured on them trains on the others.
 
     With `recursive` those in sub-folders too; their ids hold the sub-folder's name. A `labels.csv` beside them, with a
     column `image_id` and one for each label, tells what they show ("yes" and "no" for what is there or not).
     """
 
     def __init__(self, folder: Path, *, recursive: bool = False) -> None:
-        """Raises FolderError where the folder does not have both splits."""
-        if missing := [split for split in SPLITS if not (folder / split).is_dir()]:
+        """Raises FolderError where the folder does not have `train/` and `test/`."""
+        if missing := [split for split in _REQUIRED if not (folder / split).is_dir()]:
             raise FolderError(_without_splits(folder, missing))
         self._folder = folder
         self._recursive = recursive
         self._image_shape: tuple[int, int, int] | None = None
-        self._looked: dict[tuple[Split, int], Looked] = {}
+        self._looked: dict[tuple[Split, int | None, HeldOut], Looked] = {}
 
     @cached_property
     def _scans(self) -> Mapping[Split, Scan]:
         """Raises FolderError for a split without pictures."""
-        return {split: scan(self._folder / split, self._recursive).checked() for split in SPLITS}
+        there = [split for split in SPLITS if split in _REQUIRED or (self._folder / split).is_dir()]
+        return {split: scan(self._folder / split, self._recursive).checked() for split in there}
+
+    @cached_property
+    def _spared(self) -> frozenset[str]:
+        """Names of the training pictures that are validation pictures too; none where those have a folder."""
+        if "validation" in self._scans:
+            return frozenset()
+        names = self._scans["train"].names
+        by_digest = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        return frozenset(by_digest[: len(names) // _SPARED_OF])
+
+    def held_out_ids(self, split: HeldOut) -> list[str]:
+        """Ids of all pictures that trials may be measured on."""
+        return self._ids(split, split)
+
+    def _ids(self, split: Split, held_out: HeldOut) -> list[str]:
+        """All ids of a split, in name order; of `train` those that are not held out."""
+        folder: Split = "train" if split == "validation" and split not in self._scans else split
+        names: Sequence[str] = self._scans[folder].names
+        if folder != split:
+            names = [name for name in names if name in self._spared]
+        elif split == "train" and held_out == "validation":
+            names = [name for name in names if name not in self._spared]
+        return [f"{folder}/{name}" for name in names]
 
     @property
     def fingerprint(self) -> str:
@@ -79,23 +110,30 @@ class FolderImages:
         return table
 
     def all_ids(self, *splits: Split) -> Iterator[str]:
-        """Ids of the pictures of these splits; of both when none is named."""
-        return (f"{split}/{name}" for split in splits or SPLITS for name in self._scans[split].names)
+        """Ids of the pictures in these splits' folders; of all when none is named."""
+        return (f"{split}/{name}" for split in splits or self._scans for name in self._scans[split].names)
 
     def resize_to(self, image_shape: tuple[int, int, int]) -> None:
         """Centre-crop to the model's aspect, resize (bicubic) and convert to its channels when loading."""
         self._image_shape = image_shape
 
-    def ids(self, split: Split, count: int, attribute: Attribute) -> list[str]:
-        """The first images by name."""
-        names = [f"{split}/{name}" for name in self._scans[split].names[:count]]
+    def ids(
+        self,
+        split: Split,
+        count: int,
+        attribute: Attribute,
+        seed: int | None = None,
+        held_out: HeldOut = "test",
+    ) -> list[str]:
+        """The first images by name, or a seed's own."""
+        names = list(islice(in_order(self._ids(split, held_out), split, seed), count))
         if len(names) < count:
-            raise ValueError(f"{self._folder / split} holds only {len(names)} images, {count} were asked")
+            raise ValueError(f"{self._folder} holds only {len(names)} {split} images, {count} were asked")
         return names
 
-    def count(self, split: Split) -> int:
+    def count(self, split: Split, held_out: HeldOut = "test") -> int:
         """As many as there are files."""
-        return len(self._scans[split].names)
+        return len(self._ids(split, held_out))
 
     def load(self, ids: list[str]) -> Tensor:
         """(B, C, H, W). Raises PictureError for a file that cannot be read."""
@@ -160,14 +198,14 @@ class FolderImages:
             "on them says nothing about new pictures; move or remove them"
         )
 
-    def looked_at(self, split: Split, count: int) -> Looked:
-        """Read the headers of the first pictures of a split, so that bad ones are known before training."""
-        known = self._looked.get((split, count))
+    def looked_at(self, split: Split, count: int | None, held_out: HeldOut = "test") -> Looked:
+        """Read the headers of a split's first pictures, or of all, so that bad ones are known before training."""
+        known = self._looked.get((split, count, held_out))
         if known is None:
-            known = self._looked[split, count] = Looked()
-            for name in self._scans[split].names[:count]:
+            known = self._looked[split, count, held_out] = Looked()
+            for image_id in self._ids(split, held_out)[:count]:
                 try:
-                    known.facts.append(inspect(self._folder / split / name))
+                    known.facts.append(inspect(self._folder / image_id))
                 except PictureError as error:
                     known.wrong.append(str(error))
         return known
@@ -176,11 +214,11 @@ class FolderImages:
 def _without_splits(folder: Path, missing: Sequence[str]) -> str:
     """Why a folder is not one of two splits, and what to do."""
     if not folder.is_dir():
-        return (
-            f"{folder} is not a folder; expected one with {SPLITS[0]}/ and {SPLITS[1]}/ folders of pictures"
-        )
+        return f"{folder} is not a folder; expected one with {_REQUIRED[0]}/ and {_REQUIRED[1]}/ folders of pictures"
     own = sum(path.suffix.lower() in ENDINGS for path in folder.iterdir())
-    move = f"; the {own} pictures in it have to be moved into {SPLITS[0]}/ and {SPLITS[1]}/" if own else ""
+    move = (
+        f"; the {own} pictures in it have to be moved into {_REQUIRED[0]}/ and {_REQUIRED[1]}/" if own else ""
+    )
     return f"{folder} has no {missing[0]}/ folder of images{move}"
 
 

@@ -6,12 +6,13 @@ Legend: B images, C channels, H x W pixels in [-1, 1].
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from random import Random
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,11 @@ from trainables.h_space.domains.avatars import drawing, faces, masks
 if TYPE_CHECKING:
     from torch import Tensor
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
+Split = Literal["train", "validation", "test"]
+HeldOut = Literal["validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+T = TypeVar("T")
 
 _NUM_SAMPLED = 8
 """Faces of each split that a fingerprint draws."""
@@ -40,14 +44,22 @@ class ImageSource(Protocol):
     def resize_to(self, image_shape: tuple[int, int, int]) -> None:
         """Deliver images of this (C, H, W) from now on."""
 
-    def ids(self, split: Split, count: int, attribute: Attribute) -> list[str]:
-        """The first `count` ids of a split to which the edit can be applied.
+    def ids(
+        self,
+        split: Split,
+        count: int,
+        attribute: Attribute,
+        seed: int | None = None,
+        held_out: HeldOut = "test",
+    ) -> list[str]:
+        """`count` ids of a split to which the edit can be applied: a seed's own, or the first ones without a seed.
 
-        Raises ValueError when the split holds fewer.
+        More of them begin as fewer do. Training images are none of the `held_out` ones, which the trial is measured
+        on. Raises ValueError when the split holds fewer.
         """
 
-    def count(self, split: Split) -> int:
-        """How many images a split holds."""
+    def count(self, split: Split, held_out: HeldOut = "test") -> int:
+        """How many images a split holds; of `train` those that are not held out."""
 
     def load(self, ids: list[str]) -> Tensor:
         """(B, C, H, W). Raises PictureError for a file that cannot be read."""
@@ -98,20 +110,26 @@ class AvatarImages:
         if image_shape != drawn:
             raise ValueError(f"avatars are drawn as {drawn}, but the diffusion model wants {image_shape}")
 
-    def ids(self, split: Split, count: int, attribute: Attribute) -> list[str]:
-        """Training: any ordinary face. Test: only faces that do not have the attribute yet."""
-        seeds = faces.TRAIN_SEEDS if split == "train" else faces.TEST_SEEDS
+    def ids(
+        self,
+        split: Split,
+        count: int,
+        attribute: Attribute,
+        seed: int | None = None,
+        held_out: HeldOut = "test",
+    ) -> list[str]:
+        """Training: any ordinary face. Else only faces that do not have the attribute yet."""
         found: list[str] = []
-        for seed in seeds:
+        for face_seed in in_order(_seeds(split), split, seed):
             if len(found) == count:
                 return found
-            if split == "train" or _lacks(faces.sample_face(seed), attribute):
-                found.append(f"avatar-{seed}")
+            if split == "train" or _lacks(faces.sample_face(face_seed), attribute):
+                found.append(f"avatar-{face_seed}")
         raise ValueError(f"the {split} split holds only {len(found)} faces, {count} were asked")
 
-    def count(self, split: Split) -> int:
+    def count(self, split: Split, held_out: HeldOut = "test") -> int:
         """As many as there are seeds."""
-        return len(faces.TRAIN_SEEDS if split == "train" else faces.TEST_SEEDS)
+        return len(_seeds(split))
 
     def load(self, ids: list[str]) -> Tensor:
         """(B, 3, 32, 32)."""
@@ -149,9 +167,33 @@ class AvatarImages:
         return torch.from_numpy(masks.draw_masks([_face(image_id) for image_id in ids]))
 
 
+def in_order(whole: Sequence[T], split: Split, seed: int | None) -> Iterator[T]:
+    """The images of a split from the first one on, or shuffled by a seed."""
+    if seed is None:
+        yield from whole
+        return
+    draws, seen = Random(f"images of seed {seed}, {split}"), set[int]()
+    while 2 * len(seen) < len(
+        whole
+    ):  # Few of many are wanted: nothing as long as the split is made for them.
+        place = draws.randrange(len(whole))
+        if place not in seen:
+            seen.add(place)
+            yield whole[place]
+    rest = [place for place in range(len(whole)) if place not in seen]
+    draws.shuffle(rest)
+    yield from (whole[place] for place in rest)
+
+
+def _seeds(split: Split) -> range:
+    """Seeds of the faces of a split."""
+    of = {"train": faces.TRAIN_SEEDS, "validation": faces.VALIDATION_SEEDS, "test": faces.TEST_SEEDS}
+    return of[split]
+
+
 def drawn_digest() -> str:
-    """sha256 of pictures and parts of faces: of both splits, and drawn again with every label there is."""
-    seeds = [seed for split in (faces.TRAIN_SEEDS, faces.TEST_SEEDS) for seed in split[:_NUM_SAMPLED]]
+    """sha256 of pictures and parts of faces: of every split, and drawn again with every label there is."""
+    seeds = [seed for split in SPLITS for seed in _seeds(split)[:_NUM_SAMPLED]]
     plain = [faces.sample_face(seed) for seed in seeds]
     changes = [{name: value} for name, values in faces.CHOICES.items() for value in values]
     again = [faces.redraw(face, change) for face, change in zip(cycle(plain), changes, strict=False)]

@@ -38,7 +38,7 @@ from trainables.h_space.domains.files import (
     weights_file,
 )
 from trainables.h_space.domains.folder import FolderImages
-from trainables.h_space.domains.images import SPLITS, ImageSource, Split
+from trainables.h_space.domains.images import SPLITS, HeldOut, ImageSource, Split
 from trainables.h_space.domains.scanning import FolderError
 from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
 from trainables.h_space.metrics import NEEDS, Need
@@ -155,13 +155,20 @@ def _summary(source: DomainSource) -> DomainSummary:
     )
 
 
-def domain_image_ids(name: str, split: Split, count: int, attribute: Attribute) -> list[str]:
-    """Ids of the first `count` images of a split to which the edit applies; loads no model.
+def domain_image_ids(
+    name: str,
+    split: Split,
+    count: int,
+    attribute: Attribute,
+    seed: int | None = None,
+    held_out: HeldOut = "test",
+) -> list[str]:
+    """Ids of `count` images of a split to which the edit applies, as `ImageSource.ids` gives them; loads no model.
 
     Raises DomainError when the split holds fewer.
     """
     try:
-        return _images(name).ids(split, count, attribute)
+        return _images(name).ids(split, count, attribute, seed, held_out)
     except (ValueError, FolderError) as error:
         raise DomainError(f"domain {domain_summary(name).name}: {error}") from error
 

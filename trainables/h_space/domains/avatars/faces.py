@@ -23,10 +23,11 @@ SKINS: Final = ("pale", "light", "tanned", "dark")
 HAIRS: Final = ("short", "long", "curly", "bald")
 HAIR_COLOURS: Final = ("black", "brown", "blond", "red")
 
-# Seeds of the three splits; half open, disjoint.
+# Seeds of the three splits and of the judge's own faces; half open, disjoint.
 TRAIN_SEEDS: Final = range(0, 1_000_000)
 VALIDATION_SEEDS: Final = range(1_000_000, 1_100_000)
 TEST_SEEDS: Final = range(1_100_000, 1_200_000)
+JUDGE_SEEDS: Final = range(1_200_000, 1_300_000)
 
 CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "kind": KINDS,
