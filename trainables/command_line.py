@@ -77,6 +77,15 @@ class Strip:
 
 
 @dataclass(frozen=True)
+class Doctor:
+    """Options that a family adds to `doctor`, and what they ask for."""
+
+    add_options: Callable[[argparse.ArgumentParser], None]
+    look: Function
+    """Called with the parsed options; gives `orchestrator.cli.disk_probe.Finding`s. Raises UserError."""
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """All that a family adds."""
 
@@ -86,6 +95,8 @@ class CommandLine:
     checks: tuple[Function, ...] = ()
     """What `doctor` looks at as well: each gives `orchestrator.cli.disk_probe.Finding`s."""
     strip: Strip | None = None
+    doctor: Doctor | None = None
+    """What `doctor` looks at where an option of the family's own asks for it."""
 
 
 def resolved(function: Function) -> Callable[..., Any]:

@@ -214,7 +214,7 @@ def doctor_command(options: argparse.Namespace, console: Console, command_line: 
     """Check the installation; 1 when something must be fixed."""
     from orchestrator.cli import doctor  # It looks at Ray, and needs its back end.
 
-    return doctor.show(doctor.examine(options.results, options.address), console)
+    return doctor.show(doctor.examine(options), console)
 
 
 def tune_command(options: argparse.Namespace, console: Console, command_line: str) -> int:

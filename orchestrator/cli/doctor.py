@@ -3,6 +3,7 @@
 It writes nothing but probes, which it removes.
 """
 
+import argparse
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,8 +34,12 @@ MARKS = {
 }
 
 
-def examine(results: Path | str, address: str | None) -> Iterator[Finding]:
-    """Look at everything that a launch needs, quickest first."""
+def examine(options: argparse.Namespace) -> Iterator[Finding]:
+    """Look at everything that a launch with these options needs, quickest first.
+
+    Raises UserError where an option of a family asks for what is not there.
+    """
+    results: Path | str = options.results
     yield from _packages()
     yield _code()
     yield _processors()
@@ -48,8 +53,10 @@ def examine(results: Path | str, address: str | None) -> Iterator[Finding]:
     for line in command_lines().values():
         for check in line.checks:
             yield from resolved(check)()
-    if address is not None:
-        yield _cluster(address)
+        if line.doctor is not None:
+            yield from resolved(line.doctor.look)(options)
+    if options.address is not None:
+        yield _cluster(options.address)
 
 
 def show(findings: Iterator[Finding], console: Console) -> int:

@@ -147,6 +147,8 @@ def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentP
     doctor.add_argument("--address", metavar="A", help="address of a Ray cluster to check as well")
     add_results(doctor)
     for family, line in lines.items():
+        if line.doctor is not None:
+            line.doctor.add_options(doctor)
         for command in line.commands:
             if command.name in commands.choices:
                 complain(f"command {command.name} of family {family} is left out: there is one of that name")

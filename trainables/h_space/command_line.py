@@ -8,6 +8,7 @@ from typing import Any
 from trainables.command_line import (
     Command,
     CommandLine,
+    Doctor,
     Listing,
     Strip,
     Tuning,
@@ -207,6 +208,14 @@ def _strip_words(model: Path, out: Path) -> list[str]:
     return [*words, "--results", str(out / "results"), "--out", str(out)]
 
 
+def _add_doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--domain",
+        metavar="D",
+        help="list every file of a domain: what it enables, its size, and where a missing one goes",
+    )
+
+
 COMMAND_LINE = CommandLine(
     commands=(
         Command(
@@ -263,6 +272,7 @@ COMMAND_LINE = CommandLine(
         "trainables.h_space.cli.tuning:wish_of",
         _add_tuning,
     ),
+    doctor=Doctor(_add_doctor, "trainables.h_space.cli.checks:parts_of_domain"),
     checks=("trainables.h_space.cli.checks:packages", "trainables.h_space.cli.checks:domains"),
     strip=Strip("edit two held-out images", _strip_words),
 )

@@ -1,0 +1,71 @@
+"""`doctor --domain`: every file of a domain, what it enables, how large it is, and where a missing one goes."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+from random_domains import write_domain, write_latent_model, write_pixel_model
+
+from orchestrator.cli import parser as cli
+from orchestrator.cli.disk_probe import Finding
+from trainables.h_space.cli.checks import parts_of_domain
+from trainables.h_space.domains import shipped_domains
+
+
+def found(domain: str) -> dict[str, Finding]:
+    options = argparse.Namespace(domain=domain)
+    return {finding.name.split()[-1]: finding for finding in parts_of_domain(options)}
+
+
+def test_a_domain_that_lacks_nothing_it_names_has_nothing_to_fix() -> None:
+    parts = found("avatars")
+
+    assert {part.level for part in parts.values()} == {"ok", "note"}
+    assert parts["diffusion"].level == parts["clip"].level == parts["images"].level == "ok"
+    assert "MB), of pixels; enables everything" in parts["diffusion"].found
+    assert "not named; enables fid, " in parts["inception"].found
+    assert "0cc3c7bd.pth (104 MB) and add `inception: PATH` to a copy of " in parts["inception"].advice
+    assert "enables lpips; `interval`" in parts["lpips"].found
+    assert "s_dir_second" in parts["clip_eval"].found
+
+
+def test_every_file_that_is_missing_is_named_with_its_place(tmp_path: Path) -> None:
+    path = write_domain(tmp_path, extra="inception: nets/inception.pth\nlpips: nets/alexnet.pth\n")
+
+    parts = found(path)
+
+    wrong = {name: part for name, part in parts.items() if part.level == "FIX"}
+    assert set(wrong) == {"diffusion", "inception", "lpips", "random"}
+    assert f"vae/ or vqvae/ for a model of latents) at {tmp_path / 'model'}" in wrong["diffusion"].advice
+    assert f"{tmp_path / 'nets/alexnet.pth'} does not exist; enables lpips" in wrong["lpips"].found
+    assert "alexnet-owt-7be5be79.pth (233 MB) there" in wrong["lpips"].advice
+
+
+def test_a_model_of_latents_says_so_and_what_keeps_it_from_use(tmp_path: Path) -> None:
+    write_latent_model(tmp_path)
+    path = write_domain(tmp_path)
+    assert "of latents" in found(path)["diffusion"].found
+
+    write_pixel_model(tmp_path)  # in the place of the U-Net that the autoencoder belongs to
+    (tmp_path / "other.yaml").write_text(Path(path).read_text())
+    parts = found(str(tmp_path / "other.yaml"))
+
+    assert "do not belong together" in parts["random"].advice
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped_domains()) - {"avatars"}))
+def test_shipped_domains_say_what_they_still_need(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CELEBAHQ", "IMAGES"):
+        monkeypatch.delenv(variable, raising=False)
+
+    parts = found(name)
+
+    assert parts["images"].level == "FIX"
+    assert "train/ and test/" in parts["images"].advice
+
+
+def test_a_domain_that_is_none_is_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code = cli.main(["doctor", "--domain", "avatar", "--results", str(tmp_path)])
+
+    assert code == 2
+    assert "'avatar' is not a domain" in " ".join(capsys.readouterr().err.split())
