@@ -7,7 +7,7 @@ import argparse
 import contextlib
 import errno
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -64,6 +64,13 @@ def _use_plugins(options: argparse.Namespace) -> None:
         use_named(options.plugin, Path.cwd())
 
 
+_NEED_A_FOLDER = {
+    "tune": "a search appends to a journal, which an object store cannot",
+    "submit": "a scheduler reads the script from a disk that it shares with this machine",
+}
+"""Commands that have no use for an object store, and why."""
+
+
 def use_copy(options: argparse.Namespace) -> None:
     """Where results are in an object store, go on with this machine's copy of them.
 
@@ -72,10 +79,8 @@ def use_copy(options: argparse.Namespace) -> None:
     url = getattr(options, "results", None)
     if not isinstance(url, str) or options.command == "doctor":
         return
-    if options.command == "tune":
-        raise UserError(
-            f"--results: a search appends to a journal, which an object store cannot; give a folder instead of {url}"
-        )
+    if (why := _NEED_A_FOLDER.get(options.command)) is not None:
+        raise UserError(f"--results: {why}; give a folder instead of {url}")
     if options.command == "run":
         options.results = results_folder(url)
         return
@@ -104,6 +109,27 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     from orchestrator.cli import run as run_command
 
     return run_command.run_command(options, console, command_line)
+
+
+def submit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Hand a launch to a scheduler."""
+    from orchestrator.cli import submit
+
+    return submit.submit_command(options, console, command_line)
+
+
+def cancel_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """End the launch of a study."""
+    from orchestrator.cli import submit
+
+    return submit.cancel_command(options, console)
+
+
+def logs_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Print what a submitted job has printed."""
+    from orchestrator.cli import submit
+
+    return submit.logs_command(options, console)
 
 
 def plan_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
@@ -141,9 +167,19 @@ def status_command(options: argparse.Namespace, console: Console, command_line: 
                 print(json.dumps(found if options.space is None else found[0], indent=2))
         else:
             status.show(views, console)
+            _show_submissions(views, console)
     for problem in problems:
         complain(visible(problem))
     return BAD_INPUT if problems else 0
+
+
+def _show_submissions(views: Sequence[status.StatusView], console: Console) -> None:
+    """Say of each study how its latest job stands; a scheduler is asked only where there is one."""
+    from orchestrator.cli.submit import submission_lines
+
+    for one in views:
+        for line in submission_lines(one.folder):
+            say(console, f"{one.study.name}: {line}" if len(views) > 1 else line)
 
 
 def report_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
@@ -227,6 +263,9 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
 Command = Callable[[argparse.Namespace, Console, str], int]
 COMMANDS: dict[str, Command] = {
     "run": run_command,
+    "submit": submit_command,
+    "cancel": cancel_command,
+    "logs": logs_command,
     "plan": plan_command,
     "status": status_command,
     "report": report_command,

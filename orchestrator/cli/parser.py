@@ -10,6 +10,7 @@ Importing this module imports neither torch nor ray: `--help` answers at once.
 """
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 from orchestrator.cli.option_values import cost, port
 from orchestrator.cli.streams import complain
+from orchestrator.submission.request import COMMAND_VARIABLE
 from trainables.command_line import (
     Command,
     CommandLine,
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parsed(arguments)
         from orchestrator.cli import commands  # Only now: --help needs none of it.
 
-        return commands.run(options, shlex.join([PROGRAM, *arguments]))
+        return commands.run(options, os.environ.get(COMMAND_VARIABLE) or shlex.join([PROGRAM, *arguments]))
     except UserError as error:  # of a family's file
         complain(error)
         return 2
@@ -80,6 +82,16 @@ def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentP
     _add_log_to(run)
     _add_reuse(run)
     run.add_argument("--yes", action="store_true", help="start without asking, however long it will take")
+
+    _add_submit(commands.add_parser("submit", help="have Slurm, a Ray cluster or Kubernetes run a space"))
+    cancel = commands.add_parser(
+        "cancel", help="end the launch of a study, wherever it is; what is done stays"
+    )
+    logs = commands.add_parser("logs", help="what the latest submitted job of a study has printed")
+    for of_study in (cancel, logs):
+        of_study.add_argument("study", metavar="STUDY", help="a study's space, or its folder")
+        add_results(of_study)
+    logs.add_argument("--follow", action="store_true", help="go on until the job has ended")
 
     plan = commands.add_parser("plan", help="cells, trials, what is done, price; runs nothing")
     _add_space(plan)
@@ -178,6 +190,28 @@ def _parser_of_file(file: str, line: CommandLine) -> argparse.ArgumentParser:
     for command in line.commands:
         _add_contributed(commands, command, command.help)
     return top
+
+
+def _add_submit(command: argparse.ArgumentParser) -> None:
+    _add_space(command)
+    command.add_argument(
+        "--on", choices=("slurm", "ray-job", "kuberay"), help="where to (default: the site's `on`)"
+    )
+    command.add_argument(
+        "--site", type=path, metavar="FILE",
+        help="the site's defaults (default: $ASYRP_SWEEP_SITE, or ~/.config/asyrp-sweep/site.yaml)",
+    )  # fmt: skip
+    command.add_argument("--nodes", type=positive, metavar="N", help="machines; kuberay: at most so many")
+    command.add_argument("--cpus-per-node", type=positive, metavar="N", help="CPUs of each machine")
+    command.add_argument("--gpus-per-node", type=positive, metavar="G", help="GPUs of each machine")
+    command.add_argument("--time", metavar="T", help="most time of the job, such as 30m or 4h")
+    command.add_argument("--partition", metavar="P", help="slurm: the partition")
+    command.add_argument("--account", metavar="A", help="slurm: who pays")
+    command.add_argument(
+        "--dry-run", action="store_true", help="write and check the file, and submit nothing"
+    )
+    _add_log_to(command)
+    _add_reuse(command)
 
 
 def _add_export(command: argparse.ArgumentParser) -> None:

@@ -17,7 +17,9 @@ LOG_BYTES = 200_000
 """Bytes at the end of a log that are looked at, however long it is."""
 CACHE_FOLDER = "cache"
 """Beside the studies of a results folder: what preparation leaves, which all of them share."""
-_OWN_FOLDERS = {"ledger", "checkpoints", LOGS, "report"}
+SUBMISSIONS = "submissions"
+"""The folder of a study that holds what was handed to schedulers."""
+_OWN_FOLDERS = {"ledger", "checkpoints", LOGS, SUBMISSIONS, "report"}
 SCHEMA_VERSION = 1
 
 State = Literal["done", "pruned", "failed", "skipped", "interrupted", "running", "waiting"]

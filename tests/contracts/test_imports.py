@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-ROOMS = ("space", "plan", "ledger", "execution", "views", "study", "search", "cli")
+ROOMS = ("space", "plan", "ledger", "execution", "views", "study", "search", "submission", "cli")
 """Rooms of the orchestrator, the lowest first: each imports only itself and what stands before it."""
 PACKAGES = {"search_spaces": 0, "trainables": 1, "orchestrator": 2, "analysis": 3}
 

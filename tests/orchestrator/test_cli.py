@@ -18,6 +18,9 @@ REPOSITORY = Path(__file__).parent.parent.parent
 DATA = REPOSITORY.parent / "shared" / "data" / "official_checkpoints"
 HELP = Path(__file__).parent / "help"
 COMMANDS = (
+    "submit",
+    "cancel",
+    "logs",
     "run",
     "plan",
     "schema",

@@ -45,6 +45,14 @@ def draw(labels: Tensor, generator: torch.Generator) -> Tensor:
     return clean + NOISE * torch.randn(clean.shape, generator=generator)
 
 
+def right(network: nn.Module, pictures: Tensor, labels: Tensor) -> Tensor:
+    """1.0 for each picture that is read as its label, else 0.0."""
+    network.eval()
+    with torch.no_grad():
+        scores: Tensor = network(pictures)
+    return (scores.argmax(1) == labels).float()
+
+
 def main() -> None:
     """Train and test with the settings of the command line."""
     parser = argparse.ArgumentParser()
@@ -92,11 +100,8 @@ def main() -> None:
             torch.autograd.backward(loss)
             optimizer.step()
             losses.append(loss.item())
-        network.eval()
-        with torch.no_grad():
-            scores = network(test)
-        is_right = (scores.argmax(1) == labels[NUM_TRAIN:]).float()
-        row = {"epoch": epoch, "loss": sum(losses) / len(losses), "accuracy": is_right.mean().item()}
+        accuracy = right(network, test, labels[NUM_TRAIN:]).mean().item()
+        row = {"epoch": epoch, "loss": sum(losses) / len(losses), "accuracy": accuracy}
         with (options.out / "curve.jsonl").open("a") as curve:
             print(json.dumps(row), file=curve)
         print(row, flush=True)
@@ -111,6 +116,9 @@ def main() -> None:
         checkpoint.with_suffix(".new").replace(checkpoint)
 
     num_parameters = sum(weights.numel() for weights in network.parameters())
+    is_right = right(
+        network, test, labels[NUM_TRAIN:]
+    )  # again: a run that was cut off here has no epoch left
     metrics = {"accuracy": is_right.mean().item(), "num_parameters": num_parameters}
     (options.out / "metrics.json").write_text(json.dumps(metrics))
     with (options.out / "items.csv").open("w", newline="") as file:

@@ -1,0 +1,257 @@
+"""The commands `submit`, `cancel` and `logs`: launches that a scheduler starts and that outlive the terminal."""
+
+import argparse
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator.cli.figure_checks import check_figures
+from orchestrator.cli.option_values import cost
+from orchestrator.cli.reporting import known_study
+from orchestrator.execution.provenance import host
+from orchestrator.ledger import LedgerLock
+from orchestrator.ledger.study import SUBMISSIONS
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError, Problem
+from orchestrator.study import planning
+from orchestrator.study.launch import Study, describe, open_study
+from orchestrator.submission.places import place, place_of
+from orchestrator.submission.record import Submission, keep, next_number, now, submissions
+from orchestrator.submission.request import Job, Place, Request, SubmissionError
+from orchestrator.submission.site import PlaceName, Site, read_site
+from orchestrator.views.live import say
+from orchestrator.views.running_file import RunningFile
+from trainables.errors import UserError
+from trainables.paths import user_path
+from trainables.settings import Settings
+
+FOLLOW_SECONDS = 2.0
+
+
+def submit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Write what a scheduler needs, check it, hand it over, return at once."""
+    site = read_site(options.site)
+    on = _where(options, site)
+    site, asked = _adjusted(site, on, options)
+    at = place(on, site)
+    study = _study(options)
+    view = planning.view(study)
+    planning.show(view, console)
+    planning.show_remarks(view, console)
+    if not view.num_missing:
+        say(console, "Nothing is missing: every trial of this plan is done. Nothing was submitted.")
+        return 0
+    _refuse_a_second(study)
+    request = Request(
+        study=study.space.name,
+        folder=study.folder / SUBMISSIONS,
+        number=next_number(study.folder),
+        launch=tuple(_launch(options)),
+        seconds=_seconds(getattr(asked, "time", None)),
+        said=command_line,
+    )
+    if problems := [Problem("", 0, where, message) for where, message in at.problems(request)]:
+        raise ConfigError(problems)
+    for line in (*at.remarks(request), *_forgotten(study, getattr(asked, "gpus_per_node", 0))):
+        say(console, f"note: {line}")
+    file = request.folder / f"{request.name}{at.file_ending}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(at.text(request), encoding="utf-8")
+    if options.dry_run:
+        say(console, f"Written, not submitted: {file}")
+        return 0
+    with LedgerLock(study.ledger_folder):
+        # Readers then see the trials that the job will run.
+        describe(study, has_results=bool(view.now.done))
+    job = at.submit(file, request)
+    keep(study.folder, Submission(request.number, on, job, at.address, command_line, now()))
+    say(console, f"Submitted as job {job} of {on}: {file}")
+    say(console, _next_steps(study.folder))
+    return 0
+
+
+def cancel_command(options: argparse.Namespace, console: Console) -> int:
+    """End the launch that works on a study, wherever it is; what it has done stays."""
+    folder = known_study(options.study, options.results)
+    for submission, at, job in _active(folder):
+        at.cancel(job.id)
+        say(console, f"Cancelled: job {job.id} of {submission.on}. What has finished is kept.")
+        return 0
+    launch = RunningFile(folder).read()
+    if launch is None or not launch.is_alive:
+        say(console, f"No launch works on {folder}.")
+        return 0
+    if launch.host != host():
+        raise UserError(
+            f"the launch of {folder} is process {launch.process} on {launch.host}: cancel it there"
+        )
+    os.kill(launch.process, signal.SIGTERM)
+    say(console, f"Process {launch.process} was told to end. What has finished is kept.")
+    return 0
+
+
+def logs_command(options: argparse.Namespace, console: Console) -> int:
+    """Print what the latest job of a study has printed, or a trial's log."""
+    folder = known_study(options.study, options.results)
+    found = submissions(folder)
+    if not found:
+        raise UserError(
+            f"{folder} was never submitted: a launch prints into its own terminal; `asyrp-sweep explain CELL:SEED` "
+            "shows the end of a trial's log"
+        )
+    latest = found[-1]
+    at = place_of(latest)
+    if (text := at.log(latest.job)) is not None:
+        say(console, text)
+        return 0
+    file = latest.file(folder, ".log")
+    position = 0
+    while True:
+        is_active = options.follow and at.job(latest.job).is_active
+        text, position = read_from(file, position)
+        if text:
+            say(console, text.rstrip("\n"))
+        if not is_active:
+            break
+        time.sleep(FOLLOW_SECONDS)
+    if not position:
+        say(console, f"Job {latest.job} of {latest.on} has printed nothing yet ({file}).")
+    return 0
+
+
+def read_from(file: Path, position: int) -> tuple[str, int]:
+    """What a file holds from a position on, and where it ends; nothing while it is not there."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(position)
+            data = opened.read()
+    except FileNotFoundError:
+        return "", position
+    return data.decode("utf-8", "replace"), position + len(data)
+
+
+def submission_lines(folder: Path) -> list[str]:
+    """How the latest job of a study stands, for `status`."""
+    lines = []
+    for submission in submissions(folder)[-1:]:
+        try:
+            state = place_of(submission).job(submission.job).state
+        except SubmissionError as error:
+            state = str(error)
+        told = f": {state}" if state else ""
+        lines.append(f"submitted {submission.since} as job {submission.job} of {submission.on}{told}")
+    return lines
+
+
+def _where(options: argparse.Namespace, site: Site) -> PlaceName:
+    on: PlaceName | None = options.on or site.on
+    if on is None:
+        raise ConfigError(
+            [Problem("", 0, "--on", "expected slurm, ray-job or kuberay, here or as `on` of the site")]
+        )
+    return on
+
+
+def _adjusted(site: Site, on: PlaceName, options: argparse.Namespace) -> tuple[Site, Settings]:
+    """The site with what the command line says in its place, and its part for the scheduler."""
+    section = on.replace("-", "_")
+    settings: Settings = getattr(site, section)
+    said = {
+        name: value
+        for name in ("nodes", "gpus_per_node", "cpus_per_node", "time", "partition", "account")
+        if (value := getattr(options, name)) is not None
+    }
+    if unknown := [name for name in said if name not in type(settings).model_fields]:
+        message = f"{on} has no such choice: it uses what its cluster has"
+        raise ConfigError([Problem("", 0, f"--{name.replace('_', '-')}", message) for name in unknown])
+    asked = settings.model_copy(update=said)
+    return site.model_copy(update={section: asked}), asked
+
+
+def _study(options: argparse.Namespace) -> Study:
+    space = load_space(
+        options.space,
+        settings=options.set,
+        domain=options.domain,
+        seeds=options.seeds,
+        extra_checks=[check_figures],
+    )
+    if space.config.design.kind == "optuna":
+        message = "it is a search, which `submit` does not start; asyrp-sweep tune runs it"
+        raise ConfigError([Problem(space.file, 0, "design", message)])
+    return open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
+
+
+def _seconds(time: str | None) -> float | None:
+    """Most seconds of the job."""
+    try:
+        return None if time is None else cost(time).seconds
+    except argparse.ArgumentTypeError as error:
+        raise ConfigError([Problem("", 0, "--time", str(error))]) from error
+
+
+def _launch(options: argparse.Namespace) -> Iterator[str]:
+    """The arguments of `run`, with paths that hold anywhere."""
+    yield "run"
+    yield _anywhere(options.space)
+    yield from ("--results", str(options.results.absolute()))
+    if options.domain is not None:
+        yield from ("--domain", _anywhere(options.domain))
+    if options.seeds is not None:
+        yield from ("--seeds", options.seeds)
+    for setting in options.set:
+        yield from ("--set", setting)
+    for where in options.log_to:
+        yield from ("--log-to", where)
+    if options.reuse_changed_code:
+        yield "--reuse-changed-code"
+    yield "--yes"
+
+
+def _anywhere(text: str) -> str:
+    """A file's absolute path; a name as it is."""
+    path = user_path(text)
+    return str(path.absolute()) if path.exists() else text
+
+
+def _refuse_a_second(study: Study) -> None:
+    """Raise UserError where a launch waits or works already."""
+    for submission, _, job in _active(study.folder):
+        raise UserError(
+            f"{study.folder} has been submitted already: job {job.id} of {submission.on} is {job.state}. Nothing was "
+            f"submitted.\n{_next_steps(study.folder)}"
+        )
+    launch = RunningFile(study.folder).read()
+    if launch is not None and launch.is_alive:
+        raise UserError(
+            f"a launch works on {study.folder} already: process {launch.process} on {launch.host}. Nothing was "
+            f"submitted.\n{_next_steps(study.folder)}"
+        )
+
+
+def _active(folder: Path) -> Iterator[tuple[Submission, Place, Job]]:
+    """Jobs of the study that wait or run, the latest first."""
+    for submission in reversed(submissions(folder)):
+        at = place_of(submission)
+        job = at.job(submission.job)
+        if job.is_active:
+            yield submission, at, job
+
+
+def _forgotten(study: Study, num_gpus: int) -> Iterator[str]:
+    if num_gpus and not study.space.config.execution.gpus_per_trial:
+        yield "the job asks for GPUs and its trials for none: --set execution.gpus_per_trial=1 lets them use one each"
+
+
+def _next_steps(folder: Path) -> str:
+    steps = {
+        f"asyrp-sweep status {folder}": "how far it is",
+        f"asyrp-sweep logs {folder}": "what it printed",
+        f"asyrp-sweep cancel {folder}": "end it; what is done stays",
+    }
+    width = max(map(len, steps))
+    return "\n".join(f"  {step:{width}}  # {what}" for step, what in steps.items())

@@ -1,0 +1,1 @@
+"""Launches that a scheduler starts: written, checked, handed over, watched, ended."""

@@ -1,0 +1,202 @@
+"""Slurm: one batch job, in which Ray is started over all of its nodes and ends with it."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.submission.commands_of_others import is_here, output_of
+from orchestrator.submission.request import COMMAND_VARIABLE, GRACE_SECONDS, Job, Request
+from orchestrator.submission.site import SlurmSite
+from trainables.wording import did_you_mean, duration
+
+GO_ON = 75
+_ACTIVE = {
+    "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "RESIZING",
+    "SIGNALING", "STAGE_OUT", "STOPPED", "SPECIAL_EXIT", "REQUEUE_FED",
+}  # fmt: skip
+"""States of a job that squeue calls unfinished (man squeue, JOB STATE CODES)."""
+MAX_SCRATCH = 36
+"""Characters of a scratch path: Ray adds 64 to `<scratch>/r<job>`, and a socket's path has at most 107 bytes."""
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """Jobs by sbatch."""
+
+    site: SlurmSite
+
+    file_ending = ".sh"
+
+    @property
+    def address(self) -> str:
+        """None: the programs of Slurm know their own cluster."""
+        return ""
+
+    def problems(self, request: Request) -> Iterator[tuple[str, str]]:
+        """Of the partition, its nodes and its time limit, where sinfo tells them."""
+        if not self.site.scratch.startswith("$") and len(self.site.scratch) > MAX_SCRATCH:
+            yield "slurm.scratch", f"expected a path of at most {MAX_SCRATCH} characters, for Ray's sockets"
+        if not is_here("sinfo"):
+            return
+        known = _partitions()
+        name = self.site.partition or next((one for one, is_default, *_ in known if is_default), None)
+        if name is None or name not in {one for one, *_ in known}:
+            names = [one for one, *_ in known]
+            found = f"found {name}" if name else "the site has no default"
+            yield (
+                "--partition",
+                f"expected a partition of this cluster ({', '.join(names)}); {found}{did_you_mean(name or '', names)}",
+            )
+            return
+        nodes = sum(count for one, _, count, _ in known if one == name)
+        longest = max((limit for one, _, _, limit in known if one == name), default=None)
+        if self.site.nodes > nodes:
+            yield "--nodes", f"partition {name} has {nodes}; found {self.site.nodes}"
+        if longest is not None and request.seconds is not None and request.seconds > longest:
+            yield "--time", f"partition {name} allows at most {duration(longest)}; found {self.site.time}"
+
+    def remarks(self, request: Request) -> Iterator[str]:
+        """That nothing was asked of Slurm where it is not here."""
+        if not is_here("sinfo"):
+            yield "there is no sinfo on this machine: partition, nodes and time were not checked"
+
+    def text(self, request: Request) -> str:
+        """A script of bash for sbatch."""
+        return "\n".join([*self._head(request), "", *self._setup(request), "", *self._body(request), ""])
+
+    def submit(self, file: Path, request: Request) -> str:
+        """By sbatch; its number is the id."""
+        return (
+            output_of("sbatch", "--parsable", str(file), what="nothing was submitted").strip().split(";")[0]
+        )
+
+    def job(self, id: str) -> Job:
+        """By squeue, which forgets a job soon after its end."""
+        if not is_here("squeue"):
+            return Job(id, "", is_active=False)
+        # Without a filter squeue refuses no id; with one it calls a job that is gone an error.
+        listed = output_of("squeue", "--me", "--noheader", "--format=%i|%T|%r", what="squeue")
+        for line in listed.splitlines():
+            number, state, reason = line.split("|", 2)
+            if number == id:
+                waits = state == "PENDING" and reason not in ("None", "")
+                return Job(id, f"{state} ({reason})" if waits else state, is_active=state in _ACTIVE)
+        return Job(id, "", is_active=False)
+
+    def cancel(self, id: str) -> None:
+        """By scancel: TERM to the launch, 30 s later KILL."""
+        output_of("scancel", id, what=f"job {id} was not cancelled")
+
+    def log(self, id: str) -> str | None:
+        """In the submission's own file."""
+        return None
+
+    def _head(self, request: Request) -> Iterator[str]:
+        site, output = self.site, request.folder / f"{request.name}.log"
+        yield "#!/bin/bash"
+        yield f"# {request.said}"
+        yield "# Written by asyrp-sweep. May be edited: `sbatch` with this file submits it again."
+        asked = {
+            "job-name": request.study,
+            "partition": site.partition,
+            "account": site.account,
+            "nodes": site.nodes,
+            "ntasks-per-node": 1,
+            "cpus-per-task": site.cpus_per_node,
+            "gpus-per-node": site.gpus_per_node or None,
+            "time": request.minutes,
+            "output": output,
+            "open-mode": "append",
+            "signal": f"B:USR1@{GRACE_SECONDS}",
+        }
+        for name, value in asked.items():
+            if value is not None:
+                yield f"#SBATCH --{name}={value}"
+        yield "#SBATCH --no-kill"  # a lost node costs its trials an epoch, not the job
+        if site.requeues:
+            yield "#SBATCH --requeue"
+        yield from (f"#SBATCH {option}" for option in site.options)
+
+    def _setup(self, request: Request) -> Iterator[str]:
+        site = self.site
+        yield "set -u"
+        yield "unset TMPDIR RAY_ADDRESS  # a long TMPDIR does not fit into the paths of Ray's sockets"
+        yield f"export RAY_USAGE_STATS_ENABLED=0 {COMMAND_VARIABLE}={shlex.quote(request.said)}"
+        yield f'SCRATCH="{site.scratch}"  # on every node'
+        yield from site.setup
+        python = shlex.quote(site.python or sys.executable)
+        yield f"PYTHON=({f'{site.container} ' if site.container else ''}{python})"
+        launch = shlex.join(request.launch)
+        yield f'LAUNCH=("${{PYTHON[@]}}" -m orchestrator.cli {launch})'
+
+    def _body(self, request: Request) -> Iterator[str]:
+        if self.site.nodes == 1:
+            yield 'export TMPDIR="$SCRATCH"'
+            yield '"${LAUNCH[@]}" --cpus "$SLURM_CPUS_ON_NODE" & RUNNING=$!'
+        else:
+            yield _CLUSTER.format(log=shlex.quote(str(request.folder / request.name)))
+        yield _ENDING.format(code=GO_ON, requeues=self.site.requeues)
+
+
+def _partitions() -> list[tuple[str, bool, int, float]]:
+    """(name, whether it is the default, nodes, longest time of a job in seconds) by sinfo."""
+    found = []
+    listed = output_of("sinfo", "--noheader", "--format=%P|%D|%l", what="the partitions cannot be listed")
+    for line in listed.splitlines():
+        name, nodes, limit = line.strip().split("|")
+        found.append((name.rstrip("*"), name.endswith("*"), int(nodes), _seconds(limit)))
+    return found
+
+
+def _seconds(limit: str) -> float:
+    """Slurm's `days-hours:minutes:seconds`, of which the first parts may be missing; `infinite` too."""
+    days, _, clock = limit.rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in parts):
+        return float("inf")
+    seconds = 0
+    for part in parts:
+        seconds = seconds * 60 + int(part)
+    return seconds + 86400 * int(days or 0)
+
+
+# A token keeps other users of the machines out. Ports other than the head's are left to the system: the usual ranges
+# hold those of Slurm itself, and of other jobs on the node.
+_CLUSTER = """\
+LOG={log}
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$LOG-$SLURM_JOB_ID.token"
+(umask 077; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n' > "$RAY_AUTH_TOKEN_PATH")
+trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
+mapfile -t NODES < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+IP=$(hostname -I | cut -d ' ' -f 1)  # this script runs on the first node
+PORT=$("${{PYTHON[@]}}" -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
+RAY=("${{PYTHON[@]}}" -m ray.scripts.scripts start --num-cpus "$SLURM_CPUS_ON_NODE" --min-worker-port 0
+     --max-worker-port 0 --object-store-memory 100000000 --block)
+srun -N1 -n1 -w "${{NODES[0]}}" bash -c 'trap "rm -rf \\"$0\\"" EXIT; "$@"' "$SCRATCH/r$SLURM_JOB_ID" "${{RAY[@]}}" \\
+  --head --node-ip-address "$IP" --port "$PORT" --include-dashboard false --temp-dir "$SCRATCH/r$SLURM_JOB_ID" \\
+  >"$LOG-ray-${{NODES[0]}}.log" 2>&1 & STEPS=($!)
+until (exec 3<>"/dev/tcp/$IP/$PORT") 2>/dev/null; do
+  kill -0 "${{STEPS[0]}}" || {{ echo "Ray's head did not start: $LOG-ray-${{NODES[0]}}.log"; exit 1; }}
+  sleep 0.5
+done
+for NODE in "${{NODES[@]:1}}"; do
+  srun -N1 -n1 -w "$NODE" "${{RAY[@]}}" --address "$IP:$PORT" >"$LOG-ray-$NODE.log" 2>&1 & STEPS+=($!)
+done
+for _ in {{1..240}}; do  # two minutes; what comes later is used by the next launch
+  [ "$(grep -ls 'Ray runtime started' "$LOG"-ray-*.log | wc -l)" -ge "${{#NODES[@]}}" ] && break
+  sleep 0.5
+done
+"${{LAUNCH[@]}}" --address "$IP:$PORT" & RUNNING=$!"""
+
+# Slurm signals the batch shell alone, and a wait returns at a signal before the launch has ended.
+_ENDING = """\
+trap 'kill -TERM $RUNNING' TERM
+trap 'kill -USR1 $RUNNING' USR1
+wait $RUNNING; CODE=$?
+while kill -0 $RUNNING 2>/dev/null; do wait $RUNNING; CODE=$?; done
+for STEP in "${{STEPS[@]:-}}"; do [ -n "$STEP" ] && kill "$STEP" 2>/dev/null; done
+wait
+[ $CODE -eq {code} ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ] && scontrol requeue "$SLURM_JOB_ID"
+exit $CODE"""
