@@ -3,12 +3,15 @@
 import errno
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from own_readers import read_runs
 from searches import FEW
 
 from analysis.export import export, live_logs
@@ -22,6 +25,9 @@ from orchestrator.study.runner import RunOptions, run_missing
 from trainables.h_space.family import HSpace
 from trainables.h_space.layers import Summarise
 
+REPOSITORY = Path(__file__).parents[2]
+FAKE_TRIALS = Path(__file__).with_name("fake_trials.py")
+LAUNCH = Path(__file__).with_name("launch.py")
 Launch = Callable[..., Study]
 
 
@@ -54,9 +60,20 @@ class Recorder:
 def launch(space_file: Path, tmp_path: Path, display: Any) -> Launch:
     """Run the test space, four trials of two epochs, with listeners."""
 
-    def run(listeners: Mapping[str, Opening], trial: str = "FakeTrial", **options: Any) -> Study:
+    def run(
+        listeners: Mapping[str, Opening],
+        trial: str = "FakeTrial",
+        address: str | None = None,
+        **options: Any,
+    ) -> Study:
         study = open_study(load_space(space_file, **options), tmp_path / "results")
-        chosen = RunOptions(inline=True, trial_class=f"fake_trials:{trial}", listeners=listeners)
+        chosen = RunOptions(
+            inline=address is None,
+            address=address,
+            trial_class=f"fake_trials:{trial}",
+            extra_modules=(FAKE_TRIALS,),
+            listeners=listeners,
+        )
         run_missing(study, chosen, display)
         return study
 
@@ -127,6 +144,45 @@ def test_after_a_launch_the_log_is_what_an_export_is(launch: Launch, tmp_path: P
     export(study.folder, "tensorboard", tmp_path / "out")
 
     assert tree_of(study.folder / "tensorboard") == tree_of(tmp_path / "out")
+
+
+def test_on_ray_a_log_is_the_same_and_one_that_fails_stops_nothing(
+    ray_cluster: str, launch: Launch, display: Any, tmp_path: Path
+) -> None:
+    broken = {"broken": lambda folder: Recorder([], "epoch 2")}
+
+    study = launch({**broken, **live_logs(["tensorboard"])}, address=ray_cluster)
+
+    export(study.folder, "tensorboard", tmp_path / "out")
+    assert tree_of(study.folder / "tensorboard") == tree_of(tmp_path / "out")
+    assert statuses(study) == ["done"] * 4
+    (told,) = [line for line in display.lines if "broken" in line]
+    assert "No space left on device" in told
+
+
+def test_on_ray_wandb_gets_a_run_for_every_trial(ray_cluster: str, space_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'asyrp-sweep[wandb]'")
+    command = [sys.executable, str(LAUNCH), "FakeTrial", "run", str(space_file), "--address", ray_cluster]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
+
+    done = subprocess.run(  # W&B's threads and exit handlers are not for the process of all tests.
+        [*command, "--results", "results", "--log-to", "wandb"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = read_runs(tmp_path / "results" / "rates" / "wandb")
+    assert {name: (run["group"], run["exit"]) for name, run in runs.items()} == {
+        f"{cell}, seed {seed}": (cell, 0) for cell in ("baseline", "rate=0.01") for seed in (0, 1)
+    }
+    for run in runs.values():
+        epochs = [row for row in run["history"] if "epoch/step" in row]
+        assert [row["epoch/step"] for row in epochs] == [1, 2]
+    assert not (tmp_path / "results" / "rates" / "wandb" / "live").exists()
 
 
 def test_a_log_takes_in_what_was_done_without_it_and_outlives_retries(launch: Launch, tmp_path: Path) -> None:
