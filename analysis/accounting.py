@@ -12,7 +12,7 @@ from analysis.comparability import image_set_warnings
 from analysis.contrasts import Judgement
 from analysis.forming import word
 from analysis.frames import MISSING, STOPPED, StudyFrames
-from analysis.labels import number, plural, shown_with_costs, value_label
+from analysis.labels import known_metrics, metric_info, number, plural, shown_with_costs, value_label
 from analysis.placebo import placebo_warnings
 from orchestrator.ledger.comparisons import contrast_pairs
 
@@ -111,10 +111,19 @@ def unfinished(frames: StudyFrames) -> pd.DataFrame:
     return rest.assign(label=[frames.cell_label(cell) for cell in rest["cell"]]).reset_index(drop=True)
 
 
+def _cautions(frames: StudyFrames) -> list[str]:
+    """What a reader of verdicts by the primary metric should know."""
+    if frames.primary_metric not in known_metrics():
+        return []
+    info = metric_info(frames.primary_metric)
+    return [f"{info.label} {info.caution}."] if info.caution else []
+
+
 def warnings(frames: StudyFrames) -> list[str]:
     """Changes of the plan, notes of trials (each once, with its cells), damaged files, and what is left out."""
     lines = [
         *plan_changes(frames),
+        *_cautions(frames),
         *placebo_warnings(frames),
         *_notes(frames),
         *image_set_warnings(frames),

@@ -30,6 +30,8 @@ class MetricInfo:
     is_of_sets: bool = False
     reference: Sequence[str] = ()
     """Dotted settings that move what it is measured against."""
+    caution: str = ""
+    """What a reader of verdicts by it should know, to follow its label."""
 
     @property
     def arrow(self) -> str:

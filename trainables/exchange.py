@@ -24,6 +24,8 @@ class Metric:
     """Whether it is a number of all items together, with no value for one."""
     reference: tuple[str, ...] = ()
     """Dotted settings that move what it is measured against: cells that differ in one cannot be compared by it."""
+    caution: str = ""
+    """What a reader of verdicts by it should know, to follow its label, such as `is the loss that was trained on`."""
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def _about_sets(table: pd.DataFrame) -> str:
         f"{_labels(table)}: measured within each group (features: {', '.join(features)}), means of {seeds}; bars are "
         "95 % t intervals over seeds."
     )
-    if any(name.startswith("fid") for name in table["metric"]):
+    if any(name.startswith(("frechet", "fid")) for name in table["metric"]):
         said += (
             " A Fréchet distance is larger in a smaller group for its size alone; a kernel distance is not."
         )

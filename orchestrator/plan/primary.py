@@ -16,7 +16,7 @@ from trainables.settings import Settings
 
 
 def with_told_primary(space: Space) -> Space:
-    """The space with `primary.instead` as its primary where a cell cannot tell the first choice."""
+    """The space with `primary.instead` as its primary where a cell cannot tell the first choice, and so on."""
     primary = space.config.primary
     if primary.instead is None:
         return space
@@ -27,7 +27,7 @@ def with_told_primary(space: Space) -> Space:
     if not any(space.family.unmeasured(primary.metric, cell) for cell in cells):
         return space
     config = space.config.model_copy(update={"primary": primary.instead})
-    return replace(space, config=config, primary_place=(*space.primary_place, "instead"))
+    return with_told_primary(replace(space, config=config, primary_place=(*space.primary_place, "instead")))
 
 
 def _cells(space: Space) -> list[Settings]:

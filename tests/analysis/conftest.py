@@ -227,7 +227,8 @@ def _set_rows(recipe: StudyRecipe, gain: float) -> list[dict[str, Any]]:
     sets += [("skin=light", skins.count("light"), 1 - gain), ("skin=dark", skins.count("dark"), 2 - 2 * gain)]
     return [
         {"epoch": recipe.epochs, "image_id": None, "subgroup": subgroup, "strength": 1.0, "num_sample_steps": 12,
-         "kid": value, "num_images": count, "feature_extractor": "CLIP of tests", "image_set": f"{count} images"}
+         "kernel_distance": value, "num_images": count, "feature_extractor": "CLIP of tests",
+         "image_set": f"{count} images"}
         for subgroup, count, value in sets
     ]  # fmt: skip
 

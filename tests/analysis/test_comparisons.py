@@ -125,12 +125,17 @@ def test_metrics_of_sets_by_subgroup_are_means_over_seeds_with_their_own_interva
     folder = synthetic(tmp_path / "study", effects=TWO, num_seeds=3, epochs=1, batches=1, subgroups=True)
     frames = load_frames(folder)
     kind, config = parse(
-        {"kind": "subgroups", "metrics": ["counterfactual_gain", "kid"], "label": "skin", "by": "encoder"}
+        {
+            "kind": "subgroups",
+            "metrics": ["counterfactual_gain", "kernel_distance"],
+            "label": "skin",
+            "by": "encoder",
+        }
     )
 
     table = kind.compute(frames, config)
 
-    of_sets = table[(table["metric"] == "kid") & (table["label"] == "conv")].set_index("group")
+    of_sets = table[(table["metric"] == "kernel_distance") & (table["label"] == "conv")].set_index("group")
     assert of_sets["n"].to_dict() == {"dark": 1, "light": 2}
     values = 1 - gains(frames, "encoder=conv")
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
@@ -148,7 +153,7 @@ def test_rows_of_subgroups_never_count_as_the_whole_set(
 ) -> None:
     folder = synthetic(tmp_path / "study", effects=TWO, num_seeds=2, epochs=1, batches=1, subgroups=True)
 
-    whole = measured(load_frames(folder), "kid")
+    whole = measured(load_frames(folder), "kernel_distance")
 
     at_one = whole[whole["strength"] == 1.0]
     assert at_one.groupby("signature").size().eq(1).all()
@@ -156,7 +161,9 @@ def test_rows_of_subgroups_never_count_as_the_whole_set(
 
 
 def test_a_study_without_subgroups_says_how_to_measure_them(frames: StudyFrames) -> None:
-    kind, config = parse({"kind": "subgroups", "metrics": ["counterfactual_gain", "kid"], "label": "skin"})
+    kind, config = parse(
+        {"kind": "subgroups", "metrics": ["counterfactual_gain", "kernel_distance"], "label": "skin"}
+    )
 
     table = kind.compute(frames, config)
 
@@ -277,7 +284,9 @@ def test_a_claim_about_a_strength_that_was_not_measured_says_so(frames: StudyFra
 
     contrast = claims["not measured"].contrast
     assert contrast is not None
-    assert contrast.sample.incomparable == "Counterfactual gain was not measured at strength 0.7"
+    assert (
+        contrast.sample.incomparable == "Counterfactual gain, training CLIP was not measured at strength 0.7"
+    )
     assert claims["not measured"].verdict == "undecided"
 
 
@@ -384,12 +393,12 @@ def test_curves_of_warm_starts_can_begin_where_their_parents_ended(make_study: C
 def test_a_set_metric_is_a_row_without_an_image(frames: StudyFrames) -> None:
     evaluations = frames.evaluations
     one = evaluations[evaluations["strength"] == 1.0].drop_duplicates("signature")
-    rows = one.assign(image_id=None, fid=80.0, num_images=4, labels=None)
+    rows = one.assign(image_id=None, frechet_distance=80.0, num_images=4, labels=None)
     columns = [column for column in rows if column not in ("counterfactual_gain", "l1_distance")]
     both = pd.concat([evaluations, rows[columns]], ignore_index=True)
     frames = StudyFrames(frames.study, frames.trials, frames.curves, both, frames.samples)
 
-    table = values_over(frames, "fid", ["cell"])
+    table = values_over(frames, "frechet_distance", ["cell"])
 
     assert set(table["value"]) == {80.0}
     assert set(table["num_images"]) == {4}

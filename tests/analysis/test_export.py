@@ -282,7 +282,10 @@ def test_tensorboard_shows_curves_pictures_and_cells_with_their_seeds(
     assert groups["baseline"]["metrics"]["seeds/number done"] == 3
     assert groups["encoder=conv"]["sessions"] == {"encoder=conv/seed=0": 1, "encoder=conv/seed=1": 2}
     assert groups["encoder=conv"]["hparams"] == {"encoder": 'string_value: "conv"'}
-    assert found["columns"][:2] == ["seeds done", "Counterfactual gain (share of the distance)"]
+    assert found["columns"][:2] == [
+        "seeds done",
+        "Counterfactual gain, training CLIP (share of the distance)",
+    ]
 
 
 def test_tensorboard_opens_what_is_ugly(ugly_study: Path, tmp_path: Path) -> None:

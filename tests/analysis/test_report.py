@@ -110,7 +110,7 @@ def test_verdict_lines_fit_eighty_columns(make_study: Study) -> None:
     lines = verdict_lines(folder)
 
     assert max(map(len, lines)) <= 80
-    assert lines[0].startswith("Counterfactual gain against pixel_channel (higher is better")
+    assert lines[0].startswith("Counterfactual gain, training CLIP against pixel_channel (higher is better")
     assert any(line.startswith("  conv hurts, by at least the margin: −0.") for line in lines)
     assert any(line.startswith("  claim contradicted:") for line in lines)
     assert lines[-1] == "13 of 14 trials done, 1 failed."

@@ -73,10 +73,12 @@ def test_models_without_a_common_image_get_no_verdict(study: Study) -> None:
 def test_a_distance_of_sets_is_never_compared_across_image_sets(study: Study) -> None:
     frames = load_frames(study(first_image={"conv": 1}))
     one = frames.evaluations[frames.evaluations["strength"] == 1.0].drop_duplicates("signature")
-    fid = one.drop(columns=["counterfactual_gain", "l1_distance"]).assign(image_id=None, fid=80.0)
+    fid = one.drop(columns=["counterfactual_gain", "l1_distance"]).assign(
+        image_id=None, frechet_distance=80.0
+    )
     frames = replace(frames, evaluations=pd.concat([frames.evaluations, fid], ignore_index=True))
 
-    sample = sample_of(frames, "fid", OTHER, "baseline")
+    sample = sample_of(frames, "frechet_distance", OTHER, "baseline")
 
     assert len(sample.differences) == 0
     assert "different images" in sample.incomparable
@@ -88,7 +90,8 @@ def test_models_edited_with_another_t_boost_get_no_verdict(study: Study) -> None
     lines = " ".join(line.strip() for line in verdict_lines(folder))
 
     assert (
-        "conv: no verdict, not comparable: Counterfactual gain is measured against another reference" in lines
+        "conv: no verdict, not comparable: Counterfactual gain, training CLIP is measured against another reference"
+        in lines
     )
     other = sample_of(load_frames(folder), "s_dir", OTHER, "baseline")
     assert other.incomparable == "t_boost differs as well (193 against 167)"
@@ -117,7 +120,8 @@ def test_a_gain_over_another_reconstruction_gets_no_verdict(study: Study) -> Non
 
     assert len(moved.differences) == 0
     assert moved.incomparable == (
-        "Counterfactual gain is measured against another reference, since num_sample_steps differs (20 against 40)"
+        "Counterfactual gain, training CLIP is measured against another reference, since num_sample_steps differs "
+        "(20 against 40)"
     )
     assert same.incomparable == ""
 

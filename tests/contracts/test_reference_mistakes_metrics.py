@@ -73,8 +73,8 @@ def test_pictures_are_never_their_own_negatives() -> None:
     sets.add(as_it_is, "edit", 1.0, 4)
     sets.add(wrapped, "edit", -1.0, 4)
     (same,), (negative,) = sets.rows(1.0, 4), sets.rows(-1.0, 4)
-    assert same["fid"] == pytest.approx(0, abs=1e-6)
-    assert negative["fid"] > 1e-6
+    assert same["frechet_distance"] == pytest.approx(0, abs=1e-6)
+    assert negative["frechet_distance"] > 1e-6
 
 
 def test_s_dir_is_the_similarity_and_not_its_complement() -> None:
@@ -129,7 +129,7 @@ def test_boost_noise_is_the_same_on_edits_and_reconstructions(cache_dir: Path) -
     edited = [row for row in nothing if row["strength"] == 1.0]
     untouched = [row for row in nothing if row["strength"] == 0.0]
     for edit, reconstruction in zip(edited, untouched, strict=True):
-        for name in ("fid", "s_dir", "l1_distance"):
+        for name in ("frechet_distance", "s_dir", "l1_distance"):
             assert edit.get(name) == pytest.approx(reconstruction.get(name), abs=1e-5)
 
     plain = evaluation(cache_dir).run(push, 1)[0]

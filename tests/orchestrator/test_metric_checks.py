@@ -89,13 +89,13 @@ def test_what_an_evaluation_asks_for_is_checked_where_it_is_written(message: Cal
 
 
 def test_the_unit_of_a_margin_does_not_depend_on_what_a_domain_offers(message: Callable[..., str]) -> None:
-    refused = message("fid")
+    refused = message("frechet_distance")
 
     assert refused.startswith(
-        "space.yaml:5  baseline.evaluation.fid_features: expected clip or inception where fid is the primary metric; "
-        "found auto"
+        "space.yaml:5  baseline.evaluation.fid_features: expected clip or inception where frechet_distance is the "
+        "primary metric; found auto"
     )
-    assert message("fid", evaluation="{fid_features: clip}") == ""
+    assert message("frechet_distance", evaluation="{fid_features: clip}") == ""
     assert message("cmmd") == message("s_dir") == ""
 
 
@@ -158,11 +158,12 @@ def test_subgroups_need_a_label_of_the_domain_or_a_file_of_groups(
 
 
 def test_a_figure_of_a_set_metric_by_a_label_needs_that_subgroup(load: Load, space_text: str) -> None:
-    figures = "figures:\n  - {kind: subgroups, label: skin, metrics: [s_dir, kid]}\n"
+    figures = "figures:\n  - {kind: subgroups, label: skin, metrics: [s_dir, kernel_distance]}\n"
     text = space_text.replace("attribute: smiling", "attribute: smiling\n  evaluation: {subgroups: [skin]}")
 
     with pytest.raises(
-        ConfigError, match=r"space\.yaml:\d+  figures\[0\]\.metrics\[1\]: kid is measured .* only where"
+        ConfigError,
+        match=r"space\.yaml:\d+  figures\[0\]\.metrics\[1\]: kernel_distance is measured .* only where",
     ):
         load(space_text + figures)
     assert load(text + figures).config.figures

@@ -66,3 +66,22 @@ def test_what_stands_instead_is_taken_where_one_cell_cannot(tmp_path: Path) -> N
     space.write_text(named, encoding="utf-8")
 
     assert load_space(space).config.primary.metric == "s_dir"
+
+
+def test_metrics_are_found_by_the_names_that_they_had(load: Callable[..., Space], space_text: str) -> None:
+    text = space_text.replace("metric: s_dir, margin", "metric: identity_kept, margin")
+    text += "figures:\n  - {kind: line, x: encoder, metrics: [fid, kid]}\n"
+
+    space = load(text)
+
+    assert space.config.primary.metric == "clip_similarity_kept"
+    assert space.config.figures[0]["metrics"] == ["frechet_distance", "kernel_distance"]
+
+
+def test_what_stands_instead_may_have_an_instead_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    text = SPACE.replace("ATTRIBUTE", "goblin").replace("counterfactual_gain", "lpips")
+    second = "instead: {metric: s_dir_second, margin: 0.02, instead: {metric: judged_gain, margin: 0.02}}"
+    path.write_text(text.replace("instead: {metric: s_dir, margin: 0.02}", second), encoding="utf-8")
+
+    assert load_space(path).config.primary.metric == "judged_gain"

@@ -186,6 +186,9 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--clip-steps", type=positive, metavar="N", help="training steps (default: as the shipped model)"
     )
+    command.add_argument(
+        "--judge-steps", type=positive, metavar="N", help="training steps (default: as the shipped model)"
+    )
 
 
 def _add_tuning(group: Any) -> None:

@@ -22,6 +22,7 @@ from trainables.h_space.metric_checks import images_asked, is_measured, looked_a
 from trainables.h_space.metrics import METRICS, SetMetric
 from trainables.h_space.published import PUBLISHED, SENTENCES
 from trainables.h_space.reading import COORDINATES, SAMPLE_KINDS
+from trainables.h_space.renamed_metrics import setting_with_new_names, with_new_names
 from trainables.h_space.stand_ins import stand_in, stand_in_settings
 from trainables.h_space.timesteps import PUBLISHED_T_MAX
 from trainables.h_space.workload import image_steps, sample_steps, trained_timesteps
@@ -34,6 +35,9 @@ RECONSTRUCTED_BY = (
     *("evaluation.num_sample_steps", "evaluation.t_boost"),
 )
 """Settings that move a cell's own reconstructions. How an edit differs from one tells nothing beside another cell's."""
+_OF_THE_TRAINER = (
+    "is measured by the CLIP that trained the editors: an edit that this network alone sees counts too"
+)
 LOSSES = {
     "loss_total": "Total training loss (weighted)",
     "loss_direction": "Directional CLIP loss, 1 − cos",
@@ -178,9 +182,11 @@ class HSpace(Family):
         return f": {one_of(kinds)} has no {name} (only {one_of(layers.owners(name))})"
 
     def renamed(self, content: dict[str, Any], given: Sequence[Any], folder: Path) -> tuple[Any, Any]:
-        """With the domain's stand-ins in place of attributes that it does not offer."""
+        """With the domain's stand-ins in place of attributes that it does not offer, and metrics by their new names."""
         names = self._stand_ins(content, given, folder)
-        return stand_in(content, names), stand_in_settings(given, names)
+        return with_new_names(stand_in(content, names)), setting_with_new_names(
+            stand_in_settings(given, names)
+        )
 
     def _stand_ins(self, content: Mapping[str, Any], given: Sequence[Any], folder: Path) -> Mapping[str, str]:
         written = content.get("baseline")
@@ -265,13 +271,14 @@ class HSpace(Family):
     # Identity and warm starts
 
     def uses(self, config: Any) -> Iterable[tuple[str, str]]:
-        """Editor, optimizer, the metrics that are measured, and the domain's segmenter."""
-        segmenter = self._summarise(config.domain).segmenter
+        """Editor, optimizer, the metrics that are measured, and the domain's segmenter and judge."""
+        summary = self._summarise(config.domain)
+        measuring = (("segmenter", summary.segmenter), ("judge", summary.judge))
         return [
             ("editor", config.editor.kind),
             ("optimizer", config.training.optimizer.kind),
             *(("metric", name) for name, metric in METRICS.items() if is_measured(metric, config)),
-            *([("segmenter", segmenter)] if segmenter is not None else []),
+            *((what, name) for what, name in measuring if name is not None),
         ]
 
     def identity(self, config: Any) -> dict[str, Any]:
@@ -466,6 +473,7 @@ def _metrics() -> Mapping[str, Metric]:
             metric.description,
             isinstance(metric, SetMetric),
             RECONSTRUCTED_BY if metric.reference == "reconstruction" else (),
+            _OF_THE_TRAINER if metric.is_of_trainer else "",
         )
         for name, metric in METRICS.items()
     }

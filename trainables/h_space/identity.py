@@ -51,6 +51,8 @@ def code(config: CellConfig, domain: DomainSummary) -> str:
     used = ["trial", "trajectories", *own]
     apart = {_ATTRIBUTES}
     segmenter = domain.source.domain.segmenter if domain.source else None
+    if domain.judge is not None and any("judge" in metric.needs for metric in metrics):
+        used += [f"judges.{domain.judge}"] if origin_of("judge", domain.judge) is None else []
     if segmenter is not None and any("segmenter" in metric.needs for metric in metrics):
         used += [f"segmenters.{segmenter}"] if origin_of("segmenter", segmenter) is None else []
     elif domain.pictures is not None:

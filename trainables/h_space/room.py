@@ -11,7 +11,9 @@ from trainables.h_space.workload import trained_timesteps
 
 _BYTES_OF_A_NUMBER = 4
 _BYTES_OF_AN_EMBEDDING = 4 * 1024
-"""Of a wide CLIP; what is kept beside pictures is no larger."""
+"""Of a wide CLIP."""
+_BYTES_OF_A_JUDGEMENT = 4 * 4500
+"""Of what the judge of avatars sees in a picture."""
 
 
 def preparation_bytes(configs: Iterable[CellConfig], cache_dir: Path) -> int:
@@ -28,7 +30,9 @@ def preparation_bytes(configs: Iterable[CellConfig], cache_dir: Path) -> int:
         picture, x = 3 * prod(summary.image_size), prod(summary.x_shape)
         for file, (num_pictures, num_x) in _files(config, summary.t_max).items():
             numbers = num_pictures * picture + num_x * x
-            num_bytes = numbers * _BYTES_OF_A_NUMBER + _BYTES_OF_AN_EMBEDDING
+            is_judged = num_x == 0 and summary.judge is not None  # held-out pictures as they are looked at
+            beside = _BYTES_OF_AN_EMBEDDING + is_judged * _BYTES_OF_A_JUDGEMENT
+            num_bytes = numbers * _BYTES_OF_A_NUMBER + beside
             files[file] = max(num_bytes, files.get(file, 0))
     return sum(max(0, sum(files.values()) - _taken(folder)) for folder, files in needed.items())
 

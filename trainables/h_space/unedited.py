@@ -23,7 +23,7 @@ from trainables.digests import file_digest
 from trainables.h_space.attributes import Attribute
 from trainables.h_space.config import CellConfig, EvaluationConfig
 from trainables.h_space.diffusion import generate
-from trainables.h_space.domains import DomainSummary, domain_summary
+from trainables.h_space.domains import domain_summary
 from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.metrics import Need, Pictures, SetMetric
 from trainables.h_space.timesteps import timestep_sequence
@@ -32,9 +32,8 @@ from trainables.h_space.yardsticks import measured_metrics, needed, pictures_of
 
 IMAGES_PER_BATCH = 32
 
-_SEGMENTERS = Path(__file__).with_name(
-    "segmenters"
-)  # not imported: they draw avatars, which is not needed to plan
+_SEGMENTERS, _JUDGES = (Path(__file__).with_name(name) for name in ("segmenters", "judges"))
+"""Not imported: they draw avatars, which is not needed to plan."""
 
 Kind = Literal["original", "reconstruction", "counterfactual"]
 
@@ -128,7 +127,7 @@ def _tasks(config: CellConfig, images: PreparationTask) -> Iterator[UneditedTask
     offers, settings = domain_summary(config.domain).offers, config.evaluation
     asked = Asked.of(settings, offers)
     kinds: list[tuple[Kind, int]] = []
-    if asked.parts or asked.inception or "second_clip" in offers:
+    if asked.parts or asked.inception or "second_clip" in offers or "judge" in offers:
         kinds.append(("original", 0))
     if settings.t_boost == 0:
         kinds += [("reconstruction", steps) for steps in settings.all_sample_steps]
@@ -229,13 +228,13 @@ def _path(cache_dir: Path, task: UneditedTask) -> Path:
         images.image_ids,
         made.get(task.kind),
         vars(task.asked),
-        _segmenter_digest(summary) if task.asked.parts else "",
+        _digest(_SEGMENTERS, summary.segmenter) if task.asked.parts else "",
+        _digest(_JUDGES, summary.judge),
     ]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     return cache_dir / images.cache_name / "unedited" / f"{task.kind}_{digest}.safetensors"
 
 
-def _segmenter_digest(summary: DomainSummary) -> str:
-    """Digest of the code and the weights of the domain's segmenter."""
-    name = summary.source.domain.segmenter if summary.source else None
-    return file_digest(*sorted(_SEGMENTERS.glob(f"{name}.*")))
+def _digest(folder: Path, name: str | None) -> str:
+    """Digest of the code and the weights of a network that measures."""
+    return file_digest(*sorted(folder.glob(f"{name}.*")))

@@ -3,7 +3,7 @@
 Legend: B images, C channels, H x W pixels in [-1, 1], D CLIP width, K attributes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +40,7 @@ class Yardsticks:
     """(K,) booleans: which of them count as leakage."""
     second_direction: Tensor | None
     probe: Probe | None
+    redraw: Mapping[str, object]
 
     @classmethod
     def of(
@@ -70,6 +71,7 @@ class Yardsticks:
             ),
             second_direction=None if domain.clip_eval is None else _second_direction(attribute, look_up),
             probe=_probe(domain, attribute, look_up),
+            redraw=attribute.redraw,
         )
 
     def pictures(self, pixels: Tensor) -> Pictures:
@@ -91,6 +93,8 @@ class Yardsticks:
             second_direction=self.second_direction,
             other_directions=self.shift_directions[self.is_other_family],
             probe=self.probe,
+            judge=None if self.domain.judge is None else self.domain.judge.judge,
+            redraw=self.redraw,
             lpips=self.domain.lpips if "lpips" in needed(self.metrics) else None,
         )
 
@@ -110,6 +114,7 @@ def pictures_of(
         domain.clip.image(pixels) if embedding is None else embedding,
         second=None if domain.clip_eval is None else domain.clip_eval.image(pixels),
         parts=parts,
+        judged=None if domain.judge is None else domain.judge.look(pixels),
     )
 
 

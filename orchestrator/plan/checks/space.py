@@ -63,8 +63,9 @@ def _check_primary(space: Space, metrics: Mapping[str, Metric]) -> Iterator[Find
     yield from _check_metric(primary.metric, place, metrics)
     if primary.metric in metrics:
         yield from ((place, wrong) for wrong in _moved_references(space.config, metrics))
-    if primary.instead is not None:
-        yield from _check_metric(primary.instead.metric, (*space.primary_place, "instead", "metric"), metrics)
+    while primary.instead is not None:
+        primary, place = primary.instead, (*place[:-1], "instead", "metric")
+        yield from _check_metric(primary.metric, place, metrics)
 
 
 def _moved_references(config: SpaceConfig, metrics: Mapping[str, Metric]) -> Iterator[str]:

@@ -129,7 +129,7 @@ def test_a_range_by_number_does_the_same_and_escape_clears_it(study: Study, open
     page = open_page(path).page
     page.get_by_text("Ranges by number").click()
 
-    least = page.get_by_label("Counterfactual gain ↑ (share of the distance), at least")
+    least = page.get_by_label("Counterfactual gain, training CLIP ↑ (share of the distance), at least")
     least.fill("0.5")
 
     kept = sum(isinstance(gain, float) and gain >= 0.5 for gain in gains)

@@ -138,8 +138,8 @@ def test_sets_have_one_row_at_every_strength_and_step_count(swept: Any) -> None:
     assert primary["num_images"] == 3
     assert primary["feature_extractor"].startswith("CLIP of avatars")
     for steps in (6, 4):
-        assert of_sets[0.0, steps]["fid_from_reconstruction"] == pytest.approx(0, abs=1e-6)
-        assert of_sets[0.0, steps]["fid"] > 1e-4
+        assert of_sets[0.0, steps]["frechet_distance_from_reconstruction"] == pytest.approx(0, abs=1e-6)
+        assert of_sets[0.0, steps]["frechet_distance"] > 1e-4
 
 
 def test_subgroups_of_a_file_have_rows_of_their_own_and_label_the_images(
@@ -158,7 +158,10 @@ def test_subgroups_of_a_file_have_rows_of_their_own_and_label_the_images(
         "kind=person": 3,
     }
     assert (
-        summary["kid"] == of_sets[None]["kid"] == of_sets["kind=person"]["kid"] != of_sets["team=red"]["kid"]
+        summary["kernel_distance"]
+        == of_sets[None]["kernel_distance"]
+        == of_sets["kind=person"]["kernel_distance"]
+        != of_sets["team=red"]["kernel_distance"]
     )
     assert [json.loads(row["labels"])["team"] for row in of_images(rows, 1.0)] == ["red", "blue", "red"]
     assert json.loads(of_images(rows, 1.0)[0]["labels"])["kind"] == "person"
@@ -220,7 +223,7 @@ def test_one_image_has_no_set_metrics(evaluate: Any) -> None:
     rows, summary = evaluate(num_images=1, strengths=[0.0], primary_strength=0.0)
 
     assert len(rows) == 1
-    assert "fid" not in summary
+    assert "frechet_distance" not in summary
 
 
 def test_a_step_count_is_named_once() -> None:

@@ -15,6 +15,7 @@ from trainables.h_space.domains.avatars.captions import PROMPT_TEMPLATES, captio
 from trainables.h_space.domains.avatars.drawing import draw, draw_faces
 from trainables.h_space.domains.avatars.faces import (
     EMOTIONS,
+    JUDGE_SEEDS,
     KINDS,
     STYLES,
     TEST_SEEDS,
@@ -58,7 +59,7 @@ def test_picture_is_32_pixels_of_rgb() -> None:
 
 
 def test_splits_share_no_seed() -> None:
-    splits = [TRAIN_SEEDS, VALIDATION_SEEDS, TEST_SEEDS]
+    splits = [TRAIN_SEEDS, VALIDATION_SEEDS, TEST_SEEDS, JUDGE_SEEDS]
 
     assert all(a.stop <= b.start for a, b in itertools.pairwise(splits))
 

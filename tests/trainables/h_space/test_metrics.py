@@ -9,8 +9,9 @@ from torch import Tensor
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.metrics import METRICS, EditBatch, ImageMetric, Pictures
-from trainables.h_space.metrics.identity_kept import without
+from trainables.h_space.metrics.clip_similarity_kept import without
 from trainables.h_space.metrics.leakage import attribute_shifts
+from trainables.h_space.pretrain.judge_quality import measure_labels
 from trainables.h_space.probe import fit_probe, label_probe
 from trainables.h_space.prompts import AttributeTexts
 
@@ -31,8 +32,9 @@ def batch_of(edit_as: str) -> EditBatch:
 
     def pictures(pixels: Tensor) -> Pictures:
         assert domain.segment is not None
-        embedding = domain.clip.image(pixels)
-        return Pictures(pixels, embedding, second=embedding, parts=domain.segment(pixels))
+        assert domain.judge is not None
+        embedding, judged = domain.clip.image(pixels), domain.judge.look(pixels)
+        return Pictures(pixels, embedding, second=embedding, parts=domain.segment(pixels), judged=judged)
 
     watched = [AttributeTexts.of(domain, ATTRIBUTES[name]).direction for name in ("smiling", "old", "tanned")]
     return EditBatch(
@@ -46,6 +48,8 @@ def batch_of(edit_as: str) -> EditBatch:
         second_direction=texts.bare_direction,
         other_directions=torch.stack(watched),
         probe=label_probe(domain, attribute),
+        judge=None if domain.judge is None else domain.judge.judge,
+        redraw=attribute.redraw,
         lpips=lambda a, b: (a - b).square().mean(dim=(1, 2, 3)),
     )
 
@@ -59,7 +63,7 @@ def measure(name: str, edit_as: str) -> Tensor:
     return value
 
 
-@pytest.mark.parametrize("name", ["counterfactual_gain", "counterfactual_gain_pixels"])
+@pytest.mark.parametrize("name", ["counterfactual_gain", "counterfactual_gain_pixels", "judged_gain"])
 def test_gain_is_one_for_the_true_edit_and_zero_for_nothing(name: str) -> None:
     torch.testing.assert_close(measure(name, "true edit"), torch.ones(2))
     torch.testing.assert_close(measure(name, "nothing"), torch.zeros(2))
@@ -72,6 +76,25 @@ def test_destroying_the_image_has_a_negative_gain_in_pixels() -> None:
 def test_the_true_edit_is_recognised_and_the_original_is_not() -> None:
     assert measure("recognition", "true edit").tolist() == [1.0, 1.0]
     assert measure("recognition", "nothing").tolist() == [0.0, 0.0]
+    assert measure("judged_recognition", "true edit").tolist() == [1.0, 1.0]
+    assert measure("judged_recognition", "nothing").tolist() == [0.0, 0.0]
+
+
+def test_a_judge_sees_what_the_true_edit_leaves_and_what_noise_destroys() -> None:
+    assert (measure("judged_labels_kept", "true edit") == 1).all()
+    assert (measure("judged_leakage", "true edit") < 0.1).all()
+    assert (measure("judged_labels_kept", "noise") < 0.9).all()
+    assert (measure("judged_leakage", "noise") > 0.2).all()
+    assert (measure("judged_gain", "noise") < 0).all()
+
+
+def test_the_judge_reads_faces_that_nothing_was_trained_on() -> None:
+    domain = load_domain("avatars")
+    assert domain.judge is not None
+    found = {one.name: one.accuracy for one in measure_labels(domain.judge.look, num_faces=60)}
+
+    assert set(found) == set(domain.judge.judge.labels)
+    assert all(accuracy > 0.95 for name, accuracy in found.items() if name != "background")
 
 
 def test_s_dir_is_a_similarity_not_its_complement() -> None:
@@ -91,7 +114,7 @@ def test_every_metric_is_finite_on_two_images_and_documented(name: str) -> None:
     assert METRICS[name].label
 
 
-@pytest.mark.parametrize("name", ["counterfactual_gain", "counterfactual_gain_pixels"])
+@pytest.mark.parametrize("name", ["counterfactual_gain", "counterfactual_gain_pixels", "judged_gain"])
 def test_gain_is_not_told_without_a_true_edit(name: str) -> None:
     batch = batch_of("nothing")
     undrawable = EditBatch(**{**vars(batch), "counterfactual": None})
@@ -163,8 +186,8 @@ def test_identity_looks_past_the_attribute_s_own_direction() -> None:
     embedding = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
 
     torch.testing.assert_close(without(embedding + 2.5 * direction, direction), without(embedding, direction))
-    torch.testing.assert_close(measure("identity_kept", "nothing"), torch.ones(2))
-    assert (measure("identity_kept", "noise") < measure("identity_kept", "true edit")).all()
+    torch.testing.assert_close(measure("clip_similarity_kept", "nothing"), torch.ones(2))
+    assert (measure("clip_similarity_kept", "noise") < measure("clip_similarity_kept", "true edit")).all()
 
 
 @pytest.mark.parametrize("name", ["segmentation_consistency", "segmentation_consistency_from_reconstruction"])

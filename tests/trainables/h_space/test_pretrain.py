@@ -10,6 +10,8 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.domains.avatars.drawing import Picture, draw_faces
 from trainables.h_space.domains.avatars.faces import sample_face
+from trainables.h_space.judges.avatars import JUDGE, load
+from trainables.h_space.pretrain.avatars_judge import train_judge
 from trainables.h_space.pretrain.avatars_unet import BOTTLENECK_SIZE, UNetRun, exchanged, train_unet, velocity
 from trainables.h_space.pretrain.avatars_unet_recipe import MIDDLE, UNetTraining, training_faces
 from trainables.h_space.pretrain.pixels import to_unit_range
@@ -28,6 +30,15 @@ def test_trained_unet_loads_as_a_frozen_diffusion_model(pictures: Picture, tmp_p
 
     assert diffusion.prediction_type == "v_prediction"
     assert diffusion.shape[:3] == (96, 8, 8)
+
+
+def test_trained_judge_loads_and_sees_pictures(pictures: Picture, tmp_path: Path) -> None:
+    train_judge(tmp_path / "judge.safetensors", num_faces=4, num_steps=2, batch_size=2)
+
+    seen = load(torch.device("cpu"), tmp_path / "judge.safetensors")(to_unit_range(pictures))
+
+    assert len(seen) == len(pictures)
+    assert (JUDGE.distance(seen, seen.flip(0)) > 0).any()
 
 
 def test_resumed_unet_training_gives_the_same_weights(pictures: Picture, tmp_path: Path) -> None:

@@ -171,8 +171,8 @@ def collected(
 def test_a_row_says_what_it_was_computed_from_and_batches_do_not_matter() -> None:
     (row,) = collected(10).rows(1.0, 20)
 
-    assert row["fid"] == pytest.approx(27, abs=1e-4)
-    assert row["fid_from_reconstruction"] == pytest.approx(12, abs=1e-4)
+    assert row["frechet_distance"] == pytest.approx(27, abs=1e-4)
+    assert row["frechet_distance_from_reconstruction"] == pytest.approx(12, abs=1e-4)
     assert (row["num_images"], row["feature_extractor"]) == (10, "flat colours")
     assert row["image_set"] == image_set([f"face-{n}" for n in range(10)])
 
@@ -191,7 +191,7 @@ def test_subgroups_are_measured_as_if_their_images_were_all_there_is() -> None:
     assert [row["num_images"] for row in (everybody, dark, light)] == [8, 3, 4]
     assert dark["image_set"] == image_set(["face-0", "face-2", "face-3"])
     own = torch.cat([features(4, 3, seed=0), features(4, 3, seed=4)])[[0, 2, 3]]
-    assert dark["kid"] == pytest.approx(kernel_distance(own, own + 3), rel=1e-6)
+    assert dark["kernel_distance"] == pytest.approx(kernel_distance(own, own + 3), rel=1e-6)
     assert dark["cmmd"] == pytest.approx(gaussian_kernel_distance(own, own + 3), rel=1e-6)
 
 

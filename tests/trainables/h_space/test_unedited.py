@@ -86,7 +86,7 @@ def test_pictures_that_are_read_equal_those_that_are_computed_to_the_last_bit(
                 found, wanted = (
                     {name: value for name, value in one.items() if value is not None} for one in (a, b)
                 )
-                assert found.keys() == wanted.keys() == {"pixels", "embedding", "parts"}
+                assert found.keys() == wanted.keys() == {"pixels", "embedding", "parts", "judged"}
                 for name, value in wanted.items():
                     assert torch.equal(found[name], value)
                     assert found[name].stride() == value.stride()
@@ -155,7 +155,7 @@ def test_pieces_are_shared_by_all_that_they_do_not_depend_on(
     ]
     assert {task.kind for task in picture_tasks([longer], prepared)} == {"reconstruction"}
     in_no_parts = picture_tasks([with_evaluation(config, metrics=())], prepared)
-    assert {task.kind for task in in_no_parts} == {"reconstruction", "counterfactual"}
+    assert {task.kind for task in in_no_parts} == {"original", "reconstruction", "counterfactual"}
 
 
 def test_reconstructions_with_a_boost_are_left_to_the_trial(config: CellConfig, prepared: Path) -> None:

@@ -15,6 +15,7 @@ def pretrain_command(options: argparse.Namespace, console: Console, command_line
         options.out,
         unet_steps=options.unet_steps,
         clip_steps=options.clip_steps,
+        judge_steps=options.judge_steps,
         log=lambda line: say(console, line),
     )
     return 0

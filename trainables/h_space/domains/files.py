@@ -102,6 +102,8 @@ class DomainFile(Settings):
     """A second CLIP model, for metrics alone."""
     segmenter: str | None = None
     """A name of `trainables.h_space.segmenters.SEGMENTERS`, for segmentation consistency."""
+    judge: str | None = None
+    """A name of `trainables.h_space.judges.JUDGES`: a network that trains no editor, for the metrics judged_*."""
     inception: str | None = None
     """torchvision's weights file of Inception v3, for FID and KID; the domain's CLIP is used without."""
     lpips: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -28,6 +29,10 @@ from trainables.h_space.domains.files import (
 from trainables.h_space.domains.images import ImageSource
 from trainables.h_space.domains.summary import domain_summary
 from trainables.h_space.perception import FeatureExtractor, load_inception, load_lpips
+from trainables.wording import expected
+
+if TYPE_CHECKING:
+    from trainables.h_space.judges import LoadedJudge
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Domain:
     """Another CLIP, which no editor is trained with."""
     segment: Callable[[Tensor], Tensor] | None = None
     """The part that each pixel shows: (B, C, H, W) -> (B, H, W)."""
+    judge: "LoadedJudge | None" = None
     inception: FeatureExtractor | None = None
     lpips: Callable[[Tensor, Tensor], Tensor] | None = None
     """LPIPS of two (B, C, H, W): (B,)."""
@@ -110,6 +116,7 @@ def load_domain(name: str, device: str = "cpu") -> Domain:
         if domain.clip_eval is None
         else _load_clip(domain, base, "clip_eval").to(torch.device(device)),
         segment=_segmenter(domain, torch.device(device)),
+        judge=_judge(domain, torch.device(device)),
         inception=None if inception is None else load_inception(inception, torch.device(device)),
         lpips=None if lpips is None else load_lpips(lpips, torch.device(device)),
         autoencoder=None if spec is None else FrozenAutoencoder.load(spec).to(torch.device(device)),
@@ -134,6 +141,18 @@ def _segmenter(domain: DomainFile, device: torch.device) -> Callable[[Tensor], T
     if load_domain.cache_clear not in SEGMENTERS.when_changed:
         SEGMENTERS.when_changed.append(load_domain.cache_clear)
     return SEGMENTERS[domain.segmenter].load(device)
+
+
+def _judge(domain: DomainFile, device: torch.device) -> "LoadedJudge | None":
+    if domain.judge is None:
+        return None
+    from trainables.h_space.judges import JUDGES, LoadedJudge
+
+    if domain.judge not in JUDGES:
+        raise DomainError(f"domain {domain.name}: {expected('a judge', domain.judge, JUDGES)}")
+    if load_domain.cache_clear not in JUDGES.when_changed:
+        JUDGES.when_changed.append(load_domain.cache_clear)
+    return LoadedJudge(JUDGES[domain.judge], JUDGES[domain.judge].load(device))
 
 
 def _templates(kind: str) -> tuple[str, ...]:

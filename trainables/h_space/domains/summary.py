@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainables.digests import file_digest
 from trainables.errors import UserError
@@ -45,9 +45,11 @@ from trainables.h_space.metrics import NEEDS, Need
 from trainables.h_space.timesteps import PUBLISHED_T_MAX
 from trainables.source_code import code_digest
 
-_SEGMENTERS = (
-    Path(__file__).parents[1] / "segmenters"
-)  # not imported: they draw avatars, which planning needs not
+_MEASURING: dict[Literal["segmenter", "judge"], Path] = {
+    "segmenter": Path(__file__).parents[1] / "segmenters",
+    "judge": Path(__file__).parents[1] / "judges",
+}
+"""Where the networks are that only measure. They are not imported: planning needs none of them."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class DomainSummary:
     """The autoencoder; None for a diffusion model of pixels."""
     segmenter: str | None = None
     """The name of the one that the domain's file asks for."""
+    judge: str | None = None
+    """The same of the judge."""
     t_max: int = PUBLISHED_T_MAX
     """The noisiest timestep that the diffusion model is used at."""
     revision: str | None = None
@@ -152,6 +156,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         t_max=schedule.t_max,
         revision=revision,
         segmenter=domain.segmenter,
+        judge=domain.judge,
     )
 
 
@@ -192,6 +197,7 @@ def _offers(domain: DomainFile, images: ImageSource) -> frozenset[Need]:
         "labels": bool(images.label_names),
         "second_clip": domain.clip_eval is not None,
         "segmenter": domain.segmenter is not None,
+        "judge": domain.judge is not None,
         "inception": domain.inception is not None,
         "lpips": domain.lpips is not None,
     }
@@ -219,12 +225,10 @@ def _evaluation_identity(domain: DomainFile, base: Path) -> dict[str, object]:
     for key in ("inception", "lpips"):
         if (path := weights_file(domain, base, key)) is not None:
             identity[key] = file_digest(path)
-    if domain.segmenter is not None:
-        weights = sorted(_SEGMENTERS.glob(f"{domain.segmenter}.*"))
-        identity["segmenter"] = [
-            domain.segmenter,
-            *(file_digest(path) for path in weights if path.suffix != ".py"),
-        ]
+    for what, folder in _MEASURING.items():
+        if (name := getattr(domain, what)) is not None:
+            weights = [path for path in sorted(folder.glob(f"{name}.*")) if path.suffix != ".py"]
+            identity[what] = [name, *map(file_digest, weights)]
     return identity
 
 

@@ -1,13 +1,13 @@
 """What every metric declares and what it is given.
 
 Legend: B images, N images of a whole set, C channels, H x W pixels in [-1, 1], D CLIP width, E width of another CLIP,
-F width of the features of a set, K texts.
+F width of the features of a set, K texts, L + F what a judge sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from trainables.registry import wrong_call
@@ -15,7 +15,9 @@ from trainables.registry import wrong_call
 if TYPE_CHECKING:
     from torch import Tensor
 
-Need = Literal["counterfactual", "labels", "second_clip", "segmenter", "inception", "lpips"]
+    from trainables.h_space.judges import Judge
+
+Need = Literal["counterfactual", "labels", "second_clip", "segmenter", "judge", "inception", "lpips"]
 """What a metric needs beyond pictures and the training CLIP. The first two depend on the attribute as well."""
 WEIGHT = "_weight"
 """Ends the name of the column that holds each image's weight in a metric's mean."""
@@ -24,6 +26,7 @@ NEEDS: dict[Need, str] = {
     "labels": "labelled images",
     "second_clip": "a second CLIP model (`clip_eval` in the domain's file)",
     "segmenter": "a segmenter (`segmenter` in the domain's file)",
+    "judge": "a judge (`judge` in the domain's file)",
     "inception": "Inception's weights (`inception` in the domain's file)",
     "lpips": "AlexNet's weights for LPIPS (`lpips` in the domain's file)",
 }
@@ -37,6 +40,7 @@ class Pictures:
     embedding: Tensor  # (B, D), unit, in the training CLIP
     second: Tensor | None = None  # (B, E), unit, in the domain's second CLIP
     parts: Tensor | None = None  # (B, H, W): which part each pixel shows, where a metric asks for it
+    judged: Tensor | None = None  # (B, L + F), what the domain's judge sees: logits, then features
     inception: Tensor | None = None  # (B, F), the domain's Inception features, where they are known already
 
 
@@ -61,6 +65,10 @@ class EditBatch:
     """(K, D) unit: text directions of the attributes of other families."""
     probe: Callable[[Tensor], Tensor] | None = None
     """Score of the attribute's label, above 0 where it is present: (B, D) -> (B,)."""
+    judge: Judge | None = None
+    """What `judged` means."""
+    redraw: Mapping[str, object] = field(default_factory=dict)
+    """Labels that the true edit changes, and to what."""
     lpips: Callable[[Tensor, Tensor], Tensor] | None = None
     """LPIPS of two (B, C, H, W): (B,)."""
 
@@ -78,6 +86,8 @@ class Metric:
     """What edits are measured against: the image itself, or the cell's own unedited reconstruction of it."""
     needs: tuple[Need, ...] = ()
     """What it cannot be computed without."""
+    is_of_trainer: bool = False
+    """Whether it is told by the CLIP that the editor was trained with, which an editor may please and nothing else."""
     is_optional: bool = False
     """Measured only where `evaluation.metrics` names it, because it costs."""
 

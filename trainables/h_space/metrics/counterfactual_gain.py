@@ -26,7 +26,7 @@ def _compute(batch: EditBatch) -> Tensor | None:
 
 METRIC = ImageMetric(
     name="counterfactual_gain",
-    label="Counterfactual gain",
+    label="Counterfactual gain, training CLIP",
     unit="share of the distance",
     higher_is_better=True,
     description="1 - d(edit, true edit) / d(reconstruction, true edit) in the features of the domain's CLIP. "
@@ -35,6 +35,7 @@ METRIC = ImageMetric(
     "otherwise outweigh all others.",
     reference="reconstruction",
     needs=("counterfactual",),
+    is_of_trainer=True,
     compute=_compute,
     weight=_before,
 )

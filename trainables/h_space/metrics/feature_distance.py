@@ -22,5 +22,6 @@ METRIC = ImageMetric(
     description="Perceptual distance between edit and unedited reconstruction in the features of the domain's "
     "CLIP. Not LPIPS. Doing nothing gives 0.",
     reference="reconstruction",
+    is_of_trainer=True,
     compute=_compute,
 )

@@ -23,7 +23,7 @@ def attribute_shifts(batch: EditBatch, directions: Tensor) -> Tensor:
 
 METRIC = ImageMetric(
     name="leakage",
-    label="Leakage",
+    label="Leakage, training CLIP",
     unit="change of cosine",
     higher_is_better=False,
     description="Mean absolute change, reconstruction to edit, of the cosine between the CLIP embedding and the text "
@@ -31,5 +31,6 @@ METRIC = ImageMetric(
     "each attribute is in the column `attribute_shifts`. Text directions are not orthogonal, so the true edit leaks "
     "too; doing nothing gives 0.",
     reference="reconstruction",
+    is_of_trainer=True,
     compute=_compute,
 )

@@ -24,5 +24,6 @@ METRIC = ImageMetric(
     description="A linear probe on the image embeddings of the domain's CLIP, fitted in closed form to labelled or "
     "drawn training images, finds the attribute. Unlike recognition it asks no text.",
     needs=("labels",),
+    is_of_trainer=True,
     compute=_compute,
 )

@@ -17,10 +17,11 @@ def _compute(batch: EditBatch) -> Tensor:
 
 METRIC = ImageMetric(
     name="recognition",
-    label="Recognised",
+    label="Recognised, training CLIP",
     unit="share of images",
     higher_is_better=True,
     description="Zero-shot CLIP picks the target text over the source text and over the attributes of the same "
     "family (the other emotions, the other kinds, ...).",
+    is_of_trainer=True,
     compute=_compute,
 )

@@ -22,5 +22,6 @@ METRIC = ImageMetric(
     higher_is_better=True,
     description="Cosine between the CLIP image direction, original to edit, and the text direction "
     "(Kwon et al. 2023, section 5.2). A similarity: the published Table 2 printed its complement.",
+    is_of_trainer=True,
     compute=_compute,
 )

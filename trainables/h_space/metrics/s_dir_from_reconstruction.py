@@ -22,5 +22,6 @@ METRIC = ImageMetric(
     higher_is_better=True,
     description="As s_dir, but from the unedited reconstruction to the edit. At strength 0 nothing moves and it is 0.",
     reference="reconstruction",
+    is_of_trainer=True,
     compute=_compute,
 )

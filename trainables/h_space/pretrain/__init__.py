@@ -11,6 +11,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 
 from trainables.h_space.pretrain import avatars_clip_recipe, avatars_unet_recipe
 from trainables.h_space.pretrain.avatars_clip import train_clip
+from trainables.h_space.pretrain.avatars_judge import NUM_STEPS, train_judge
 from trainables.h_space.pretrain.avatars_unet import train_unet
 
 
@@ -19,9 +20,11 @@ def pretrain_avatars(
     *,
     unet_steps: int | None = None,
     clip_steps: int | None = None,
+    judge_steps: int | None = None,
     log: Callable[[str], None] = print,
 ) -> None:
-    """Train the CLIP model, then the U-Net, into `out/clip`, `out/unet` and `out/scheduler`.
+    """Train the CLIP model, the judge, then the U-Net, into `out/clip`, `out/judge.safetensors`, `out/unet` and
+    `out/scheduler`.
 
     Left out, the numbers of steps are those of the shipped weights: about two and a half to three hours on two CPU
     cores. The numbers given hold for each phase. An interrupted U-Net run goes on from its `out/unet_phase_*.pt`,
@@ -33,6 +36,8 @@ def pretrain_avatars(
         clip_phase = clip_phase if clip_steps is None else replace(clip_phase, num_steps=clip_steps)
         log(f"clip {clip_phase}")
         clip = train_clip(out, clip_phase, start=clip, log=lambda line: log(f"clip {line}"))
+    judge_steps = NUM_STEPS if judge_steps is None else judge_steps
+    train_judge(out / "judge.safetensors", num_steps=judge_steps, log=lambda line: log(f"judge {line}"))
     unet: UNet2DModel | None = None
     checkpoints = [out / f"unet_phase_{n}.pt" for n in range(1, len(avatars_unet_recipe.PHASES) + 1)]
     for phase, checkpoint in zip(avatars_unet_recipe.PHASES, checkpoints, strict=True):

@@ -1,4 +1,4 @@
-"""Is it still the same face, apart from the attribute?"""
+"""How alike original and edit are to the training CLIP, apart from the attribute's text direction."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def without(embedding: Tensor, direction: Tensor) -> Tensor:
 
 
 METRIC = ImageMetric(
-    name="identity_kept",
-    label="Identity kept",
+    name="clip_similarity_kept",
+    label="CLIP similarity kept, beside the attribute",
     unit="cosine",
     higher_is_better=True,
     description="Cosine between the CLIP embeddings of original and edit once the attribute's text direction is "
     "projected out of both. No face recognition is involved: all that the CLIP sees beyond that one "
     "direction counts. Doing nothing gives the model's own reconstruction.",
+    is_of_trainer=True,
     compute=_compute,
 )

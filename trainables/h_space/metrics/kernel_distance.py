@@ -4,7 +4,7 @@ from trainables.h_space.metrics._base import SetMetric
 from trainables.h_space.metrics._sets import kernel_distance
 
 METRIC = SetMetric(
-    name="kid",
+    name="kernel_distance",
     label="Kernel distance",
     unit="squared distance of features",
     higher_is_better=False,

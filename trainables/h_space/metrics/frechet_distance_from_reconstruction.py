@@ -4,13 +4,13 @@ from trainables.h_space.metrics._base import SetMetric
 from trainables.h_space.metrics._sets import frechet_distance
 
 METRIC = SetMetric(
-    name="fid_from_reconstruction",
+    name="frechet_distance_from_reconstruction",
     label="Fréchet distance from reconstruction",
     unit="squared distance of features",
     higher_is_better=False,
     description="Fréchet distance between the set of reconstructions and the set of edits. It is the published FID "
     "only where `feature_extractor` says Inception; elsewhere the features are the domain's CLIP. It "
-    "depends on the number of images, and doing nothing wins it: read it beside kid and a metric of "
+    "depends on the number of images, and doing nothing wins it: read it beside kernel_distance and a metric of "
     "success, at equal image sets.",
     reference="reconstruction",
     compute=frechet_distance,

@@ -4,7 +4,7 @@ from trainables.h_space.metrics._base import SetMetric
 from trainables.h_space.metrics._sets import kernel_distance
 
 METRIC = SetMetric(
-    name="kid_from_reconstruction",
+    name="kernel_distance_from_reconstruction",
     label="Kernel distance from reconstruction",
     unit="squared distance of features",
     higher_is_better=False,
