@@ -15,6 +15,7 @@ from orchestrator.space.mappings import merge, nested
 from trainables.errors import Problem, UserError
 from trainables.family import Family
 from trainables.settings import Settings
+from trainables.wording import expected
 
 if TYPE_CHECKING:
     from orchestrator.space.designs import Design as DesignConfig
@@ -112,12 +113,20 @@ Seeds = Annotated[
 ]
 
 
+def _in_own_unit(given: object) -> object:
+    """A margin as it is given. Raises ValueError for a number with a unit."""
+    if isinstance(given, str) and not given.replace(".", "").isdecimal():
+        wanted = "a number in the metric's own unit (asyrp-sweep list metrics), such as 0.05"
+        raise ValueError(expected(wanted, given))
+    return given
+
+
 class PrimaryConfig(Settings):
     """The question's answer, fixed before anything runs."""
 
     metric: str
     """A metric of the family, or a loss of its curves (the mean over the last epoch)."""
-    margin: float = Field(gt=0)
+    margin: Annotated[float, BeforeValidator(_in_own_unit), Field(gt=0)]
     """The smallest difference that matters, in the metric's own unit."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """Highest probability of a wrong verdict, over all verdicts of the study together."""

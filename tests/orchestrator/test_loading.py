@@ -237,6 +237,12 @@ MISTAKES = {
         "margin: '0.05'",
         "space.yaml:9  primary.margin: expected a number; found '0.05'; write 0.05 without quotes",
     ),
+    "a margin in a unit of its own": (
+        "margin: 0.05",
+        "margin: 5 %",
+        "space.yaml:9  primary.margin: expected a number in the metric's own unit (asyrp-sweep list metrics), such as "
+        "0.05; found '5 %'",
+    ),
     "a margin that is no number": (
         "margin: 0.05",
         "margin: .nan",
