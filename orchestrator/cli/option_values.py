@@ -2,7 +2,10 @@
 
 import argparse
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from orchestrator.study.shards import Shard
 
 
 def port(text: str) -> int:
@@ -11,6 +14,18 @@ def port(text: str) -> int:
     if not 0 <= found < 2**16:
         raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535; found {text!r}")
     return found
+
+
+def shard(text: str) -> "Shard":
+    """`2/4`: the second of four."""
+    from orchestrator.study.shards import Shard  # Only now: --help needs none of it.
+
+    found = re.fullmatch(r"(?a)(\d{1,6})/(\d{1,6})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(
+            f"expected K/N, such as 2/4 for the second of four, with K from 1 to N; found {text!r}"
+        )
+    return Shard(int(found[1]), int(found[2]))
 
 
 class Cost(NamedTuple):

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.cli.option_values import cost, port
+from orchestrator.cli.option_values import cost, port, shard
 from orchestrator.cli.streams import complain
 from orchestrator.submission.request import COMMAND_VARIABLE
 from trainables.command_line import (
@@ -81,6 +81,7 @@ def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentP
     _add_where(run)
     _add_log_to(run)
     _add_reuse(run)
+    _add_shard(run)
     run.add_argument("--yes", action="store_true", help="start without asking, however long it will take")
 
     _add_submit(commands.add_parser("submit", help="have Slurm, a Ray cluster or Kubernetes run a space"))
@@ -98,6 +99,7 @@ def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentP
     _add_max_cost(plan)
     _add_where(plan)
     _add_reuse(plan)
+    _add_shard(plan)
     plan.add_argument("--json", action="store_true", help="print JSON")
 
     status = commands.add_parser("status", help="cell x seed matrix, running, failed with reasons, time left")
@@ -375,6 +377,15 @@ def _add_reuse(command: argparse.ArgumentParser) -> None:
         "--reuse-changed-code",
         action="store_true",
         help="count trials that were made by other source code than today's; else they run again",
+    )
+
+
+def _add_shard(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--shard",
+        type=shard,
+        metavar="K/N",
+        help="only the K-th of N shares of the trials; launches of other shares may run at the same time",
     )
 
 

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +17,13 @@ from orchestrator.cli.export import log_lines, log_openings
 from orchestrator.cli.figure_checks import check_figures, figure_remarks
 from orchestrator.cli.reporting import show_report
 from orchestrator.execution.worker import log_path
+from orchestrator.ledger import Ledger
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Problem, Space
 from orchestrator.study import planning
 from orchestrator.study.adaptive import run_until_decided
-from orchestrator.study.launch import Study, as_launched, open_study
+from orchestrator.study.holding import in_turn
+from orchestrator.study.launch import Study, as_launched, open_study, standing
 from orchestrator.study.observing import Outcome
 from orchestrator.study.price.budget import check_cost, check_options
 from orchestrator.study.price.pilots import announcing
@@ -43,7 +47,7 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
     if space.config.design.kind == "optuna":
         message = f"it is a search: asyrp-sweep tune {options.space} runs it"
         raise ConfigError([Problem(space.file, 0, "design", message)])
-    study = open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
+    study = _opened(space, options)
     view = planning.view(study)
     planning.show(view, console)
     _show_remarks(view, console)
@@ -59,20 +63,21 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
         say(console, line)
     outcome = _trained(study, replace(_run_options(options), listeners=listeners), console)
     if not (view.num_missing or view.hits or outcome.num_run or outcome.exit_code):
-        say(console, "Nothing is missing: every trial of this plan is done.")
+        whose = "plan" if study.shard is None else "shard"
+        say(console, f"Nothing is missing: every trial of this {whose} is done.")
     if outcome.interrupted_by is not None:
         say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
         return outcome.exit_code
     _name_failures(study, outcome, console)
     if outcome.preparation_error is None:
-        show_report(study.folder, None, console)
+        _report(study, console)
     return outcome.exit_code
 
 
 def plan_command(options: argparse.Namespace, console: Console) -> int:
     """Show what `run` would do."""
     check_options(options.max_cost, options.price)
-    study = open_study(_load(options), options.results, reuses_changed_code=options.reuse_changed_code)
+    study = _opened(_load(options), options)
     view = planning.view(study)
     if options.json:
         view = _priced(view, options, Console(stderr=True))
@@ -88,6 +93,35 @@ def plan_command(options: argparse.Namespace, console: Console) -> int:
     if lacking := planning.lacking_room(view):
         say(console, f"warning: {lacking}")
     return 0
+
+
+def _opened(space: Space, options: argparse.Namespace) -> Study:
+    """The study of a space, or the shard of it that was asked for. Raises ConfigError where it has no shards."""
+    if options.shard is not None and space.config.adaptive is not None:
+        message = (
+            "seeds are added once the results of all cells are there, and no shard has them all; run it without "
+            "--shard, or give a number of --seeds"
+        )
+        raise ConfigError([Problem(space.file, 0, "seeds", message)])
+    study = open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
+    return study if options.shard is None else replace(study, shard=options.shard)
+
+
+def _report(study: Study, console: Console) -> None:
+    """Write the report; of a study in shards once it has nothing left to run."""
+    left = set()
+    if study.shard is not None:
+        now = standing(study, Ledger(study.ledger_folder))
+        left = {trial.signature for trial in study.plan.trials} - study.own - now.records.keys()
+    if not left:
+        with nullcontext() if study.shard is None else in_turn(study.folder):
+            show_report(study.folder, None, console)
+        return
+    say(
+        console,
+        f"Shard {study.shard} has ended; {len(left)} trials of other shards have not. Once they have:\n"
+        f"  asyrp-sweep report {shlex.quote(str(study.folder))}",
+    )
 
 
 def _load(options: argparse.Namespace) -> Space:

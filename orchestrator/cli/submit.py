@@ -82,15 +82,15 @@ def cancel_command(options: argparse.Namespace, console: Console) -> int:
         say(console, f"Cancelled: job {job.id} of {submission.on}. What has finished is kept.")
         return 0
     launch = RunningFile(folder).read()
-    if launch is None or not launch.is_alive:
+    alive = [] if launch is None else [one for one in launch.each if one.is_alive]
+    if not alive:
         say(console, f"No launch works on {folder}.")
-        return 0
-    if launch.host != host():
-        raise UserError(
-            f"the launch of {folder} is process {launch.process} on {launch.host}: cancel it there"
-        )
-    os.kill(launch.process, signal.SIGTERM)
-    say(console, f"Process {launch.process} was told to end. What has finished is kept.")
+    for one in alive:
+        if one.host == host():
+            os.kill(one.process, signal.SIGTERM)
+            say(console, f"Process {one.process} was told to end. What has finished is kept.")
+    if elsewhere := [f"process {one.process} on {one.host}" for one in alive if one.host != host()]:
+        raise UserError(f"the launch of {folder} is {', '.join(elsewhere)}: cancel it there")
     return 0
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -17,6 +18,7 @@ from orchestrator.plan.cells import Plan, TrialSpec
 from orchestrator.space.config import Space
 from orchestrator.study.document import study_document
 from orchestrator.study.reuse import adopt, counted, found_elsewhere
+from orchestrator.study.shards import Shard, share
 from trainables.model_files import MODEL_FOLDER
 from trainables.names import folded
 from trainables.settings import Settings
@@ -34,6 +36,20 @@ class Study:
     """What the study already there was decided by; None where there is none."""
     reuses_changed_code: bool = False
     """Whether trials that other code has made count as done."""
+    shard: Shard | None = None
+    """The share of the trials that this launch runs; None where it runs all."""
+
+    @cached_property
+    def own(self) -> frozenset[str]:
+        """Signatures of the trials that this launch runs."""
+        if self.shard is None:
+            return frozenset(trial.signature for trial in self.plan.trials)
+        return share(self.plan, self.shard)
+
+    @property
+    def own_trials(self) -> Sequence[TrialSpec]:
+        """Trials that this launch runs, in plan order."""
+        return [trial for trial in self.plan.trials if trial.signature in self.own]
 
     @property
     def cache_dir(self) -> Path:
@@ -174,7 +190,7 @@ def with_copies(study: Study, ledger: Ledger, now: Standing, note: Callable[[str
 
     Only for the holder of the study's lock.
     """
-    wanted = {trial.signature: trial.code for trial in study.plan.trials if trial.signature not in now.done}
+    wanted = {trial.signature: trial.code for trial in study.own_trials if trial.signature not in now.done}
     hits = found_elsewhere(wanted, study.folder, reuses_changed_code=study.reuses_changed_code)
     if not hits:
         return now
@@ -214,7 +230,7 @@ def missing_tasks(study: Study, ledger: Ledger, now: Standing) -> list[TrialTask
 
 def _to_run(study: Study, done: Collection[str]) -> list[TrialSpec]:
     """Trials that are not done, and the parents whose models they miss."""
-    needed = {trial.signature for trial in study.plan.trials if trial.signature not in done}
+    needed = {trial.signature for trial in study.own_trials if trial.signature not in done}
     for trial in reversed(study.plan.trials):  # Every parent comes before its children.
         parent = trial.parent if trial.signature in needed else None
         if parent is not None and find_model(study.folder, parent, trial.parent_epoch) is None:

@@ -57,12 +57,16 @@ class StudyObserver:
         """`tasks` may grow: those of a search come one by one."""
         self.progress = progress
         self.outcome = outcome
-        self.running_file = RunningFile(study.folder)
+        shard = "" if study.shard is None else study.shard.name
+        self.running_file = RunningFile(study.folder, shard)
         execution = study.space.config.execution
         self._copy = working_copy_of(study.folder)
-        is_on = execution.compacts_ledger and self._copy is None  # Objects are listed by the thousand anyway.
+        # Objects are listed by the thousand anyway; and of several shards only one could be at it.
+        is_on = execution.compacts_ledger and self._copy is None and study.shard is None
         self.compaction = BackgroundCompaction(study.ledger_folder, is_on=is_on)
-        self._quota = CheckpointQuota(study.folder, execution.checkpoint_bytes, progress.rows, display.note)
+        # Other shards' trials are wanted as much as this one's; those of a search come one by one.
+        wanted = progress.rows if study.shard is None else {trial.signature for trial in study.plan.trials}
+        self._quota = CheckpointQuota(study.folder, execution.checkpoint_bytes, wanted, display.note)
         self._tasks = tasks
         self._listening = listening
         self._study = study

@@ -41,13 +41,17 @@ class PlanView:
     @property
     def hits(self) -> dict[str, Hit]:
         """Those of `found` that belong to the present plan; a launch copies them."""
-        present = {trial.signature for trial in self.study.plan.trials}
-        return {signature: hit for signature, hit in self.found.items() if signature in present}
+        return {signature: hit for signature, hit in self.found.items() if signature in self.study.own}
 
     @property
     def num_missing(self) -> int:
         """Trials that a launch would run."""
-        return len(self.study.plan.trials) - len(self.now.done) - len(self.hits)
+        return len(self.study.own - self.now.done) - len(self.hits)
+
+    @property
+    def of_others(self) -> set[str]:
+        """Signatures of the trials that are other shards' to run."""
+        return {trial.signature for trial in self.study.plan.trials} - self.study.own
 
     @property
     def highest(self) -> Price | None:
@@ -73,7 +77,7 @@ def view(study: Study) -> PlanView:
 
 def priced(plan: PlanView, quote: Quote) -> PlanView:
     """The plan with its prices; a kind of trial that was never measured here is timed for seconds."""
-    study, done = plan.study, plan.now.done | plan.found.keys()
+    study, done = plan.study, plan.now.done | plan.found.keys() | plan.of_others
     return replace(
         plan,
         price=quote.of(study.plan, done),
@@ -114,7 +118,7 @@ def show_remarks(plan: PlanView, console: Console) -> None:
 
 def lacking_room(plan: PlanView) -> str:
     """What is wrong where the disk of the results has less room than the plan needs; nothing where it has enough."""
-    done = plan.now.done | plan.found.keys()
+    done = plan.now.done | plan.found.keys() | plan.of_others
     missing = [trial for trial in plan.longest.trials if trial.signature not in done]
     to_prepare = configs_to_prepare(plan.longest, {trial.signature for trial in missing})
     known = None if plan.highest is None else plan.highest.num_bytes
@@ -132,7 +136,12 @@ def _counts(plan: PlanView) -> Iterator[str]:
     study, done = plan.study, len(plan.now.done)
     copied = f", {len(plan.hits)} to copy" if plan.hits else ""
     total = len(study.plan.trials)
-    yield f"{len(study.plan.cells)} cells, {total} trials: {done} done{copied}, {plan.num_missing} to run"
+    if study.shard is None:
+        yield f"{len(study.plan.cells)} cells, {total} trials: {done} done{copied}, {plan.num_missing} to run"
+    else:
+        own = len(study.own), len(study.own & plan.now.done)
+        yield f"{len(study.plan.cells)} cells, {total} trials: {done} done"
+        yield f"  shard {study.shard} has {own[0]} of them: {own[1]} done{copied}, {plan.num_missing} to run"
     for other, count in counted(plan.hits.values()).items():
         yield f"  {count} of them {'is' if count == 1 else 'are'} done in study {other}: copied, not run again"
     yield from _other_code(plan.now)

@@ -11,9 +11,10 @@ from orchestrator.execution.models import collect_model
 from orchestrator.execution.provenance import git_commit
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import FamilyRef, TrialTask, WorkerSettings
-from orchestrator.ledger import Ledger, LedgerError, LedgerLock, share_columns
+from orchestrator.ledger import Ledger, LedgerError, share_columns
 from orchestrator.ledger.copies import working_copy_of
 from orchestrator.study.expected_columns import expected_rows
+from orchestrator.study.holding import Holding
 from orchestrator.study.launch import (
     Study,
     configs_to_prepare,
@@ -59,13 +60,14 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
     Ray cannot be started or joined or has no room for a trial.
     """
     with ExitStack() as stack:
-        stack.enter_context(LedgerLock(study.ledger_folder))
+        holding = stack.enter_context(Holding(study))
         publish = stack.enter_context(published(study.folder))
         ledger = Ledger(study.ledger_folder)
-        describe(study, has_results=bool(ledger.records()))
-        ledger.clean_uncommitted(unfinished(study.folder))
         expected = expected_rows(study.plan)
-        share_columns(study.ledger_folder, expected)
+        if holding.is_alone:
+            describe(study, has_results=bool(ledger.records()))
+            ledger.clean_uncommitted(unfinished(study.folder))
+            share_columns(study.ledger_folder, expected)
         now = standing(study, ledger)
         for name in now.damaged:
             display.note(f"damaged and set aside: {name}; trials that it held count as not run")
@@ -79,20 +81,26 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         listening = Listening(display.note)
         stack.enter_context(listening.to(options.listeners, study.folder))
         done = now.done - {task.signature for task in tasks}
-        drop_committed(study.folder, done)
+        if holding.is_alone:
+            drop_committed(study.folder, done)
+        else:
+            holding.supersede(done)
+        holding.begun()
         if not tasks:
             return outcome
         for trial in study.plan.trials:
             if trial.start_from is not None and trial.start_digest is not None:
                 collect_model(study.folder, Path(trial.start_from), trial.start_digest)
-        progress = _progress(study, done)
+        progress = _progress(study, done & study.own)
         queue = TrialQueue(tasks, done=done)
         observer = StudyObserver(study, ledger, queue.tasks, progress, display, outcome, listening)
         stack.enter_context(observer.running_file.beating(progress))
         run_queue(study, options, queue, observer, display, tasks)
         if outcome.interrupted_by is None:
             publish()
-            share_columns(study.ledger_folder, expected)
+            with holding.ending() as is_alone:
+                if is_alone:
+                    share_columns(study.ledger_folder, expected)
         return outcome
 
 
@@ -186,7 +194,7 @@ def _progress(study: Study, done: set[str]) -> Progress:
     family = study.space.family
     num_epochs = {
         id(trial.config): family.num_epochs(trial.config) if family.has_epochs(trial.config) else None
-        for trial in study.plan.trials
+        for trial in study.own_trials
     }
-    trials = [(t.signature, t.cell, t.seed, num_epochs[id(t.config)]) for t in study.plan.trials]
+    trials = [(t.signature, t.cell, t.seed, num_epochs[id(t.config)]) for t in study.own_trials]
     return Progress.of(trials, done)

@@ -8,7 +8,7 @@ disagrees waits for the next heartbeat.
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,10 +41,19 @@ class Launch:
     seconds_left: float | None
     running: tuple[dict[str, Any], ...]
     """The `TOLD` of each trial at work, and its `signature`; none of a launch that is dead."""
+    parts: tuple["Launch", ...] = ()
+    """The launches of a study's shards, where this is all of them seen as one."""
+
+    @property
+    def each(self) -> tuple["Launch", ...]:
+        """The launches themselves."""
+        return self.parts or (self,)
 
     @property
     def silence(self) -> str | None:
-        """What to say of a launch that is dead and could not say so itself."""
+        """What to say of a launch that is dead and could not say so itself, and of each that is seen as one with it."""
+        if self.parts:
+            return "\n".join(launch.silence for launch in self.parts if launch.silence) or None
         if self.is_alive:
             return None
         since = datetime.fromtimestamp(self.beat_at, UTC)
@@ -55,10 +64,12 @@ class Launch:
 
 
 class RunningFile:
-    """The file of a study's launch; gone when it ends."""
+    """The file of a study's launch, or of the launch of its shard of this name; gone when it ends."""
 
-    def __init__(self, study_folder: Path) -> None:
-        self._path = study_folder / FILE_NAME
+    def __init__(self, study_folder: Path, shard: str = "") -> None:
+        name = Path(FILE_NAME)
+        self._path = study_folder / (f"{name.stem}-{shard}{name.suffix}" if shard else FILE_NAME)
+        self._study_folder = study_folder
 
     @contextmanager
     def beating(self, progress: Progress) -> Iterator[None]:
@@ -87,7 +98,7 @@ class RunningFile:
                 for signature, row in progress.running().items()
             ],
         }
-        temporary = self._path.with_name(f".{FILE_NAME}.tmp")
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
         try:
             temporary.write_text(json.dumps(content), encoding="utf-8")
             temporary.replace(self._path)
@@ -98,52 +109,106 @@ class RunningFile:
     def read(
         self, now: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep
     ) -> Launch | None:
-        """What the launch at work, or one that died at work, wrote; None where there is none."""
-        try:
-            content, beat_at = self._look()
-            return Launch(
-                host=content["host"],
-                process=content["process"],
-                beat_at=beat_at,
-                is_alive=(is_alive := self._is_alive(content, beat_at, now(), wait)),
-                seconds_left=content["seconds_left"] if is_alive else None,
-                running=tuple(map(_told, content["running"])) if is_alive else (),
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
-            return None
+        """What the launch at work, or one that died at work, wrote; None where there is none.
+
+        Launches of a study's shards are seen as one.
+        """
+        files = [self._path] if self._path.name != FILE_NAME else running_files(self._study_folder)
+        looks = [(path, look) for path in files if (look := _look(path)) is not None]
+        found = []
+        for path, (content, beat_at) in looks:
+            launch = _launch(path, content, beat_at, now(), wait)
+            if launch is not None and not launch.is_alive:
+                wait = _not_at_all  # By now the others have had their time, too.
+            found.append(launch)
+        return _as_one([launch for launch in found if launch is not None])
 
     def _beat_until(self, ended: Event) -> None:
         while not ended.wait(BEAT_SECONDS):
             with suppress(OSError):
                 os.utime(self._path)
 
-    def _look(self) -> tuple[dict[str, Any], float]:
-        """Content and time of the file. Opening it makes a network drive ask its server."""
-        with self._path.open(encoding="utf-8") as file:
+
+def running_files(study_folder: Path) -> list[Path]:
+    """The files of a study's launches."""
+    name = Path(FILE_NAME)
+    return [*study_folder.glob(FILE_NAME), *sorted(study_folder.glob(f"{name.stem}-*{name.suffix}"))]
+
+
+def _as_one(launches: Sequence[Launch]) -> Launch | None:
+    """Several launches of a study, as its readers see them."""
+    if len(launches) < 2:
+        return next(iter(launches), None)
+    alive = [launch for launch in launches if launch.is_alive]
+    shown = alive or launches
+    left = [launch.seconds_left for launch in alive]
+    return Launch(
+        host=", ".join(dict.fromkeys(launch.host for launch in shown)),
+        process=shown[0].process,
+        beat_at=max(launch.beat_at for launch in shown),
+        is_alive=bool(alive),
+        seconds_left=max((one for one in left if one is not None), default=None)
+        if None not in left
+        else None,
+        running=tuple(trial for launch in alive for trial in launch.running),
+        parts=tuple(launches),
+    )
+
+
+def _launch(
+    path: Path, content: dict[str, Any], beat_at: float, now: float, wait: Callable[[float], None]
+) -> Launch | None:
+    """The launch of a file; None where that is not what one writes."""
+    try:
+        return Launch(
+            host=content["host"],
+            process=content["process"],
+            beat_at=beat_at,
+            is_alive=(is_alive := _is_alive(path, content, beat_at, now, wait)),
+            seconds_left=content["seconds_left"] if is_alive else None,
+            running=tuple(map(_told, content["running"])) if is_alive else (),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None
+
+
+def _look(path: Path) -> tuple[dict[str, Any], float] | None:
+    """Content and time of a file; None where it cannot be read. Opening it makes a network drive ask its server."""
+    try:
+        with path.open(encoding="utf-8") as file:
             content: dict[str, Any] = json.load(file)
             return content, os.fstat(file.fileno()).st_mtime
+    except (OSError, ValueError):
+        return None
 
-    def _is_alive(
-        self, content: dict[str, Any], beat_at: float, now: float, wait: Callable[[float], None]
-    ) -> bool:
-        if content["host"] == host() and content.get("process_space") == process_space():
-            try:
-                os.kill(content["process"], 0)
-            except ProcessLookupError:
-                return False
-            except PermissionError:  # another user's
-                pass
-        age = abs(now - beat_at)
-        if age < PATIENCE_SECONDS:
-            return True
-        return age < _MOST_CLOCKS_DIFFER and self._beats_again(beat_at, wait)
 
-    def _beats_again(self, beat_at: float, wait: Callable[[float], None]) -> bool:
-        for _ in range(5):
-            wait(BEAT_SECONDS / 2)
-            if self._look()[1] != beat_at:
-                return True
-        return False
+def _is_alive(
+    path: Path, content: dict[str, Any], beat_at: float, now: float, wait: Callable[[float], None]
+) -> bool:
+    if content["host"] == host() and content.get("process_space") == process_space():
+        try:
+            os.kill(content["process"], 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # another user's
+            pass
+    age = abs(now - beat_at)
+    if age < PATIENCE_SECONDS:
+        return True
+    return age < _MOST_CLOCKS_DIFFER and _beats_again(path, beat_at, wait)
+
+
+def _beats_again(path: Path, beat_at: float, wait: Callable[[float], None]) -> bool:
+    for _ in range(5):
+        wait(BEAT_SECONDS / 2)
+        look = _look(path)
+        if look is None or look[1] != beat_at:
+            return look is not None
+    return False
+
+
+def _not_at_all(seconds: float) -> None:
+    """Wait no longer."""
 
 
 def _told(trial: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,184 @@
+"""What a launch holds of its study while it runs: all of it, or its shard.
+
+    ledger/.lock              a launch of the whole study; of a shard only while it begins and ends
+    .shards/.lock             a shard that begins or ends: one at a time
+    .shards/2-of-4/.lock      the launch of that shard
+
+What is more than one trial's (study.json, the ledger's columns, what killed launches left, damage) is touched only by
+a launch that is alone: of the whole study, or of a shard while no other shard is at work. Everything else that a
+shard writes bears the signatures of its own trials.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from orchestrator.execution.checkpoints import CheckpointStore
+from orchestrator.ledger import LedgerError, LedgerLock, read_study
+from orchestrator.ledger.copies import working_copy_of
+from orchestrator.study.launch import Study
+from orchestrator.study.shards import Shard
+
+FOLDER = ".shards"
+_TURN_SECONDS = 600.0
+"""How long a shard waits for others that begin: each looks at the whole ledger."""
+_BRIEF_SECONDS = 2.0
+"""How long a launch of the whole study waits for shards that begin or end."""
+PROBE_SECONDS = 10.0
+"""How long a shard waits for a launch of the whole study to notice it; longer than that one waits for shards."""
+_POLL_SECONDS = 0.1
+
+
+class Holding:
+    """A launch's hold of its study.
+
+    Entering raises LedgerError when another launch holds what this one needs, or where shards of another division or
+    of another plan are at work.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._shards = study.folder / FOLDER
+        self._whole = ExitStack()
+        self._turn = ExitStack()
+        self.is_alone = True
+        """Whether no other launch of the study is at work, so that this one may touch what is everybody's."""
+
+    def __enter__(self) -> "Holding":
+        shard = self._study.shard
+        if shard is not None and working_copy_of(self._study.folder) is not None:
+            raise LedgerError(
+                f"shard {shard}: an object store takes one launch of a study at a time; give a folder that every "
+                "machine sees as --results, or leave --shard out"
+            )
+        try:
+            if shard is None:
+                self._hold_all()
+            else:
+                self._take_turn()
+                with _named(f"shard {shard}"):
+                    self._whole.enter_context(LedgerLock(self._shards / shard.name))
+                self.is_alone = not self._others()
+                if not self.is_alone:
+                    self._check_plan()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._release()
+
+    def begun(self) -> None:
+        """What this launch has to run is settled: other shards may begin."""
+        self._turn.close()
+
+    @contextmanager
+    def ending(self) -> Iterator[bool]:
+        """Whether this launch, which is about to end, is alone now."""
+        if self._study.shard is None:
+            yield True
+            return
+        self._take_turn()
+        try:
+            yield not self._others()
+        finally:
+            self._turn.close()
+
+    def supersede(self, done: set[str]) -> None:
+        """Let no worker of an earlier launch of this shard write any more; forget checkpoints of what is done.
+
+        Raises LedgerError when the folder cannot be written.
+        """
+        for trial in self._study.own_trials:
+            store = CheckpointStore(self._study.folder, trial.signature)
+            if trial.signature in done:
+                store.remove()
+            else:
+                store.revoke()
+
+    def _hold_all(self) -> None:
+        self._whole.enter_context(LedgerLock(self._study.ledger_folder))
+        if not self._shards.is_dir():
+            return
+        with ExitStack() as stack:
+            _wait_for(stack, self._shards, _BRIEF_SECONDS)
+            for shard, why in self._at_work():
+                raise LedgerError(f"shard {shard}: {why}")
+
+    def _take_turn(self) -> None:
+        _wait_for(self._turn, self._shards, _TURN_SECONDS)
+        _wait_for(self._turn, self._study.ledger_folder, PROBE_SECONDS)
+
+    def _others(self) -> list[Shard]:
+        """Other shards at work. Raises LedgerError where they are of another division."""
+        others = [shard for shard, _ in self._at_work()]
+        own = self._study.shard
+        for other in others:
+            if own is not None and other.count != own.count:
+                raise LedgerError(
+                    f"shard {own}: this study is being run in {other.count} shards, and shard {other} is at work; "
+                    f"give --shard K/{other.count}, or wait until all of them have ended"
+                )
+        return others
+
+    def _at_work(self) -> Iterator[tuple[Shard, str]]:
+        """Other shards whose locks are held, and what their locks say."""
+        for place in sorted(self._shards.glob("*-of-*")):
+            shard = Shard.named(place.name)
+            if shard is None or shard == self._study.shard:
+                continue
+            try:
+                with LedgerLock(place):
+                    pass
+            except LedgerError as error:
+                yield shard, str(error)
+
+    def _check_plan(self) -> None:
+        """Shards divide one plan: with two, a trial might be in two of them. Raises LedgerError."""
+        there, plan = read_study(self._study.folder), self._study.plan
+        same = {trial.signature for cell in there.cells for trial in cell.trials} == {
+            trial.signature for trial in plan.trials
+        }
+        if not same or there.plan_hash != plan.plan_hash:
+            raise LedgerError(
+                f"shard {self._study.shard}: other shards of this study are at work on another plan; give every "
+                "shard the same space and options, or wait until the others have ended"
+            )
+
+    def _release(self) -> None:
+        self._turn.close()
+        self._whole.close()
+
+
+@contextmanager
+def in_turn(study_folder: Path) -> Iterator[None]:
+    """Do what only one shard may do at a time. Raises LedgerError where its turn does not come."""
+    with ExitStack() as stack:
+        _wait_for(stack, study_folder / FOLDER, _TURN_SECONDS)
+        yield
+
+
+def _wait_for(stack: ExitStack, folder: Path, seconds: float) -> None:
+    """Hold a lock that others hold briefly. Raises LedgerError where it is not free in time."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            stack.enter_context(LedgerLock(folder))
+            return
+        except LedgerError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    try:
+        yield
+    except LedgerError as error:
+        raise LedgerError(f"{what}: {error}") from error
