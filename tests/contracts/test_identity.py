@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -36,6 +36,7 @@ clip: {folder: weights/clip}
 clip_eval: {model: ViT-B-32, pretrained: ./second.pt}
 images: {kind: folder, folder: pictures}
 segmenter: avatars
+judge: avatars
 inception: inception.pth
 lpips: lpips.pth
 """
@@ -138,15 +139,16 @@ def test_neither_place_nor_time_of_a_domain_is_noticed(domain: Path, tmp_path: P
     assert signature(cell(moved / "mine.yaml")) == before
 
 
-def test_a_weight_of_the_segmenter_is_noticed(
-    domain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["segmenter", "judge"])
+def test_a_weight_of_what_only_measures_is_noticed(
+    what: Literal["segmenter", "judge"], domain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signature(cell(domain))
 
-    shutil.copytree(summary._SEGMENTERS, tmp_path / "segmenters")
-    monkeypatch.setattr(summary, "_SEGMENTERS", tmp_path / "segmenters")
+    shutil.copytree(summary._MEASURING[what], tmp_path / what)
+    monkeypatch.setitem(summary._MEASURING, what, tmp_path / what)
     assert signature(cell(domain)) == before
-    flip(tmp_path / "segmenters" / "avatars.safetensors")
+    flip(tmp_path / what / "avatars.safetensors")
 
     assert signature(cell(domain)) != before
 
