@@ -180,11 +180,14 @@ def remembered(compute: Callable[[StudyFrames], T]) -> Callable[[StudyFrames], T
     return once
 
 
-def load_frames(study_folder: Path) -> StudyFrames:
-    """Read a study folder. An empty or absent ledger gives empty frames and `missing` trials."""
+def load_frames(study_folder: Path, ledger: Ledger | None = None) -> StudyFrames:
+    """Read a study folder. An empty or absent ledger gives empty frames and `missing` trials.
+
+    `ledger` is the study's own, where somebody keeps it: it reads only what it has not read yet.
+    """
     study = read_study(study_folder)
     use_study(study)
-    ledger = Ledger(study_folder / "ledger")
+    ledger = ledger or Ledger(study_folder / "ledger")
     ledger.prefer(study.codes)
     records = ledger.records()
     tables = {

@@ -1,9 +1,10 @@
 """How fast a dashboard of many studies answers, and whether it stays flat in memory while they grow.
 
-    python benchmarks/dashboard.py [--studies 100] [--trials 200] [--updates 300]
+    python benchmarks/dashboard.py [--studies 100] [--trials 200] [--updates 300] [--commits 3600]
 
 Writes the studies (copies of one, with a name of their own), starts `asyrp-sweep dashboard` on them, and asks for pages
-while trials go on to end in some of them. Times are medians and maxima in milliseconds; memory is the resident set.
+while trials go on to end in some of them. Last, an hour of a busy folder in minutes: as many commits as one a second
+gives, over all studies, while a page is open. Times are medians and maxima in milliseconds; memory is the resident set.
 """
 
 import argparse
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=100)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--updates", type=int, default=300)
+    parser.add_argument("--commits", type=int, default=3600)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder)
@@ -153,6 +155,24 @@ def measure(results: Path, options: argparse.Namespace, port: int, server: psuti
     for path in ("/", "/studies.json", "/study/study-000/now.json", "/study/study-000/data.json", "/metrics"):
         show(f"warm, {path}", [seconds_of(port, path) for _ in range(30)])
     while_it_grows(results, options, port, server)
+    an_hour(results, options, port, server)
+
+
+def an_hour(results: Path, options: argparse.Namespace, port: int, server: psutil.Process) -> None:
+    """Commit without waiting for anybody, and look at a page and the list now and then."""
+    document = study_document("study-000", options.trials)
+    began, held, answers = time.monotonic(), [megabytes(server)], []
+    first = options.trials + -(-options.updates // 3)  # behind those that are there
+    for number in range(options.commits):
+        study = results / f"study-{number % options.studies:03d}"
+        write_trial(Ledger(study / "ledger"), document, first + number // options.studies)
+        if number % 20 == 0:
+            paths = ("/studies.json", "/metrics", "/study/study-000/now.json", "/study/study-000/data.json")
+            answers += [seconds_of(port, path) for path in paths]
+        if number % max(1, options.commits // 12) == 0:
+            held.append(megabytes(server))
+    show(f"answers during {options.commits} commits in {time.monotonic() - began:.0f} s", answers)
+    print("memory, MB:", " ".join(f"{one:.0f}" for one in [*held, megabytes(server)]))
 
 
 def while_it_grows(results: Path, options: argparse.Namespace, port: int, server: psutil.Process) -> None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from analysis.dashboard.metrics import CONTENT_TYPE, metrics
+from analysis.dashboard.metrics import CONTENT_TYPE, Metrics
 from analysis.dashboard.pages import Pages
 from analysis.dashboard.static import STATIC
 from analysis.dashboard.strips import Strips
@@ -56,6 +56,7 @@ class Dashboard:
     studies: Studies
     pages: Pages
     strips: Strips = field(default_factory=Strips)
+    numbers: Metrics = field(default_factory=Metrics)
     is_over: Callable[[], bool] = lambda: False
     """Whether the server is ending: then streams end, too."""
 
@@ -163,7 +164,7 @@ class Dashboard:
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
-        text = metrics(list(self.studies.entries.values()), self.pages.verdicts)
+        text = self.numbers.text(list(self.studies.entries.values()), self.pages.verdicts)
         return Response(text, media_type=CONTENT_TYPE)
 
     async def static(self, request: Request) -> Response:

@@ -6,8 +6,7 @@ study beyond the first `MAX_CELLS`, and of all studies beyond `MAX_SERIES`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from statistics import fmean as mean
 
 from analysis.dashboard.studies import Entry
@@ -29,26 +28,31 @@ _PREFIX = "asyrp_sweep"
 Labels = Mapping[str, str]
 
 
-@dataclass
-class Family:
-    """A metric, and its value for each set of labels."""
+class Lines:
+    """Metric without its prefix -> its values, each as a line of the text format."""
 
-    name: str
-    help: str
-    samples: list[tuple[Labels, float]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.values: dict[str, list[str]] = {name: [] for name in HELP}
 
-    def add(self, value: float, **labels: str) -> None:
-        """One more value."""
-        self.samples.append((labels, value))
+    def add(self, metric: str, value: float, **labels: str) -> None:
+        """One more value, for a set of labels."""
+        named = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
+        full = f"{_PREFIX}_{metric}{{{named}}}" if named else f"{_PREFIX}_{metric}"
+        self.values[metric].append(f"{full} {_number(value)}\n")
 
-    def lines(self) -> Iterable[str]:
-        """As text; nothing where there is no value."""
-        if self.samples:
-            yield f"# HELP {self.name} {self.help}"
-            yield f"# TYPE {self.name} gauge"
-        for labels, value in self.samples:
-            named = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
-            yield f"{self.name}{{{named}}} {_number(value)}" if named else f"{self.name} {_number(value)}"
+    def join(self, other: "Lines") -> None:
+        """All values of others."""
+        for metric, values in other.values.items():
+            self.values[metric] += values
+
+    @property
+    def text(self) -> str:
+        """All of it, a metric after the other; nothing of one without a value."""
+        return "".join(
+            f"# HELP {_PREFIX}_{metric} {HELP[metric]}\n# TYPE {_PREFIX}_{metric} gauge\n{''.join(values)}"
+            for metric, values in self.values.items()
+            if values
+        )
 
 
 HELP = {
@@ -69,52 +73,67 @@ HELP = {
 """Metric without its prefix -> its meaning."""
 
 
-def metrics(entries: Sequence[Entry], verdicts: Mapping[str, Mapping[str, str]]) -> str:
-    """All metrics of these studies; `verdicts` by study and cell, of those that have been judged."""
-    families = {name: Family(f"{_PREFIX}_{name}", text) for name, text in HELP.items()}
-    states = Counter(state_of(entry) for entry in entries)
-    for state in STATE_WORDS:
-        families["studies"].add(states[state], state=state)
-    num_series = 0
-    for entry in entries:
-        families["study_up"].add(entry.problem is None and entry.standing is not None, study=_name(entry))
-        if entry.standing is not None:
-            cells = _cells(entry, MAX_SERIES - num_series)
+class Metrics:
+    """The metrics of a results folder; what they say of a study is kept until it changes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Entry, Mapping[str, str], Lines]] = {}
+        """Key of a study -> what was known of it, its cells with their labels, and its lines."""
+
+    def text(self, entries: Sequence[Entry], verdicts: Mapping[str, Mapping[str, str]]) -> str:
+        """All metrics of these studies; `verdicts` by study and cell, of those that have been judged."""
+        lines = Lines()
+        states = Counter(state_of(entry) for entry in entries)
+        for state in STATE_WORDS:
+            lines.add("studies", states[state], state=state)
+        num_series, kept = 0, {}
+        for entry in entries:
+            cells = {} if entry.standing is None else _cells(entry, MAX_SERIES - num_series)
             num_series += len(set(cells.values()))
-            _add_study(families, _name(entry), entry, cells)
+            known = self._kept.get(entry.key)
+            if known is None or known[0] is not entry or known[1] != cells:
+                known = (entry, cells, _lines_of(entry, cells))
+            kept[entry.key] = known
+            lines.join(known[2])
             for cell, word in verdicts.get(entry.key, {}).items():
                 if cells.get(cell) == cell:
                     for one in VERDICTS:
-                        families["verdict"].add(one == word, study=_name(entry), cell=cell, verdict=one)
-    return "".join(f"{line}\n" for family in families.values() for line in family.lines())
+                        lines.add("verdict", one == word, study=_name(entry), cell=cell, verdict=one)
+        self._kept = kept
+        return lines.text
 
 
-def _add_study(families: Mapping[str, Family], study: str, entry: Entry, cells: Mapping[str, str]) -> None:
-    standing = entry.standing or {}
+def _lines_of(entry: Entry, cells: Mapping[str, str]) -> Lines:
+    """What is said of a study whose cells have these labels."""
+    lines, study, standing = Lines(), _name(entry), entry.standing
+    lines.add("study_up", entry.problem is None and standing is not None, study=study)
+    if standing is None:
+        return lines
     joined: dict[str, Totals] = {}
     for cell, totals in entry.cells.items():
         joined.setdefault(cells[cell], Totals()).join(totals)
     for label, totals in joined.items():
-        _add_cell(families, {"study": study, "cell": label}, totals)
+        _add_cell(lines, {"study": study, "cell": label}, totals)
     launch = standing["launch"]
     if launch is not None:
-        families["launch_alive"].add(launch["is_alive"], study=study)
-        families["heartbeat_timestamp_seconds"].add(launch["beat_at"], study=study)
+        lines.add("launch_alive", launch["is_alive"], study=study)
+        lines.add("heartbeat_timestamp_seconds", launch["beat_at"], study=study)
     if is_number(standing["seconds_left"]):
-        families["seconds_left"].add(standing["seconds_left"], study=study)
-    families["damaged_files"].add(len(standing["damaged"]), study=study)
+        lines.add("seconds_left", standing["seconds_left"], study=study)
+    lines.add("damaged_files", len(standing["damaged"]), study=study)
+    return lines
 
 
-def _add_cell(families: Mapping[str, Family], labels: Labels, totals: Totals) -> None:
+def _add_cell(lines: Lines, labels: Labels, totals: Totals) -> None:
     for state in TRIAL_STATES:
-        families["trials"].add(totals.counts[state], **labels, state=state)
-    families["failures"].add(totals.counts["failed"] + totals.counts["skipped"], **labels)
-    families["trial_seconds"].add(sum(totals.seconds.values()), **labels)
-    families["restarts"].add(totals.restarts, **labels)
+        lines.add("trials", totals.counts[state], **labels, state=state)
+    lines.add("failures", totals.counts["failed"] + totals.counts["skipped"], **labels)
+    lines.add("trial_seconds", sum(totals.seconds.values()), **labels)
+    lines.add("restarts", totals.restarts, **labels)
     if totals.losses:
-        families["loss"].add(mean(totals.losses), **labels)
+        lines.add("loss", mean(totals.losses), **labels)
     if totals.shares:
-        families["epochs_running"].add(mean(totals.shares), **labels)
+        lines.add("epochs_running", mean(totals.shares), **labels)
 
 
 def _cells(entry: Entry, room: int) -> dict[str, str]:

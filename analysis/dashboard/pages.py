@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from analysis.contrasts import Judgement, judge_study
 from analysis.dashboard.searching import search_progress
-from analysis.dashboard.studies import Entry, Studies, reading_of
+from analysis.dashboard.studies import Entry, Ledgers, Studies, reading_of
 from analysis.dashboard.watching import Stamp, sequence
 from analysis.forming import word
 from analysis.frames import StudyFrames, load_frames
@@ -25,6 +25,8 @@ from orchestrator.ledger import Ledger
 
 Kept = TypeVar("Kept")
 
+LEDGERS_KEPT = 2
+"""Studies whose pages are computed again and again while they grow."""
 MAX_BYTES = 64_000_000
 """Of the pages that are kept, all together; the one asked for last is kept whatever its size."""
 REST = 4.0
@@ -62,6 +64,7 @@ class Pages:
         self._pages: OrderedDict[str, Page] = OrderedDict()
         self._samples: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
         """Digest -> kind and bytes."""
+        self._ledgers = Ledgers(LEDGERS_KEPT)
         self._computing = threading.Lock()
         self._keeping = threading.Lock()
         self.verdicts: dict[str, dict[str, str]] = {}
@@ -123,7 +126,7 @@ class Pages:
     def _read(self, entry: Entry) -> tuple[bytes, dict[str, str], str]:
         if entry.problem is not None:
             return json.dumps({"problem": entry.problem}).encode(), {}, ""
-        frames = load_frames(entry.folder)
+        frames = load_frames(entry.folder, self._ledgers.of(entry.folder))
         judgement = judge_study(frames)
         self.verdicts[entry.key] = _words(frames, judgement)
         family = frames.study.family

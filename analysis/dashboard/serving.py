@@ -60,7 +60,7 @@ class Serving:
         pages = Pages(studies)
         self._strips = Strips()
         self._tasks: tuple[Callable[[], bool], ...] = (studies.step, pages.step, self._strips.step)
-        dashboard = Dashboard(studies, pages, self._strips, lambda: self._server.should_exit)
+        dashboard = Dashboard(studies, pages, self._strips, is_over=lambda: self._server.should_exit)
         config = uvicorn.Config(
             Guard(dashboard.app(), self._access),
             ws="none",

@@ -89,6 +89,27 @@ class Entry:
         return sequence(self.stamp)
 
 
+class Ledgers:
+    """Ledgers that stay in memory, so that each reads only what it has not read yet. For one thread at a time."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[tuple[Path, int], Ledger] = OrderedDict()
+        """By folder and its number in the file system: a folder that was deleted and made anew is another one."""
+
+    def of(self, folder: Path) -> Ledger:
+        """The ledger of a study."""
+        root = folder / "ledger"
+        name = (folder, root.stat().st_ino if root.is_dir() else 0)
+        ledger = self._known.pop(name, None)
+        if ledger is None or ledger.damaged:  # A launch may have put right what was damaged.
+            ledger = Ledger(root)
+        self._known[name] = ledger
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return ledger
+
+
 class Studies:
     """All studies of a results folder. One thread calls `step`; any may look."""
 
@@ -101,8 +122,7 @@ class Studies:
         """Names of folders that hold no study."""
         self.problem: str | None = None
         """Why the results folder cannot be read."""
-        self._ledgers: OrderedDict[tuple[Path, int], Ledger] = OrderedDict()
-        """By folder and its number in the file system: a folder that was deleted and made anew is another one."""
+        self._ledgers = Ledgers(LEDGERS_KEPT)
         self._asked_at: dict[str, float] = {}
 
     @property
@@ -135,18 +155,6 @@ class Studies:
         entry = max(due, key=self._urgency)
         self._put(self._read(entry, looks[entry.key]))
         return True
-
-    def _ledger(self, folder: Path) -> Ledger:
-        """The ledger of a study, which reads only what it has not read yet."""
-        root = folder / "ledger"
-        name = (folder, root.stat().st_ino if root.is_dir() else 0)
-        ledger = self._ledgers.pop(name, None)
-        if ledger is None or ledger.damaged:  # A launch may have put right what was damaged.
-            ledger = Ledger(root)
-        self._ledgers[name] = ledger
-        while len(self._ledgers) > LEDGERS_KEPT:
-            self._ledgers.popitem(last=False)
-        return ledger
 
     def log_end(self, entry: Entry, signature: str) -> str:
         """The last lines of a trial's log, or why they cannot be shown."""
@@ -203,7 +211,7 @@ class Studies:
         )
 
     def _standing(self, folder: Path) -> Standing:
-        return self.source.standing(folder, self._ledger(folder))
+        return self.source.standing(folder, self._ledgers.of(folder))
 
     def _put(self, entry: Entry) -> None:
         """Let readers see what is known of a study now."""

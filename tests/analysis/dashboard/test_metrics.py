@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.dashboard.metrics import ALL, HELP, MAX_CELLS, MAX_SERIES, REST, metrics
+from analysis.dashboard.metrics import ALL, HELP, MAX_CELLS, MAX_SERIES, REST, Metrics
 from analysis.dashboard.studies import Entry
 from analysis.dashboard.watching import look
 from orchestrator.cli.parser import DASHBOARD_PORT
@@ -64,7 +64,7 @@ def running() -> Entry:
 
 
 def test_they_tell_trials_losses_seconds_failures_and_restarts_of_each_cell(running: Entry) -> None:
-    found = values(metrics([running], {"mine": {"encoder=conv": "running"}}))
+    found = values(Metrics().text([running], {"mine": {"encoder=conv": "running"}}))
 
     base, conv = 'study="mine",cell="baseline"', 'study="mine",cell="encoder=conv"'
     assert found["asyrp_sweep_trials", f'{base},state="done"'] == 1
@@ -82,8 +82,20 @@ def test_they_tell_trials_losses_seconds_failures_and_restarts_of_each_cell(runn
     assert found["asyrp_sweep_studies", 'state="running"'] == 1
 
 
+def test_a_study_that_changes_is_counted_anew_and_one_that_goes_no_more(running: Entry) -> None:
+    metrics = Metrics()
+    metrics.text([running], {})
+
+    found = values(metrics.text([entry("mine", [trial("baseline", 0)])], {}))
+
+    base = 'study="mine",cell="baseline"'
+    assert found["asyrp_sweep_trials", f'{base},state="done"'] == 1
+    assert found["asyrp_sweep_failures", base] == 0
+    assert ("asyrp_sweep_trials", f'{base},state="done"') not in values(metrics.text([], {}))
+
+
 def test_no_series_is_a_trials(running: Entry) -> None:
-    text = metrics([running], {})
+    text = Metrics().text([running], {})
 
     assert "seed" not in text
     assert "signature" not in text
@@ -93,16 +105,16 @@ def test_no_series_is_a_trials(running: Entry) -> None:
 def test_proposals_of_a_search_share_a_label() -> None:
     search = entry("tune", [trial(f"proposal-{n}", 0) for n in range(300)], is_search=True)
 
-    found = values(metrics([search], {}))
+    found = values(Metrics().text([search], {}))
 
     assert found["asyrp_sweep_trials", f'study="tune",cell="{ALL}",state="done"'] == 300
-    assert "proposal" not in metrics([search], {})
+    assert "proposal" not in Metrics().text([search], {})
 
 
 def test_many_cells_and_many_studies_stay_few_series_and_lose_no_trial() -> None:
     studies = [entry(f"s{k}", [trial(f"c{n}", 0) for n in range(60)]) for k in range(100)]
 
-    found = values(metrics(studies, {}))
+    found = values(Metrics().text(studies, {}))
 
     done = {
         labels: value
@@ -116,7 +128,7 @@ def test_many_cells_and_many_studies_stay_few_series_and_lose_no_trial() -> None
 
 
 def test_a_study_that_cannot_be_read_is_down() -> None:
-    found = values(metrics([Entry("gone", Path("gone"), problem="it is gone")], {}))
+    found = values(Metrics().text([Entry("gone", Path("gone"), problem="it is gone")], {}))
 
     assert found["asyrp_sweep_study_up", 'study="gone"'] == 0
     assert found["asyrp_sweep_studies", 'state="unreadable"'] == 1
@@ -128,7 +140,7 @@ def test_no_number_that_a_launch_makes_up_breaks_them() -> None:
         trial("a", 1, "running", loss=None),
     ]
 
-    assert ("asyrp_sweep_loss", 'study="w",cell="a"') not in values(metrics([entry("w", wild)], {}))
+    assert ("asyrp_sweep_loss", 'study="w",cell="a"') not in values(Metrics().text([entry("w", wild)], {}))
 
 
 def checked(text: str) -> subprocess.CompletedProcess[str]:
@@ -141,7 +153,7 @@ def checked(text: str) -> subprocess.CompletedProcess[str]:
 def test_promtool_finds_nothing_wrong(running: Entry) -> None:
     hostile = entry('a"b\\c\nd{}=,\u202e', [trial('x"\n\\', 0)])
 
-    found = checked(metrics([running, hostile], {"mine": {"encoder=conv": "helps"}}))
+    found = checked(Metrics().text([running, hostile], {"mine": {"encoder=conv": "helps"}}))
 
     assert (found.returncode, found.stderr) == (0, "")
 
