@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import shipped_domains
@@ -66,6 +67,28 @@ def write_latent_model(folder: Path, kind: str = "AutoencoderKL", **autoencoder:
             VQModel(**{**settings, "num_vq_embeddings": 16, **autoencoder}).save_pretrained(place)
         else:
             AutoencoderKL(**{**settings, **autoencoder}).save_pretrained(place)
+
+
+def write_prompted_model(folder: Path, width: int = 16, **unet: Any) -> None:
+    """The same with a U-Net that attends to text, and a prompt's file `folder/prompt.safetensors`."""
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    write_latent_model(folder)
+    settings: dict[str, Any] = {
+        "sample_size": 16,
+        "block_out_channels": (8, 16),
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "attention_head_dim": 4,
+        "cross_attention_dim": width,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        UNet2DConditionModel(**settings | unet).save_pretrained(folder / "model" / "unet")
+        tensors = {"embedding": torch.randn(7, width), "empty": torch.randn(7, width)}
+    save_file(tensors, folder / "prompt.safetensors")
 
 
 def change_json(path: Path, **changes: Any) -> None:

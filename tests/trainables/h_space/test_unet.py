@@ -218,7 +218,7 @@ def test_older_pipelines_with_everything_in_one_folder_load(tmp_path: Path) -> N
         ),
         ({"sample_size": [8, 8, 8]}, "sample_size: expected pixels, or"),
         ({"sample_size": "8"}, "sample_size: expected pixels, or"),
-        ({"_class_name": "UNet2DConditionModel"}, "expected a UNet2DModel.*; found UNet2DConditionModel"),
+        ({"_class_name": "UNet3DConditionModel"}, "expected a UNet2DModel.*; found UNet3DConditionModel"),
         ({"num_class_embeds": 10}, "conditioned on class labels"),
     ],
 )

@@ -5,16 +5,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from trainables.h_space.backbones.shapes import RELEASED_CLASS, BackboneError, check_config, with_defaults
+from trainables.h_space.backbones.shapes import (
+    CONDITIONAL_CLASS,
+    RELEASED_CLASS,
+    BackboneError,
+    check_config,
+    with_defaults,
+)
 from trainables.h_space.schedule import highest_timestep, linear_betas
-
-if TYPE_CHECKING:
-    from diffusers.models.unets.unet_2d import UNet2DModel
 
 WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
 PICKLED_NAME = "diffusion_pytorch_model.bin"
@@ -136,7 +139,7 @@ def _check_weights(path: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def load_unet(folder: Path) -> "UNet2DModel":
+def load_unet(folder: Path) -> Any:
     """The U-Net in unet/ or (older pipelines) in the folder itself; every weight must be there and fit."""
     config = read_unet_config(folder)
     check_config(config)
@@ -145,8 +148,11 @@ def load_unet(folder: Path) -> "UNet2DModel":
         return _load_released(path, config)
     from diffusers.models.unets.unet_2d import UNet2DModel  # seconds, which only who loads a model spends
 
-    unet: UNet2DModel = load_diffusers(UNet2DModel, path.parent)
-    return unet
+    if config.get("_class_name") == CONDITIONAL_CLASS:
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+        return load_diffusers(UNet2DConditionModel, path.parent)
+    return load_diffusers(UNet2DModel, path.parent)
 
 
 def load_diffusers(kind: Any, folder: Path) -> Any:
@@ -175,7 +181,7 @@ def load_diffusers(kind: Any, folder: Path) -> Any:
     return model
 
 
-def _load_released(path: Path, config: Mapping[str, Any]) -> "UNet2DModel":
+def _load_released(path: Path, config: Mapping[str, Any]) -> Any:
     """A U-Net with settings that diffusers lacks, as `convert-backbone` writes them."""
     import torch
     from safetensors.torch import load_file

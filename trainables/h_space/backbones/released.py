@@ -8,13 +8,13 @@ of diffusers' own layers, so that no other network is needed (docs/design/025).
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainables.h_space.backbones.shapes import RELEASED_SETTINGS
+from trainables.h_space.backbones.shapes import CONDITIONAL_CLASS, RELEASED_SETTINGS
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
 
-def build_unet(config: Mapping[str, Any]) -> "UNet2DModel":
+def build_unet(config: Mapping[str, Any]) -> Any:
     """The U-Net of a configuration, with weights that stand for nothing yet, on the default device."""
     from diffusers.models.unets.unet_2d import UNet2DModel
 
@@ -23,6 +23,10 @@ def build_unet(config: Mapping[str, Any]) -> "UNet2DModel":
         for name, value in config.items()
         if name not in RELEASED_SETTINGS and not name.startswith("_")
     }
+    if config.get("_class_name") == CONDITIONAL_CLASS:
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+        return UNet2DConditionModel.from_config(plain)
     unet: UNet2DModel = UNet2DModel.from_config(plain)
     if (num_heads := config.get("num_attention_heads")) is not None:
         _set_heads(unet, num_heads)

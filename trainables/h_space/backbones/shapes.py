@@ -9,6 +9,8 @@ MODEL_CLASS = "UNet2DModel"
 RELEASED_CLASS = "ReleasedUNet2DModel"
 """A `UNet2DModel` with `RELEASED_SETTINGS`, which diffusers cannot load: see `backbones.released`."""
 RELEASED_SETTINGS = ("num_attention_heads", "timestep_factor")
+CONDITIONAL_CLASS = "UNet2DConditionModel"
+"""A U-Net that attends to a prompt, as Stable Diffusion's does."""
 _DEFAULTS: Mapping[str, Any] = {
     "sample_size": None,
     "in_channels": 3,
@@ -18,6 +20,14 @@ _DEFAULTS: Mapping[str, Any] = {
     "num_class_embeds": None,
 }
 """diffusers' own, for configurations that leave them out."""
+_CONDITIONAL_DEFAULTS: Mapping[str, Any] = {
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "cross_attention_dim": 1280,
+}
+_BEYOND_PROMPTS = ("addition_embed_type", "encoder_hid_dim", "encoder_hid_dim_type", "time_cond_proj_dim")
+"""Settings of conditional U-Nets that want more than a prompt, such as SDXL's sizes of pictures."""
 
 
 class BackboneError(UserError):
@@ -64,12 +74,13 @@ def image_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
     sides = [size, size] if isinstance(size, int) else size
     if not isinstance(sides, list | tuple) or len(sides) != 2 or not all(_is_length(side) for side in sides):
         raise BackboneError(f"sample_size: expected pixels, or [height, width]; found {size!r}")
-    return config.get("in_channels", 3), sides[0], sides[1]
+    return with_defaults(config)["in_channels"], sides[0], sides[1]
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with diffusers' own values for what it leaves out."""
-    return {**_DEFAULTS, **config}
+    is_conditional = config.get("_class_name") == CONDITIONAL_CLASS
+    return {**_DEFAULTS, **(_CONDITIONAL_DEFAULTS if is_conditional else {}), **config}
 
 
 def _is_length(value: object) -> bool:
@@ -80,10 +91,16 @@ def check_config(config: Mapping[str, Any]) -> None:
     """Raises BackboneError for a U-Net that cannot be edited, by its diffusers configuration."""
     known = with_defaults(config)
     kind = config.get("_class_name", MODEL_CLASS)
-    if kind not in (MODEL_CLASS, RELEASED_CLASS):
-        raise BackboneError(
-            f"expected a {MODEL_CLASS}, a diffusion model of images without conditions; found {kind}"
-        )
+    if kind not in (MODEL_CLASS, RELEASED_CLASS, CONDITIONAL_CLASS):
+        raise BackboneError(f"expected a {MODEL_CLASS} or a {CONDITIONAL_CLASS}; found {kind}")
+    for name in _BEYOND_PROMPTS:
+        if config.get(name) is not None:
+            raise BackboneError(
+                f"the U-Net is conditioned on more than a prompt ({name} {config[name]!r}, as SDXL's is); only those "
+                "of one prompt can be edited"
+            )
+    if not isinstance(known.get("cross_attention_dim", 0), int):
+        raise BackboneError("cross_attention_dim: expected one width for all levels")
     if known["class_embed_type"] is not None or known["num_class_embeds"] is not None:
         raise BackboneError(
             "the U-Net is conditioned on class labels (its config sets class_embed_type or num_class_embeds); only "

@@ -6,14 +6,18 @@ shapes come from the model's own configuration.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from trainables.h_space import schedule as noise
 from trainables.h_space.backbones._folder import load_unet, local_folder, read_schedule
+from trainables.h_space.backbones.conditional import SplitConditionalUNet
+from trainables.h_space.backbones.encoded import Encoded
+from trainables.h_space.backbones.prompt import Prompt
 from trainables.h_space.backbones.shapes import (
+    CONDITIONAL_CLASS,
     BackboneError,
     BottleneckShape,
     check_config,
@@ -23,6 +27,9 @@ from trainables.h_space.backbones.shapes import (
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    AnyUNet = UNet2DModel | UNet2DConditionModel
 
 __all__ = [
     "BackboneError",
@@ -35,21 +42,6 @@ __all__ = [
 ]
 
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
-
-
-class Encoded(NamedTuple):
-    """A noisy image at the bottleneck, with all that the decoder needs to go on from there."""
-
-    h: Tensor
-    """(B, C, H, W), the output of the middle block."""
-    skips: tuple[Tensor, ...]
-    """The encoder's feature maps, in the order they were made. Shared, never copied."""
-    temb: Tensor
-    """(B, E)"""
-    x_t: Tensor
-    """The image itself: v- and sample-prediction need it to give epsilon."""
-    timesteps: Tensor
-    """(B,)"""
 
 
 class SplitUNet(nn.Module):
@@ -116,10 +108,25 @@ def built_shape(config: Mapping[str, Any]) -> BottleneckShape:
             unet = build_unet(config)
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise BackboneError(f"diffusers cannot build a U-Net of this config: {error}") from error
-        x_t = torch.empty(1, *image_shape(unet.config))
-        encoded = SplitUNet(unet).encode(x_t, torch.zeros(1, dtype=torch.long))
+        x_t, t = torch.empty(1, *image_shape(config)), torch.zeros(1, dtype=torch.long)
+        split = _split(unet)
+        if isinstance(split, SplitUNet):
+            encoded = split.encode(x_t, t)
+        else:
+            encoded = split.encode(x_t, t, torch.empty(1, 1, unet.config["cross_attention_dim"]))
     _, channels, height, width = encoded.h.shape
     return BottleneckShape(channels, height, width, encoded.temb.shape[1])
+
+
+def _attends(unet: "AnyUNet") -> bool:
+    """Whether it attends to text; a model that was never saved has no class in its configuration."""
+    return type(unet).__name__ == CONDITIONAL_CLASS
+
+
+def _split(unet: "AnyUNet") -> SplitUNet | SplitConditionalUNet:
+    if _attends(unet):
+        return SplitConditionalUNet(cast("UNet2DConditionModel", unet))
+    return SplitUNet(cast("UNet2DModel", unet))
 
 
 class FrozenDiffusion(nn.Module):
@@ -132,17 +139,31 @@ class FrozenDiffusion(nn.Module):
     alpha_bar: Tensor
     t_max: int
     """The noisiest timestep that is used: where sequences of timesteps end."""
+    prompt: Tensor | None
+    """(L, d), of a model that attends to a prompt."""
+    empty_prompt: Tensor | None
+    """(L, d), with guidance."""
 
     def __init__(
-        self, unet: "UNet2DModel", alpha_bar: Tensor, prediction_type: PredictionType = "epsilon"
+        self,
+        unet: "AnyUNet",
+        alpha_bar: Tensor,
+        prediction_type: PredictionType = "epsilon",
+        prompt: Prompt | None = None,
     ) -> None:
+        """A model that attends to text attends to `prompt`. Raises BackboneError for one that cannot be used."""
         super().__init__()
+        if _attends(unet) != (prompt is not None):
+            raise BackboneError("expected a prompt for a U-Net that attends to one, and none for any other")
         if prediction_type not in get_args(PredictionType):
             expected = ", ".join(get_args(PredictionType))
             raise BackboneError(f"prediction_type: expected one of {expected}; found {prediction_type}")
-        self.split = SplitUNet(unet)
+        self.split = _split(unet)
         self.prediction_type = prediction_type
         self.register_buffer("alpha_bar", alpha_bar, persistent=False)
+        self.register_buffer("prompt", None if prompt is None else prompt.embedding, persistent=False)
+        self.register_buffer("empty_prompt", None if prompt is None else prompt.empty, persistent=False)
+        self.guidance = 1.0 if prompt is None else prompt.guidance
         self.t_max = noise.highest_timestep(alpha_bar.cpu().numpy(), prediction_type)
         self.x_shape = image_shape(unet.config)
         self.shape = halved_shape(unet.config) or built_shape(unet.config)
@@ -151,14 +172,17 @@ class FrozenDiffusion(nn.Module):
         self.to(memory_format=torch.channels_last)  # a fifth faster on CPUs, tensor cores' own order on GPUs
 
     @classmethod
-    def from_folder(cls, path_or_hub_id: str | Path, revision: str | None = None) -> "FrozenDiffusion":
+    def from_folder(
+        cls, path_or_hub_id: str | Path, revision: str | None = None, prompt: Prompt | None = None
+    ) -> "FrozenDiffusion":
         """Load a diffusers pipeline: a folder (or a hub id, at a commit) with a U-Net and a scheduler configuration.
 
         Raises BackboneError, naming the file, when something is missing or does not fit.
         """
         folder = local_folder(path_or_hub_id, revision)
         schedule = read_schedule(folder)
-        return cls(load_unet(folder), noise.alpha_bars(schedule.betas), schedule.prediction_type)
+        alpha_bar = noise.alpha_bars(schedule.betas)
+        return cls(load_unet(folder), alpha_bar, schedule.prediction_type, prompt)
 
     def train(self, mode: bool = True) -> "FrozenDiffusion":
         """Stay in evaluation mode: frozen means frozen, whatever a surrounding module asks."""
@@ -172,11 +196,32 @@ class FrozenDiffusion(nn.Module):
     @torch.no_grad()
     def encode(self, x_t: Tensor, t: int | Tensor) -> Encoded:
         """The bottleneck of (B, C, H, W) images at one t, or at (B,) of them. Never carries a gradient."""
-        return self.split.encode(x_t.contiguous(memory_format=torch.channels_last), t)
+        x_t = x_t.contiguous(memory_format=torch.channels_last)
+        if isinstance(self.split, SplitUNet):
+            return self.split.encode(x_t, t)
+        assert self.prompt is not None
+        prompted = self.prompt.expand(len(x_t), -1, -1)
+        if self.empty_prompt is None:
+            return self.split.encode(x_t, t, prompted)
+        unprompted = self.empty_prompt.expand(len(x_t), -1, -1)
+        timesteps = torch.as_tensor(t, device=x_t.device).expand(len(x_t)).repeat(2)
+        both = self.split.encode(torch.cat([x_t, x_t]), timesteps, torch.cat([unprompted, prompted]))
+        unprompted_h, h = both.h.chunk(2)
+        temb, timesteps = both.temb[: len(x_t)], timesteps[: len(x_t)]
+        return both._replace(h=h, temb=temb, x_t=x_t, timesteps=timesteps, unprompted_h=unprompted_h)
 
     def decode(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:
-        """epsilon (B, C, H, W) from the bottleneck, or from an edited `h` in its place; gradients flow."""
-        output = self.split.decode(encoded if h is None else encoded._replace(h=h))
+        """epsilon (B, C, H, W) from the bottleneck, or from an edited `h` in its place; gradients flow.
+
+        With guidance, where only the prompted half is edited: eps = eps_empty + s (eps_prompt - eps_empty).
+        """
+        here = encoded if h is None else encoded._replace(h=h)
+        if here.unprompted_h is None:
+            output = self.split.decode(here)
+        else:
+            both = here._replace(h=torch.cat([here.unprompted_h, here.h]), temb=here.temb.repeat(2, 1))
+            unprompted, prompted = self.split.decode(both).chunk(2)
+            output = unprompted + self.guidance * (prompted - unprompted)
         return self._to_eps(output[:, : self.x_shape[0]], encoded)
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from trainables.errors import Problem, UserError, without_echoes
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.backbones.latents import FOLDERS, LatentSpec, autoencoder_folder, read_latents
+from trainables.h_space.backbones.prompt import PromptSpec, prompt_of
 from trainables.h_space.domains.folder import FolderImages
 from trainables.h_space.domains.images import AvatarImages, ImageSource
 from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
@@ -83,6 +84,16 @@ class AutoencoderFile(Settings):
     """Whether shown and measured pictures are decoded through the codes of a VQModel. Training never is."""
 
 
+class PromptFile(Settings):
+    """The fixed prompt of a diffusion model that attends to text."""
+
+    file: str
+    """A safetensors file with its embedding: `embedding` (tokens, width), and `empty` where guidance is not 1."""
+    guidance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    """s of eps = eps_empty + s (eps_prompt - eps_empty). 1, the prompt alone, costs half, and inversion comes back
+    from it."""
+
+
 class DomainFile(Settings):
     """The content of a domain YAML. Paths are relative to the file; $VARIABLES are expanded."""
 
@@ -92,6 +103,8 @@ class DomainFile(Settings):
     """A diffusers folder with `unet/` and `scheduler/`, or a hub id."""
     autoencoder: AutoencoderFile | None = None
     """For a diffusion model of latents, what its files do not say; nothing for one of pixels."""
+    prompt: PromptFile | None = None
+    """For a diffusion model that attends to text, such as Stable Diffusion."""
     clip: ClipFile
     """The CLIP model that editors are trained and measured with."""
     images: ImagesFile
@@ -241,6 +254,16 @@ def latent_spec(
             f"{' or '.join(f'{name}/' for name in FOLDERS)}: name its folder as autoencoder.folder"
         )
     return None
+
+
+def prompt_spec(domain: DomainFile, base: Path, unet: Mapping[str, Any]) -> PromptSpec | None:
+    """The prompt of the domain's diffusion model; None for one that attends to no text.
+
+    Raises DomainError or BackboneError where it is missing, or does not fit this U-Net.
+    """
+    given = domain.prompt
+    path = None if given is None else resolved_path(given.file, base, f"prompt.file of domain {domain.name}")
+    return prompt_of(path, 1.0 if given is None else given.guidance, unet)
 
 
 def weights_file(domain: DomainFile, base: Path, key: Literal["inception", "lpips"]) -> Path | None:

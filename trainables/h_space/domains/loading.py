@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from trainables.h_space.backbones.autoencoder import FrozenAutoencoder
+from trainables.h_space.backbones.prompt import Prompt
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.clip import ClipModel
 from trainables.h_space.domains.files import (
@@ -99,7 +100,8 @@ def load_domain(name: str, device: str = "cpu") -> Domain:
     summary = domain_summary(name)
     domain, base = read_domain_file(name)
     folder = diffusion_folder(domain, base)
-    diffusion = FrozenDiffusion.from_folder(folder or domain.diffusion, summary.revision)
+    prompt = None if summary.prompt is None else Prompt.read(summary.prompt)
+    diffusion = FrozenDiffusion.from_folder(folder or domain.diffusion, summary.revision, prompt)
     images = image_source(domain, base)
     spec = summary.latents
     images.resize_to(diffusion.x_shape if spec is None else spec.picture_shape(diffusion.x_shape))

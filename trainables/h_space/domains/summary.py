@@ -21,6 +21,7 @@ from trainables.h_space.backbones._folder import (
 )
 from trainables.h_space.backbones.bottleneck import bottleneck_shape
 from trainables.h_space.backbones.latents import LatentSpec, autoencoder_folder
+from trainables.h_space.backbones.prompt import PromptSpec
 from trainables.h_space.backbones.shapes import BottleneckShape, check_config, image_shape
 from trainables.h_space.clip_folder import check_clip_folder
 from trainables.h_space.domains.files import (
@@ -32,6 +33,7 @@ from trainables.h_space.domains.files import (
     diffusion_folder,
     image_source,
     latent_spec,
+    prompt_spec,
     read_domain_file,
     read_domain_source,
     resolved_path,
@@ -83,6 +85,8 @@ class DomainSummary:
     """(channels, height, width) that the diffusion model reads."""
     latents: LatentSpec | None = None
     """The autoencoder; None for a diffusion model of pixels."""
+    prompt: PromptSpec | None = None
+    """What the diffusion model attends to; None for one without text."""
     segmenter: str | None = None
     """The name of the one that the domain's file asks for."""
     judge: str | None = None
@@ -122,6 +126,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         if folder is not None
         else read_scheduler(_fetched(domain, SCHEDULER_NAMES[::-1]))  # on the hub most lie beside the U-Net
     )
+    prompt = prompt_spec(domain, base, unet_config)
     latents = latent_spec(domain, base, folder, unet_config)
     x_shape = image_shape(unet_config)
     images = image_source(domain, base)
@@ -131,6 +136,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         "images": images.fingerprint,
         "templates": domain.templates,
         **_latents_identity(latents),
+        **({} if prompt is None else {"prompt": [file_digest(prompt.path), prompt.guidance]}),
         **_evaluation_identity(domain, base),
     }
     text = json.dumps(identity, sort_keys=True)
@@ -153,6 +159,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         image_size=(x_shape if latents is None else latents.picture_shape(x_shape))[1:],
         x_shape=x_shape,
         latents=latents,
+        prompt=prompt,
         t_max=schedule.t_max,
         revision=revision,
         segmenter=domain.segmenter,

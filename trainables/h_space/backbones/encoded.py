@@ -1,0 +1,24 @@
+"""What a diffusion model is at its bottleneck. Letters: B images, C channels, H and W positions, E time embedding."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Encoded(NamedTuple):
+    """A noisy image at the bottleneck, with all that the decoder needs to go on from there."""
+
+    h: Tensor
+    """(B, C, H, W), the output of the middle block."""
+    skips: tuple[Tensor, ...]
+    """The encoder's feature maps, in the order they were made. Shared, never copied."""
+    temb: Tensor
+    """(B, E)"""
+    x_t: Tensor
+    """The image itself: v- and sample-prediction need it to give epsilon."""
+    timesteps: Tensor
+    """(B,)"""
+    context: Tensor | None = None
+    """(B, L, d), the prompt, of a model that attends to one; (2B, L, d) with guidance, the empty prompt first."""
+    unprompted_h: Tensor | None = None
+    """(B, C, H, W) with guidance, `skips` then being of 2B: the bottleneck under the empty prompt, never edited."""
