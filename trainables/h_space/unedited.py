@@ -236,5 +236,5 @@ def _path(cache_dir: Path, task: UneditedTask) -> Path:
 
 
 def _digest(folder: Path, name: str | None) -> str:
-    """Digest of the code and the weights of a network that measures."""
-    return file_digest(*sorted(folder.glob(f"{name}.*")))
+    """Digest of the code and the weights of a network that measures; nothing where the domain has none."""
+    return "" if name is None else file_digest(*sorted(folder.glob(f"{name}.*")))
