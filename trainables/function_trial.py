@@ -127,6 +127,8 @@ class FunctionTrial:
             self._result = self._train(self._config, self._seed, self._report, **self._further)
         except _Stopped:
             pass
+        except SystemExit as error:
+            self._error = TrialFailed(f"the train function ended the program: sys.exit({error.code!r})")
         except BaseException as error:
             self._error = error
         with self._turn:
@@ -246,5 +248,7 @@ def _number(value: Any, what: str) -> float:
         raise TrialFailed(f"{what} is text, {value!r}; expected a number")
     try:
         return float(value.detach() if hasattr(value, "detach") else value)
+    except OverflowError as error:
+        raise TrialFailed(f"{what} is too large for a number of 64 bits") from error
     except (TypeError, ValueError) as error:
         raise TrialFailed(f"{what} is {type(value).__name__}; expected a number") from error

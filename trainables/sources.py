@@ -5,6 +5,7 @@ import hashlib
 import linecache
 import sys
 import traceback
+from importlib.util import decode_source
 from pathlib import Path
 from types import ModuleType
 
@@ -19,10 +20,10 @@ def read_source(named: str, folder: Path) -> tuple[str, str]:
     """Name and text of the Python file at a path, which may start from `folder`. Raises UserError."""
     path = user_path(named, folder)
     try:
-        return path.name, path.read_text(encoding="utf-8")
+        return path.name, decode_source(path.read_bytes())  # as Python does: a mark, a declared encoding
     except FileNotFoundError as error:
         raise UserError(f"expected a Python file; {path} is not there") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, SyntaxError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
@@ -39,7 +40,7 @@ def module_of_source(prefix: str, file_name: str, source: str) -> ModuleType:
     linecache.cache[file_name] = (len(source), None, source.splitlines(keepends=True), file_name)
     try:
         exec(compile(source, file_name, "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         raise UserError(_import_message(file_name, error)) from error
     return module
@@ -61,7 +62,7 @@ def _targets(node: ast.stmt) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def error_in(file_name: str, error: Exception) -> str:
+def error_in(file_name: str, error: BaseException) -> str:
     """What went wrong, after the file's line where it did."""
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file_name
@@ -70,9 +71,11 @@ def error_in(file_name: str, error: Exception) -> str:
     return f"{place} {type(error).__name__}: {error}"
 
 
-def _import_message(file_name: str, error: Exception) -> str:
+def _import_message(file_name: str, error: BaseException) -> str:
     """What went wrong in a file, and at which of its lines."""
     if isinstance(error, SyntaxError):
         return f"{file_name}:{error.lineno} cannot be imported: {error.msg}"
+    if isinstance(error, SystemExit):
+        return f"{file_name} ends the program when it is imported; put what runs under `if __name__ == '__main__':`"
     place, _, said = error_in(file_name, error).partition(" ")
     return f"{place} cannot be imported: {said}"

@@ -13,7 +13,13 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.cli.reporting import show_report, study_folder
-from orchestrator.cli.streams import PatientConsole, accept_any_text, complain, settle_output
+from orchestrator.cli.streams import (
+    PatientConsole,
+    accept_any_text,
+    complain,
+    forget_no_width,
+    settle_output,
+)
 from orchestrator.execution.contract import LaunchStopped
 from orchestrator.ledger import LedgerError
 from orchestrator.ledger.copies import copy_at, following, reading_copy, results_folder
@@ -32,6 +38,7 @@ SOME_FAILED, BAD_INPUT = 1, 2
 def run(options: argparse.Namespace, command_line: str) -> int:
     """Run a parsed command; its exit code. `command_line` is what the user can type to do it again."""
     accept_any_text()
+    forget_no_width()
     code, refused = BAD_INPUT, None
     try:
         _use_plugins(options)

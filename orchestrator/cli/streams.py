@@ -7,6 +7,9 @@ import sys
 
 from rich.console import Console
 
+MIN_COLUMNS = 10
+"""Narrower than any terminal."""
+
 
 class PatientConsole(Console):
     """A console that falls silent when its reader has left (`| head`): what runs goes on, nothing is lost."""
@@ -22,6 +25,13 @@ def accept_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def forget_no_width() -> None:
+    """Leave COLUMNS out where it tells of no terminal at all, as 0 does: tables would be empty."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) < MIN_COLUMNS:
+        del os.environ["COLUMNS"]
 
 
 def settle_output() -> OSError | None:

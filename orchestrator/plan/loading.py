@@ -57,13 +57,16 @@ def load_space(
         problems.append(Problem(file.shown, 0, "", f"{unfit}; the study's folder is named after the file"))
     content, given, outside = _with_options(sources.content, given, seeds)
     family, unknown = (family, []) if family is not None else _family(content, file.folder)
+    if unknown:  # all else would be held against another family
+        problems += without_echoes(_located(unknown, sources), sources.problems)
+        raise ConfigError(_in_reading_order(problems, sources))
     if str(space) in shipped_spaces() and isinstance(content.get("baseline"), dict):
         # What a shipped file names lies beside it; what the command line names, where the command is given.
         content = {**content, "baseline": family.absolute(content["baseline"], file.location.parent)}
     family, faulty = _with_plugins(family, content, file.folder)
     content, given = family.renamed(content, given, file.folder)
     config, findings = _validated({**content, **_full_design(content)}, outside, space_model(family))
-    findings += [*unknown, *faulty]
+    findings += faulty
     loaded = None
     if config is not None:
         extended = tuple((base.shown, base.tree.text) for base in sources.files[1:])

@@ -68,7 +68,7 @@ def _seed_list(value: object) -> object:
             raise ValueError(f"expected at most {MAX_SEEDS:,} seeds; found {value:,}")
         return tuple(range(value))
     if not isinstance(value, list | tuple):
-        raise ValueError(f"expected a count or a list of seeds; found {value!r}")
+        raise ValueError(expected("a count or a list of seeds", value))
     return tuple(value)
 
 

@@ -104,7 +104,10 @@ def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False
 
 def _check_place(space: Space, results: Path) -> None:
     """Raise LedgerError where no folder can be, or on some system it would be the cache's or another study's."""
-    above = next(path for path in (results.absolute(), *results.absolute().parents) if path.exists())
+    places = (results.absolute(), *results.absolute().parents)
+    if nowhere := next((path for path in places if path.is_symlink() and not path.exists()), None):
+        raise LedgerError(f"{nowhere} is a link that leads nowhere; choose another folder with --results")
+    above = next(path for path in places if path.exists())
     if not above.is_dir():
         raise LedgerError(f"{above} is a file; choose a folder with --results")
     name = folded(space.name)

@@ -88,7 +88,8 @@ def exceptions() -> Iterator[tuple[str, type[BaseException]]]:
             names = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.bases]
             if not any(part in ast.dump(tree) for part in ("Exception'", "Error'", "LeaveTune")) or not names:
                 continue
-            module = importlib.import_module(".".join(path.relative_to(REPOSITORY).with_suffix("").parts))
+            parts = path.relative_to(REPOSITORY).with_suffix("").parts
+            module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
             for name in names:
                 kind = getattr(module, name, None)
                 if isinstance(kind, type) and issubclass(kind, BaseException):
@@ -385,3 +386,28 @@ def test_results_that_are_a_file_are_refused_before_anything_is_shown(
 
     assert (code, out) == (2, "")
     assert err == f"{tmp_path}/animal.yaml is a file; choose a folder with --results\n"
+
+
+@pytest.mark.parametrize("target", ["nowhere", "link"])
+def test_results_behind_a_link_that_leads_nowhere_are_refused(
+    command: Callable[..., Answer], tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "animal.yaml").write_text(COMMAND_SPACE, encoding="utf-8")
+    (tmp_path / "link").symlink_to(target)
+
+    code, out, err = command("plan", "animal.yaml", "--results", "link/results")
+
+    assert (code, out) == (2, "")
+    assert err == f"{tmp_path}/link is a link that leads nowhere; choose another folder with --results\n"
+
+
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_width_of_nothing_is_that_of_a_pipe(
+    command: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    (tmp_path / "animal.yaml").write_text(COMMAND_SPACE, encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", columns)
+
+    _, out, _ = command("plan", "animal.yaml", "--no-price")
+
+    assert "baseline       1     0" in out

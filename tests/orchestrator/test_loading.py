@@ -456,6 +456,23 @@ def test_a_mistake_in_the_defaults_of_a_domain_is_told_with_its_line(
     )
 
 
+def test_a_default_that_does_not_fit_is_told_once_at_the_baseline(
+    load: Load, space_text: str, summarise: Summarise
+) -> None:
+    summary = replace(summarise("tiny"), defaults={}, num_images={"train": 20, "test": 3000})
+    axis = "axes:\n  rate: {path: training.optimizer.learning_rate, values: [0.0001, 0.001]}\n"
+    text = replaced(
+        space_text, "axes:\n", f"  training: {{epochs: 2, optimizer: {{learning_rate: 0.0001}}}}\n{axis}"
+    )
+
+    found = message_of(load, text, summarise=lambda name: summary)
+
+    assert found == (
+        "space.yaml:6  baseline.training.num_images: expected at most 20, all train images of domain tiny; found 1000\n"
+        "1 problem. No trial was started."
+    )
+
+
 def test_more_images_than_a_domain_has_are_told_before_anything_runs(
     load: Load, space_text: str, summarise: Summarise
 ) -> None:

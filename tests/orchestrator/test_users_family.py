@@ -211,6 +211,8 @@ def test_the_same_file_runs_nothing_again_and_a_changed_one_everything(launch: L
         ("return {'score': 1.0}, [{'score': 1.0}]", "a dict with the item's id under `item`"),
         ("report(loss='low')", "report(loss=...) is text, 'low'"),
         ("raise ValueError('no data')", "ValueError: no data"),
+        ("__import__('sys').exit(3)", "the train function ended the program: sys.exit(3)"),
+        ("return {'score': 10**400}", "the metric score is too large for a number of 64 bits"),
     ],
 )
 def test_a_train_function_that_ends_badly_is_a_failed_trial_with_its_reason(
@@ -248,13 +250,23 @@ def test_a_metric_that_a_changed_cell_does_not_tell_fails_that_cell_alone(launch
     [
         ("import no_such_package", r"model.py:1 cannot be imported: ModuleNotFoundError"),
         ("x = (", r"model.py:1 cannot be imported: '\(' was never closed"),
+        ("raise SystemExit(2)", r"model.py ends the program when it is imported; put what runs under"),
         ("x = 1", r"model.py has no FAMILY; end it with: FAMILY = Family"),
         ("FAMILY = 1", r"model.py: FAMILY is int; expected a Family"),
     ],
 )
 def test_a_file_without_a_family_is_one_message(launch: Launch, model: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=rf"{message}(?s:.*)\n1 problem\."):
         launch(model)
+
+
+@pytest.mark.parametrize("encoded", [b"\xef\xbb\xbf%s", b"# -*- coding: latin-1 -*-\n# Gr\xfc\xdfe\n%s"])
+def test_a_file_is_read_as_python_reads_it(launch: Launch, tmp_path: Path, encoded: bytes) -> None:
+    (tmp_path / "odd.py").write_bytes(encoded.replace(b"%s", MODEL.replace("\n", "\r\n").encode()))
+
+    _, outcome = launch(space=SPACE.replace("./model.py", "./odd.py"))
+
+    assert outcome.num_run == 6
 
 
 @pytest.mark.parametrize(

@@ -207,10 +207,14 @@ def _written_at(cell: Resolved, place: Loc) -> Loc | Outside:
 
 
 def _layer_of(cell: Resolved, place: Loc) -> Layer:
-    """The layer that holds most of the path to a place, of equals the one that wins; else the baseline."""
+    """The layer that holds most of the path to a place, of equals the one that wins; else the baseline.
+
+    Where they hold a part of it alone, the baseline too: a default that does not fit is nobody's, and best set there.
+    """
     depths = [_depth(layer.settings, place) for layer in reversed(cell.layers)]
-    if max(depths) == 0:
-        return next(layer for layer in cell.layers if layer.origin == BASELINE_PLACE)
+    baseline = next(layer for layer in cell.layers if layer.origin == BASELINE_PLACE)
+    if max(depths) < len(place) and _depth(baseline.settings, place) == max(depths):
+        return baseline
     return cell.layers[-1 - depths.index(max(depths))]
 
 
