@@ -403,6 +403,12 @@ def _add_where(command: argparse.ArgumentParser) -> None:
         help="CPUs to use on this machine (default: all that it may use)",
     )
     command.add_argument(
+        "--wait",
+        type=cost,
+        metavar="T",
+        help="wait at most T, such as 20m, until the cluster has room for a trial (default: the space's wait_minutes)",
+    )
+    command.add_argument(
         "--inline", action="store_true", help="train one trial after another in this process, without Ray"
     )
 

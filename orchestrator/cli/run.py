@@ -150,7 +150,12 @@ def _priced(view: planning.PlanView, options: argparse.Namespace, console: Conso
 
 
 def _run_options(options: argparse.Namespace) -> RunOptions:
-    return RunOptions(inline=options.inline, address=options.address, num_cpus=options.cpus)
+    return RunOptions(
+        inline=options.inline,
+        address=options.address,
+        num_cpus=options.cpus,
+        wait_seconds=options.wait.seconds if options.wait is not None else None,
+    )
 
 
 def _trained(study: Study, chosen: RunOptions, console: Console) -> Outcome:

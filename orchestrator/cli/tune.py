@@ -46,6 +46,7 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
         inline=options.inline,
         address=options.address,
         num_cpus=options.cpus,
+        wait_seconds=options.wait.seconds if options.wait is not None else None,
         listeners=log_openings(options.log_to),
     )
     _introduce(study, console)

@@ -38,6 +38,9 @@ class Observer(Protocol):
     def on_pruned(self, task: TrialTask, reason: str) -> None:
         """A search stopped a trial that did not promise enough."""
 
+    def on_machine_lost(self, name: str) -> None:
+        """A machine has left the cluster; what ran on it goes on elsewhere from its last checkpoint."""
+
     def on_note(self, message: str) -> None:
         """Something the user should know that ends nothing."""
 

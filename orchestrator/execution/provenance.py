@@ -3,10 +3,14 @@
 import functools
 import os
 import platform
+import re
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from orchestrator.execution.machine import usable_bytes, usable_cores
 
 CODE = ("asyrp_sweep", "orchestrator", "trainables", "search_spaces", "analysis")
 """Folders beside each other that decide what a trial does and what is made of it."""
@@ -52,9 +56,16 @@ def git_commit() -> str | None:
 
 
 def provenance(
-    commit: str | None, device: str, threads: int, packages: tuple[str, ...] = ()
+    commit: str | None,
+    device: str,
+    threads: int,
+    packages: tuple[str, ...] = (),
+    allotted: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The complete entry of one trial, JSON-able; `packages` are those of its family."""
+    """The complete entry of one trial, JSON-able; `packages` are those of its family.
+
+    `allotted` is what the trial was given of its machine, such as {"cpus": 1, "gpus": 0.5}; None where it had all.
+    """
     return {
         "git_commit": commit,
         "versions": versions(packages),
@@ -63,7 +74,24 @@ def provenance(
         "device": device,
         "threads": threads,
         "machine": f"{platform.system()} {platform.machine()}",
+        "hardware": {**hardware(), "allotted": None if allotted is None else dict(allotted)},
     }
+
+
+@functools.cache
+def hardware() -> dict[str, Any]:
+    """What this machine has: kind and number of its CPUs, as far as this process may use them, and bytes of memory."""
+    return {"cpu": _cpu_name(), "cpus": usable_cores(), "memory_bytes": usable_bytes()}
+
+
+def _cpu_name() -> str | None:
+    """As Linux names it; None where it has no name for it, and elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return None if found is None else found[1].strip()
 
 
 def _git(folder: Path, *arguments: str) -> str:

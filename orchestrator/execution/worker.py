@@ -229,7 +229,11 @@ class TrialRun:
             "train_seconds": self._train_seconds,
             "device": settings.device,
             "provenance": provenance(
-                settings.git_commit, device_name(settings.device), threads, self._packages
+                settings.git_commit,
+                device_name(settings.device),
+                threads,
+                self._packages,
+                {"cpus": settings.execution.cpus_per_trial, "gpus": settings.execution.gpus_per_trial},
             ),
             "notes": list(self._notes),
         }

@@ -124,6 +124,14 @@ class StudyObserver:
         self._commit(_record_without_worker(task, "pruned", reason))
         self._forget_checkpoint(task.signature)
 
+    def on_machine_lost(self, name: str) -> None:
+        """Show it, here and in `status`."""
+        self.progress.lost_machines.append(f"{name} at {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z")
+        self.on_note(
+            f"{name} has left the cluster; what ran on it goes on elsewhere from its last checkpoint"
+        )
+        self._changed()
+
     def on_note(self, message: str) -> None:
         """Show it."""
         self._display.note(message)

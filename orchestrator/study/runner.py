@@ -39,6 +39,8 @@ class RunOptions:
     """Every trial in this process instead of on Ray."""
     address: str | None = None
     num_cpus: int | None = None
+    wait_seconds: float | None = None
+    """How long to wait until a cluster has room for a trial; None for what the space says."""
     retries_failed: bool = True
     """Whether trials that failed in an earlier launch are tried again."""
     trial_class: str | None = None
@@ -187,7 +189,8 @@ def make_backend(study: Study, options: RunOptions, note: Callable[[str], None])
         return InlineBackend(settings)
     from orchestrator.execution.ray.backend import RayBackend, RayOptions
 
-    return RayBackend(settings, RayOptions(options.address, options.num_cpus, options.extra_modules, note))
+    wanted = RayOptions(options.address, options.num_cpus, options.extra_modules, note, options.wait_seconds)
+    return RayBackend(settings, wanted)
 
 
 def _progress(study: Study, done: set[str]) -> Progress:

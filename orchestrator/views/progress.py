@@ -52,6 +52,8 @@ class Progress:
     """Whether no stage is left."""
     num_expected: int = 0
     """Trials in all, where a search asks for them one by one; `rows` has those it asked for."""
+    lost_machines: list[str] = field(default_factory=list)
+    """Machines that have left the cluster since the launch began, each with the time."""
     _began: float | None = None
     _num_in_stages: int = field(default=0, init=False)
     """Preparations of the stages that are done."""

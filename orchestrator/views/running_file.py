@@ -41,6 +41,8 @@ class Launch:
     seconds_left: float | None
     running: tuple[dict[str, Any], ...]
     """The `TOLD` of each trial at work, and its `signature`; none of a launch that is dead."""
+    lost_machines: tuple[str, ...] = ()
+    """Machines that have left its cluster, each with the time."""
     parts: tuple["Launch", ...] = ()
     """The launches of a study's shards, where this is all of them seen as one."""
 
@@ -93,6 +95,7 @@ class RunningFile:
             "process": os.getpid(),
             "process_space": process_space(),
             "seconds_left": progress.seconds_left(),
+            "lost_machines": progress.lost_machines,
             "running": [
                 {"signature": signature, **{name: getattr(row, name) for name in TOLD}}
                 for signature, row in progress.running().items()
@@ -151,6 +154,7 @@ def _as_one(launches: Sequence[Launch]) -> Launch | None:
         if None not in left
         else None,
         running=tuple(trial for launch in alive for trial in launch.running),
+        lost_machines=tuple(name for launch in launches for name in launch.lost_machines),
         parts=tuple(launches),
     )
 
@@ -167,6 +171,7 @@ def _launch(
             is_alive=(is_alive := _is_alive(path, content, beat_at, now, wait)),
             seconds_left=content["seconds_left"] if is_alive else None,
             running=tuple(map(_told, content["running"])) if is_alive else (),
+            lost_machines=tuple(map(str, content.get("lost_machines", ()))),  # older launches do not say
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

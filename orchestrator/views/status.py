@@ -145,7 +145,8 @@ def as_json(status: StatusView) -> dict[str, Any]:
 
 def _launch_as_json(launch: Launch) -> dict[str, Any]:
     names = ("host", "process", "beat_at", "is_alive")
-    return {**{name: getattr(launch, name) for name in names}, "silence": launch.silence}
+    told = {name: getattr(launch, name) for name in names}
+    return {**told, "silence": launch.silence, "lost_machines": list(launch.lost_machines)}
 
 
 def _trial_as_json(status: StatusView, signature: str, row: Row) -> dict[str, Any]:
@@ -196,6 +197,8 @@ def drawing(status: StatusView, console: Console) -> RenderableType:
     ]
     if status.launch is not None and status.launch.silence is not None:
         lines.append(Text(status.launch.silence, style="yellow"))
+    if status.launch is not None and status.launch.lost_machines:
+        lines.append(Text(f"left the cluster: {', '.join(status.launch.lost_machines)}", style="yellow"))
     if status.of_other_code:
         become = (
             "count all the same" if status.study.reuses_changed_code else "wait for a launch to run again"

@@ -47,6 +47,7 @@ class RecordingObserver:
         self.lost: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
         self.notes: list[str] = []
+        self.lost_machines: list[str] = []
 
     def on_prepared(self, num_done: int, num_tasks: int) -> None:
         self.prepared.append((num_done, num_tasks))
@@ -65,6 +66,9 @@ class RecordingObserver:
 
     def on_skipped(self, task: TrialTask, reason: str) -> None:
         self.skipped[task.signature] = reason
+
+    def on_machine_lost(self, name: str) -> None:
+        self.lost_machines.append(name)
 
     def on_note(self, message: str) -> None:
         self.notes.append(message)

@@ -48,7 +48,8 @@ def test_trials_of_a_node_that_goes_move_to_another_one_and_children_follow(
     def remove_the_node() -> None:
         wait_until(lambda: len(list(settings.cache_dir.glob("blocked-*"))) == 3)
         ray_nodes.remove_node(node, allow_graceful=False)
-        wait_until(lambda: bool(observer.notes))  # A worker outlives its node for a moment, and could finish.
+        # A worker outlives its node for a moment, and could finish.
+        wait_until(lambda: bool(observer.notes and observer.lost_machines))
         (settings.cache_dir / "go").touch()
 
     helper = threading.Thread(target=remove_the_node)
@@ -61,6 +62,7 @@ def test_trials_of_a_node_that_goes_move_to_another_one_and_children_follow(
     assert Counter(record["signature"] for record in observer.records) == Counter(list(queue.tasks))
     assert set(observer.statuses.values()) == {"done"}
     assert any("goes on from its last checkpoint in another one" in note for note in observer.notes)
+    assert len(observer.lost_machines) == 1
     for seed in (2, 3, 4):
         own = [seed * 1000, seed * 1000 + 1]
         assert weights(settings.study_folder, f"parent{seed}") == own
@@ -101,8 +103,8 @@ def test_a_launch_waits_for_a_machine_that_comes_later(ray_nodes: Any, make_sett
         notes.append(line)
         added.append(ray_nodes.add_node(num_cpus=3))
 
-    options = RayOptions(ray_nodes.address, note=add_a_node)
-    with RayBackend(make_settings(cpus_per_trial=3, wait_minutes=4), options):
+    options = RayOptions(ray_nodes.address, note=add_a_node, wait_seconds=240)  # what --wait gives
+    with RayBackend(make_settings(cpus_per_trial=3, wait_minutes=0), options):
         pass
     ray_nodes.remove_node(added[0])
 

@@ -35,6 +35,7 @@ def never(seconds: float) -> None:
 
 
 def test_a_launch_elsewhere_is_alive_while_its_file_is_touched(tmp_path: Path, progress: Progress) -> None:
+    progress.lost_machines.append("node-3 (10.0.0.3) at 2026-01-01 00:00:00Z")
     file = written_elsewhere(tmp_path, progress, beat_at=1e9 - 20)
 
     found = file.read(now=lambda: 1e9, wait=never)
@@ -42,6 +43,7 @@ def test_a_launch_elsewhere_is_alive_while_its_file_is_touched(tmp_path: Path, p
     assert found is not None
     assert found.is_alive
     assert found.running[0]["epoch"] == 3
+    assert found.lost_machines == ("node-3 (10.0.0.3) at 2026-01-01 00:00:00Z",)
 
 
 @pytest.mark.parametrize("difference", [-3 * HOURS, 3 * HOURS])

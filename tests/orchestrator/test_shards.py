@@ -1,5 +1,6 @@
 """A study in shards: launches side by side that together do what one launch does, and nothing twice."""
 
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from orchestrator.cli import parser as cli
 from orchestrator.ledger import Ledger, LedgerError, LedgerLock
@@ -219,9 +221,9 @@ def test_readers_see_the_launches_of_all_shards_as_one(opened: Open, display: An
     run(study, display)
     waiting = [trial.signature for trial in study.plan.trials if trial.signature not in study.own]
     for number, signature in enumerate(waiting[:2], start=2):
-        RunningFile(study.folder, f"{number}-of-3").write(
-            Progress({signature: Row("rate=0.01", 0, "running", 1, 2)})
-        )
+        progress = Progress({signature: Row("rate=0.01", 0, "running", 1, 2)})
+        progress.lost_machines.append(f"node-{number} at noon")
+        RunningFile(study.folder, f"{number}-of-3").write(progress)
     elsewhere = study.folder / "running-3-of-3.json"
     elsewhere.write_text(json.dumps({**json.loads(elsewhere.read_text()), "host": "gone", "process": 12}))
     os.utime(elsewhere, (1e9, 1e9))
@@ -233,3 +235,6 @@ def test_readers_see_the_launches_of_all_shards_as_one(opened: Open, display: An
     assert found.states[waiting[1]] == "waiting"
     assert found.launch is not None
     assert "from the launch of process 12 on gone: it was killed" in (found.launch.silence or "")
+    shown = Console(width=200, record=True, file=io.StringIO())
+    shown.print(status.drawing(found, shown))
+    assert "left the cluster: node-2 at noon, node-3 at noon" in shown.export_text()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.execution import worker
+from orchestrator.execution.machine import usable_bytes, usable_cores
 from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
 from orchestrator.execution.worker import TRACEBACK_LINES, TrialRun, failure_reason, import_class, log_path
 from orchestrator.ledger import Ledger
@@ -57,6 +58,9 @@ def test_the_record_says_where_and_with_what(make_task: Make, make_settings: Set
     assert record["provenance"]["threads"] == 1
     assert {"python", "torch"} <= record["provenance"]["versions"].keys()
     assert record["provenance"]["host"]
+    hardware = record["provenance"]["hardware"]
+    assert (hardware["cpus"], hardware["memory_bytes"]) == (usable_cores(), usable_bytes())
+    assert hardware["allotted"] == {"cpus": 1, "gpus": 0}
 
 
 def test_a_run_resumes_after_the_last_epoch_kept(

@@ -34,6 +34,7 @@ from orchestrator.execution.ray.cluster import (
     wanted_of,
     why_not_connected,
 )
+from orchestrator.execution.ray.machines import Machines
 from orchestrator.execution.ray.ready import forget_authentication, ray, request_resources, tune
 from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, launch_folder
 from orchestrator.execution.ray.shipping import copy_packages
@@ -68,6 +69,8 @@ class RayOptions:
     """Single Python files that workers must be able to import beside our packages."""
     note: Callable[[str], None] = lambda line: None
     """Told what the user should know before the first trial starts."""
+    wait_seconds: float | None = None
+    """How long to wait for a machine with room for a trial, in the place of `execution.wait_minutes`."""
 
 
 class RayBackend:
@@ -94,7 +97,7 @@ class RayBackend:
         try:
             self._connect(self._folder, address)
             self._signals.__enter__()
-            self._find_room(0.0 if address == LOCAL else self._settings.execution.wait_minutes * 60)
+            self._find_room(0.0 if address == LOCAL else self._patience)
         except BaseException:
             self.__exit__()
             raise
@@ -105,21 +108,30 @@ class RayBackend:
         ray.shutdown()
         self._stack.close()
 
+    @property
+    def _patience(self) -> float:
+        """How many seconds to wait for room on a cluster."""
+        asked = self._options.wait_seconds
+        return self._settings.execution.wait_minutes * 60 if asked is None else asked
+
     def _find_room(self, patience: float) -> None:
         """Wait until a machine has room for a trial, at most so many seconds: those of a cluster may come later."""
         execution = self._settings.execution
         if has_room(execution, _nodes()):
             return
         began = time.monotonic()
+        said = ""
         if patience > 0:
-            asked_for = room_asked_for(execution, _nodes())
-            self._options.note(f"{asked_for} yet; waiting for one, {duration(patience)} at most")
             request_resources(bundles=[wanted_of(execution)])  # An autoscaler starts machines for it.
         try:
             while not has_room(execution, _nodes()):
                 self._signals.check()
-                if time.monotonic() - began >= patience:
-                    raise BackendError(f"{room_asked_for(execution, _nodes())}. No trial was started.")
+                lacking = room_asked_for(execution, _nodes())
+                if (left := began + patience - time.monotonic()) <= 0:
+                    raise BackendError(f"{lacking}. No trial was started.")
+                if lacking != said:  # Also where machines have come that are still too small.
+                    self._options.note(f"{lacking} yet; waiting for one, {duration(round(left))} at most")
+                    said = lacking
                 time.sleep(POLL_SECONDS)
         finally:
             if patience > 0:
@@ -150,7 +162,7 @@ class RayBackend:
 
     def run(self, queue: TrialQueue, observer: Observer) -> None:
         """Run the queue's trials on Tune until it is empty, or until a signal."""
-        callback = ObserverCallback(queue, observer, self._signals)
+        callback = ObserverCallback(queue, observer, self._signals, Machines(_all_nodes))
         callback.report_skips()
         if queue.is_finished:
             return
@@ -261,5 +273,10 @@ def _prepare(task: Any, settings: WorkerSettings) -> None:
 
 def _nodes() -> list[Node]:
     """What each living machine of the cluster offers."""
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
-    return [node["Resources"] for node in nodes if node["Alive"]]
+    return [node["Resources"] for node in _all_nodes() if node["Alive"]]
+
+
+def _all_nodes() -> list[dict[str, Any]]:
+    """What Ray says of each machine that there is or was."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
+    return nodes

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.execution.contract import Guarded, Observer
 from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.ray.machines import Machines
 from orchestrator.execution.ray.ready import FIFOScheduler, Searcher, tune
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.execution.worker import Step, TrialRun
@@ -101,7 +102,14 @@ class ObserverCallback(tune.Callback):
     leave the loop, between two of its steps, are Interrupted and LeaveTune. Running trials keep their last epoch.
     """
 
-    def __init__(self, queue: TrialQueue, observer: Observer, signals: SignalWatch) -> None:
+    def __init__(
+        self,
+        queue: TrialQueue,
+        observer: Observer,
+        signals: SignalWatch,
+        machines: Machines | None = None,
+    ) -> None:
+        self._machines = machines
         self.guard = Guarded()
         self.stopped: dict[str, str] = {}
         """Signature -> why `QueueScheduler` has just stopped the trial."""
@@ -112,6 +120,11 @@ class ObserverCallback(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles callbacks for a restore that never happens."""
         return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Tell of machines that have left."""
+        for name in self._machines.lost() if self._machines is not None else ():
+            self.guard(self._observer.on_machine_lost, name)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """The safe place to stop, for a signal or when nothing can be recorded any more."""
