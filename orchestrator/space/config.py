@@ -126,7 +126,7 @@ class PrimaryConfig(Settings):
 
     metric: str
     """A metric of the family, or a loss of its curves (the mean over the last epoch)."""
-    margin: Annotated[float, BeforeValidator(_in_own_unit), Field(gt=0)]
+    margin: Annotated[float, Field(gt=0), BeforeValidator(_in_own_unit)]
     """The smallest difference that matters, in the metric's own unit."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """Highest probability of a wrong verdict, over all verdicts of the study together."""
