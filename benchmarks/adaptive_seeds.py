@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import optimize, stats
 
-from analysis.stats.sequential import look_levels
-
 SCHEDULE = (6, 10, 13, 16, 20)
 ALPHA = 0.05
 CHUNK = 10_000
@@ -46,11 +44,16 @@ def classical_levels(alpha: float) -> list[float]:
     return levels
 
 
+def spent_by_seeds(alpha: float) -> list[float]:
+    """What `analysis.stats.spending` gives each look: its part by the seeds that it adds."""
+    return [alpha * (now - before) / SCHEDULE[-1] for before, now in itertools.pairwise((0, *SCHEDULE))]
+
+
 RULES: dict[str, tuple[tuple[int, ...], Levels]] = {
     "20 seeds, one look": ((20,), lambda alpha: [alpha]),
     "5 looks, each at alpha": (SCHEDULE, lambda alpha: [alpha] * len(SCHEDULE)),
     "5 looks, Lan-DeMets": (SCHEDULE, classical_levels),
-    "5 looks, ours": (SCHEDULE, lambda alpha: look_levels(SCHEDULE, alpha)),
+    "5 looks, ours": (SCHEDULE, spent_by_seeds),
 }
 
 

@@ -11,6 +11,7 @@ so that starting processes and importing torch is left out; the whole launches a
 """
 
 import argparse
+import importlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -200,12 +201,9 @@ def main() -> None:
 
     import os
 
-    from orchestrator.space.execution.ray import (
-        backend as ray_backend,  # sets what Ray reads when it is imported
-    )
+    importlib.import_module("orchestrator.execution.ray.backend")  # sets what Ray reads when it is imported
     from ray.cluster_utils import Cluster
 
-    assert ray_backend.RayBackend
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": options.cpus, "include_dashboard": False}
     )

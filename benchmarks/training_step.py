@@ -25,10 +25,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.clip import ClipModel
 from trainables.h_space.config import TrainingConfig
-from trainables.h_space.diffusion import alpha_bars, asymmetric_step, predicted_x0, unedited_trajectory
+from trainables.h_space.diffusion import asymmetric_step, predicted_x0, unedited_trajectory
 from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.editors import EDITORS
 from trainables.h_space.optimizers import OPTIMIZERS
+from trainables.h_space.schedule import alpha_bars
 from trainables.h_space.timesteps import Step, training_timesteps
 from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import CachedBatch

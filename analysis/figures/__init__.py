@@ -5,29 +5,14 @@ Importing this package imports neither matplotlib nor ray: spaces are checked by
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-import trainables
-from analysis.figures._base import Axes, FigureConfig, FigureKind, Place, Problems, fault, nearest
-from trainables.registry import Registry, discover, plugins_in_use
+from analysis.figures._base import Axes, FigureConfig, FigureKind, Place, Problems, nearest
+from analysis.figures._found import Figures
 
-DECLARATION = "FIGURE"
-
-
-class _Figures(Registry[FigureKind]):
-    """Those of this package, of the families beside it, and of the plugins in use."""
-
-    def __init__(self) -> None:
-        super().__init__("figure", __name__, DECLARATION, FigureKind, fault=fault, decides_numbers=False)
-        for folder in sorted(Path(*trainables.__path__).glob("*/figures")):
-            self._own |= discover(f"trainables.{folder.parent.name}.figures", DECLARATION, FigureKind)
-        self._use(plugins_in_use())
-
-
-FIGURES = _Figures()
+FIGURES = Figures(__name__)
 
 DEFAULT_FIGURES: tuple[dict[str, Any], ...] = ({"kind": "effects"}, {"kind": "table"})
 """What a space without `figures` gets."""

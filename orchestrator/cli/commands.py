@@ -1,13 +1,10 @@
-"""What each command of `asyrp-sweep` does, once its options are parsed.
-
-Those that plan, train or edit have modules of their own: these import torch, and only they wait for it.
-"""
+"""What each command of `asyrp-sweep` does, once its options are parsed; larger ones have modules of their own."""
 
 import argparse
 import contextlib
 import errno
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +23,7 @@ from orchestrator.ledger.copies import copy_at, following, reading_copy, results
 from orchestrator.ledger.errors import advice_on
 from orchestrator.views import explaining, status
 from orchestrator.views.live import say
-from trainables.command_line import resolved
+from trainables.command_line import Function, resolved
 from trainables.errors import UserError
 from trainables.names import visible
 from trainables.paths import user_path
@@ -43,9 +40,8 @@ def run(options: argparse.Namespace, command_line: str) -> int:
     try:
         _use_plugins(options)
         use_copy(options)
-        own = COMMANDS.get(options.command)
-        command = own if own is not None else resolved(options.contributed.run)
-        code = command(options, PatientConsole(soft_wrap=False), command_line)
+        command = COMMANDS.get(options.command) or options.contributed.run
+        code = resolved(command)(options, PatientConsole(soft_wrap=False), command_line)
     except LaunchStopped as error:
         end = f"The launch was stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}"
         complain(f"{visible(str(error))}\n{end}")
@@ -111,41 +107,6 @@ def refusal(error: OSError) -> str:
     return f"{what}: {error.strerror}; {advice}"
 
 
-def run_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Plan, price, train what is missing, report."""
-    from orchestrator.cli import run as run_command
-
-    return run_command.run_command(options, console, command_line)
-
-
-def submit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Hand a launch to a scheduler."""
-    from orchestrator.cli import submit
-
-    return submit.submit_command(options, console, command_line)
-
-
-def cancel_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """End the launch of a study."""
-    from orchestrator.cli import submit
-
-    return submit.cancel_command(options, console)
-
-
-def logs_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Print what a submitted job has printed."""
-    from orchestrator.cli import submit
-
-    return submit.logs_command(options, console)
-
-
-def plan_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Show what `run` would do."""
-    from orchestrator.cli import run as run_command
-
-    return run_command.plan_command(options, console)
-
-
 def schema_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Print the JSON Schema of a space."""
     from analysis.figures import FIGURES
@@ -202,20 +163,6 @@ def report_command(options: argparse.Namespace, console: Console, command_line: 
     return 0
 
 
-def export_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Write a study for another program."""
-    from orchestrator.cli import export
-
-    return export.export_command(options, console)
-
-
-def dashboard_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Show every study of a results folder in a browser."""
-    from orchestrator.cli import dashboard
-
-    return dashboard.dashboard_command(options, console)
-
-
 def explain_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Show why a trial ran or did not, or the first difference between two trials."""
     found = explaining.find(options.trial, options.results)
@@ -238,51 +185,22 @@ def check_command(options: argparse.Namespace, console: Console, command_line: s
     return 0 if outcome.state == "verified" else SOME_FAILED
 
 
-def judge_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Show verdicts over results that were measured elsewhere."""
-    from orchestrator.cli import judging
-
-    return judging.judge_command(options, console, command_line)
-
-
-def list_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Show what there is to choose from."""
-    from orchestrator.cli import listing
-
-    listing.show(options.what, console, options.family)
-    return 0
-
-
-def doctor_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Check the installation; 1 when something must be fixed."""
-    from orchestrator.cli import doctor  # It looks at Ray, and needs its back end.
-
-    return doctor.show(doctor.examine(options), console)
-
-
-def tune_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Search for the best settings, test them on fresh seeds, leave them and a model."""
-    from orchestrator.cli import tune  # Optuna is needed here alone.
-
-    return tune.tune_command(options, console, command_line)
-
-
-Command = Callable[[argparse.Namespace, Console, str], int]
-COMMANDS: dict[str, Command] = {
-    "run": run_command,
-    "submit": submit_command,
-    "cancel": cancel_command,
-    "logs": logs_command,
-    "plan": plan_command,
+COMMANDS: dict[str, Function] = {
+    "run": "orchestrator.cli.run:run_command",
+    "submit": "orchestrator.cli.submit:submit_command",
+    "cancel": "orchestrator.cli.submit:cancel_command",
+    "logs": "orchestrator.cli.submit:logs_command",
+    "plan": "orchestrator.cli.run:plan_command",
     "status": status_command,
     "report": report_command,
-    "export": export_command,
-    "tune": tune_command,
-    "dashboard": dashboard_command,
+    "export": "orchestrator.cli.export:export_command",
+    "tune": "orchestrator.cli.tune:tune_command",
+    "dashboard": "orchestrator.cli.dashboard:dashboard_command",
     "schema": schema_command,
     "explain": explain_command,
     "check": check_command,
-    "judge": judge_command,
-    "list": list_command,
-    "doctor": doctor_command,
+    "judge": "orchestrator.cli.judging:judge_command",
+    "list": "orchestrator.cli.listing:list_command",
+    "doctor": "orchestrator.cli.doctor:doctor_command",
 }
+"""Those named as text are imported once they are given: they take torch, Ray or Optuna to import."""

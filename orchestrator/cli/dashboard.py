@@ -84,7 +84,7 @@ class Heartbeat:
         return RunningFile(folder).read(now=lambda: now, wait=lambda seconds: None)
 
 
-def dashboard_command(options: argparse.Namespace, console: Console) -> int:
+def dashboard_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise UserError(

@@ -59,13 +59,13 @@ def examine(options: argparse.Namespace) -> Iterator[Finding]:
         yield _cluster(options.address)
 
 
-def show(findings: Iterator[Finding], console: Console) -> int:
-    """Print the findings and what to fix; 1 when there is anything that stops a launch, else 0."""
+def doctor_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
+    """Print what was found and what to fix; 1 when there is anything that stops a launch, else 0."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("")
-    looked_at = list(findings)
+    looked_at = list(examine(options))
     for finding in looked_at:
         table.add_row(MARKS[finding.level], finding.name, Text(finding.found))
     console.print(table)

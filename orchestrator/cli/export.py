@@ -11,7 +11,7 @@ from orchestrator.study.listening import Opening
 from orchestrator.views.live import say
 
 
-def export_command(options: argparse.Namespace, console: Console) -> int:
+def export_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Write a study into a folder, and say how it is opened."""
     from analysis.export import export
 

@@ -1,5 +1,6 @@
 """What `list` shows: everything a space file can name."""
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from trainables.registry import origin_of
 Rows = Iterator[tuple[str, ...]]
 
 
-def show(what: str, console: Console, family: str | None = None) -> None:
+def list_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Print one of the lists; descriptions are wrapped, names never."""
+    what, family = options.what, options.family
     headers: tuple[str, ...]
     rows: list[tuple[str, ...]]
     if what == "metrics":
@@ -36,6 +38,7 @@ def show(what: str, console: Console, family: str | None = None) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+    return 0
 
 
 def _spaces() -> Rows:

@@ -277,16 +277,8 @@ def _add_tune(command: argparse.ArgumentParser, lines: Mapping[str, CommandLine]
         "--objective", action="append", default=[], metavar="M",
         help="metric or cost to search for, instead of the space's; may be repeated: the first one chooses the winner",
     )  # fmt: skip
-    command.add_argument(
-        "--domain", metavar="D", help="domain instead of the space's: a name, or the path of its YAML"
-    )
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="A.B=V",
-        help="override a setting, such as training.epochs=4; may be repeated",
-    )
+    _add_domain(command)
+    _add_set(command)
     add_results(command)
     _add_where(command)
     _add_log_to(command)
@@ -344,12 +336,21 @@ def _add_space(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "space", metavar="SPACE", help="path of a search space, or the name of a shipped one"
     )
-    command.add_argument(
-        "--domain", metavar="D", help="domain instead of the space's: a name, or the path of its YAML"
-    )
+    _add_domain(command)
     command.add_argument(
         "--seeds", metavar="N", help="seeds instead of the space's: a count, or a list such as 0,1,5"
     )
+    _add_set(command)
+    add_results(command)
+
+
+def _add_domain(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--domain", metavar="D", help="domain instead of the space's: a name, or the path of its YAML"
+    )
+
+
+def _add_set(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
         action="append",
@@ -357,7 +358,6 @@ def _add_space(command: argparse.ArgumentParser) -> None:
         metavar="A.B=V",
         help="override a setting, such as training.epochs=4; may be repeated",
     )
-    add_results(command)
 
 
 def _add_max_cost(command: argparse.ArgumentParser) -> None:

@@ -1,15 +1,19 @@
-"""A study's folder by what the user calls it, and its report."""
+"""A study's folder by what the user calls it, and what is said of a launch that has ended."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from orchestrator.ledger.copies import copy_of
-from orchestrator.ledger.study import STUDY_FILE
+from orchestrator.ledger.study import STUDY_FILE, log_file
 from orchestrator.views.live import say
 from trainables.errors import UserError
 from trainables.paths import user_path
 from trainables.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from orchestrator.study.observing import Outcome
 
 
 def study_folder(space: str, results: Path) -> Path:
@@ -31,8 +35,31 @@ def known_study(space: str, results: Path) -> Path:
     )
 
 
-def show_report(folder: Path, out: Path | None, console: Console) -> None:
-    """Write figures, tables and the report of a study; show its verdicts and where the report is."""
+def stopped(command_line: str) -> str:
+    """What to say of a launch that a signal has ended."""
+    return f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}"
+
+
+def name_failures(folder: Path, outcome: "Outcome", console: Console) -> None:
+    """Say which trials of a launch have failed, why, and where their logs are; and what no trial could do without."""
+    if outcome.preparation_error is not None:
+        say(
+            console,
+            f"What all trials share could not be prepared, so no trial ran:\n{outcome.preparation_error}",
+        )
+    for record in outcome.failed:
+        log = folder / log_file(record["signature"])
+        where = f"\n    log: {log}" if log.is_file() else ""
+        say(console, f"{record['cell']} seed {record['seed']} {record['status']}: {record['reason']}{where}")
+    if outcome.failed:
+        say(console, f"{len(outcome.failed)} trials did not finish; the same command tries them again.")
+
+
+def show_report(folder: Path, out: Path | None, console: Console) -> str:
+    """Write figures, tables and the report of a study; show its verdicts and where the report is.
+
+    The verdicts in one line.
+    """
     from analysis.report import build_report, verdict_lines
 
     written = build_report(folder, out)
@@ -40,8 +67,10 @@ def show_report(folder: Path, out: Path | None, console: Console) -> None:
     if copy is not None:
         files = (path.relative_to(folder).as_posix() for path in written.parent.rglob("*") if path.is_file())
         copy.push(folder.name, files)
-    for line in verdict_lines(folder):
+    lines = verdict_lines(folder)
+    for line in lines:
         say(console, line)
     say(console, f"Report: {written}")
     if copy is not None:
         say(console, f"        {copy.objects.url}/{written.relative_to(copy.root).as_posix()}")
+    return " ".join(line.strip() for line in lines if line.strip())

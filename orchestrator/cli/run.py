@@ -15,8 +15,7 @@ from rich.text import Text
 
 from orchestrator.cli.export import log_lines, log_openings
 from orchestrator.cli.figure_checks import check_figures, figure_remarks
-from orchestrator.cli.reporting import show_report
-from orchestrator.execution.worker import log_path
+from orchestrator.cli.reporting import name_failures, show_report, stopped
 from orchestrator.ledger import Ledger
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Problem, Space
@@ -48,12 +47,7 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
         message = f"it is a search: asyrp-sweep tune {options.space} runs it"
         raise ConfigError([Problem(space.file, 0, "design", message)])
     study = _opened(space, options)
-    view = planning.view(study)
-    planning.show(view, console)
-    _show_remarks(view, console)
-    view = _priced(view, options, console)
-    planning.show_price(view, console)
-    _show_foresight(view.study, console)
+    view = _shown(planning.view(study), options, console)
     if lacking := planning.lacking_room(view):
         raise ConfigError([Problem("", 0, "--results", lacking)])
     if view.num_missing and not _agreed(view, options, console):
@@ -66,15 +60,15 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
         whose = "plan" if study.shard is None else "shard"
         say(console, f"Nothing is missing: every trial of this {whose} is done.")
     if outcome.interrupted_by is not None:
-        say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
+        say(console, stopped(command_line))
         return outcome.exit_code
-    _name_failures(study, outcome, console)
+    name_failures(study.folder, outcome, console)
     if outcome.preparation_error is None:
         _report(study, console)
     return outcome.exit_code
 
 
-def plan_command(options: argparse.Namespace, console: Console) -> int:
+def plan_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Show what `run` would do."""
     check_options(options.max_cost, options.price)
     study = _opened(_load(options), options)
@@ -85,11 +79,7 @@ def plan_command(options: argparse.Namespace, console: Console) -> int:
         can_decide = None if found is None else found.as_json()
         print(json.dumps({**planning.as_json(view), "can_decide": can_decide}, indent=2))
         return 0
-    planning.show(view, console)
-    _show_remarks(view, console)
-    view = _priced(view, options, console)
-    planning.show_price(view, console)
-    _show_foresight(view.study, console)
+    view = _shown(view, options, console)
     if lacking := planning.lacking_room(view):
         say(console, f"warning: {lacking}")
     return 0
@@ -122,6 +112,20 @@ def _report(study: Study, console: Console) -> None:
         f"Shard {study.shard} has ended; {len(left)} trials of other shards have not. Once they have:\n"
         f"  asyrp-sweep report {shlex.quote(str(study.folder))}",
     )
+
+
+def _shown(view: planning.PlanView, options: argparse.Namespace, console: Console) -> planning.PlanView:
+    """Print the plan, what it leaves out, its price and what its seeds can decide; the plan with its price."""
+    planning.show(view, console)
+    planning.show_remarks(view, console)
+    for line in figure_remarks(view.study.space):
+        say(console, line)
+    view = _priced(view, options, console)
+    planning.show_price(view, console)
+    found = _foresight(view.study)
+    for line in [] if found is None else found.lines():
+        console.print(Text(line))
+    return view
 
 
 def _load(options: argparse.Namespace) -> Space:
@@ -179,24 +183,11 @@ def _next_seeds(folder: Path) -> Mapping[str, int]:
     return next_seeds(load_frames(folder))
 
 
-def _show_remarks(view: planning.PlanView, console: Console) -> None:
-    """Say what trials leave out or change of what they read, and figures of names."""
-    planning.show_remarks(view, console)
-    for line in figure_remarks(view.study.space):
-        say(console, line)
-
-
 def _foresight(study: Study) -> "Foresight | None":
     """What the seeds of the plan can decide."""
     from analysis.foresight import foresight
 
     return foresight(as_launched(study), study.folder)
-
-
-def _show_foresight(study: Study, console: Console) -> None:
-    found = _foresight(study)
-    for line in [] if found is None else found.lines():
-        console.print(Text(line))
 
 
 def _agreed(view: planning.PlanView, options: argparse.Namespace, console: Console) -> bool:
@@ -208,17 +199,3 @@ def _agreed(view: planning.PlanView, options: argparse.Namespace, console: Conso
     if options.yes or not console.is_terminal or (seconds is not None and seconds.typical < LONG_SECONDS):
         return True
     return Confirm.ask("Train now?", console=console, default=True)
-
-
-def _name_failures(study: Study, outcome: Outcome, console: Console) -> None:
-    if outcome.preparation_error is not None:
-        say(
-            console,
-            f"What all trials share could not be prepared, so no trial ran:\n{outcome.preparation_error}",
-        )
-    for record in outcome.failed:
-        log = log_path(study.folder, record["signature"])
-        where = f"\n    log: {log}" if log.is_file() else ""
-        say(console, f"{record['cell']} seed {record['seed']} {record['status']}: {record['reason']}{where}")
-    if outcome.failed:
-        say(console, f"{len(outcome.failed)} trials did not finish; the same command tries them again.")

@@ -74,7 +74,7 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
     return 0
 
 
-def cancel_command(options: argparse.Namespace, console: Console) -> int:
+def cancel_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """End the launch that works on a study, wherever it is; what it has done stays."""
     folder = known_study(options.study, options.results)
     for submission, at, job in _active(folder):
@@ -94,7 +94,7 @@ def cancel_command(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def logs_command(options: argparse.Namespace, console: Console) -> int:
+def logs_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Print what the latest job of a study has printed, or a trial's log."""
     folder = known_study(options.study, options.results)
     found = submissions(folder)

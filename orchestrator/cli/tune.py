@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 
 from orchestrator.cli.export import log_openings
 from orchestrator.cli.figure_checks import check_figures, figure_remarks
+from orchestrator.cli.reporting import name_failures, show_report, stopped
 from orchestrator.ledger import Ledger, LedgerLock
 from orchestrator.plan.loading import load_space
 from orchestrator.search.journal import JOURNAL
@@ -24,7 +24,6 @@ from orchestrator.space.designs import full_form
 from orchestrator.space.extending import read_sources
 from orchestrator.space.points import acting_values
 from orchestrator.study.launch import Study, open_study, standing
-from orchestrator.study.observing import Outcome
 from orchestrator.study.price.budget import check_options
 from orchestrator.study.price.pilots import announcing
 from orchestrator.study.price.pricing import Price, price_lines
@@ -60,7 +59,7 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
         say(console, f"What all trials share could not be prepared:\n{launch.outcome.preparation_error}")
         return 1
     if launch.outcome.interrupted_by is not None:
-        say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
+        say(console, stopped(command_line))
         return launch.outcome.exit_code
     _show(launch, study.space.family.model_name, console)
     if launch.results.winner is None:
@@ -177,15 +176,17 @@ def _conclude(
     )
     outcome = run_missing(retest, options, make_display(console))
     if outcome.interrupted_by is not None:
-        say(console, f"Stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}")
+        say(console, stopped(command_line))
         return outcome.exit_code
-    _name_failures(outcome, console)
-    verdict = _report(retest, console)
+    name_failures(retest.folder, outcome, console)
+    verdict = show_report(retest.folder, None, console)
     return max(_leave(study, winner, verdict, retest, console), outcome.exit_code)
 
 
 def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, console: Console) -> int:
     """Settings, a model and figures, each with its place."""
+    from analysis.report import build_report
+
     family = study.space.family
     with LedgerLock(study.ledger_folder):
         settings = write_settings(study, winner, verdict)
@@ -197,28 +198,5 @@ def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, cons
         say(console, f"{family.model_name.capitalize()}: {model}")
         if family.model_use:
             say(console, f"  {family.model_use.format(model)}")
-    say(console, f"Search report: {_search_report(study)}")
+    say(console, f"Search report: {build_report(study.folder)}")
     return 0
-
-
-def _report(retest: Study, console: Console) -> str:
-    """Write the test's report and show its verdict; the verdict in one line."""
-    from analysis.report import build_report, verdict_lines
-
-    page = build_report(retest.folder)
-    lines = verdict_lines(retest.folder)
-    for line in lines:
-        say(console, line)
-    say(console, f"Report: {page}")
-    return " ".join(line.strip() for line in lines if line.strip())
-
-
-def _search_report(study: Study) -> Path:
-    from analysis.report import build_report
-
-    return build_report(study.folder)
-
-
-def _name_failures(outcome: Outcome, console: Console) -> None:
-    for record in outcome.failed:
-        say(console, f"{record['cell']} seed {record['seed']} {record['status']}: {record['reason']}")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.durable import write_text_atomically
 from orchestrator.ledger.files import DamagedPart, opened, write_sealed, writing
 from orchestrator.ledger.index import ATTEMPTS_KEY, MERGED_NAME, files_in, part_keys
 from orchestrator.ledger.schemas import (
@@ -99,8 +99,4 @@ def _write(root: Path, text: str) -> None:
     path = root / FILE_NAME
     with writing(root):
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            write_atomically(path, lambda temporary: _put(temporary, text))
-
-
-def _put(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+            write_text_atomically(path, text)

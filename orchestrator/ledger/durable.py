@@ -24,6 +24,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     fsync(path.parent)
 
 
+def write_text_atomically(path: Path, text: str) -> None:
+    """The same for a text. Raises OSError."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def fsync(path: Path) -> None:
     """Ask the operating system to put a file, or a folder's list of names, on the disk now.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.ledger.comparisons import cell_identity, comparisons
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.durable import write_text_atomically
 from orchestrator.ledger.files import writing
 from orchestrator.ledger.study import STUDY_FILE, PlannedLooks, StudyPlan, parse_study
 
@@ -22,13 +22,9 @@ def write_study(folder: Path, document: Mapping[str, Any], *, has_results: bool 
 
     A plan is replaced by the next one without a trace while no trial has ended (`has_results` false).
     """
-
-    def write(temporary: Path) -> None:
-        content = json.dumps(_with_history(folder, document, has_results), indent=1, ensure_ascii=False)
-        temporary.write_text(content, encoding="utf-8")
-
     with writing(folder):
-        write_atomically(folder / STUDY_FILE, write)
+        content = json.dumps(_with_history(folder, document, has_results), indent=1, ensure_ascii=False)
+        write_text_atomically(folder / STUDY_FILE, content)
 
 
 def described(folder: Path, document: Mapping[str, Any], *, has_results: bool) -> StudyPlan:

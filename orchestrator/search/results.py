@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.durable import write_text_atomically
 from orchestrator.ledger.files import writing
 from orchestrator.search.candidates import Candidate
 from orchestrator.search.objectives import Objective
@@ -84,7 +84,7 @@ def write_results(folder: Path, results: Results) -> None:
     """Write `tuning.json`, for figures that must not need Optuna. Raises LedgerError when it cannot be written."""
     text = json.dumps(document(results), indent=1)
     with writing(folder):
-        write_atomically(folder / RESULTS_FILE, lambda path: _write(path, text))
+        write_text_atomically(folder / RESULTS_FILE, text)
 
 
 def document(results: Results) -> dict[str, Any]:
@@ -118,10 +118,6 @@ def document(results: Results) -> dict[str, Any]:
             for one in results.found
         ],
     }
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _badness(one: Found, objectives: Sequence[Objective]) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.execution.models import model_path
 from orchestrator.ledger import Ledger
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.durable import write_atomically, write_text_atomically
 from orchestrator.ledger.files import writing
 from orchestrator.plan.build import resolve_cell
 from orchestrator.search.earlier import PREFIX
@@ -116,7 +116,7 @@ def keep_model(study: Study, winner: Found, retest: Study | None) -> Path | None
         return None
     path = study.folder / f"{tuned_name(study)}.safetensors"
     with writing(study.folder):
-        write_atomically(path, lambda temporary: _copy(source, temporary))
+        write_atomically(path, lambda temporary: shutil.copyfile(source, temporary))
     return path
 
 
@@ -192,12 +192,4 @@ def _found(named: str, folder: Path) -> str:
 
 def _write_text(path: Path, text: str) -> None:
     with writing(path):
-        write_atomically(path, lambda temporary: _put(temporary, text))
-
-
-def _put(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
+        write_text_atomically(path, text)

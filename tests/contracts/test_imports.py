@@ -1,6 +1,7 @@
 """What may import what: the rooms of the house, and what takes seconds to import."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,26 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         arrows = {name: others for name, others in arrows.items() if name not in leaves}
 
     assert sorted(arrows) == []
+
+
+def test_benchmarks_import_only_what_is_there() -> None:
+    """No other test runs them: a name that moved would be noticed by the first who wants a number."""
+    absent = set()
+    for path in sorted((REPOSITORY / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or (node.module or "").partition(".")[0] not in PACKAGES:
+                continue
+            said = MODULES[node.module].read_text(encoding="utf-8") if node.module in MODULES else ""
+            absent |= {
+                f"{path.name}: {node.module}.{alias.name}"
+                for alias in node.names
+                if f"{node.module}.{alias.name}" not in MODULES
+                and not re.search(
+                    rf"\b(def|class|import|as) .*\b{alias.name}\b|^ *{alias.name}\b", said, re.MULTILINE
+                )
+            }
+
+    assert absent == set()
 
 
 SLOW = {"diffusers", "matplotlib", "open_clip", "scipy", "torchmetrics", "torchvision"}

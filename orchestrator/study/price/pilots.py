@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rich.console import Console
 
 import trainables
 from orchestrator.execution.provenance import host
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.durable import write_text_atomically
 from orchestrator.plan.identity import canonical_text
 from orchestrator.space.execution import ExecutionConfig
 from orchestrator.study.price.throughput import Kind, Measured
@@ -127,12 +127,8 @@ class Pilots:
         for folder in self._folders[0 if results.is_dir() else 1 :]:
             with contextlib.suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
-                write_atomically(folder / name, partial(_write, content))
+                write_text_atomically(folder / name, content)
                 return
-
-
-def _write(content: str, path: Path) -> None:
-    path.write_text(content, encoding="utf-8")
 
 
 def _device_name(device: str) -> str:
