@@ -166,9 +166,7 @@ def _seconds(limit: str) -> float:
 # hold those of Slurm itself, and of other jobs on the node.
 _CLUSTER = """\
 LOG={log}
-export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$LOG-$SLURM_JOB_ID.token"
-(umask 077; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n' > "$RAY_AUTH_TOKEN_PATH")
-trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n')
 mapfile -t NODES < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 IP=$(hostname -I | cut -d ' ' -f 1)  # this script runs on the first node
 PORT=$("${{PYTHON[@]}}" -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
