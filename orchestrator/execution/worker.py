@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from orchestrator.execution.models import is_there, model_path, put_model, start
 from orchestrator.execution.provenance import host, provenance
 from orchestrator.execution.tasks import UNTOLD, Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError
-from orchestrator.ledger.copies import working_copy_of
+from orchestrator.ledger.copies import copy_at, working_copy_of
 from orchestrator.ledger.files import writing
 from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.study import log_file
@@ -165,6 +165,8 @@ class TrialRun:
         self._packages = family.packages
         config = family.with_seed(family.Config.model_validate_json(json.dumps(task.config)), task.seed)
         given: dict[str, Any] = {"cache_dir": settings.cache_dir, "device": settings.device}
+        if self._copy is not None:
+            self._copy.fetch_cache()
         if settings.prepares_itself:
             for stage in family.preparation([config], settings.cache_dir):
                 for missing in stage:
@@ -278,7 +280,9 @@ def prepare_torch(settings: WorkerSettings) -> None:
 def run_preparation_task(task: Any, settings: WorkerSettings) -> None:
     """Compute one task of what trials share."""
     settings = settings.here()
-    settings.family.find().run_preparation(task, settings.cache_dir, settings.device)
+    copy = copy_at(settings.cache_dir.parent)
+    with nullcontext() if copy is None else copy.preparing():
+        settings.family.find().run_preparation(task, settings.cache_dir, settings.device)
 
 
 def import_class(path: str) -> Any:

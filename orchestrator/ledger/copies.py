@@ -7,18 +7,25 @@ a folder of its own, so that looking at a study disturbs nobody who runs it:
     <scratch>/working/s3/bucket/path/    of launches on this machine, one at a time for a study
     <scratch>/reading/s3/bucket/path/    of everything that only reads
 
+What preparation leaves in `cache/` is an object for each file, its SHA-256 at the end of its key: what is fetched
+is held against it.
+
 A folder in one of them is known as a copy by the `.store.json` above it, in whichever process.
 """
 
 import contextlib
+import fcntl
 import functools
+import hashlib
 import json
 import os
+import re
+import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.fs as pafs
 
@@ -31,7 +38,7 @@ from orchestrator.ledger.lease import Lease
 from orchestrator.ledger.lock import LedgerLock
 from orchestrator.ledger.objects import Listed, Objects, is_url, objects_at
 from orchestrator.ledger.schemas import TABLES
-from orchestrator.ledger.study import STUDY_FILE
+from orchestrator.ledger.study import CACHE_FOLDER, STUDY_FILE
 from trainables.paths import home
 
 SCRATCH = "ASYRP_SWEEP_SCRATCH"
@@ -41,11 +48,15 @@ UNCOPIED = ("checkpoints", LEASE_FILE)
 _MARK = ".store.json"
 _INDEX = ".fetched.json"
 _TRIALS = "ledger/trials"
+_PART = re.compile(r"part-(.+)-\d+")
 _NUM_REQUESTS = 16
 """Requests at a time."""
 _LOOKS = 5
 FOLLOW_SECONDS = 5.0
 """How often a copy is brought up to date for somebody who watches."""
+
+
+T = TypeVar("T")
 
 
 class Copy:
@@ -75,6 +86,20 @@ class Copy:
             return
         with LedgerLock(self.root / study / "ledger"):
             self._fetch(study)
+
+    def fetch_done(self, study: str, signatures: Collection[str]) -> None:
+        """Get what other studies in the store hold of these trials, for a launch to take over. Raises LedgerError."""
+        found = []
+        for key in self.objects.list():
+            other, _, name = key.partition("/")
+            stem = PurePosixPath(name).stem
+            part = _PART.fullmatch(stem)
+            wanted = (part[1] if part else stem) in signatures
+            if wanted and other != study and _is_copied(name) and not (self.root / key).is_file():
+                found.append((other, name))
+        for is_record in (False, True):
+            chosen = [(other, name) for other, name in found if _is_record(name) == is_record]
+            _together(lambda one: self.pull(*one), chosen)
 
     @contextlib.contextmanager
     def launching(self, study: str, heartbeat: str) -> Iterator[None]:
@@ -151,12 +176,48 @@ class Copy:
 
     def pull(self, study: str, name: str) -> bool:
         """Get one file of a study from the store; whether there is one."""
+        if not _is_plain(name):
+            return False
         try:
             content = self.objects.get(f"{study}/{name}")
         except FileNotFoundError:
             return False
         _write(self.root / study / name, content)
         return True
+
+    @contextlib.contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Get what other machines have prepared; on leaving put what was prepared meanwhile. Raises LedgerError."""
+        self.fetch_cache()
+        folder = self.root / CACHE_FOLDER
+        before = set(_prepared(folder))
+        yield
+        for name in set(_prepared(folder)) - before:
+            content = (folder / name).read_bytes()
+            self.objects.create(f"{CACHE_FOLDER}/{name}.{_digest(content)}", content)
+
+    def fetch_cache(self) -> None:
+        """Get what other machines have prepared and this one lacks, once for all its workers, the newest first.
+
+        At most half of the free disk is taken: what does not fit, or is not what was put, is prepared here instead.
+        Raises LedgerError.
+        """
+        folder = self.root / CACHE_FOLDER
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / ".fetching").open("w") as lock:
+                with contextlib.suppress(OSError):  # Without locks it is fetched more than once, no more.
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                left = shutil.disk_usage(folder).free // 2
+                listed = self.objects.list(CACHE_FOLDER)
+                for key in sorted(listed, key=lambda key: listed[key].modified_at, reverse=True):
+                    name, _, digest = key.removeprefix(f"{CACHE_FOLDER}/").rpartition(".")
+                    left -= listed[key].num_bytes
+                    if left < 0 or not _is_plain(name) or (folder / name).is_file():
+                        continue
+                    with contextlib.suppress(FileNotFoundError):
+                        if _digest(content := self.objects.get(key)) == digest:
+                            _write(folder / name, content)
 
     def names(self, study: str, place: str) -> list[str]:
         """Names of the files that the store holds under a folder of a study, relative to that folder."""
@@ -358,9 +419,13 @@ def _opened(root: Path, url: str, is_working: bool) -> Copy:
     return Copy(root, objects_at(url), is_working=is_working)
 
 
+def _is_plain(name: str) -> bool:
+    """Whether a name stays in its folder and is no file that is still being written."""
+    return all(part and not part.startswith(".") for part in name.split("/"))
+
+
 def _is_copied(name: str) -> bool:
-    first, _, _ = name.partition("/")
-    return first not in UNCOPIED and not any(part.startswith(".") for part in name.split("/"))
+    return name.partition("/")[0] not in UNCOPIED and _is_plain(name)
 
 
 def _is_record(name: str) -> bool:
@@ -373,6 +438,18 @@ def _files_of(folder: Path) -> list[str]:
     return [name for name in found if _is_copied(name)]
 
 
+def _prepared(folder: Path) -> Iterator[str]:
+    """Names of the files of a cache, but for those that are still being written."""
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if _is_plain(name) and path.is_file():
+            yield name
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _looks(path: Path) -> list[int]:
     found = path.stat()
     return [found.st_size, found.st_mtime_ns]
@@ -382,8 +459,8 @@ def _write(path: Path, content: bytes) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
-def _together(work: Callable[[str], None], names: Iterable[str]) -> list[str]:
-    """Do the work for all names, several at a time; the names. Raises what any of them raises."""
+def _together(work: Callable[[T], object], names: Iterable[T]) -> list[T]:
+    """Do the work for all of these, several at a time; these. Raises what any of them raises."""
     names = list(names)
     with ThreadPoolExecutor(_NUM_REQUESTS) as pool:
         list(pool.map(work, names))

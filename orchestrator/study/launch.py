@@ -95,6 +95,8 @@ def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False
         copy.refresh(space.name)
     existing = claim_study(folder, space.name, (MODEL_FOLDER,))
     plan = build_plan(space)
+    if copy is not None:
+        copy.fetch_done(space.name, {trial.signature for trial in plan.trials})
     earlier = None if existing is None else existing.plan_hash
     study = Study(space, plan, folder, earlier, reuses_changed_code)
     if space.config.adaptive is None or existing is None:

@@ -150,6 +150,8 @@ def run_queue(
 
 def _prepare(study: Study, backend: Backend, observer: StudyObserver, tasks: Sequence[TrialTask]) -> None:
     """Run the family's preparation, stage after stage. Raises PreparationFailed."""
+    if (copy := working_copy_of(study.folder)) is not None:
+        copy.fetch_cache()
     family = study.space.family
     configs = configs_to_prepare(study.plan, {task.signature for task in tasks})
     try:

@@ -18,6 +18,7 @@ from object_server import Server, needs_server
 from orchestrator.cli import parser as cli
 from orchestrator.cli.disk_probe import object_store
 from orchestrator.execution.models import model_path
+from orchestrator.execution.tasks import WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError, copies
 from orchestrator.ledger import lease as leases
 from orchestrator.ledger.copies import SCRATCH, results_folder
@@ -319,6 +320,69 @@ def test_damage_in_the_store_is_set_aside_and_that_of_this_machine_is_mended(
     assert content(study_at(URL, tmp_path)) == undisturbed
     assert in_memory.get(damaged.replace("/curves/", "/damaged/curves/")) == broken
     assert damaged not in in_memory.list()
+
+
+# Other machines
+
+
+def test_trials_on_another_machine_are_as_those_of_the_launch(
+    in_memory: Broken,
+    launch: Callable[..., Outcome],
+    undisturbed: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = WorkerSettings.here
+
+    def on_a_node(settings: WorkerSettings) -> WorkerSettings:
+        with monkeypatch.context() as patch:
+            patch.setenv(SCRATCH, str(tmp_path / "node"))
+            return here(settings)
+
+    monkeypatch.setattr(WorkerSettings, "here", on_a_node)
+
+    assert launch().num_run == NUM_TRIALS
+
+    assert content(study_at(URL, tmp_path)) == undisturbed
+
+
+def test_what_one_machine_prepares_another_fetches_once_and_whole(in_memory: Broken, tmp_path: Path) -> None:
+    first, second = (copies.Copy(tmp_path / name, in_memory, is_working=True) for name in ("one", "two"))
+    with first.preparing():
+        for name in ("images/a", "images/b", ".a.tmp"):
+            file = tmp_path / "one/cache" / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(name)
+    (of_b,) = (key for key in in_memory.list() if "images/b" in key)
+    in_memory.put(of_b, b"damaged")
+
+    second.fetch_cache()
+
+    assert (tmp_path / "two/cache/images/a").read_text() == "images/a"
+    assert not (tmp_path / "two/cache/images/b").exists()
+    assert len(in_memory.list()) == 2
+    (tmp_path / "two/cache/images/b").write_text("images/b")  # It was prepared here instead.
+    in_memory.refused = "cache"
+    with second.preparing():  # Neither is fetched again, nor put.
+        pass
+
+
+def test_a_trial_that_another_study_in_the_store_has_done_is_taken_over_on_a_new_machine(
+    in_memory: Broken,
+    launch: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    display: Any,
+) -> None:
+    launch()
+    elsewhere(monkeypatch, tmp_path, "another_machine")
+    path = tmp_path / "other.yaml"
+    path.write_text(SPACE)
+
+    study = open_study(load_space(path), results_folder(URL))
+    outcome = run_missing(study, RunOptions(inline=True, trial_class="fake_trials:FakeTrial"), display)
+
+    assert (outcome.num_run, len(Ledger(study.ledger_folder).records())) == (0, NUM_TRIALS)
 
 
 # The command
