@@ -243,6 +243,10 @@ class Family:
         """Whether a setting says how many epochs a trial takes."""
         return look_up(config.model_dump(), tuple(self.epochs_path.split("."))) is not None
 
+    def is_resumable(self, config: Any) -> bool:
+        """Whether an interrupted trial goes on from its last epoch; else it begins anew."""
+        return self._train is None
+
     # Identity
 
     def identity(self, config: Any) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The command `asyrp-sweep` and its options.
 
 Exit codes: 0 done, 1 some trials failed (named), the launch had to stop, `doctor` found something to fix, or `check` a
-bundle that is not as it was written, 2 bad input or a file that cannot be read or written, 130 and 143 interrupted.
+bundle that is not as it was written, 2 bad input or a file that cannot be read or written, 75 stopped before its time
+was over, 130 and 143 interrupted.
 Errors go to standard error: with `--json`, standard output holds JSON or nothing.
 
 What `--json` prints is described in docs/reference/commands.md.
@@ -79,6 +80,7 @@ def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentP
     _add_space(run)
     _add_max_cost(run)
     _add_where(run)
+    _add_time_limit(run)
     _add_log_to(run)
     _add_reuse(run)
     _add_shard(run)
@@ -281,6 +283,7 @@ def _add_tune(command: argparse.ArgumentParser, lines: Mapping[str, CommandLine]
     _add_set(command)
     add_results(command)
     _add_where(command)
+    _add_time_limit(command)
     _add_log_to(command)
     for family, one in tunings.items():
         one.add_options(command.add_argument_group(family))
@@ -369,6 +372,16 @@ def _add_max_cost(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--no-price", dest="price", action="store_false", help="show no price, and time no pilot"
+    )
+
+
+def _add_time_limit(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--time-limit",
+        type=cost,
+        metavar="T",
+        help="stop before T is over, such as 2h, with exit code 75: the same command goes on (default: the end of the "
+        "Slurm allocation, where that is known)",
     )
 
 

@@ -15,7 +15,9 @@ from rich.text import Text
 
 from orchestrator.cli.export import log_lines, log_openings
 from orchestrator.cli.figure_checks import check_figures, figure_remarks
-from orchestrator.cli.reporting import name_failures, show_report, stopped
+from orchestrator.cli.reporting import name_failures, show_report
+from orchestrator.cli.time_limits import check_limit, launch_end, tell_end, until_end
+from orchestrator.execution.ending import LaunchEnd
 from orchestrator.ledger import Ledger
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Problem, Space
@@ -40,31 +42,38 @@ LONG_SECONDS = 3600.0
 
 def run_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Plan, price, train what is missing, report."""
+    end = launch_end(options.time_limit)
+    return until_end(end, console, command_line, lambda: _run(options, end, console, command_line))
+
+
+def _run(options: argparse.Namespace, end: LaunchEnd, console: Console, command_line: str) -> int:
     check_options(options.max_cost, options.price)
     listeners = log_openings(options.log_to)
     space = _load(options)
     if space.config.design.kind == "optuna":
         message = f"it is a search: asyrp-sweep tune {options.space} runs it"
         raise ConfigError([Problem(space.file, 0, "design", message)])
-    study = _opened(space, options)
-    view = _shown(planning.view(study), options, console)
-    if lacking := planning.lacking_room(view):
-        raise ConfigError([Problem("", 0, "--results", lacking)])
-    if view.num_missing and not _agreed(view, options, console):
-        return 0
+    with end.interruptible():
+        study = _opened(space, options)
+        view = _shown(planning.view(study), options, console, end)
+        if lacking := planning.lacking_room(view):
+            raise ConfigError([Problem("", 0, "--results", lacking)])
+        check_limit(end)
+        if view.num_missing and not _agreed(view, options, console):
+            return 0
     # Also where the plan misses nothing: only a launch looks at every byte of what is done.
     for line in log_lines(options.log_to, study.folder):
         say(console, line)
-    outcome = _trained(study, replace(_run_options(options), listeners=listeners), console)
+    outcome = _trained(study, replace(_run_options(options), listeners=listeners, end=end), console)
     if not (view.num_missing or view.hits or outcome.num_run or outcome.exit_code):
         whose = "plan" if study.shard is None else "shard"
         say(console, f"Nothing is missing: every trial of this {whose} is done.")
     if outcome.interrupted_by is not None:
-        say(console, stopped(command_line))
-        return outcome.exit_code
+        return tell_end(outcome, end, console, command_line)
     name_failures(study.folder, outcome, console)
     if outcome.preparation_error is None:
-        _report(study, console)
+        with end.interruptible():
+            _report(study, console)
     return outcome.exit_code
 
 
@@ -114,13 +123,15 @@ def _report(study: Study, console: Console) -> None:
     )
 
 
-def _shown(view: planning.PlanView, options: argparse.Namespace, console: Console) -> planning.PlanView:
+def _shown(
+    view: planning.PlanView, options: argparse.Namespace, console: Console, end: LaunchEnd | None = None
+) -> planning.PlanView:
     """Print the plan, what it leaves out, its price and what its seeds can decide; the plan with its price."""
     planning.show(view, console)
     planning.show_remarks(view, console)
     for line in figure_remarks(view.study.space):
         say(console, line)
-    view = _priced(view, options, console)
+    view = _priced(view, options, console, end)
     planning.show_price(view, console)
     found = _foresight(view.study)
     for line in [] if found is None else found.lines():
@@ -138,12 +149,21 @@ def _load(options: argparse.Namespace) -> Space:
     )
 
 
-def _priced(view: planning.PlanView, options: argparse.Namespace, console: Console) -> planning.PlanView:
-    """The plan with its price, unless that is left out. Raises ConfigError where it is above --max-cost."""
+def _priced(
+    view: planning.PlanView, options: argparse.Namespace, console: Console, end: LaunchEnd | None = None
+) -> planning.PlanView:
+    """The plan with its price, unless that is left out. Raises ConfigError where it is above --max-cost.
+
+    The end of a launch learns what a trial's next checkpoint takes.
+    """
     if not options.price:
         return view
     quote = Quote(view.study, _run_options(options), announcing(console))
     view = planning.priced(view, quote)
+    if end is not None:
+        missing = [trial for trial in view.longest.trials if trial.signature not in view.now.done]
+        configs = {trial.cell: trial.config for trial in missing}
+        end.expected = {cell: quote.seconds_to_checkpoint(config) for cell, config in configs.items()}
     if options.max_cost is not None:
         try:
             check_cost(view, quote, *options.max_cost)

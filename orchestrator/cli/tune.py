@@ -8,7 +8,9 @@ from rich.console import Console
 
 from orchestrator.cli.export import log_openings
 from orchestrator.cli.figure_checks import check_figures, figure_remarks
-from orchestrator.cli.reporting import name_failures, show_report, stopped
+from orchestrator.cli.reporting import name_failures, show_report
+from orchestrator.cli.time_limits import check_limit, launch_end, tell_end, until_end
+from orchestrator.execution.ending import LaunchEnd
 from orchestrator.ledger import Ledger, LedgerLock
 from orchestrator.plan.loading import load_space
 from orchestrator.search.journal import JOURNAL
@@ -38,6 +40,11 @@ MAX_PARETO_SHOWN = 8
 
 def tune_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Search for the best settings, as far as this launch may go, and test what was found."""
+    end = launch_end(options.time_limit)
+    return until_end(end, console, command_line, lambda: _tune(options, end, console, command_line))
+
+
+def _tune(options: argparse.Namespace, end: LaunchEnd, console: Console, command_line: str) -> int:
     check_options(options.max_cost, options.price)
     space = load_tuning_space(_wish(options), extra_checks=[check_figures])
     study = open_study(space, options.results)
@@ -47,9 +54,12 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
         num_cpus=options.cpus,
         wait_seconds=options.wait.seconds if options.wait is not None else None,
         listeners=log_openings(options.log_to),
+        end=end,
     )
     _introduce(study, console)
-    price = _price(study, chosen, options, console) if options.price else None
+    with end.interruptible():
+        price = _price(study, chosen, options, console) if options.price else None
+    check_limit(end)
     if lacking := search_lacks_room(study, price):
         raise ConfigError([Problem("", 0, "--results", lacking)])
     launch = run_search(study, chosen, make_display(console))
@@ -59,8 +69,7 @@ def tune_command(options: argparse.Namespace, console: Console, command_line: st
         say(console, f"What all trials share could not be prepared:\n{launch.outcome.preparation_error}")
         return 1
     if launch.outcome.interrupted_by is not None:
-        say(console, stopped(command_line))
-        return launch.outcome.exit_code
+        return tell_end(launch.outcome, end, console, command_line)
     _show(launch, study.space.family.model_name, console)
     if launch.results.winner is None:
         say(console, "No trial was finished, so there is nothing to test.")
@@ -118,6 +127,7 @@ def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, consol
     price = quote.of(quote.num_left)
     for line in price_lines(price) if price is not None else ():
         say(console, line)
+    chosen.end.expected_of_others = quote.seconds_to_checkpoint()
     if options.max_cost is not None:
         check_search_cost(quote, price, *options.max_cost)
     return price
@@ -176,10 +186,10 @@ def _conclude(
     )
     outcome = run_missing(retest, options, make_display(console))
     if outcome.interrupted_by is not None:
-        say(console, stopped(command_line))
-        return outcome.exit_code
+        return tell_end(outcome, options.end, console, command_line)
     name_failures(retest.folder, outcome, console)
-    verdict = show_report(retest.folder, None, console)
+    with options.end.interruptible():
+        verdict = show_report(retest.folder, None, console)
     return max(_leave(study, winner, verdict, retest, console), outcome.exit_code)
 
 

@@ -58,7 +58,8 @@ class Backend(Protocol):
         """Run the preparation tasks in parallel. Raises PreparationFailed with the worker's own words."""
 
     def run(self, queue: TrialQueue, observer: Observer) -> None:
-        """Run trials until the queue is empty. Raises Interrupted soon after the first signal."""
+        """Run trials until the queue is empty. Raises Interrupted soon after the first signal, and before the launch's
+        time is over."""
 
 
 class BackendError(UserError):
@@ -72,19 +73,6 @@ class PreparationFailed(UserError):
     def by(cls, cause: BaseException, told: object) -> "PreparationFailed":
         """By an error of a worker: what a user can put right in its own words, anything else as `told`."""
         return cls(str(cause if isinstance(cause, UserError) else told))
-
-
-class Interrupted(BaseException):
-    """A signal asked for the end. Not an Exception: nothing before the runner may swallow it."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
-
-    @property
-    def exit_code(self) -> int:
-        """130 for SIGINT, 143 for SIGTERM, as a shell would report them."""
-        return 128 + self.signal_number
 
 
 class LaunchStopped(LedgerError):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.execution.contract import Observer, PreparationFailed
+from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
 from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import WorkerSettings
@@ -14,9 +15,10 @@ from orchestrator.ledger import LedgerError
 class InlineBackend:
     """The contract of `Backend` without Ray. A trial that kills the process is not survived here."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, end: LaunchEnd | None = None) -> None:
         self._settings = settings
-        self._signals = SignalWatch()
+        self._end = end or LaunchEnd()
+        self._signals = SignalWatch(self._end)
 
     def __enter__(self) -> "InlineBackend":
         self._signals.__enter__()
@@ -35,19 +37,23 @@ class InlineBackend:
                     run_preparation_task(task, self._settings)
             except Exception as error:
                 raise PreparationFailed.by(error, f"{type(error).__name__}: {error}") from error
+            self._end.has_progressed = True
             observer.on_prepared(number, len(tasks))
 
     def run(self, queue: TrialQueue, observer: Observer) -> None:
-        """Run the queue's trials one by one, to their end or to a signal."""
+        """Run the queue's trials one by one, to their end, to a signal or as long as there is time."""
         self._report_skips(queue, observer)
         while (task := queue.take()) is not None:
+            queue.mark_started(task.signature)
             observer.on_started(task.signature)
             run = TrialRun(task, self._settings)
             record = reason = None
             while record is None and reason is None:
+                queue.check_time()
                 with self._signals.interruptible():
                     step = run.advance()
                 if step.metrics:
+                    queue.mark_epoch(task.signature, step.metrics)
                     observer.on_epoch(task.signature, step.metrics, step.host)
                 if step.unwritable is not None:
                     raise LedgerError(step.unwritable)
@@ -60,7 +66,9 @@ class InlineBackend:
                 observer.on_pruned(task, reason)
                 queue.mark_pruned(task.signature, reason)
             self._report_skips(queue, observer)
-        self._signals.check()
+        self._signals.check_signal()
+        if not queue.is_finished:
+            raise Interrupted(WARNING)
 
     @staticmethod
     def _report_skips(queue: TrialQueue, observer: Observer) -> None:

@@ -1,14 +1,14 @@
-"""Ctrl-C and SIGTERM as one exception, raised only where stopping is safe."""
+"""Ctrl-C, SIGTERM and the end of the time as one exception, raised only where stopping is safe."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
-from orchestrator.execution.contract import Interrupted
+from orchestrator.execution.ending import Interrupted, LaunchEnd
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -19,11 +19,15 @@ Handler = Callable[[int, FrameType | None], Any] | int | None
 class SignalWatch:
     """Notes the first SIGINT or SIGTERM; `check` raises it as Interrupted. A second one ends the process.
 
+    Takes warnings for the launch's end meanwhile.
+
     Install it after `ray.init`, which puts its own SIGTERM handler in place. Outside the main thread
     Python allows no handlers: then the watch only never fires.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, end: LaunchEnd | None = None) -> None:
+        self._end = end or LaunchEnd()
+        self._stack = ExitStack()
         self._received: int | None = None
         self._raise_at_once = False
         self._previous: dict[int, Handler] = {}
@@ -32,15 +36,22 @@ class SignalWatch:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 self._previous[number] = signal.signal(number, self._receive)
+        self._stack.enter_context(self._end.watching())
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
+        self._stack.close()
 
     def check(self) -> None:
-        """Raise Interrupted if a signal has come."""
+        """Raise Interrupted if a signal has come, or the end of the time."""
+        self.check_signal()
+        self._end.check()
+
+    def check_signal(self) -> None:
+        """Raise Interrupted if SIGINT or SIGTERM has come."""
         if self._received is not None:
             raise Interrupted(self._received)
 
@@ -50,7 +61,8 @@ class SignalWatch:
         self.check()
         self._raise_at_once = True
         try:
-            yield
+            with self._end.interruptible():
+                yield
         finally:
             self._raise_at_once = False
 

@@ -4,9 +4,11 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
+from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
 from orchestrator.execution.tasks import Record, TrialTask
 
 State = Literal["waiting", "ready", "running", "done", "failed", "skipped"]
+ENDED: tuple[State, ...] = ("done", "failed", "skipped")
 
 
 class TrialQueue:
@@ -20,7 +22,12 @@ class TrialQueue:
         while (task := queue.take()) is not None: ...
     """
 
-    def __init__(self, tasks: Iterable[TrialTask], done: Collection[str] = ()) -> None:
+    def __init__(
+        self, tasks: Iterable[TrialTask], done: Collection[str] = (), end: LaunchEnd | None = None
+    ) -> None:
+        self.end = end or LaunchEnd()
+        self.num_slots = 1
+        """How many trials may be at work at once; told by the back end."""
         self.tasks = {task.signature: task for task in tasks}
         self._states: dict[str, State] = {}
         self._counts: Counter[State] = (
@@ -39,12 +46,40 @@ class TrialQueue:
             self._skip_children(parent, f"its parent {parent} is neither done nor part of this launch")
 
     def take(self) -> TrialTask | None:
-        """The next trial that can run, now counted as running; None when none can at the moment."""
-        if not self._ready:
+        """The next trial that can run, now counted as running; None when none can now, or in the time left."""
+        wait = self._seconds_until_free()
+        signature = next((one for one in self._ready if self.end.fits(self.tasks[one], wait)), None)
+        if signature is None:
             return None
-        signature = self._ready.popleft()
+        self._ready.remove(signature)
         self._set(signature, "running")
         return self.tasks[signature]
+
+    def mark_started(self, signature: str) -> None:
+        """A worker has begun with a trial, or begun again."""
+        self.end.started(self.tasks[signature])
+
+    def mark_epoch(self, signature: str, metrics: Mapping[str, float]) -> None:
+        """A trial has finished an epoch."""
+        self.end.reached(signature, int(metrics.get("epoch", 1)))
+
+    def check_time(self) -> None:
+        """Raise Interrupted where no trial reaches a checkpoint any more in the time left."""
+        if not self.end.is_near or self.is_finished or (self.end.is_waiting and not self.end.is_past):
+            return
+        if self.end.is_past or self.end.num_at_work >= self.num_slots or not self._may_begin():
+            raise Interrupted(WARNING)
+
+    def _may_begin(self) -> bool:
+        """Whether a trial that has not begun reaches a checkpoint in the time left, as far as that is known."""
+        waiting = (signature for signature in self.running() if not self.end.is_at_work(signature))
+        return any(self.end.fits(self.tasks[signature]) for signature in (*waiting, *self._ready))
+
+    def _seconds_until_free(self) -> float:
+        """How long a trial that is taken now may wait for its worker: one may be taken ahead."""
+        if not self.end.is_near or self.count("running") < self.num_slots:
+            return 0.0
+        return self.end.seconds_until_free
 
     def mark_done(self, signature: str) -> None:
         """A trial is done: its children become ready."""
@@ -109,6 +144,8 @@ class TrialQueue:
             self._counts[before] -= 1
         self._states[signature] = state
         self._counts[state] += 1
+        if state in ENDED:
+            self.end.ended(signature)
 
     def _make_ready(self, signature: str) -> None:
         self._set(signature, "ready")

@@ -42,6 +42,8 @@ class TrialTask:
     """Fingerprint of the source code that decides its numbers."""
     draws: int | None = None
     """The seed that it draws from, where that is another than `seed`, by which it is paired (a placebo)."""
+    is_resumable: bool = True
+    """Whether it goes on from its last epoch; else it begins anew, and has to run to its end in one launch."""
     keep_epochs: list[int] = field(default_factory=list)
     """Epochs after which the weights are kept, for children that start from them."""
 

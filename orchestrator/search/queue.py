@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from orchestrator.execution.ending import LaunchEnd
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import Record, TrialTask
 from orchestrator.ledger.files import writing
@@ -14,14 +15,18 @@ class SearchQueue(TrialQueue):
     Where the search cannot write its journal any more, every method raises LedgerError.
     """
 
-    def __init__(self, search: Search, on_new: Callable[[TrialTask], None]) -> None:
+    def __init__(
+        self, search: Search, on_new: Callable[[TrialTask], None], end: LaunchEnd | None = None
+    ) -> None:
         """`on_new` hears of every trial before it starts."""
-        super().__init__([])
+        super().__init__([], end=end)
         self._search = search
         self._on_new = on_new
 
     def take(self) -> TrialTask | None:
-        """The next trial that the search asks for; None when there is none now, or none any more."""
+        """The next trial that the search asks for; None when there is none now, any more or in the time left."""
+        if not self.end.fits(None, self._seconds_until_free()):
+            return None
         with writing(self._search.folder):
             task = self._search.next_task()
         if task is None:
@@ -66,6 +71,9 @@ class SearchQueue(TrialQueue):
     def is_finished(self) -> bool:
         """Whether nothing is running and nothing will."""
         return self._search.is_over and self.count("running") == 0
+
+    def _may_begin(self) -> bool:
+        return not self.is_handed_out and self.end.fits(None)
 
     def _tell(self, record: Record) -> None:
         with writing(self._search.folder):

@@ -67,6 +67,7 @@ def run_search(study: Study, options: RunOptions, display: Display) -> SearchLau
         drop_committed(study.folder, ended)
         if search.num_left() > 0:
             _run(study, options, display, search, ledger, outcome, stack)
+        outcome.num_left = search.num_left()
         if outcome.interrupted_by is None:
             share_columns(study.ledger_folder, expected)
         asked = search.asked()
@@ -116,7 +117,7 @@ def _run(
 
     reach = replace(study, plan=reachable(study.space))
     options = replace(options, prepares_itself=options.trial_class is None)
-    queue = SearchQueue(search, on_new)
+    queue = SearchQueue(search, on_new, options.end)
     run_queue(reach, options, queue, observer, display, [_to_prepare(trial) for trial in reach.plan.trials])
 
 

@@ -181,6 +181,7 @@ class Search:
             axis_values=dict(candidate.values),
             config=candidate.config.model_dump(mode="json"),
             num_epochs=self.space.family.num_epochs(candidate.config),
+            is_resumable=self.space.family.is_resumable(candidate.config),
             code=self.space.family.code(candidate.config),
         )
 

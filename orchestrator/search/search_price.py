@@ -76,6 +76,10 @@ class SearchQuote:
             typical, seconds=Range(cheap.seconds.low, typical.seconds.typical, expensive.seconds.high)
         )
 
+    def seconds_to_checkpoint(self) -> float:
+        """As `Quote.seconds_to_checkpoint`, of the untuned default; `of` comes first."""
+        return self._quote.seconds_to_checkpoint(self._default)
+
     def _priced(self, num_points: int, configs: Sequence[Settings]) -> Price | None:
         """Price with these configurations in turn for the points that are not known yet."""
         first = [self._default][: 0 if self._default_is_done else num_points]

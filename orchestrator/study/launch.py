@@ -19,6 +19,7 @@ from orchestrator.space.config import Space
 from orchestrator.study.document import study_document
 from orchestrator.study.reuse import adopt, counted, found_elsewhere
 from orchestrator.study.shards import Shard, share
+from trainables.family import Family
 from trainables.model_files import MODEL_FOLDER
 from trainables.names import folded
 from trainables.settings import Settings
@@ -226,7 +227,7 @@ def missing_tasks(study: Study, ledger: Ledger, now: Standing) -> list[TrialTask
             attempts[trial.signature],
             axis_values[trial.cell],
             dumped[id(trial.config)],
-            study.space.family.num_epochs(trial.config),
+            study.space.family,
             sorted(kept_epochs.get(trial.signature, ())),
         )
         for trial in missing
@@ -256,7 +257,7 @@ def _task(
     attempt: int,
     axis_values: dict[str, Any],
     config: dict[str, Any],
-    num_epochs: int,
+    family: Family,
     keep_epochs: list[int],
 ) -> TrialTask:
     return TrialTask(
@@ -267,7 +268,8 @@ def _task(
         axis_values=axis_values,
         config=config,
         parent=trial.parent,
-        num_epochs=num_epochs,
+        num_epochs=family.num_epochs(trial.config),
+        is_resumable=family.is_resumable(trial.config),
         parent_epoch=trial.parent_epoch,
         start_digest=trial.start_digest,
         code=trial.code,

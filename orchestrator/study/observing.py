@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from orchestrator.execution.checkpoint_quota import CheckpointQuota
 from orchestrator.execution.checkpoints import CheckpointStore
+from orchestrator.execution.ending import Interrupted
 from orchestrator.execution.tasks import UNTOLD, Record, TrialTask
 from orchestrator.execution.worker import log_path
 from orchestrator.ledger import BackgroundCompaction, Ledger
@@ -32,12 +33,16 @@ class Outcome:
     interrupted_by: int | None = None
     """The signal that ended it, if one did."""
     preparation_error: str | None = None
+    num_left: int = 0
+    """Trials that were not over when it was interrupted."""
+    num_begun: int = 0
+    """Those of them that go on from a checkpoint."""
 
     @property
     def exit_code(self) -> int:
-        """0 when all is done, 1 when trials failed, 128 + signal when interrupted."""
+        """0 when all is done, 1 when trials failed, when interrupted that of Interrupted."""
         if self.interrupted_by is not None:
-            return 128 + self.interrupted_by
+            return Interrupted(self.interrupted_by).exit_code
         return 1 if self.failed or self.preparation_error else 0
 
 

@@ -1,12 +1,14 @@
 """Runs what a study still misses: lock, clean up, prepare, train, commit."""
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.execution.checkpoints import drop_committed, unfinished
-from orchestrator.execution.contract import Backend, Interrupted, LaunchStopped, PreparationFailed
+from orchestrator.execution.contract import Backend, LaunchStopped, PreparationFailed
+from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
 from orchestrator.execution.models import collect_model
 from orchestrator.execution.provenance import git_commit
 from orchestrator.execution.queue import TrialQueue
@@ -25,10 +27,12 @@ from orchestrator.study.launch import (
 )
 from orchestrator.study.listening import Listening, Opening
 from orchestrator.study.observing import Outcome, StudyObserver
+from orchestrator.views.last_end import COMPLETE, write_end
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress
 from orchestrator.views.running_file import FILE_NAME as RUNNING_FILE
 from trainables.errors import UserError
+from trainables.names import visible
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class RunOptions:
     """Who is told of trials while they run, by name."""
     extra_modules: tuple[Path, ...] = ()
     """Python files that hold `trial_class`, for Ray's workers to import."""
+    end: LaunchEnd = field(default_factory=LaunchEnd)
+    """When the launch has to end, whether or not everything has run."""
 
 
 def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
@@ -94,7 +100,7 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
             if trial.start_from is not None and trial.start_digest is not None:
                 collect_model(study.folder, Path(trial.start_from), trial.start_digest)
         progress = _progress(study, done & study.own)
-        queue = TrialQueue(tasks, done=done)
+        queue = TrialQueue(tasks, done, options.end)
         observer = StudyObserver(study, ledger, queue.tasks, progress, display, outcome, listening)
         stack.enter_context(observer.running_file.beating(progress))
         run_queue(study, options, queue, observer, display, tasks)
@@ -129,7 +135,8 @@ def run_queue(
     tasks: Sequence[TrialTask],
 ) -> None:
     """Prepare what these tasks of the study's plan need, then run the queue; how it ended is the observer's."""
-    with observer.compaction as compaction:
+    outcome = observer.outcome
+    with _saying_why(study.folder, outcome, options.end), observer.compaction as compaction:
         try:
             with make_backend(study, options, display.note) as backend, display.showing(observer.progress):
                 if options.trial_class is None:
@@ -137,15 +144,38 @@ def run_queue(
                 with stopping_when_unwritable():
                     backend.run(queue, observer)
         except PreparationFailed as error:
-            observer.outcome.preparation_error = str(error)
-        except Interrupted as signal:
-            observer.outcome.interrupted_by = signal.signal_number
+            outcome.preparation_error = str(error)
+        except Interrupted as interrupt:
+            outcome.interrupted_by = interrupt.signal_number
         except KeyboardInterrupt:  # Ctrl-C before the back end watched for it
-            observer.outcome.interrupted_by = 2
-        if observer.outcome.interrupted_by is not None:
+            outcome.interrupted_by = signal.SIGINT
+        if outcome.interrupted_by is not None:
             compaction.stop()
+            left = observer.progress.unfinished()
+            outcome.num_left, outcome.num_begun = len(left), len(left & unfinished(study.folder))
     if compaction.problem is not None:
         display.note(f"the ledger was not compacted: {compaction.problem}; nothing in it is lost")
+
+
+@contextmanager
+def _saying_why(folder: Path, outcome: Outcome, end: LaunchEnd) -> Iterator[None]:
+    """Leave on record why the launch ended, once it has."""
+    try:
+        yield
+    except Exception as error:
+        write_end(folder, visible(f"it was stopped: {error or type(error).__name__}"))
+        raise
+    write_end(folder, _why_ended(outcome, end))
+
+
+def _why_ended(outcome: Outcome, end: LaunchEnd) -> str:
+    if outcome.interrupted_by == WARNING:
+        return f"{end.why}; the same command goes on"
+    if outcome.interrupted_by is not None:
+        return f"{signal.Signals(outcome.interrupted_by).name} came; the same command goes on"
+    if outcome.preparation_error is not None:
+        return f"what all trials share could not be prepared: {visible(outcome.preparation_error)}"
+    return COMPLETE
 
 
 def _prepare(study: Study, backend: Backend, observer: StudyObserver, tasks: Sequence[TrialTask]) -> None:
@@ -188,10 +218,12 @@ def make_backend(study: Study, options: RunOptions, note: Callable[[str], None])
     if options.inline:
         from orchestrator.execution.inline import InlineBackend
 
-        return InlineBackend(settings)
+        return InlineBackend(settings, options.end)
     from orchestrator.execution.ray.backend import RayBackend, RayOptions
 
-    wanted = RayOptions(options.address, options.num_cpus, options.extra_modules, note, options.wait_seconds)
+    wanted = RayOptions(
+        options.address, options.num_cpus, options.extra_modules, note, options.wait_seconds, options.end
+    )
     return RayBackend(settings, wanted)
 
 

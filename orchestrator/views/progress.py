@@ -139,6 +139,10 @@ class Progress:
         """Signature -> trial being worked on, in the order they began."""
         return self._running.copy()
 
+    def unfinished(self) -> set[str]:
+        """Signatures of the trials that are not over."""
+        return {signature for signature, row in self.rows.items() if row.state in _UNFINISHED}
+
     def seconds_left(self) -> float | None:
         """Seconds left at the pace of this launch so far; None before its first epoch, or while no trial has ended
         whose settings do not say how many it takes.

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, read_study, status_matrix
 from orchestrator.ledger.study import may_hold_study
+from orchestrator.views.last_end import COMPLETE, LastEnd, read_end
 from orchestrator.views.live import matrix
 from orchestrator.views.progress import Progress, Row
 from orchestrator.views.running_file import TOLD, Launch, RunningFile
@@ -41,6 +42,8 @@ class StatusView:
     damaged: tuple[str, ...]
     of_other_code: frozenset[str] = frozenset()
     """Signatures of the trials that other code has finished than that of the latest launch."""
+    last_end: LastEnd | None = None
+    """How the latest launch ended; None while one is at work, or has died without a word."""
 
     @property
     def is_running(self) -> bool:
@@ -123,8 +126,9 @@ def view(folder: Path, ledger: Ledger | None = None, read_launch: ReadLaunch = l
     by_signature = {record["signature"]: record for record in records}
     other = frozenset(study.of_other_code(records) & states.keys())
     return StatusView(
-        folder, study, rows, states, by_signature, reasons, launch, tuple(ledger.damaged), other
-    )
+        folder, study, rows, states, by_signature, reasons, launch, tuple(ledger.damaged), other,
+        read_end(folder) if launch is None else None,
+    )  # fmt: skip
 
 
 def as_json(status: StatusView) -> dict[str, Any]:
@@ -138,6 +142,7 @@ def as_json(status: StatusView) -> dict[str, Any]:
         "seconds_left": status.seconds_left,
         "is_search": status.study.is_search,
         "launch": None if status.launch is None else _launch_as_json(status.launch),
+        "last_end": None if status.last_end is None else asdict(status.last_end),
         "damaged": list(status.damaged),
         "trials": [_trial_as_json(status, signature, row) for signature, row in status.rows.items()],
     }
@@ -199,6 +204,8 @@ def drawing(status: StatusView, console: Console) -> RenderableType:
         lines.append(Text(status.launch.silence, style="yellow"))
     if status.launch is not None and status.launch.lost_machines:
         lines.append(Text(f"left the cluster: {', '.join(status.launch.lost_machines)}", style="yellow"))
+    if status.last_end is not None and status.last_end.why != COMPLETE:
+        lines.append(Text(status.last_end.line, style="yellow"))
     if status.of_other_code:
         become = (
             "count all the same" if status.study.reuses_changed_code else "wait for a launch to run again"

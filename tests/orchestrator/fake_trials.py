@@ -136,6 +136,16 @@ class ReadingTrial(FakeTrial):
         self.inherited = [] if start_from is None else [start_from.stat().st_size]
 
 
+class WarnedTrial(FakeTrial):
+    """Sends its process, in its second epoch, what a scheduler sends before the end."""
+
+    def step(self) -> dict[str, float]:
+        """Train one epoch, and be warned."""
+        if self.epoch == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return super().step()
+
+
 class RefusingTrial(FakeTrial):
     """Loads no checkpoint."""
 

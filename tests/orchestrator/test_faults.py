@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.parser import main
 from orchestrator.ledger import Ledger
 
 LAUNCH = Path(__file__).with_name("launch.py")
@@ -150,6 +151,24 @@ def test_sigterm_commits_what_is_done_and_says_how_to_go_on(
     assert "Traceback" not in output
     assert len(records(results)) == 4
     assert not (results / "rates" / "running.json").exists()
+
+
+def test_a_schedulers_warning_ends_a_launch_with_a_code_to_go_on(
+    results: Path, run_here: RunHere, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, told = run_here("WarnedTrial", "--inline", "--no-price")
+    main(["status", "rates", "--results", str(results)])
+    status = capfd.readouterr().out
+    code_after, told_after = run_here("FakeTrial", "--inline", "--no-price")
+
+    assert code == 75
+    assert (
+        "The launch ended because SIGUSR1 came.\n3 trials are left, 0 of them begun.\n"
+        "Stopped. What has finished is kept; this goes on where it stopped:\n  asyrp-sweep run"
+    ) in told
+    assert "SIGUSR1 came; the same command goes on" in " ".join(status.split())
+    assert code_after == 0, told_after
+    assert [row["status"] for row in records(results)] == ["done"] * 4
 
 
 def test_ctrl_c_ends_a_launch_and_until_then_a_second_one_is_refused(

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.execution.contract import Interrupted, Observer, PreparationFailed
+from orchestrator.execution.contract import Observer, PreparationFailed
+from orchestrator.execution.ending import Interrupted
 from orchestrator.execution.inline import InlineBackend
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import TrialTask, WorkerSettings

@@ -123,6 +123,10 @@ class CommandFamily(Family):
         epochs = config.settings.get("epochs", 1)
         return epochs if isinstance(epochs, int) and epochs > 0 else 1
 
+    def is_resumable(self, config: Any) -> bool:
+        """Where the script says that it resumes."""
+        return bool(config.resume)
+
     def identity(self, config: Any) -> dict[str, Any]:
         """What is run and read, and the content of the files that the command names."""
         try:

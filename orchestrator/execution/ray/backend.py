@@ -14,11 +14,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.execution.contract import BackendError, Observer, PreparationFailed
+from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
 from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.machine import usable_cores
 from orchestrator.execution.queue import TrialQueue
@@ -71,6 +72,7 @@ class RayOptions:
     """Told what the user should know before the first trial starts."""
     wait_seconds: float | None = None
     """How long to wait for a machine with room for a trial, in the place of `execution.wait_minutes`."""
+    end: LaunchEnd = field(default_factory=LaunchEnd)
 
 
 class RayBackend:
@@ -79,7 +81,7 @@ class RayBackend:
     def __init__(self, settings: WorkerSettings, options: RayOptions | None = None) -> None:
         self._settings = settings
         self._options = options or RayOptions()
-        self._signals = SignalWatch()
+        self._signals = SignalWatch(self._options.end)
         self._folder: Path | None = None
         self._stack = ExitStack()
         if settings.family.recipe is not None:
@@ -158,6 +160,7 @@ class RayBackend:
                     ray.get(reference)
                 except ray.exceptions.RayError as error:
                     raise PreparationFailed.by(getattr(error, "cause", error), error) from error
+                self._options.end.has_progressed = True
                 observer.on_prepared(len(tasks) - len(pending), len(tasks))
 
     def run(self, queue: TrialQueue, observer: Observer) -> None:
@@ -167,13 +170,14 @@ class RayBackend:
         if queue.is_finished:
             return
         # Tune keeps this many trials ready, and starts no more at once.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(
-            num_slots(self._settings.execution, _nodes(), queue.num_expected)
-        )
+        queue.num_slots = num_slots(self._settings.execution, _nodes(), queue.num_expected)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(queue.num_slots)
         with suppress(LeaveTune):
             self._tuner(queue, callback).fit()
         callback.guard.raise_first()
         callback.report_unaccounted()
+        if not queue.is_finished:  # What is left does not fit into the time.
+            raise Interrupted(WARNING)
 
     def _tuner(self, queue: TrialQueue, callback: "ObserverCallback") -> tune.Tuner:
         assert self._folder is not None, "run() needs an entered back end"

@@ -122,18 +122,21 @@ class ObserverCallback(tune.Callback):
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Tell of machines that have left."""
+        """Tell of machines that have left, and take warnings of the launch's end, which Tune would take itself."""
+        self._queue.end.keep_watching()
         for name in self._machines.lost() if self._machines is not None else ():
             self.guard(self._observer.on_machine_lost, name)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """The safe place to stop, for a signal or when nothing can be recorded any more."""
-        self._signals.check()
+        self._signals.check_signal()
+        self._queue.check_time()
         if self.guard.is_over:
             raise LeaveTune
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has taken the trial."""
+        self._queue.mark_started(signature_of(trial))
         self.guard(self._observer.on_started, signature_of(trial))
 
     def on_trial_result(
@@ -142,6 +145,7 @@ class ObserverCallback(tune.Callback):
         """An epoch is over, perhaps the last."""
         step: Step = result.pop("step")  # Tune would keep it, and dump it, for the whole launch.
         if step.metrics:
+            self._queue.mark_epoch(signature_of(trial), step.metrics)
             self.guard(self._observer.on_epoch, signature_of(trial), step.metrics, step.host)
         with self.guard.or_stop():
             if step.unwritable is not None:

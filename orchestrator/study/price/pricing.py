@@ -253,6 +253,12 @@ def median_seconds(family: Family, config: Settings, rates: Sequence[Measured]) 
     return _seconds(family, config, *_pace(rates, 1.0)).typical
 
 
+def median_training(family: Family, config: Settings, rates: Sequence[Measured]) -> float:
+    """Seconds of a trial's epochs alone, as `median_seconds`."""
+    train, _ = _pace(rates, 1.0)
+    return train.typical * family.work(config).train
+
+
 def _num_bytes_of(family: Family, missing: Sequence[TrialSpec], rates: Throughput) -> int:
     means = {kind: _mean_bytes(of_kind) for kind, of_kind in rates.items()}
     return sum(means[family.kind(trial.config)] for trial in missing)

@@ -11,6 +11,7 @@ from orchestrator.study.price.pricing import (
     Price,
     device_of,
     median_seconds,
+    median_training,
     parallel_trials,
     price,
     unpriced,
@@ -78,6 +79,17 @@ class Quote:
         """Seconds of one trial, by the median of what `of` has used; 0 where nothing is known of its kind."""
         rates = self._throughput.get(self._family.kind(config), ())
         return median_seconds(self._family, config, rates) if rates else 0.0
+
+    def seconds_to_checkpoint(self, config: Settings) -> float:
+        """Seconds of a trial until it can be gone on from; 0 where its kind, machine or epochs are unknown."""
+        rates = self._throughput.get(self._family.kind(config), ())
+        if not rates or _cluster(self._options) is not None:
+            return 0.0
+        if not self._family.is_resumable(config):
+            return self.seconds_of(config)
+        if not self._family.has_epochs(config):
+            return 0.0
+        return median_training(self._family, config, rates) / self._family.num_epochs(config)
 
     def _preparing(self, configs: Sequence[Settings]) -> list[PreparationRates]:
         """What preparation takes; timed here where only finished trials are known, which do not record it."""
