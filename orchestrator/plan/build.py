@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.plan.cells import Cell, Plan, TrialSpec, WarmStart
-from orchestrator.plan.identity import canonical_text, joined_code, plan_hash, trial_signature
+from orchestrator.plan.identity import Identity, canonical_text, joined_code, plan_hash
 from orchestrator.plan.start_chains import parents_first
 from orchestrator.plan.warm_starts import Makers, StartProblem, linked
 from orchestrator.space.axes import AxisValue, AxisValues
@@ -25,10 +25,11 @@ def build_plan(space: Space, *, num_seeds: Mapping[str, int] | None = None) -> P
     cells, problems, excluded = _linked_cells(space)
     if problems:
         raise ValueError(f"{problems[0].cell}: {problems[0].message}")
+    identities = {cell.name: Identity(space.family, cell.config) for cell in cells}
     trials = [
         trial
         for seed, with_seed in _by_seed(space, cells, _with_placebo(num_seeds or {}))
-        for trial in _trials(space.family, with_seed, seed)
+        for trial in _trials(with_seed, identities, seed)
     ]
     return Plan(space.name, cells, tuple(trials), space.family, plan_hash(space), excluded)
 
@@ -165,7 +166,7 @@ def _joined(alike: Sequence[tuple[Point, Cell]]) -> Cell:
 # Identity
 
 
-def _trials(family: Family, cells: Sequence[Cell], seed: int) -> Iterator[TrialSpec]:
+def _trials(cells: Sequence[Cell], identities: Mapping[str, Identity], seed: int) -> Iterator[TrialSpec]:
     """A seed's trials, every parent before its children."""
     signatures: dict[str, str] = {}
     codes: dict[str, str] = {}
@@ -176,7 +177,7 @@ def _trials(family: Family, cells: Sequence[Cell], seed: int) -> Iterator[TrialS
         if start.epoch is not None:
             origin = f"{parent} epoch {start.epoch}"
         draws = seed + PLACEBO_SEEDS if cell.role == "placebo" else None
-        signature = trial_signature(family, cell.config, seed if draws is None else draws, parent=origin)
+        signature = identities[cell.name].signature(seed if draws is None else draws, parent=origin)
         signatures[cell.name] = signature
         codes[cell.name] = cell.code if start.cell is None else joined_code(cell.code, codes[start.cell])
         yield TrialSpec(

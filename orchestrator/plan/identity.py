@@ -11,15 +11,28 @@ from trainables.registry import origin_of
 from trainables.settings import Settings
 
 
-def trial_signature(family: Family, config: Settings, seed: int, *, parent: str | None) -> str:
-    """16 hex digits of everything that decides a trial's numbers.
+class Identity:
+    """All that decides the numbers of a configuration's trials, but their seed and what they start from."""
 
-    A warm start counts by `parent`, what it starts from, and not by how the space found it.
-    """
-    content = {**family.identity(config), "seed": seed, "parent": parent}
-    if plugins := _plugin_digests(family, config):
-        content["plugins"] = plugins
-    return _digest(content)
+    def __init__(self, family: Family, config: Settings) -> None:
+        content = family.identity(config)
+        if plugins := _plugin_digests(family, config):
+            content = {**content, "plugins": plugins}
+        self._texts = {key: canonical_text(value) for key, value in content.items()}
+
+    def signature(self, seed: int, *, parent: str | None) -> str:
+        """16 hex digits of everything that decides a trial's numbers.
+
+        A warm start counts by `parent`, what it starts from, and not by how the space found it.
+        """
+        texts = {**self._texts, "seed": canonical_text(seed), "parent": canonical_text(parent)}
+        entries = (f"{canonical_text(key)}:{texts[key]}" for key in sorted(texts))
+        return _hashed(f"{{{','.join(entries)}}}")
+
+
+def trial_signature(family: Family, config: Settings, seed: int, *, parent: str | None) -> str:
+    """The signature of one trial."""
+    return Identity(family, config).signature(seed, parent=parent)
 
 
 def _plugin_digests(family: Family, config: Settings) -> list[str]:
@@ -82,4 +95,8 @@ def canonical_text(content: object) -> str:
 
 
 def _digest(content: object) -> str:
-    return hashlib.sha256(canonical_text(content).encode()).hexdigest()[:16]
+    return _hashed(canonical_text(content))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.plan.build import resolve_cell
-from orchestrator.plan.identity import trial_signature
+from orchestrator.plan.identity import Identity
 from orchestrator.space.axes import AxisValue, AxisValues
 from orchestrator.space.config import Space
 from orchestrator.space.points import baseline_values, is_allowed, settled_point
@@ -50,7 +50,8 @@ class Candidates:
         acting, _ = settled_point(self.space.config, values, self.baseline)
         config = resolve_cell(self.space, acting)
         family = self.space.family
-        signatures = tuple(trial_signature(family, config, seed, parent=None) for seed in self.seeds)
+        identity = Identity(family, config)
+        signatures = tuple(identity.signature(seed, parent=None) for seed in self.seeds)
         if signatures[0] not in self._known:
             self._known.update(dict.fromkeys(signatures, Candidate(acting, config, signatures)))
         return self._known[signatures[0]]
