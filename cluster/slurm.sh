@@ -46,7 +46,9 @@ for _ in {1..240}; do  # two minutes; what comes later is used by the next launc
   [ "$(grep -ls 'Ray runtime started' "$LOG"-ray-*.log | wc -l)" -ge "${#NODES[@]}" ] && break
   sleep 0.5
 done
-"${LAUNCH[@]}" --address "$IP:$PORT" & RUNNING=$!
+LAUNCH+=(--address "$IP:$PORT")
+LAUNCH+=(--time-limit "$((14400 - SECONDS))s")  # what is left of the job
+"${LAUNCH[@]}" & RUNNING=$!
 trap 'kill -TERM $RUNNING' TERM
 trap 'kill -USR1 $RUNNING' USR1
 wait $RUNNING; CODE=$?

@@ -11,7 +11,7 @@ from trainables.errors import UserError
 COMMAND_VARIABLE = "ASYRP_SWEEP_COMMAND"
 """In a job: what the user typed, which is what goes on from where the job stops."""
 GRACE_SECONDS = 120
-"""How long before its end a job is told: Slurm rounds by up to a minute."""
+"""How long before its end a job is told, if it is long: Slurm rounds by up to a minute."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Request:
     def name(self) -> str:
         """Of the submission's files."""
         return f"{self.number:03d}"
+
+    @property
+    def grace(self) -> int:
+        """How many seconds before its end a job is told."""
+        return GRACE_SECONDS if self.seconds is None else min(GRACE_SECONDS, int(self.seconds / 6))
 
     @property
     def minutes(self) -> int | None:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.execution.ending import GO_ON
 from orchestrator.submission.commands_of_others import is_here, output_of
-from orchestrator.submission.request import COMMAND_VARIABLE, GRACE_SECONDS, Job, Request
+from orchestrator.submission.request import COMMAND_VARIABLE, Job, Request
 from orchestrator.submission.site import SlurmSite
 from trainables.wording import did_you_mean, duration
 
-GO_ON = 75
 _ACTIVE = {
     "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "RESIZING",
     "SIGNALING", "STAGE_OUT", "STOPPED", "SPECIAL_EXIT", "REQUEUE_FED",
@@ -109,7 +109,7 @@ class Slurm:
             "time": request.minutes,
             "output": output,
             "open-mode": "append",
-            "signal": f"B:USR1@{GRACE_SECONDS}",
+            "signal": f"B:USR1@{request.grace}",
         }
         for name, value in asked.items():
             if value is not None:
@@ -134,9 +134,11 @@ class Slurm:
     def _body(self, request: Request) -> Iterator[str]:
         if self.site.nodes == 1:
             yield 'export TMPDIR="$SCRATCH"'
-            yield '"${LAUNCH[@]}" --cpus "$SLURM_CPUS_ON_NODE" & RUNNING=$!'
+            yield 'LAUNCH+=(--cpus "$SLURM_CPUS_ON_NODE")'
         else:
             yield _CLUSTER.format(log=shlex.quote(str(request.folder / request.name)))
+        if request.minutes is not None:
+            yield f'LAUNCH+=(--time-limit "$(({60 * request.minutes} - SECONDS))s")  # what is left of the job'
         yield _ENDING.format(code=GO_ON, requeues=self.site.requeues)
 
 
@@ -186,10 +188,11 @@ for _ in {{1..240}}; do  # two minutes; what comes later is used by the next lau
   [ "$(grep -ls 'Ray runtime started' "$LOG"-ray-*.log | wc -l)" -ge "${{#NODES[@]}}" ] && break
   sleep 0.5
 done
-"${{LAUNCH[@]}}" --address "$IP:$PORT" & RUNNING=$!"""
+LAUNCH+=(--address "$IP:$PORT")"""
 
 # Slurm signals the batch shell alone, and a wait returns at a signal before the launch has ended.
 _ENDING = """\
+"${{LAUNCH[@]}}" & RUNNING=$!
 trap 'kill -TERM $RUNNING' TERM
 trap 'kill -USR1 $RUNNING' USR1
 wait $RUNNING; CODE=$?
