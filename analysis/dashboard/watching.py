@@ -24,7 +24,8 @@ _LEDGER = (
     *(STUDY_FILE, "tuning.json", "ledger"),
     *(f"ledger/{place}{table}" for place in _PLACES for table in TABLES),
 )
-_LAUNCH = ("running.json", "")
+_LAUNCHES = "running*.json"
+"""A file for each launch at work: shards of a study are several."""
 
 
 class Stamp(NamedTuple):
@@ -48,9 +49,9 @@ NOT_SEEN = Stamp()
 def look(folder: Path, now: float | None = None) -> Stamp:
     """The stamp of a study's folder as it is now."""
     now = time.time() if now is None else now
-    launch = _seen(folder, _LAUNCH, now)
-    has_launch = launch[0] >= 0
-    return Stamp(_seen(folder, _LEDGER, now), (*launch, int(now // LAUNCH_SECONDS) if has_launch else None))
+    launches = sorted(path.name for path in folder.glob(_LAUNCHES))
+    launch = _seen(folder, ("", *launches), now)
+    return Stamp(_seen(folder, _LEDGER, now), (*launch, int(now // LAUNCH_SECONDS) if launches else None))
 
 
 def sequence(*seen: object) -> str:
