@@ -14,6 +14,8 @@ from trainables.families import family_names, find_family
 from trainables.family import Family
 from trainables.trials import close
 
+SEED = 3
+
 
 @pytest.fixture(scope="module", params=sorted(family_names()))
 def family(request: pytest.FixtureRequest) -> Family:
@@ -27,16 +29,16 @@ def config(family: Family, tmp_path: Path) -> Any:
 
 
 def prepared(family: Family, config: Any, cache_dir: Path) -> Path:
-    for stage in family.preparation([config], cache_dir):
+    for stage in family.preparation([family.with_seed(config, SEED)], cache_dir):
         for task in stage:
             family.run_preparation(task, cache_dir, "cpu")
     return cache_dir
 
 
 def trained(family: Family, config: Any, folder: Path, *, interrupted: bool = False) -> Any:
-    """A trial of seed 3 to its end; taken up from its first checkpoint where it was interrupted."""
+    """A trial to its end; taken up from its first checkpoint where it was interrupted."""
     given = {"cache_dir": folder}
-    trial = family.trial(config, 3, **given)
+    trial = family.trial(family.with_seed(config, SEED), SEED, **given)
     if interrupted:
         trial.step()
         checkpoint = folder / "checkpoint"
@@ -44,7 +46,7 @@ def trained(family: Family, config: Any, folder: Path, *, interrupted: bool = Fa
         trial.save_checkpoint(checkpoint)
         rows = json.loads(json.dumps(list(trial.checkpoint_rows(0))))
         close(trial)
-        trial = family.trial(config, 3, **given)
+        trial = family.trial(family.with_seed(config, SEED), SEED, **given)
         trial.load_checkpoint(checkpoint, rows)
     while not trial.is_done:
         metrics = trial.step()

@@ -14,6 +14,7 @@ from trainables.h_space.config import CellConfig, EvaluationConfig
 from trainables.h_space.diffusion import generate, invert
 from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.evaluation import Evaluation
+from trainables.h_space.family import FAMILY
 from trainables.h_space.metrics import METRICS, SetMetric
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.timesteps import timestep_sequence
@@ -99,7 +100,9 @@ def test_every_metric_is_under_the_names_that_it_declares(swept: Any) -> None:
 
     told = [metric for metric in METRICS.values() if metric.name in summary]
     assert set(summary) == {name for metric in told for name in metric.summary_columns}
-    found = {name for row in rows for name in row} - set(TABLES["evaluations"].names)
+    coordinates = {coordinate.name for coordinate in FAMILY.coordinates}
+    known = coordinates | {*TABLES["evaluations"].names, *FAMILY.further_columns()["evaluations"]}
+    found = {name for row in rows for name in row} - known
     assert found == {name for metric in told for name in metric.row_columns}
 
 
