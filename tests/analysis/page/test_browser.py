@@ -71,6 +71,20 @@ def test_numbers_are_written_as_in_every_other_file(study: Study, open_page: Ope
         assert shown == ["–" if value is None else number(float(value)) for value in column["values"]]
 
 
+def test_effects_have_one_scale_however_long_their_words_are(study: Study, open_page: Open) -> None:
+    page = open_page(study[0]).page
+    page.locator("#effects .word").first.evaluate(
+        "word => word.textContent = 'hurts, perhaps by less than matters, n = 6'"
+    )
+
+    zeros = page.locator("#effects li .zero").evaluate_all(
+        "lines => lines.map(line => line.getBoundingClientRect().x)"
+    )
+
+    assert len(zeros) > 1
+    assert max(zeros) - min(zeros) < 0.5
+
+
 def test_a_slider_shows_another_place(study: Study, open_page: Open) -> None:
     page = open_page(study[0]).page
     edit = page.locator("#samples tbody tr").first.locator("img").last
