@@ -77,7 +77,7 @@ _NEED_A_FOLDER = {
 def use_copy(options: argparse.Namespace) -> None:
     """Where results are in an object store, go on with this machine's copy of them.
 
-    Raises LedgerError where the store cannot be reached, UserError for a command that has no use for one.
+    Raises LedgerError where the store cannot be reached, UserError for a command that takes none.
     """
     url = getattr(options, "results", None)
     if not isinstance(url, str) or options.command == "doctor":

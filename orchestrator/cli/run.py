@@ -49,7 +49,7 @@ def run_command(options: argparse.Namespace, console: Console, command_line: str
 def _run(options: argparse.Namespace, end: LaunchEnd, console: Console, command_line: str) -> int:
     check_options(options.max_cost, options.price)
     listeners = log_openings(options.log_to)
-    space = _load(options)
+    space = asked_space(options)
     if space.config.design.kind == "optuna":
         message = f"it is a search: asyrp-sweep tune {options.space} runs it"
         raise ConfigError([Problem(space.file, 0, "design", message)])
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace, end: LaunchEnd, console: Console, command_
 def plan_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Show what `run` would do."""
     check_options(options.max_cost, options.price)
-    study = _opened(_load(options), options)
+    study = _opened(asked_space(options), options)
     view = planning.view(study)
     if options.json:
         view = _priced(view, options, Console(stderr=True))
@@ -139,7 +139,8 @@ def _shown(
     return view
 
 
-def _load(options: argparse.Namespace) -> Space:
+def asked_space(options: argparse.Namespace) -> Space:
+    """The space of the command line, with what it changes. Raises ConfigError."""
     return load_space(
         options.space,
         settings=options.set,

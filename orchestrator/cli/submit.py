@@ -9,13 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.cli.figure_checks import check_figures
 from orchestrator.cli.option_values import cost
 from orchestrator.cli.reporting import known_study
+from orchestrator.cli.run import asked_space
 from orchestrator.execution.provenance import host
 from orchestrator.ledger import LedgerLock
 from orchestrator.ledger.study import SUBMISSIONS
-from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Problem
 from orchestrator.study import planning
 from orchestrator.study.launch import Study, describe, open_study
@@ -173,13 +172,7 @@ def _adjusted(site: Site, on: PlaceName, options: argparse.Namespace) -> tuple[S
 
 
 def _study(options: argparse.Namespace) -> Study:
-    space = load_space(
-        options.space,
-        settings=options.set,
-        domain=options.domain,
-        seeds=options.seeds,
-        extra_checks=[check_figures],
-    )
+    space = asked_space(options)
     if space.config.design.kind == "optuna":
         message = "it is a search, which `submit` does not start; asyrp-sweep tune runs it"
         raise ConfigError([Problem(space.file, 0, "design", message)])
