@@ -1,5 +1,6 @@
 """What the tests of several packages share: spaces on a domain that needs no weights."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ from trainables.h_space.schedule import alpha_bars
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
+
+# Networks of the tests are small: with more threads, here and in processes that tests start, they wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 RandomUNet = Callable[[int], "UNet2DModel"]
 

@@ -117,8 +117,10 @@ def killed_after(seconds: float, work: Callable[[], object]) -> bool:
             os._exit(1)
     timer = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
     timer.start()
-    _, status = os.waitpid(child, 0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # its number stays its own until the timer is over
     timer.cancel()
+    timer.join()
+    _, status = os.waitpid(child, 0)
     assert status in (0, signal.SIGKILL), "the launch ended badly by itself"
     return status == 0
 
