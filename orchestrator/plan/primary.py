@@ -6,11 +6,10 @@ by `instead`. Which of the two it is, is settled before anything runs; the plan 
 
 from dataclasses import replace
 
-from pydantic import ValidationError
-
-from orchestrator.plan.build import resolve_cell
+from orchestrator.plan.checks.cells import wrong_settings
 from orchestrator.space.config import Space
 from orchestrator.space.points import baseline_values, select
+from orchestrator.space.resolving import resolve
 from trainables.errors import UserError
 from trainables.settings import Settings
 
@@ -22,17 +21,30 @@ def with_told_primary(space: Space) -> Space:
         return space
     try:
         cells = _cells(space)
-    except (ValidationError, UserError):
+    except UserError:
         return space  # its own check says so, with the line
-    if not any(space.family.unmeasured(primary.metric, cell) for cell in cells):
+    reason = next(filter(None, (space.family.unmeasured(primary.metric, cell) for cell in cells)), None)
+    if reason is None:
         return space
-    config = space.config.model_copy(update={"primary": primary.instead})
-    return with_told_primary(replace(space, config=config, primary_place=(*space.primary_place, "instead")))
+    return with_told_primary(
+        replace(
+            space,
+            config=space.config.model_copy(update={"primary": primary.instead}),
+            primary_place=(*space.primary_place, "instead"),
+            primary_because=(*space.primary_because, f"{primary.metric} {reason}"),
+        )
+    )
 
 
 def _cells(space: Space) -> list[Settings]:
-    """The configurations of the space's points; none where its baseline is not among the values of an axis."""
+    """What is right in the configurations of the space's points, so that one mistake hides no other choice.
+
+    None where the baseline is not among the values of an axis. Raises UserError where the family cannot read what it
+    needs.
+    """
     baseline, missing = baseline_values(space)
     if missing or any(space.config.design.findings(space.config.axes, baseline)):
         return []
-    return [resolve_cell(space, acting) for _, acting in select(space, baseline).points]
+    resolved = (resolve(space, acting) for _, acting in select(space, baseline).points)
+    configs = (wrong_settings(one.settings, space.family)[1] for one in resolved)
+    return [space.family.canonical(config) for config in configs if config is not None]

@@ -298,3 +298,5 @@ class Space:
     """(file, text) of the spaces that this one extends, the nearest first."""
     primary_place: tuple[str | int, ...] = ("primary",)
     """Where the file says what `config.primary` does."""
+    primary_because: tuple[str, ...] = ()
+    """Why it is not the metric that the file would rather have, nor those that the file says between."""

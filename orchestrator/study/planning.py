@@ -95,6 +95,8 @@ def show(plan: PlanView, console: Console) -> None:
             say(console, line)
     for line in chain_lines(study.plan.cells, study.space.family):
         say(console, f"  warm start: {line}")
+    if because := "; ".join(study.space.primary_because):
+        say(console, f"  judged by {study.space.config.primary.metric}: {because}")
     for point in study.plan.excluded:
         say(console, f"  {point.name} is excluded: {point.because}")
     for line in _counts(plan):

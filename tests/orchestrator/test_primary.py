@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Space
-from trainables.h_space.domains import shipped_domains
+from trainables.h_space.domains import DomainSummary, shipped_domains
 from trainables.h_space.layers import Summarise
 
 SPACE = """
@@ -66,6 +66,25 @@ def test_what_stands_instead_is_taken_where_one_cell_cannot(tmp_path: Path) -> N
     space.write_text(named, encoding="utf-8")
 
     assert load_space(space).config.primary.metric == "s_dir"
+
+
+def test_another_mistake_hides_no_second_choice(
+    load: Callable[..., Space], summarise: Summarise, space_text: str
+) -> None:
+    chosen = "primary: {metric: counterfactual_gain, margin: 0.05, instead: {metric: s_dir, margin: 0.02}}"
+    text = space_text.replace("primary: {metric: s_dir, margin: 0.05}", chosen)
+
+    def undrawn(name: str) -> DomainSummary:
+        return replace(summarise(name), offers=frozenset())
+
+    with pytest.raises(ConfigError) as refused:
+        load(text.replace("num_heads: 1}", "num_heads: 1, num_headz: 2}"), summarise=undrawn)
+    space = load(text, summarise=undrawn)
+
+    assert "num_headz" in str(refused.value)
+    assert "1 problem." in str(refused.value)
+    assert space.config.primary.metric == "s_dir"
+    assert [why.split(" needs ")[0] for why in space.primary_because] == ["counterfactual_gain"]
 
 
 def test_metrics_are_found_by_the_names_that_they_had(load: Callable[..., Space], space_text: str) -> None:
