@@ -1,9 +1,12 @@
 """The files of `cluster/`: what `submit` writes today, and what the programs that read them accept."""
 
+import gzip
 import json
 import subprocess
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -14,6 +17,7 @@ from orchestrator.submission.request import Request
 from orchestrator.submission.site import PlaceName, read_site
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
+RAY_JOB_SCHEMA = CLUSTER.parents[1] / "shared" / "data" / "kuberay" / "rayjob_v1.schema.json.gz"
 
 
 @pytest.mark.parametrize(("on", "file"), [("slurm", "slurm.sh"), ("kuberay", "rayjob.yaml")])
@@ -38,6 +42,55 @@ def test_the_cluster_file_is_one_of_ray() -> None:
     schema = json.loads(files("ray.autoscaler").joinpath("ray-schema.json").read_text())
 
     jsonschema.validate(yaml.safe_load((CLUSTER / "ray-cluster.yaml").read_text()), schema)
+
+
+def as_the_server_reads(schema: Any) -> Any:
+    """KubeRay's schema as jsonschema reads it; fields that a server would drop without a word are mistakes."""
+    if isinstance(schema, list):
+        return [as_the_server_reads(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: as_the_server_reads(one) for name, one in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        found.setdefault("additionalProperties", False)
+    if schema.get("x-kubernetes-int-or-string"):
+        found |= {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+        found.pop("type", None)
+    return found
+
+
+@pytest.fixture(scope="module")
+def ray_job_mistakes() -> Callable[[Any], list[str]]:
+    if not RAY_JOB_SCHEMA.is_file():
+        pytest.skip("shared/data/kuberay, KubeRay's schema of a RayJob, is not beside this repository")
+    schema = as_the_server_reads(json.loads(gzip.decompress(RAY_JOB_SCHEMA.read_bytes())))
+    validator = jsonschema.Draft202012Validator(schema)
+    return lambda manifest: [error.json_path for error in validator.iter_errors(manifest)]
+
+
+def test_the_manifest_is_one_of_kuberay(ray_job_mistakes: Callable[[Any], list[str]]) -> None:
+    assert ray_job_mistakes(yaml.safe_load((CLUSTER / "rayjob.yaml").read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "backoffLimit"), "2"),
+        (("spec", "entrypiont"), "true"),
+        (("spec", "rayClusterSpec", "headGroupSpec", "rayStartParams", "num-cpus"), 0),
+        (("spec", "rayClusterSpec", "autoscalerOptions", "upscalingMode"), "Fast"),
+    ],
+)
+def test_a_mistake_in_the_manifest_would_be_found(
+    ray_job_mistakes: Callable[[Any], list[str]], path: tuple[str, ...], value: object
+) -> None:
+    manifest = yaml.safe_load((CLUSTER / "rayjob.yaml").read_text())
+    block = manifest
+    for name in path[:-1]:
+        block = block[name]
+    block[path[-1]] = value
+
+    assert len(ray_job_mistakes(manifest)) == 1
 
 
 def test_the_image_gets_every_package() -> None:
