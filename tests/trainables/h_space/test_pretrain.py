@@ -97,7 +97,7 @@ def test_phase_without_exchange_has_the_loss_of_the_model_itself(pictures: Pictu
         memory_format=torch.channels_last
     )
 
-    expected = torch.nn.functional.mse_loss(run.unet(x_t, t).sample, velocity(x_0, noise, alpha_bar))
+    expected = torch.nn.functional.mse_loss(run.network(x_t, t).sample, velocity(x_0, noise, alpha_bar))
 
     assert torch.equal(run.loss(x_0), expected)
 
@@ -111,7 +111,7 @@ def test_phase_with_exchange_trains_every_weight_on_another_loss(pictures: Pictu
 
     assert loss.isfinite()
     assert not torch.equal(loss, plain.loss(x_0))
-    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in run.unet.parameters())
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in run.network.parameters())
 
 
 def test_phase_with_exchange_takes_steps_of_finite_loss(pictures: Picture) -> None:

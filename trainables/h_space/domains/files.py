@@ -65,6 +65,8 @@ class ImagesFile(Settings):
     """The folder that holds `train/` and `test/`, for kind folder."""
     recursive: bool = False
     """Whether the pictures in folders inside `train/` and `test/` are read too."""
+    size: Literal[32, 64] = 32
+    """Pixels of a side that faces are drawn at, for kind avatars."""
 
     @model_validator(mode="after")
     def _has_a_folder(self) -> "ImagesFile":
@@ -300,6 +302,6 @@ def clip_weights(domain: DomainFile, base: Path, key: str = "clip") -> str:
 def image_source(domain: DomainFile, base: Path) -> ImageSource:
     """Where the domain's images come from. Raises DomainError without a folder, FolderError for one without splits."""
     if domain.images.kind == "avatars":
-        return AvatarImages()
+        return AvatarImages(domain.images.size)
     folder = resolved_path(str(domain.images.folder), base, f"images.folder of domain {domain.name}")
     return FolderImages(folder, recursive=domain.images.recursive)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
@@ -92,8 +93,12 @@ def to_signed(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
+@dataclass(frozen=True)
 class AvatarImages:
     """Faces drawn from their own seeds; ids read `avatar-<seed>`."""
+
+    size: int = drawing.SIZE
+    """Pixels of a side."""
 
     @property
     def fingerprint(self) -> str:
@@ -102,11 +107,14 @@ class AvatarImages:
         libraries = [
             f"{name} {version(name)}" for name in ("dicebear-core", "dicebear-styles", "resvg-py", "numpy")
         ]
-        return remembered(f"drawn faces {libraries}", files, drawn_digest, is_slow=True)
+        sized = "" if self.size == drawing.SIZE else f" of {self.size} pixels"
+        return remembered(
+            f"drawn faces{sized} {libraries}", files, partial(drawn_digest, self.size), is_slow=True
+        )
 
     def resize_to(self, image_shape: tuple[int, int, int]) -> None:
-        """Faces are drawn at one size; another model is a mistake in the domain file."""
-        drawn = (3, drawing.SIZE, drawing.SIZE)
+        """Faces are drawn at the size that the domain file says; another model is a mistake in it."""
+        drawn = (3, self.size, self.size)
         if image_shape != drawn:
             raise ValueError(f"avatars are drawn as {drawn}, but the diffusion model wants {image_shape}")
 
@@ -132,8 +140,8 @@ class AvatarImages:
         return len(_seeds(split))
 
     def load(self, ids: list[str]) -> Tensor:
-        """(B, 3, 32, 32)."""
-        return to_signed(np.stack([drawing.draw(_face(image_id)) for image_id in ids]))
+        """(B, 3, size, size)."""
+        return to_signed(drawing.draw_faces([_face(image_id) for image_id in ids], size=self.size))
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -157,14 +165,14 @@ class AvatarImages:
         """The same faces drawn again with the attribute."""
         if not attribute.redraw:
             return None
-        edited = [drawing.draw(faces.redraw(_face(image_id), attribute.redraw)) for image_id in ids]
-        return to_signed(np.stack(edited))
+        edited = [faces.redraw(_face(image_id), attribute.redraw) for image_id in ids]
+        return to_signed(drawing.draw_faces(edited, size=self.size))
 
     def parts(self, ids: list[str]) -> Tensor:
         """The parts the faces were drawn with, indices into `masks.PARTS`."""
         import torch
 
-        return torch.from_numpy(masks.draw_masks([_face(image_id) for image_id in ids]))
+        return torch.from_numpy(masks.draw_masks([_face(image_id) for image_id in ids], self.size))
 
 
 def in_order(whole: Sequence[T], split: Split, seed: int | None) -> Iterator[T]:
@@ -191,7 +199,7 @@ def _seeds(split: Split) -> range:
     return of[split]
 
 
-def drawn_digest() -> str:
+def drawn_digest(size: int = drawing.SIZE) -> str:
     """sha256 of pictures and parts of faces: of every split, and drawn again with every label there is."""
     seeds = [seed for split in SPLITS for seed in _seeds(split)[:_NUM_SAMPLED]]
     plain = [faces.sample_face(seed) for seed in seeds]
@@ -199,7 +207,7 @@ def drawn_digest() -> str:
     again = [faces.redraw(face, change) for face, change in zip(cycle(plain), changes, strict=False)]
     whole = hashlib.sha256()
     for face in dict.fromkeys([*plain, *again]):
-        whole.update(drawing.draw(face).tobytes() + masks.draw_mask(face).tobytes())
+        whole.update(drawing.draw(face, size).tobytes() + masks.draw_mask(face, size).tobytes())
     return whole.hexdigest()
 
 

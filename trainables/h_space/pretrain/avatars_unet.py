@@ -5,17 +5,14 @@ Legend: B pictures of 3 x 32 x 32 pixels in [-1, 1].
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import torch
 import torch.nn.functional as F
 from diffusers.models.unets.unet_2d import UNet2DModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.h_space.backbones.unet import SplitUNet
 from trainables.h_space.domains.avatars.drawing import Picture, draw_faces
@@ -23,13 +20,10 @@ from trainables.h_space.pretrain.avatars_unet_recipe import (
     MIDDLE,
     UNetTraining,
     build_scheduler,
-    learning_rate_factor,
-    seeded_unet,
+    build_unet,
     training_faces,
 )
-from trainables.h_space.pretrain.pixels import to_unit_range
-
-Log = Callable[[str], None]
+from trainables.h_space.pretrain.runs import Data, Log, Run, random_faces, save_diffusers, seeded
 
 BOTTLENECK_SIZE: Final = 8
 """Height and width of h, in pixels."""
@@ -51,34 +45,9 @@ def train_unet(
     if faces is None:
         faces = draw_faces(training_faces(settings), num_processes=2)
     run = UNetRun(settings, start)
-    if checkpoint is not None and checkpoint.is_file():
-        run.load(checkpoint)
     build_scheduler().save_pretrained(out / "scheduler")
-    saved_at = started_at = time.monotonic()
-    first_step = run.step
-    while run.step < settings.num_steps:
-        loss = run.train_step(faces)
-        now = time.monotonic()
-        if run.step % 50 == 0:
-            per_step = (now - started_at) / (run.step - first_step)
-            log(f"step {run.step}/{settings.num_steps} loss {loss:.4f} {per_step:.3f} s/step")
-        if now - saved_at > settings.seconds_between_saves or run.step == settings.num_steps:
-            saved_at = now
-            save_unet(run.ema, out / "unet")
-            if checkpoint is not None:
-                run.save(checkpoint)
+    run.train(faces, checkpoint=checkpoint, save=lambda: save_diffusers(run.ema, out / "unet"), log=log)
     return run.ema
-
-
-def save_unet(unet: UNet2DModel, folder: Path) -> None:
-    """Write the weights in diffusers' own layout; a reader never meets half a file."""
-    scratch = folder.with_name(folder.name + ".part")
-    unet.save_pretrained(scratch)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(scratch.iterdir()):
-        path.chmod(0o644)  # safetensors writes files that only their owner can read
-        path.replace(folder / path.name)
-    scratch.rmdir()
 
 
 def velocity(x_0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
@@ -110,60 +79,18 @@ def _coarse_part_moved_on(x: Tensor) -> Tensor:
     return x + F.interpolate(coarse.roll(1, dims=0) - coarse, size=x.shape[2:], mode="bilinear")
 
 
-class UNetRun:
-    """The changing parts of a training run: weights, their moving average, optimiser, step, stream."""
+class DiffusionRun(Run[UNet2DModel, Data]):
+    """A run of a U-Net that learns v."""
 
-    def __init__(self, settings: UNetTraining, start: UNet2DModel | None = None) -> None:
-        self.settings = settings
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        self.unet = _channels_last(seeded_unet(settings.seed))
-        if start is not None:
-            self.unet.load_state_dict(start.state_dict())
-        self.split = SplitUNet(self.unet)
-        self.ema = copy.deepcopy(self.unet).requires_grad_(False).eval()
-        self.optimizer = torch.optim.AdamW(
-            self.unet.parameters(), lr=settings.learning_rate, weight_decay=1e-4
-        )
+    settings: UNetTraining
+
+    def __init__(self, unet: UNet2DModel, settings: UNetTraining) -> None:
+        super().__init__(unet, settings)
+        self.split = SplitUNet(unet)
         self.alpha_bars = build_scheduler().alphas_cumprod
-        self.step = 0
-
-    def train_step(self, faces: Picture) -> float:
-        """One optimiser step on a random batch; returns the loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * learning_rate_factor(self.step, self.settings)
-        loss = self.loss(_random_batch(faces, self.settings.batch_size, self.generator))
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
-        self.optimizer.step()
-        self.step += 1
-        self._update_average()
-        return float(loss.detach())
-
-    def save(self, path: Path) -> None:
-        """Write all that changes; a reader never meets half a file."""
-        state = {
-            "settings": asdict(self.settings),
-            "step": self.step,
-            "unet": self.unet.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
-
-    def load(self, path: Path) -> None:
-        """Go on where the run stood that was saved there."""
-        state = torch.load(path, weights_only=True)
-        self.step = state["step"]
-        self.unet.load_state_dict(state["unet"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
 
     def loss(self, x_0: Tensor) -> Tensor:
-        """Mean squared error of v for pictures x_0, (B, 3, 32, 32), at random t: a scalar.
+        """Mean squared error of v for x_0, (B, C, H, W), at random t: a scalar.
 
         The first of a batch are those whose skips are exchanged, and those whose t is not kept to MIDDLE.
         """
@@ -182,21 +109,16 @@ class UNetRun:
         anywhere = torch.randint(len(self.alpha_bars), (count - num_middle,), generator=self.generator)
         return torch.cat([anywhere, torch.randint(*MIDDLE, (num_middle,), generator=self.generator)])
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        """Exponential moving average whose horizon grows with the run, so early weights do not linger."""
-        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
-        for average, value in zip(self.ema.parameters(), self.unet.parameters(), strict=True):
-            average.lerp_(value, 1 - decay)
 
+class UNetRun(DiffusionRun[Picture]):
+    """A phase of the U-Net of pixels: faces are (N, 32, 32, 3) bytes."""
 
-def _channels_last(unet: UNet2DModel) -> UNet2DModel:
-    # a fifth to a third faster on CPU, same numbers to rounding
-    nn.Module.to(unet, memory_format=torch.channels_last)
-    return unet
+    def __init__(self, settings: UNetTraining, start: UNet2DModel | None = None) -> None:
+        unet = seeded(build_unet, settings.seed)
+        if start is not None:
+            unet.load_state_dict(start.state_dict())
+        super().__init__(unet, settings)
 
-
-def _random_batch(faces: Picture, size: int, generator: torch.Generator) -> Tensor:
-    """(size, 3, 32, 32) in [-1, 1]."""
-    rows = torch.randint(0, len(faces), (size,), generator=generator).numpy()
-    return to_unit_range(faces[rows])
+    def batch(self, data: Picture) -> Tensor:
+        """(B, 3, 32, 32) in [-1, 1]."""
+        return random_faces(data, self.settings.batch_size, self.generator)

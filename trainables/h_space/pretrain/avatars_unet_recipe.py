@@ -7,45 +7,31 @@ all.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from trainables.h_space.domains.avatars.drawing import SIZE
 from trainables.h_space.domains.avatars.faces import TRAIN_SEEDS, Face, paint, sample_face
+from trainables.h_space.pretrain.runs import Training
 
 
 @dataclass(frozen=True)
-class UNetTraining:
+class UNetTraining(Training):
     """How long and how the U-Net is trained, in one phase."""
 
     num_steps: int = 5400
     batch_size: int = 32
     learning_rate: float = 1e-3
-    num_warmup_steps: int = 100
-    schedule_steps: int | None = None
-    """Length of the cosine that the learning rate follows; `num_steps` when left out."""
-    cooldown_steps: int = 0
-    """The last steps, in which the rate falls straight to its floor."""
-    ema_decay: float = 0.999
-    num_faces: int = 24_000
-    painted_share: float = 0.0
-    """Share of the faces that wear face paint."""
     middle_share: float = 0.0
     """Share of the timesteps that are drawn from MIDDLE only: the others are uniform over all."""
     exchanged_share: float = 0.0
     """Share of the pictures that see the coarse part of another one in the skip connections (see `exchanged`)."""
-    seed: int = 0
-    seconds_between_saves: float = 300.0
 
 
-LAST_FACTOR: Final = 0.02
-"""Factor of the learning rate at the end of every phase."""
 MIDDLE: Final = (400, 900)
 """Where hair and skin are decided. Measured: of the error of a reconstruction, what a second look at the same face
 could mend arises here."""
@@ -105,14 +91,7 @@ def build_scheduler() -> DDIMScheduler:
     return scheduler
 
 
-def seeded_unet(seed: int) -> UNet2DModel:
-    """An untrained model; the global generator is left alone."""
-    with torch.random.fork_rng():  # diffusers initialises from the global generator
-        torch.manual_seed(seed)
-        return build_unet()
-
-
-def training_faces(settings: UNetTraining) -> list[Face]:
+def training_faces(settings: Training) -> list[Face]:
     """The faces of a phase, the painted ones spread evenly."""
     return faces_of(TRAIN_SEEDS[: settings.num_faces], settings.painted_share)
 
@@ -124,20 +103,3 @@ def faces_of(seeds: Sequence[int], painted_share: float) -> list[Face]:
         paint(face, seed) if (n + 1) * painted_share % 1 < painted_share else face
         for n, (face, seed) in enumerate(zip(faces, seeds, strict=True))
     ]
-
-
-def learning_rate_factor(step: int, settings: UNetTraining) -> float:
-    """Linear warmup, half a cosine down to a fiftieth, and a straight cooldown to it where the cosine is cut short."""
-    if step < settings.num_warmup_steps:
-        return (step + 1) / settings.num_warmup_steps
-    cooled_for = step - (settings.num_steps - settings.cooldown_steps)
-    if cooled_for > 0:
-        share = cooled_for / settings.cooldown_steps
-        return (1 - share) * _cosine_factor(step - cooled_for, settings) + share * LAST_FACTOR
-    return _cosine_factor(step, settings)
-
-
-def _cosine_factor(step: int, settings: UNetTraining) -> float:
-    length = (settings.schedule_steps or settings.num_steps) - settings.num_warmup_steps
-    done = (step - settings.num_warmup_steps) / max(1, length)
-    return LAST_FACTOR + (1 - LAST_FACTOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

@@ -1,4 +1,4 @@
-"""Draw a `Face` as a 32x32 picture: Avataaars by Pablo Stanley, plus our overlays for unseen kinds.
+"""Draw a `Face` as a picture: Avataaars by Pablo Stanley, plus our overlays for unseen kinds.
 
 Coordinates in SVG snippets are those of the 280x280 Avataaars canvas, where the head spans
 x 74-206 and y 36-180. Pictures are (H, W, 3) uint8.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from multiprocessing import get_context
 from typing import Final
@@ -25,6 +25,7 @@ from trainables.h_space.domains.avatars.faces import Face
 Picture = npt.NDArray[np.uint8]
 
 SIZE: Final = 32
+"""Pixels of a picture's side, unless another multiple of it is asked for."""
 RENDER_SCALE: Final = 3  # drawn this much larger, then averaged: antialiasing that keeps thin lines
 CROP: Final = "56 20 168 168"  # viewBox: the head fills the picture, the mouth is 9 pixels wide
 
@@ -75,21 +76,22 @@ LIPS: Final = {
 }
 
 
-def draw(face: Face) -> Picture:
-    """The picture of a face, (32, 32, 3)."""
-    large = _rasterise(_svg(face), SIZE * RENDER_SCALE)
+def draw(face: Face, size: int = SIZE) -> Picture:
+    """The picture of a face, (size, size, 3); `size` is a multiple of SIZE."""
+    large = _rasterise(_svg(face), size * RENDER_SCALE)
     if face.style == "sketch":
-        return _sketch(large)
+        return _sketch(large, size // SIZE)
     small = _average(large, RENDER_SCALE)
-    return _pixel_art(small) if face.style == "pixel_art" else _to_bytes(small)
+    return _pixel_art(small, 2 * size // SIZE) if face.style == "pixel_art" else _to_bytes(small)
 
 
-def draw_faces(faces: Sequence[Face], *, num_processes: int = 1) -> Picture:
-    """The pictures of many faces, (N, 32, 32, 3), in order."""
+def draw_faces(faces: Sequence[Face], *, size: int = SIZE, num_processes: int = 1) -> Picture:
+    """The pictures of many faces, (N, size, size, 3), in order."""
+    draw_one = partial(draw, size=size)
     if num_processes == 1:
-        return np.stack([draw(face) for face in faces])
+        return np.stack([draw_one(face) for face in faces])
     with get_context("spawn").Pool(num_processes) as pool:
-        return np.stack(pool.map(draw, faces, chunksize=64))
+        return np.stack(pool.map(draw_one, faces, chunksize=64))
 
 
 _SHAPES: Final = {
@@ -281,19 +283,23 @@ def _to_bytes(pixels: npt.NDArray[np.float32]) -> Picture:
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
-def _pixel_art(small: npt.NDArray[np.float32]) -> Picture:
-    """A mosaic of 2x2 blocks in 6 levels a channel, with the contrast of old games."""
-    mosaic = _average(small, 2)
+def _pixel_art(small: npt.NDArray[np.float32], block: int) -> Picture:
+    """A mosaic of block x block squares in 6 levels a channel, with the contrast of old games."""
+    mosaic = _average(small, block)
     vivid = 118 + 1.15 * (mosaic - 118)
     levels = np.clip(np.rint(vivid / 51), 0, 5) * 51
-    return _to_bytes(levels.repeat(2, axis=0).repeat(2, axis=1).astype(np.float32))
+    return _to_bytes(_repeated(levels, block).astype(np.float32))
 
 
-def _sketch(large: npt.NDArray[np.float32]) -> Picture:
-    """Pencil: dark lines where brightness changes, faint shading, white paper."""
+def _sketch(large: npt.NDArray[np.float32], pencil: int) -> Picture:
+    """Lines where brightness changes, `pencil` wide, faint shading, white paper."""
     grey = large @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    down, across = np.gradient(grey)
+    down, across = np.gradient(_average(grey[..., None], pencil)[..., 0])
     lines = np.clip(np.hypot(down, across) * 3.0, 0, 215)
     shading = (255 - grey) * 0.16
-    paper = np.clip(252 - lines - shading, 0, 255).astype(np.float32)
+    paper = np.clip(252 - _repeated(lines, pencil) - shading, 0, 255).astype(np.float32)
     return _to_bytes(_average(paper[..., None].repeat(3, axis=2), RENDER_SCALE))
+
+
+def _repeated(pixels: npt.NDArray[np.float32], times: int) -> npt.NDArray[np.float32]:
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)

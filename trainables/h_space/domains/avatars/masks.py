@@ -1,6 +1,6 @@
 """Which part of an avatar each pixel shows: the picture drawn once more, every part in a flat colour of its own.
 
-Legend: H x W = 32 x 32 pixels; a mask holds indices into `PARTS`.
+Legend: H x W pixels, 32 x 32 unless another size is asked for; a mask holds indices into `PARTS`.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ _OVERLAYS: Final = {
 }
 
 
-def draw_mask(face: Face) -> Mask:
-    """The parts of a face, (32, 32). A pixel is the part that most of its 3 x 3 samples show."""
+def draw_mask(face: Face, size: int = drawing.SIZE) -> Mask:
+    """The parts of a face, (size, size). A pixel is the part that most of its 3 x 3 samples show."""
     root = ET.fromstring(drawing._svg(face))
     root.set("shape-rendering", "crispEdges")  # no blends of two colours, which could be a third's
     _flatten(root, _colours(face))
-    large = drawing._rasterise(ET.tostring(root, encoding="unicode"), drawing.SIZE * drawing.RENDER_SCALE)
+    large = drawing._rasterise(ET.tostring(root, encoding="unicode"), size * drawing.RENDER_SCALE)
     return _majority(_decoded(large), drawing.RENDER_SCALE)
 
 
-def draw_masks(faces: Sequence[Face]) -> Mask:
-    """The parts of many faces, (N, 32, 32)."""
-    return np.stack([draw_mask(face) for face in faces])
+def draw_masks(faces: Sequence[Face], size: int = drawing.SIZE) -> Mask:
+    """The parts of many faces, (N, size, size)."""
+    return np.stack([draw_mask(face, size) for face in faces])
 
 
 def _colours(face: Face) -> Mapping[str, str]:
