@@ -178,17 +178,16 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
 
 
 def _add_pretrain(command: argparse.ArgumentParser) -> None:
-    command.add_argument("domain", choices=("avatars",), metavar="DOMAIN", help="avatars")
+    command.add_argument(
+        "domain", choices=("avatars", "avatars_ldm"), metavar="DOMAIN", help="avatars or avatars_ldm"
+    )
     command.add_argument("--out", type=path, required=True, metavar="DIR", help="where to write the models")
     command.add_argument(
-        "--unet-steps", type=positive, metavar="N", help="training steps (default: as the shipped model)"
+        "--unet-steps", type=positive, metavar="N", help="training steps (default: those of the recipe)"
     )
-    command.add_argument(
-        "--clip-steps", type=positive, metavar="N", help="training steps (default: as the shipped model)"
-    )
-    command.add_argument(
-        "--judge-steps", type=positive, metavar="N", help="training steps (default: as the shipped model)"
-    )
+    command.add_argument("--clip-steps", type=positive, metavar="N", help="the same, for avatars")
+    command.add_argument("--judge-steps", type=positive, metavar="N", help="the same, for avatars")
+    command.add_argument("--autoencoder-steps", type=positive, metavar="N", help="the same, for avatars_ldm")
 
 
 def _add_tuning(group: Any) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
 
 from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.domains.avatars.drawing import Picture, draw_faces
@@ -41,7 +40,7 @@ def test_trained_judge_loads_and_sees_pictures(pictures: Picture, tmp_path: Path
     assert (JUDGE.distance(seen, seen.flip(0)) > 0).any()
 
 
-def test_resumed_unet_training_gives_the_same_weights(pictures: Picture, tmp_path: Path) -> None:
+def test_resumed_unet_training_gives_thesame_weights(pictures: Picture, tmp_path: Path) -> None:
     settings = UNetTraining(num_steps=4, batch_size=2)
     whole, first_half, second_half = UNetRun(settings), UNetRun(settings), UNetRun(settings)
 
@@ -51,7 +50,7 @@ def test_resumed_unet_training_gives_the_same_weights(pictures: Picture, tmp_pat
     second_half.load(tmp_path / "half.pt")
     _steps(second_half, pictures, 2)
 
-    assert _same_weights(whole.ema, second_half.ema)
+    assert same_weights(whole.ema, second_half.ema)
 
 
 def test_phase_paints_the_share_it_says_of_its_faces_and_nothing_unseen() -> None:
@@ -75,8 +74,8 @@ def test_phase_draws_the_share_it_says_of_timesteps_from_the_middle() -> None:
 def test_phase_starts_from_the_weights_it_is_given() -> None:
     first, other = UNetRun(UNetTraining(seed=3)), UNetTraining(seed=4)
 
-    assert _same_weights(UNetRun(other, start=first.ema).ema, first.ema)
-    assert not _same_weights(UNetRun(other).ema, first.ema)
+    assert same_weights(UNetRun(other, start=first.ema).ema, first.ema)
+    assert not same_weights(UNetRun(other).ema, first.ema)
 
 
 def test_building_models_leaves_the_global_generator_alone() -> None:
@@ -111,7 +110,9 @@ def test_phase_with_exchange_trains_every_weight_on_another_loss(pictures: Pictu
 
     assert loss.isfinite()
     assert not torch.equal(loss, plain.loss(x_0))
-    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in run.network.parameters())
+    assert all(
+        weight.grad is not None and weight.grad.isfinite().all() for weight in run.network.parameters()
+    )
 
 
 def test_phase_with_exchange_takes_steps_of_finite_loss(pictures: Picture) -> None:
@@ -121,7 +122,7 @@ def test_phase_with_exchange_takes_steps_of_finite_loss(pictures: Picture) -> No
     losses = [run.train_step(pictures) for _ in range(2)]
 
     assert np.isfinite(losses).all()
-    assert not _same_weights(run.ema, before.ema)
+    assert not same_weights(run.ema, before.ema)
 
 
 def test_exchanged_skips_show_the_neighbours_coarse_part_and_their_own_fine_part() -> None:
@@ -190,5 +191,5 @@ def _steps(run: UNetRun, pictures: Picture, count: int) -> None:
         run.train_step(pictures)
 
 
-def _same_weights(a: UNet2DModel, b: UNet2DModel) -> bool:
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))

@@ -1,4 +1,4 @@
-"""Rebuild the built-in avatars' models from scratch: `asyrp-sweep pretrain avatars`."""
+"""Rebuild the built-in domains' models from scratch: `asyrp-sweep pretrain avatars`, and `avatars_ldm`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from diffusers.models.unets.unet_2d import UNet2DModel
 from trainables.h_space.pretrain import avatars_clip_recipe, avatars_unet_recipe
 from trainables.h_space.pretrain.avatars_clip import train_clip
 from trainables.h_space.pretrain.avatars_judge import NUM_STEPS, train_judge
+from trainables.h_space.pretrain.avatars_ldm import pretrain_avatars_ldm
 from trainables.h_space.pretrain.avatars_unet import train_unet
+
+__all__ = ["pretrain_avatars", "pretrain_avatars_ldm"]
 
 
 def pretrain_avatars(
