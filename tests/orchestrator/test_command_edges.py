@@ -119,6 +119,8 @@ def test_every_exception_reaches_the_user_as_a_message_or_is_for_us_alone() -> N
         ("convert-backbone", "nothing.pt"),
         ("export-editor", "nothing.safetensors"),
         ("pretrain", "avatars", "--out", "file"),
+        ("pretrain", "avatars_ldm", "--out", "file"),
+        ("pretrain", "avatars_ldm", "--out", "out", "--clip-steps", "1"),
     ],
 )
 def test_what_the_system_refuses_is_one_message(

@@ -53,7 +53,7 @@ def test_a_model_of_latents_says_so_and_what_keeps_it_from_use(tmp_path: Path) -
     assert "do not belong together" in parts["random"].advice
 
 
-@pytest.mark.parametrize("name", sorted(set(shipped_domains()) - {"avatars"}))
+@pytest.mark.parametrize("name", sorted(set(shipped_domains()) - {"avatars", "avatars_ldm"}))
 def test_shipped_domains_say_what_they_still_need(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("CELEBAHQ", "CELEBAHQ_LDM", "IMAGES", "STABLE_DIFFUSION"):
         monkeypatch.delenv(variable, raising=False)

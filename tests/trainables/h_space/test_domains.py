@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from trainables.h_space.attributes import ATTRIBUTES
@@ -25,7 +26,37 @@ def copy_of_avatars(folder: Path) -> Path:
 
 
 def test_the_domains_that_ship() -> None:
-    assert set(shipped_domains()) == {"avatars", "celebahq", "celebahq_ldm", "stable_diffusion"}
+    others = {"avatars_ldm", "celebahq", "celebahq_ldm", "stable_diffusion"}
+    assert set(shipped_domains()) == {"avatars", *others}
+
+
+@pytest.mark.parametrize("folder", [None, "nowhere"])
+def test_a_domain_without_its_weights_says_which_command_makes_them(
+    folder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AVATARS_LDM", raising=False)
+    if folder is not None:
+        monkeypatch.setenv("AVATARS_LDM", str(tmp_path / folder))
+    domain_summary.cache_clear()
+
+    with pytest.raises(
+        DomainError, match="do not ship; this command makes them: asyrp-sweep pretrain avatars_ldm"
+    ):
+        domain_summary("avatars_ldm")
+
+
+def test_avatars_are_drawn_at_the_size_that_the_domain_says() -> None:
+    smiling = ATTRIBUTES["smiling"]
+    small, large = AvatarImages(), AvatarImages(64)
+    ids = large.ids("test", 2, smiling)
+
+    assert large.load(ids).shape == (2, 3, 64, 64)
+    assert large.parts(ids).shape == (2, 64, 64)
+    assert torch.nn.functional.avg_pool2d(large.load(ids), 2).sub(small.load(ids)).abs().mean() < 0.01
+    assert large.counterfactuals(ids, smiling).shape == (2, 3, 64, 64)
+    assert large.fingerprint != small.fingerprint
+    with pytest.raises(ValueError, match="drawn as"):
+        large.resize_to((3, 32, 32))
 
 
 def test_the_summary_agrees_with_the_loaded_model() -> None:
@@ -55,7 +86,7 @@ def test_other_weights_are_another_domain(tmp_path: Path) -> None:
 def test_an_unknown_domain_names_the_shipped_ones() -> None:
     with pytest.raises(
         DomainError,
-        match=r"'avatar' is not a domain \(shipped: avatars, celebahq, ",
+        match=r"'avatar' is not a domain \(shipped: avatars, avatars_ldm, celebahq, ",
     ):
         read_domain_file("avatar")
 

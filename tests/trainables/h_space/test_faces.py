@@ -58,6 +58,19 @@ def test_picture_is_32_pixels_of_rgb() -> None:
     assert picture.dtype == np.uint8
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_twice_as_large_a_picture_shows_the_same_face(style: str) -> None:
+    face = dataclasses.replace(sample_face(0), style=style)
+
+    large, small = draw(face, 64).astype(float), draw(face).astype(float)
+
+    halved = large.reshape(32, 2, 32, 2, 3).mean((1, 3))
+    assert large.shape == (64, 64, 3)
+    assert np.abs(halved - small).mean() < 1
+    details = np.abs(large - small.repeat(2, 0).repeat(2, 1)).mean()
+    assert (details > 2) == (style != "pixel_art")  # whose squares are twice as large, too
+
+
 def test_splits_share_no_seed() -> None:
     splits = [TRAIN_SEEDS, VALIDATION_SEEDS, TEST_SEEDS, JUDGE_SEEDS]
 

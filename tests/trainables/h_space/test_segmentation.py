@@ -51,22 +51,23 @@ def test_colours_do_not_move_a_mask() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kinds", "styles", "accuracy", "iou"),
+    ("kinds", "styles", "size", "accuracy", "iou"),
     [
-        (("person",), ("plain",), 0.94, 0.83),
-        (faces.KINDS[1:], ("plain",), 0.94, 0.83),
-        (("person",), faces.STYLES[1:], 0.84, 0.62),
+        (("person",), ("plain",), 32, 0.94, 0.83),
+        (("person",), ("plain",), 64, 0.91, 0.75),
+        (faces.KINDS[1:], ("plain",), 32, 0.94, 0.83),
+        (("person",), faces.STYLES[1:], 32, 0.84, 0.62),
     ],
-    ids=["persons", "unseen kinds", "unseen styles"],
+    ids=["persons", "persons twice as large", "unseen kinds", "unseen styles"],
 )
 def test_the_segmenter_finds_the_parts_of_held_out_drawings(
-    kinds: tuple[str, ...], styles: tuple[str, ...], accuracy: float, iou: float
+    kinds: tuple[str, ...], styles: tuple[str, ...], size: int, accuracy: float, iou: float
 ) -> None:
     segment = SEGMENTERS["avatars"].load(torch.device("cpu"))
     held_out = [faces.sample_face(seed, kinds=kinds, styles=styles) for seed in faces.TEST_SEEDS[:16]]
-    true = torch.from_numpy(masks.draw_masks(held_out))
+    true = torch.from_numpy(masks.draw_masks(held_out, size))
 
-    found = segment(to_signed(drawing.draw_faces(held_out)))
+    found = segment(to_signed(drawing.draw_faces(held_out, size=size)))
 
     assert (found == true).float().mean() > accuracy
     assert mean_iou(true, found).mean() > iou

@@ -15,15 +15,24 @@ def pretrain_command(options: argparse.Namespace, console: Console, command_line
     """Train the built-in domain's models from scratch."""
     from trainables.h_space.pretrain import pretrain_avatars, pretrain_avatars_ldm
 
-    given = {name: getattr(options, f"{name}_steps") for name in ("unet", "clip", "judge", "autoencoder")}
-    for name, steps in given.items():
-        if steps is not None and name not in _STEPS[options.domain]:
+    for name in ("unet", "clip", "judge", "autoencoder"):
+        if getattr(options, f"{name}_steps") is not None and name not in _STEPS[options.domain]:
             known = ", ".join(f"--{own}-steps" for own in _STEPS[options.domain])
             raise UserError(f"--{name}-steps: {options.domain} trains no {name}; it has {known}")
-    train = {"avatars": pretrain_avatars, "avatars_ldm": pretrain_avatars_ldm}[options.domain]
-    train(
-        options.out,
-        **{f"{name}_steps": given[name] for name in _STEPS[options.domain]},
-        log=lambda line: say(console, line),
-    )
+
+    def log(line: str) -> None:
+        say(console, line)
+
+    if options.domain == "avatars":
+        pretrain_avatars(
+            options.out,
+            unet_steps=options.unet_steps,
+            clip_steps=options.clip_steps,
+            judge_steps=options.judge_steps,
+            log=log,
+        )
+    else:
+        pretrain_avatars_ldm(
+            options.out, autoencoder_steps=options.autoencoder_steps, unet_steps=options.unet_steps, log=log
+        )
     return 0

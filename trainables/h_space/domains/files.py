@@ -103,6 +103,8 @@ class DomainFile(Settings):
     """The domain's name in tables and messages."""
     diffusion: str
     """A diffusers folder with `unet/` and `scheduler/`, or a hub id."""
+    made_by: str = ""
+    """The command that makes the diffusion model, of a domain whose model is not published."""
     autoencoder: AutoencoderFile | None = None
     """For a diffusion model of latents, what its files do not say; nothing for one of pixels."""
     prompt: PromptFile | None = None
@@ -230,9 +232,25 @@ def resolved_path(text: str, base: Path, what: str) -> Path:
 
 
 def diffusion_folder(domain: DomainFile, base: Path) -> Path | None:
-    """The local folder of the diffusion model, or None where the text is a hub id."""
-    folder = resolved_path(domain.diffusion, base, f"diffusion of domain {domain.name}")
-    return folder if folder.is_dir() else None
+    """The local folder of the diffusion model, or None where the text is a hub id.
+
+    Raises DomainError for a model that is not there and could only be made.
+    """
+    try:
+        folder = resolved_path(domain.diffusion, base, f"diffusion of domain {domain.name}")
+    except DomainError as error:
+        if not domain.made_by:
+            raise
+        raise DomainError(f"{error}. {_how_to_make(domain)}") from error
+    if folder.is_dir():
+        return folder
+    if domain.made_by:
+        raise DomainError(f"diffusion of domain {domain.name}: no folder {folder}. {_how_to_make(domain)}")
+    return None
+
+
+def _how_to_make(domain: DomainFile) -> str:
+    return f"The weights of this model do not ship; this command makes them: {domain.made_by}"
 
 
 def latent_spec(

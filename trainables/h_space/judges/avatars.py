@@ -35,6 +35,8 @@ LABELS: Final = {
     "background": ("0", "1", "2", "3", "4"),
 }
 WIDTHS: Final = (48, 96, 128)
+SIZE: Final = 32
+"""Pixels of a side of the pictures that it was trained on. Larger ones are averaged down to them."""
 CELLS: Final = 4
 """Rows and columns of the grid in which maps are compared."""
 WIDTH: Final = 96
@@ -85,7 +87,7 @@ def load(device: torch.device, file: Path = WEIGHTS_FILE) -> Callable[[Tensor], 
 
     @torch.no_grad()
     def look(pictures: Tensor) -> Tensor:
-        seen: Tensor = model(pictures.clamp(-1, 1))
+        seen: Tensor = model(F.adaptive_avg_pool2d(pictures.clamp(-1, 1), SIZE))
         return seen
 
     return look

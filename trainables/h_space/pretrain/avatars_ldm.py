@@ -7,7 +7,6 @@ Legend: N faces, B pictures of 3 x 64 x 64 pixels in [-1, 1], latents of 4 x 16 
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -57,8 +56,8 @@ class AutoencoderRun(Run[AutoencoderKL, Picture]):
         """Mean absolute error of the pictures decoded from a draw, and the divergence of the draws: a scalar."""
         posterior = self.network.encode(x_0.contiguous(memory_format=torch.channels_last)).latent_dist
         decoded = self.network.decode(posterior.sample(self.generator)).sample
-        error: Tensor = (decoded - x_0).abs().mean()
-        return error + recipe.KL_WEIGHT * posterior.kl().mean()
+        loss: Tensor = (decoded - x_0).abs().mean() + recipe.KL_WEIGHT * posterior.kl().mean()
+        return loss
 
 
 class LatentRun(DiffusionRun[Tensor]):
@@ -84,11 +83,10 @@ def train_autoencoder(
         log(f"held-out faces: {psnr(run.ema, held_out[:BATCH]):.2f} dB")
 
     run.train(faces, checkpoint=out / "autoencoder.pt", save=report, log=log)
-    finished = copy.deepcopy(run.ema)
-    finished.register_to_config(scaling_factor=scaling_factor(finished, held_out))
-    log(f"held-out faces: {psnr(finished, held_out):.2f} dB, scaling factor {finished.config.scaling_factor}")
-    save_diffusers(finished.half(), out / "vae")
-    return finished
+    factor = scaling_factor(run.ema, held_out)
+    log(f"held-out faces: {psnr(run.ema, held_out):.2f} dB, scaling factor {factor}")
+    save_diffusers(run.ema, out / "vae", scaling_factor=factor)
+    return run.ema
 
 
 def train_latent_unet(out: Path, settings: UNetTraining = recipe.UNET, *, log: Log = print) -> None:
@@ -103,7 +101,7 @@ def train_latent_unet(out: Path, settings: UNetTraining = recipe.UNET, *, log: L
     run.train(
         latents,
         checkpoint=out / "unet.pt",
-        save=lambda: save_diffusers(copy.deepcopy(run.ema).half(), out / "unet"),
+        save=lambda: save_diffusers(run.ema, out / "unet"),
         log=log,
     )
 
@@ -136,7 +134,7 @@ def psnr(autoencoder: AutoencoderKL, pictures: Tensor) -> float:
         (autoencoder.decode(autoencoder.encode(part).latent_dist.mode()).sample - part)
         .square()
         .mean((1, 2, 3))
-        for part in pictures.split(BATCH)
+        for part in torch.split(pictures, BATCH)
     ]
     return float(10 * torch.log10(4 / torch.cat(errors).mean()))
 
@@ -144,7 +142,7 @@ def psnr(autoencoder: AutoencoderKL, pictures: Tensor) -> float:
 @torch.no_grad()
 def scaling_factor(autoencoder: AutoencoderKL, pictures: Tensor) -> float:
     """1 / standard deviation of the latents of pictures (N, 3, 64, 64), to four digits."""
-    modes = [autoencoder.encode(part).latent_dist.mode() for part in pictures.split(BATCH)]
+    modes = [autoencoder.encode(part).latent_dist.mode() for part in torch.split(pictures, BATCH)]
     return float(f"{1 / float(torch.cat(modes).std()):.4g}")
 
 

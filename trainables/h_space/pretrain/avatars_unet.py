@@ -46,7 +46,12 @@ def train_unet(
         faces = draw_faces(training_faces(settings), num_processes=2)
     run = UNetRun(settings, start)
     build_scheduler().save_pretrained(out / "scheduler")
-    run.train(faces, checkpoint=checkpoint, save=lambda: save_diffusers(run.ema, out / "unet"), log=log)
+    run.train(
+        faces,
+        checkpoint=checkpoint,
+        save=lambda: save_diffusers(run.ema, out / "unet", torch.float32),
+        log=log,
+    )
     return run.ema
 
 

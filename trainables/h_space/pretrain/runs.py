@@ -166,10 +166,15 @@ def random_rows(num_rows: int, size: int, generator: torch.Generator) -> Tensor:
     return torch.randint(0, num_rows, (size,), generator=generator)
 
 
-def save_diffusers(model: Any, folder: Path) -> None:
-    """Write a model in diffusers' own layout; a reader never meets half a file."""
+def save_diffusers(model: Any, folder: Path, dtype: torch.dtype = torch.float16, **config: object) -> None:
+    """Write a model in diffusers' own layout, with further keys of its configuration.
+
+    A reader never meets half a file; the model stays as it is.
+    """
     scratch = folder.with_name(folder.name + ".part")
-    model.save_pretrained(scratch)
+    saved = copy.deepcopy(model).to(dtype)
+    saved.register_to_config(**config)
+    saved.save_pretrained(scratch)
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(scratch.iterdir()):
         path.chmod(0o644)  # safetensors writes files that only their owner can read

@@ -19,6 +19,8 @@ from trainables.h_space.domains.avatars.masks import PARTS
 from trainables.h_space.segmenters._base import Segmenter
 
 WEIGHTS_FILE: Final = Path(__file__).with_name("avatars.safetensors")
+SIZE: Final = 32
+"""Pixels of a side of the pictures that it was trained on. Larger ones are averaged down to them."""
 
 
 class AvatarParts(nn.Module):
@@ -55,7 +57,8 @@ def _load(device: torch.device) -> Callable[[Tensor], Tensor]:
 
     @torch.no_grad()
     def segment(pictures: Tensor) -> Tensor:
-        parts: Tensor = model(pictures.clamp(-1, 1)).argmax(dim=1)
+        logits = model(F.adaptive_avg_pool2d(pictures.clamp(-1, 1), SIZE))
+        parts: Tensor = F.interpolate(logits, pictures.shape[2:], mode="bilinear").argmax(dim=1)
         return parts
 
     return segment
