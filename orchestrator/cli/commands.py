@@ -69,7 +69,6 @@ def _use_plugins(options: argparse.Namespace) -> None:
 
 _NEED_A_FOLDER = {
     "tune": "a search appends to a journal, which an object store cannot",
-    "submit": "a scheduler reads the script from a disk that it shares with this machine",
 }
 """Commands that have no use for an object store, and why."""
 
@@ -84,7 +83,7 @@ def use_copy(options: argparse.Namespace) -> None:
         return
     if (why := _NEED_A_FOLDER.get(options.command)) is not None:
         raise UserError(f"--results: {why}; give a folder instead of {url}")
-    if options.command == "run":
+    if options.command in ("run", "submit"):
         options.results = results_folder(url)
         return
     copy = reading_copy(url)
@@ -145,9 +144,11 @@ def _show_submissions(views: Sequence[status.StatusView], console: Console) -> N
     """Say of each study how its latest job stands; a scheduler is asked only where there is one."""
     from orchestrator.cli.submit import submission_lines
 
-    for one in views:
-        for line in submission_lines(one.folder):
-            say(console, f"{one.study.name}: {line}" if len(views) > 1 else line)
+    names = {one.folder: one.study.name for one in views}
+    lines = submission_lines(list(names))
+    for folder, name in names.items():
+        if folder in lines:
+            say(console, f"{name}: {lines[folder]}" if len(views) > 1 else lines[folder])
 
 
 def report_command(options: argparse.Namespace, console: Console, command_line: str) -> int:

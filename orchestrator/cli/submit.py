@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,13 +13,15 @@ from orchestrator.cli.option_values import cost
 from orchestrator.cli.reporting import known_study
 from orchestrator.cli.run import asked_space
 from orchestrator.execution.provenance import host
-from orchestrator.ledger import LedgerLock
+from orchestrator.ledger import LedgerError, LedgerLock
+from orchestrator.ledger.copies import copy_at, copy_of
 from orchestrator.ledger.study import SUBMISSIONS
 from orchestrator.space.config import ConfigError, Problem
 from orchestrator.study import planning
 from orchestrator.study.launch import Study, describe, open_study
+from orchestrator.study.runner import published
 from orchestrator.submission.places import place, place_of
-from orchestrator.submission.record import Submission, keep, next_number, now, submissions
+from orchestrator.submission.record import LOCAL_SUBMISSIONS, Submission, keep, next_number, now, submissions
 from orchestrator.submission.request import Job, Place, Request, SubmissionError
 from orchestrator.submission.site import PlaceName, Site, read_site
 from orchestrator.views.live import say
@@ -45,13 +47,15 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         say(console, "Nothing is missing: every trial of this plan is done. Nothing was submitted.")
         return 0
     _refuse_a_second(study)
+    copy = copy_of(study.folder)
     request = Request(
         study=study.space.name,
-        folder=study.folder / SUBMISSIONS,
+        folder=study.folder / (SUBMISSIONS if copy is None else LOCAL_SUBMISSIONS),
         number=next_number(study.folder),
         launch=tuple(_launch(options)),
         seconds=_seconds(getattr(asked, "time", None)),
         said=command_line,
+        url=None if copy is None else copy.objects.url,
     )
     if problems := [Problem("", 0, where, message) for where, message in at.problems(request)]:
         raise ConfigError(problems)
@@ -63,13 +67,14 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
     if options.dry_run:
         say(console, f"Written, not submitted: {file}")
         return 0
-    with LedgerLock(study.ledger_folder):
+    with LedgerLock(study.ledger_folder), published(study.folder):
         # Readers then see the trials that the job will run.
         describe(study, has_results=bool(view.now.done))
     job = at.submit(file, request)
-    keep(study.folder, Submission(request.number, on, job, at.address, command_line, now()))
+    files = "" if copy is None else str(request.folder)
+    keep(study.folder, Submission(request.number, on, job, at.address, command_line, now(), files))
     say(console, f"Submitted as job {job} of {on}: {file}")
-    say(console, _next_steps(study.folder))
+    say(console, _next_steps(study))
     return 0
 
 
@@ -110,7 +115,7 @@ def logs_command(options: argparse.Namespace, console: Console, command_line: st
     file = latest.file(folder, ".log")
     position = 0
     while True:
-        is_active = options.follow and at.job(latest.job).is_active
+        is_active = options.follow and at.jobs([latest.job])[latest.job].is_active
         text, position = read_from(file, position)
         if text:
             say(console, text.rstrip("\n"))
@@ -118,7 +123,8 @@ def logs_command(options: argparse.Namespace, console: Console, command_line: st
             break
         time.sleep(FOLLOW_SECONDS)
     if not position:
-        say(console, f"Job {latest.job} of {latest.on} has printed nothing yet ({file}).")
+        where = f" here; its log is {file} where it was submitted" if latest.files else f" yet ({file})"
+        say(console, f"Job {latest.job} of {latest.on} has printed nothing{where}.")
     return 0
 
 
@@ -133,17 +139,31 @@ def read_from(file: Path, position: int) -> tuple[str, int]:
     return data.decode("utf-8", "replace"), position + len(data)
 
 
-def submission_lines(folder: Path) -> list[str]:
-    """How the latest job of a study stands, for `status`."""
-    lines = []
-    for submission in submissions(folder)[-1:]:
+def submission_lines(folders: Sequence[Path]) -> dict[Path, str]:
+    """How the latest job of each study that has had one stands, for `status`; each scheduler is asked once."""
+    latest: dict[Path, Submission] = {}
+    told: dict[Path, str] = {}
+    for folder in folders:
         try:
-            state = place_of(submission).job(submission.job).state
+            if found := submissions(folder):
+                latest[folder] = found[-1]
+        except LedgerError as error:
+            told[folder] = str(error)
+    asked: dict[tuple[str, str], list[Path]] = {}
+    for folder, one in latest.items():
+        asked.setdefault((one.on, one.address), []).append(folder)
+    for of_one_place in asked.values():
+        at = place_of(latest[of_one_place[0]])
+        try:
+            jobs = at.jobs([latest[folder].job for folder in of_one_place])
+            states = {folder: jobs[latest[folder].job].state for folder in of_one_place}
         except SubmissionError as error:
-            state = str(error)
-        told = f": {state}" if state else ""
-        lines.append(f"submitted {submission.since} as job {submission.job} of {submission.on}{told}")
-    return lines
+            states = dict.fromkeys(of_one_place, str(error))
+        for folder, state in states.items():
+            one = latest[folder]
+            line = f"submitted {one.since} as job {one.job} of {one.on}"
+            told[folder] = f"{line}: {state}" if state else line
+    return told
 
 
 def _where(options: argparse.Namespace, site: Site) -> PlaceName:
@@ -191,7 +211,7 @@ def _launch(options: argparse.Namespace) -> Iterator[str]:
     """The arguments of `run`, with paths that hold anywhere."""
     yield "run"
     yield _anywhere(options.space)
-    yield from ("--results", str(options.results.absolute()))
+    yield from ("--results", _place(options.results.absolute()))
     if options.domain is not None:
         yield from ("--domain", _anywhere(options.domain))
     if options.seeds is not None:
@@ -205,6 +225,12 @@ def _launch(options: argparse.Namespace) -> Iterator[str]:
     yield "--yes"
 
 
+def _place(results: Path) -> str:
+    """Results as any machine may name them: the URL that a folder is a copy of, or the folder."""
+    copy = copy_at(results)
+    return str(results) if copy is None else copy.objects.url
+
+
 def _anywhere(text: str) -> str:
     """A file's absolute path; a name as it is."""
     path = user_path(text)
@@ -216,13 +242,13 @@ def _refuse_a_second(study: Study) -> None:
     for submission, _, job in _active(study.folder):
         raise UserError(
             f"{study.folder} has been submitted already: job {job.id} of {submission.on} is {job.state}. Nothing was "
-            f"submitted.\n{_next_steps(study.folder)}"
+            f"submitted.\n{_next_steps(study)}"
         )
     launch = RunningFile(study.folder).read()
     if launch is not None and launch.is_alive:
         raise UserError(
             f"a launch works on {study.folder} already: process {launch.process} on {launch.host}. Nothing was "
-            f"submitted.\n{_next_steps(study.folder)}"
+            f"submitted.\n{_next_steps(study)}"
         )
 
 
@@ -230,7 +256,7 @@ def _active(folder: Path) -> Iterator[tuple[Submission, Place, Job]]:
     """Jobs of the study that wait or run, the latest first."""
     for submission in reversed(submissions(folder)):
         at = place_of(submission)
-        job = at.job(submission.job)
+        job = at.jobs([submission.job])[submission.job]
         if job.is_active:
             yield submission, at, job
 
@@ -240,11 +266,14 @@ def _forgotten(study: Study, num_gpus: int) -> Iterator[str]:
         yield "the job asks for GPUs and its trials for none: --set execution.gpus_per_trial=1 lets them use one each"
 
 
-def _next_steps(folder: Path) -> str:
+def _next_steps(study: Study) -> str:
+    results = study.folder.parent
+    is_copy = copy_at(results) is not None
+    named = f"{study.space.name} --results {_place(results)}" if is_copy else str(study.folder)
     steps = {
-        f"asyrp-sweep status {folder}": "how far it is",
-        f"asyrp-sweep logs {folder}": "what it printed",
-        f"asyrp-sweep cancel {folder}": "end it; what is done stays",
+        f"asyrp-sweep status {named}": "how far it is",
+        f"asyrp-sweep logs {named}": "what it printed",
+        f"asyrp-sweep cancel {named}": "end it; what is done stays",
     }
     width = max(map(len, steps))
     return "\n".join(f"  {step:{width}}  # {what}" for step, what in steps.items())

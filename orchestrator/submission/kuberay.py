@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -39,13 +39,15 @@ class KubeRay:
                 "kuberay.image",
                 "expected a container image, in the site's file; cluster/Dockerfile makes one",
             )
-        if self.site.claim is None:
+        if self.site.claim is None and request.url is None:
             yield "kuberay.claim", "expected a volume claim that many pods may write, in the site's file"
         if not _QUANTITY.fullmatch(self.site.memory):
             yield "kuberay.memory", expected("a quantity such as 16Gi", self.site.memory)
 
     def remarks(self, request: Request) -> Iterator[str]:
-        """That nothing was asked of the cluster where kubectl is not here."""
+        """What the pods must bring, and that nothing was asked of the cluster where kubectl is not here."""
+        if request.url is not None:
+            yield f"the image, or the pods' service account, must bring what it takes to write to {request.url}"
         if not is_here("kubectl"):
             yield "there is no kubectl on this machine: the cluster was not asked about image, claim and namespace"
 
@@ -58,7 +60,11 @@ class KubeRay:
         output_of("kubectl", "create", "-f", str(file), what="nothing was submitted")
         return _resource_name(request)
 
-    def job(self, id: str) -> Job:
+    def jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """Each by itself."""
+        return {id: self._job(id) for id in ids}
+
+    def _job(self, id: str) -> Job:
         """As KubeRay tells it."""
         if not is_here("kubectl"):
             return Job(id, "", is_active=False)
@@ -119,6 +125,13 @@ class KubeRay:
         room = {"cpu": str(cpus), "memory": self.site.memory}
         if gpus:
             room["nvidia.com/gpu"] = str(gpus)
+        # Volume -> (where it is, what it is).
+        volumes: dict[str, tuple[str, dict[str, Any]]] = {
+            "shared-memory": ("/dev/shm", {"emptyDir": {"medium": "Memory"}})
+        }
+        if self.site.claim is not None:
+            claim = {"persistentVolumeClaim": {"claimName": self.site.claim}}
+            volumes = {"results": (self.site.mount, claim), **volumes}
         return {
             "spec": {
                 "containers": [
@@ -127,15 +140,11 @@ class KubeRay:
                         "image": self.site.image,
                         "resources": {"limits": room, "requests": dict(room)},
                         "volumeMounts": [
-                            {"name": "results", "mountPath": self.site.mount},
-                            {"name": "shared-memory", "mountPath": "/dev/shm"},
+                            {"name": volume, "mountPath": path} for volume, (path, _) in volumes.items()
                         ],
                     }
                 ],
-                "volumes": [
-                    {"name": "results", "persistentVolumeClaim": {"claimName": self.site.claim}},
-                    {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},
-                ],
+                "volumes": [{"name": volume, **source} for volume, (_, source) in volumes.items()],
             }
         }
 

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,11 @@ class RayJob:
             )
             return id
 
-    def job(self, id: str) -> Job:
+    def jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """Each by itself."""
+        return {id: self._job(id) for id in ids}
+
+    def _job(self, id: str) -> Job:
         """As the dashboard tells it."""
         with _saying("the job's state is unknown"):
             state = str(job_client(self.address).get_job_status(id).value)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestrator.ledger.copies import working_copy_of
+from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.study import SUBMISSIONS
 from orchestrator.submission.site import PlaceName
@@ -26,10 +28,16 @@ class Submission:
     """What the user typed."""
     since: str
     """UTC."""
+    files: str = ""
+    """Folder of its script and log on the machine that submitted it; empty where that is the study's own."""
 
     def file(self, folder: Path, ending: str) -> Path:
-        """One of its files, in the study's folder."""
-        return folder / SUBMISSIONS / f"{self.number:03d}{ending}"
+        """Its script or its log; `folder` is the study's."""
+        return Path(self.files or folder / SUBMISSIONS) / f"{self.number:03d}{ending}"
+
+
+LOCAL_SUBMISSIONS = f".{SUBMISSIONS}"
+"""In this machine's copy of a study that an object store holds: scripts and logs, which schedulers want on a disk."""
 
 
 _READ = TypeAdapter(Submission)
@@ -48,16 +56,18 @@ def submissions(folder: Path) -> list[Submission]:
 
 def next_number(folder: Path) -> int:
     """The number of the next submission; files of one that was only written count, so that none is overwritten."""
-    numbers = [int(path.name[:3]) for path in (folder / SUBMISSIONS).glob("[0-9][0-9][0-9].*")]
+    places = (folder / SUBMISSIONS, folder / LOCAL_SUBMISSIONS)
+    numbers = [int(path.name[:3]) for place in places for path in place.glob("[0-9][0-9][0-9].*")]
     return max(numbers, default=0) + 1
 
 
 def keep(folder: Path, submission: Submission) -> None:
-    """Write the record. Raises OSError."""
-    path = submission.file(folder, ".json")
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(asdict(submission), indent=2), encoding="utf-8")
-    temporary.replace(path)
+    """Write the record, also into the object store that a study's folder is a copy of. Raises OSError, LedgerError."""
+    name = f"{SUBMISSIONS}/{submission.number:03d}.json"
+    content = json.dumps(asdict(submission), indent=2)
+    write_atomically(folder / name, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    if (copy := working_copy_of(folder)) is not None:
+        copy.push(folder.name, [name])
 
 
 def now() -> str:

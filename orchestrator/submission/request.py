@@ -1,7 +1,7 @@
 """What is handed to a scheduler: a launch, and the machines it asks for."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ class Request:
     study: str
     """Its name."""
     folder: Path
-    """Where the script, the log and the record of the submission go, seen by every machine."""
+    """Where the script and the log of the submission go, seen by every machine."""
     number: int
     """Counts the submissions of the study, from 1."""
     launch: tuple[str, ...]
@@ -30,6 +30,8 @@ class Request:
     """Most time of the job; None where the place decides."""
     said: str
     """The command that the user typed."""
+    url: str | None = None
+    """Of the object store that holds the results; None where a folder does."""
 
     @property
     def name(self) -> str:
@@ -83,8 +85,8 @@ class Place(Protocol):
     def submit(self, file: Path, request: Request) -> str:
         """Hand the written file over; the job's id, as the scheduler calls it."""
 
-    def job(self, id: str) -> Job:
-        """How a job stands."""
+    def jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """How each of these jobs stands, by its id."""
 
     def cancel(self, id: str) -> None:
         """End a job: its launch gets a signal first, and keeps what it has."""

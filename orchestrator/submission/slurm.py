@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,18 +72,19 @@ class Slurm:
             output_of("sbatch", "--parsable", str(file), what="nothing was submitted").strip().split(";")[0]
         )
 
-    def job(self, id: str) -> Job:
+    def jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """By squeue, which forgets a job soon after its end."""
+        found = {id: Job(id, "", is_active=False) for id in ids}
         if not is_here("squeue"):
-            return Job(id, "", is_active=False)
+            return found
         # Without a filter squeue refuses no id; with one it calls a job that is gone an error.
         listed = output_of("squeue", "--me", "--noheader", "--format=%i|%T|%r", what="squeue")
         for line in listed.splitlines():
-            number, state, reason = line.split("|", 2)
-            if number == id:
+            id, state, reason = line.split("|", 2)
+            if id in found:
                 waits = state == "PENDING" and reason not in ("None", "")
-                return Job(id, f"{state} ({reason})" if waits else state, is_active=state in _ACTIVE)
-        return Job(id, "", is_active=False)
+                found[id] = Job(id, f"{state} ({reason})" if waits else state, is_active=state in _ACTIVE)
+        return found
 
     def cancel(self, id: str) -> None:
         """By scancel: TERM to the launch, 30 s later KILL."""

@@ -7,12 +7,15 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import object_server
 import pytest
 import torch
+from object_server import Server
 
 from orchestrator.execution.provenance import host
 from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger
+from orchestrator.ledger.copies import SCRATCH
 from orchestrator.plan.cells import Plan
 from orchestrator.space.config import ExecutionConfig
 from trainables.h_space.backbones.shapes import BottleneckShape
@@ -237,3 +240,20 @@ def write_done() -> Callable[..., None]:
         )
 
     return write
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    """A real S3 server, for tests marked `needs_server`."""
+    with object_server.served() as server:
+        yield server
+
+
+@pytest.fixture
+def server(s3_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
+    """An empty bucket of the server, which this process knows; copies of it are in the test's own folder."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(SCRATCH, str(tmp_path / "this_machine"))
+    s3_server.clear()
+    return s3_server

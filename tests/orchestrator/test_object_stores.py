@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,21 +72,6 @@ class Broken(Objects):
         self.num_writes += 1
         if self.num_writes > self.limit or self.refused in key:
             raise LedgerError("cut off")
-
-
-@pytest.fixture(scope="module")
-def only_server() -> Iterator[Server]:
-    with object_server.served() as server:
-        yield server
-
-
-@pytest.fixture
-def server(only_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
-    for name, value in only_server.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv(SCRATCH, str(tmp_path / "this_machine"))
-    only_server.clear()
-    return only_server
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from object_server import BUCKET, needs_server
 
 from orchestrator.cli import parser as cli
 from orchestrator.cli.submit import read_from
 from orchestrator.ledger import LedgerLock
+from orchestrator.ledger.copies import SCRATCH
 from orchestrator.submission.record import submissions
 from orchestrator.views.progress import Progress
 from orchestrator.views.running_file import RunningFile
@@ -227,11 +229,46 @@ def test_a_site_with_a_mistake_is_one_message_with_its_line(command: Command, te
     assert said in err
 
 
-def test_an_object_store_is_no_place_for_a_script(command: Command) -> None:
-    code, _, err = command(*submitted("--results", "s3://bucket/results"))
+@needs_server
+@pytest.mark.usefixtures("server", "slurm")
+def test_a_study_in_a_store_is_submitted_here_and_known_everywhere(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_store = ("--results", f"s3://{BUCKET}/results")
 
-    assert code == 2
-    assert "give a folder instead of s3://bucket/results" in err
+    code, out, err = command(*submitted(*of_store, "--time", "90s"))
+
+    assert (code, err) == (0, "")
+    assert f"asyrp-sweep status widths --results s3://{BUCKET}/results" in out
+    script = Path(Path("submitted").read_text().split()[-1])
+    assert f"run {Path('widths.yaml').absolute()} --results s3://{BUCKET}/results --yes" in script.read_text()
+
+    monkeypatch.setenv(SCRATCH, str(tmp_path / "another_machine"))
+    assert "as job 7 of slurm: RUNNING" in command("status", "widths", *of_store)[1]
+    assert "job 7 of slurm is RUNNING. Nothing was submitted" in command(*submitted(*of_store))[2]
+    assert f"its log is {script.with_suffix('.log')} where it was" in command("logs", "widths", *of_store)[1]
+    assert command("cancel", "widths", *of_store)[1].startswith("Cancelled: job 7 of slurm.")
+    assert command(*submitted(*of_store))[0] == 0
+
+
+@pytest.mark.usefixtures("slurm")
+def test_status_asks_once_for_all_studies_and_names_a_record_that_it_cannot_read(command: Command) -> None:
+    program("squeue", "echo asked >> asked; echo '7|RUNNING|None'")
+    command(*submitted())
+    Path("widths.yaml").rename("others.yaml")
+    command("submit", "others.yaml", "--on", "slurm")
+    Path("third.yaml").write_text(SPACE)
+    command("submit", "third.yaml", "--on", "slurm")
+    broken = Path("results/third/submissions/001.json")
+    broken.write_text("{")
+    Path("asked").unlink(missing_ok=True)
+
+    code, out, err = command("status")
+
+    assert (code, err) == (0, "")
+    assert out.count("as job 7 of slurm: RUNNING") == 2
+    assert f"third: {broken.absolute()} is no record of a submission" in out.replace("\n", " ")
+    assert Path("asked").read_text().split() == ["asked"]
 
 
 def test_nowhere_to_go_is_one_message(command: Command) -> None:
