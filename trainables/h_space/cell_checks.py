@@ -46,6 +46,7 @@ def check_cell(
             yield InSpace(place), message
         for place, message in check_grouped(config, asked.figures):
             yield InSpace(place), message
+    yield from _about_decoding(config, summary)
     if outside := list(_outside_schedule(config, summary)):
         yield from outside
         return
@@ -55,6 +56,21 @@ def check_cell(
     for message in config.editor.check(summary.shape):
         by_place.setdefault(_place_named_in(message, config.editor), []).append(message)
     yield from ((place, "; ".join(messages)) for place, messages in by_place.items())
+
+
+def _about_decoding(config: CellConfig, summary: DomainSummary) -> Iterator[Finding]:
+    """Settings that have a meaning for models of latents alone."""
+    asked = {
+        ("training", "recon_in"): config.training.recon_in == "pictures",
+        ("training", "clip_reference"): config.training.clip_reference == "decoded",
+    }
+    for place, is_asked in asked.items():
+        if is_asked and summary.latents is None:
+            found = getattr(config.training, place[-1])
+            yield (
+                place,
+                f"{found}: the diffusion model of domain {summary.name} works on pixels and decodes nothing",
+            )
 
 
 def _outside_schedule(config: CellConfig, summary: DomainSummary) -> Iterator[Finding]:

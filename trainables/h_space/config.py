@@ -95,15 +95,19 @@ class TrainingConfig(Settings):
     """Weight of the directional CLIP loss."""
     lambda_recon: float = Field(default=3.0, ge=0)
     """Weight of the L1 distance to the unedited image."""
+    recon_in: Literal["x", "pictures"] = "x"
+    """What that distance is of. x: what the diffusion model works on, pixels or latents; pictures: their decode, of a
+    model of latents, at the price of a decoder pass more a step. The two are of different size: weigh each anew."""
     prompt_cosine: bool = True
     """Whether lambda_recon is multiplied by the cosine of the two bare prompts, as published."""
     min_prompt_cosine: float = Field(default=0.1, ge=0, le=1)
     """A small CLIP can give a negative prompt cosine, which would reward leaving the image: the floor."""
     clip_loss: Literal["log", "plain"] = "log"
     """log: -ln((2 - L_direction) / 2), the published wrap; plain: L_direction."""
-    clip_reference: Literal["original", "unedited"] = "original"
-    """What the image direction starts from: the real image, as published, or the unedited P_t at the same t, as texts
-    on the method say."""
+    clip_reference: Literal["original", "decoded", "unedited"] = "original"
+    """What the image direction starts from. original: the real image, as published; decoded: of a model of latents,
+    the image encoded and decoded again, as blurred by the decoder as every edit is; unedited: the unedited P_t at the
+    same t, as texts on the method say."""
     templates: Literal["domain", "bare"] = "domain"
     """Prompts of the text direction that is trained towards: in the domain's templates, or bare. Metrics always use
     the domain's."""
@@ -123,7 +127,7 @@ class TrainingConfig(Settings):
         return (
             *(() if self.trajectory == "edited" else ("direction",)),
             *(() if self.lambda_clip > 0 else ("clip_loss", "clip_reference", "templates")),
-            *(() if self.lambda_recon > 0 else ("prompt_cosine",)),
+            *(() if self.lambda_recon > 0 else ("prompt_cosine", "recon_in")),
             *(() if weighed else ("min_prompt_cosine",)),
         )
 

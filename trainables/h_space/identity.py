@@ -27,6 +27,8 @@ def identity(config: CellConfig, domain: DomainSummary) -> dict[str, Any]:
         del dumped["images"]
     if config.evaluation.split == "test":
         del dumped["evaluation"]["split"]
+    if config.training.recon_in == "x":
+        del dumped["training"]["recon_in"]
     return {
         "config": {**dumped, "domain": domain.name, "evaluation": _evaluation(dumped["evaluation"])},
         **({"interval": domain.interval.model_dump()} if _has_own_interval(config, domain) else {}),

@@ -237,7 +237,7 @@ def _training(
     """
     optimizer = OPTIMIZERS[config.training.optimizer.kind].build(config.training.optimizer, editor)
     settings = config.training.model_copy(update={"steps_per": "timestep"})
-    objective = Objective(batch.embedding[0], settings.lambda_recon, settings)
+    objective = Objective(batch.embedding[0], settings.lambda_recon, settings, domain.to_pixels)
     ends: list[float] = []
 
     def step() -> None:
@@ -245,7 +245,8 @@ def _training(
         optimizer.zero_grad(set_to_none=True)
         ends.append(_now(clock))
 
-    train_batches(domain.diffusion, domain.embed, editor, objective, [batch], _timesteps(domain), step)
+    embed = domain.clip.image
+    train_batches(domain.diffusion, embed, editor, objective, [batch], _timesteps(domain), step)
     *between, last = [after - before for before, after in pairwise(ends)]
     return [(piece, min(piece, last)) for piece in between]
 

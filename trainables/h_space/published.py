@@ -22,6 +22,7 @@ PUBLISHED = MappingProxyType(
         "training.lambda_recon": PublishedSetting(3.0, "reconstruction weight"),
         "training.prompt_cosine": PublishedSetting(True, "reconstruction weight times the prompts' cosine"),
         "training.min_prompt_cosine": PublishedSetting(None, "floor of the prompts' cosine", _UNWEIGHED),
+        "training.recon_in": PublishedSetting("x", "reconstruction distance of"),
         "training.clip_loss": PublishedSetting("log", "CLIP loss"),
         "training.clip_reference": PublishedSetting("original", "CLIP reference"),
         "training.templates": PublishedSetting("domain", "prompt templates"),

@@ -24,7 +24,14 @@ from trainables.h_space.timesteps import Step
 from trainables.h_space.trajectories import CachedBatch, unedited_states
 
 Embed = Callable[[Tensor], Tensor]
-"""x (B, C, H, W) to the CLIP embeddings (B, D) of its pictures; gradients flow."""
+"""Pictures (B, C, H, W) to their CLIP embeddings (B, D); gradients flow."""
+Decode = Callable[[Tensor], Tensor]
+"""x (B, *x) to its pictures (B, C, H, W); gradients flow."""
+
+
+def as_it_is(x: Tensor) -> Tensor:
+    """The `Decode` of a model of pixels."""
+    return x
 
 
 class Losses(NamedTuple):
@@ -44,17 +51,24 @@ class Objective:
     recon_weight: float
     """lambda_recon, times the guarded prompt cosine where `prompt_cosine` is on."""
     settings: TrainingConfig
+    decode: Decode = as_it_is
 
     def __call__(
         self, embed: Embed, p_edit: Tensor, p_source: Tensor, reference: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(total, direction, recon) of predicted clean x (B, C, H, W), which `embed` takes to CLIP (B, D).
+        """(total, direction, recon) of predicted clean x, both (B, *x); `embed` takes pictures to CLIP (B, D).
 
-        `reference` (B, D) is each image's own: its original's embedding, or its unedited P_t's. Departure: the
-        published code compared the whole batch with its last image.
+        `reference` (B, D) is each image's own, as `clip_reference` says. Departure: the published code compared the
+        whole batch with its last image.
         """
-        direction = directional_loss(embed(p_edit), reference, self.text_direction).mean()
-        recon = reconstruction_loss(p_edit, p_source)
+        pictures = self.decode(p_edit)
+        direction = directional_loss(embed(pictures), reference, self.text_direction).mean()
+        if self.settings.recon_in == "x":
+            recon = reconstruction_loss(p_edit, p_source)
+        else:
+            with torch.no_grad():
+                source = self.decode(p_source)
+            recon = reconstruction_loss(pictures, source)
         wrapped = clip_loss(direction, self.settings.clip_loss)
         return self.settings.lambda_clip * wrapped + self.recon_weight * recon, direction, recon
 
@@ -75,7 +89,7 @@ class _Walk:
         self._timesteps = timesteps
         self._device = diffusion.alpha_bar.device
         self._p_t, self._eps_first = batch.p_t, batch.eps_first.to(self._device)
-        self._references = batch.embedding if settings.clip_reference == "original" else batch.p_embedding
+        self._references = batch.p_embedding if settings.clip_reference == "unedited" else batch.embedding
         self._x_t = batch.x_T.to(self._device)
         states = unedited_states(self._eps_first, self._p_t, timesteps, diffusion)
         self._fixed_x_t = [x_t for x_t, _ in states] if settings.trajectory == "reference" else None
@@ -124,7 +138,7 @@ def train_batches(
 ) -> list[list[Losses]]:
     """Walk batches side by side through the timesteps; returns the losses of each, by position in `timesteps`.
 
-    `embed` gives the CLIP embedding of a predicted clean x, through the decoder of a model of latents.
+    A batch's `embedding` is what the image directions start from, except with `clip_reference: unedited`.
     `optimizer_step` moves the weights by the gradients gathered and forgets these; it is called after every
     timestep, or once at the end (`steps_per: batch`). What is gathered for it is averaged over the images of all
     batches, and over the timesteps in the latter case. With `clip_loss: plain` k batches so act as one that is k times

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -22,8 +22,8 @@ from trainables.h_space.optimizers import OPTIMIZERS
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import kept_references
 from trainables.h_space.timesteps import training_timesteps
-from trainables.h_space.training import Losses, Objective, train_batches
-from trainables.h_space.trajectories import kept_pictures, load_cached
+from trainables.h_space.training import Decode, Losses, Objective, train_batches
+from trainables.h_space.trajectories import CachedBatch, kept_pictures, load_cached
 from trainables.h_space.trial_state import decoded, encoded, load_state, rows_after, save_state
 from trainables.h_space.warm_start import WarmStartError, take_weights
 from trainables.randomness import generator_for
@@ -86,7 +86,9 @@ class Trial:
             training.num_train_steps, training.lowest_t, self._domain.diffusion.t_max
         )
         self._trained = tuple(t for t, _ in self._timesteps)
-        self._objective, cosine_notes = _objective(self._texts, training, config.attribute)
+        self._objective, cosine_notes = _objective(
+            self._texts, training, config.attribute, self._domain.to_pixels
+        )
         editor = config.editor.build(self._domain.diffusion.shape, generator_for(seed, "init"), self._trained)
         self._notes += [*config.editor.notes(), *cosine_notes]
         if start_from is not None:
@@ -187,15 +189,24 @@ class Trial:
             group = batches[start : start + size]
             yield range(start + 1, start + 1 + len(group)), group
 
+    def _batch(self, rows: Sequence[int]) -> CachedBatch:
+        """The images at these positions, embedded as the training compares them."""
+        batch = self._images.batch(rows)
+        if self.config.training.clip_reference != "decoded":
+            return batch
+        with torch.no_grad():
+            decoded = self._domain.to_pixels(self._domain.to_latent(batch.original.to(self._domain.device)))
+            return replace(batch, embedding=self._domain.clip.image(decoded))
+
     def _train_group(self, numbers: range, group: Sequence[Sequence[int]]) -> list[Row]:
         """Train on batches of the images at these positions; returns each batch's row of the curves."""
         learning_rate = self._learning_rate()
         found = train_batches(
             self._domain.diffusion,
-            self._domain.embed,
+            self._domain.clip.image,
             self.editor,
             self._objective,
-            [self._images.batch(rows) for rows in group],
+            [self._batch(rows) for rows in group],
             self._timesteps,
             self._optimizer_step,
             self._timestep_order(),
@@ -252,18 +263,18 @@ class Trial:
 
 
 def _objective(
-    texts: AttributeTexts, training: TrainingConfig, attribute: str
+    texts: AttributeTexts, training: TrainingConfig, attribute: str, decode: Decode
 ) -> tuple[Objective, list[str]]:
     """What the settings ask an editor to be trained towards, and what a reader should know about it."""
     direction = texts.direction if training.templates == "domain" else texts.bare_direction
     if not training.prompt_cosine:
-        return Objective(direction, training.lambda_recon, training), []
+        return Objective(direction, training.lambda_recon, training, decode), []
     cosine, was_guarded = guarded_cosine(texts.prompt_cosine, training.min_prompt_cosine)
     note = (
         f"the prompt cosine of {attribute} is {texts.prompt_cosine:.3f}; the loss took "
         f"training.min_prompt_cosine {training.min_prompt_cosine} in its place"
     )
-    return Objective(direction, training.lambda_recon * cosine, training), [note] * was_guarded
+    return Objective(direction, training.lambda_recon * cosine, training, decode), [note] * was_guarded
 
 
 def _mean_losses(rows: list[Row]) -> dict[str, float]:

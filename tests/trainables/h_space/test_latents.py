@@ -18,11 +18,15 @@ from random_domains import (
 )
 
 from trainables.errors import UserError
+from trainables.exchange import Asked
+from trainables.h_space.cell_checks import check_cell
+from trainables.h_space.config import TrainingConfig
 from trainables.h_space.domains import domain_summary
 from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.edit_session import EditSession, EditSettings
 from trainables.h_space.editing_interval import measure
 from trainables.h_space.editor_file import load_editor
+from trainables.h_space.identity import identity
 from trainables.h_space.room import preparation_bytes
 from trainables.h_space.timesteps import training_timesteps
 from trainables.h_space.training import Objective, train_batches
@@ -113,6 +117,59 @@ def test_the_loss_reaches_the_editor_through_the_decoder(domain: Domain, tmp_pat
         assert not torch.allclose(own, other)
     assert domain.autoencoder is not None
     assert all(p.grad is None for p in domain.autoencoder.parameters())
+
+
+def test_the_reconstruction_term_is_of_latents_or_of_their_pictures(domain: Domain) -> None:
+    generator = torch.Generator().manual_seed(0)
+    edit, source = (torch.randn(2, *domain.diffusion.x_shape, generator=generator) for _ in range(2))
+    reference = domain.clip.image(domain.to_pictures(source))
+
+    def recon(where: str) -> float:
+        settings = TrainingConfig.model_validate({"recon_in": where})
+        objective = Objective(reference[0], 1.0, settings, domain.to_pixels)
+        return float(objective(domain.clip.image, edit, source, reference)[2])
+
+    of_pictures = (domain.to_pictures(edit) - domain.to_pictures(source)).abs().mean()
+    assert recon("x") == pytest.approx(float((edit - source).abs().mean()))
+    assert recon("pictures") == pytest.approx(float(of_pictures))
+    assert recon("pictures") != recon("x")
+
+
+@torch.no_grad()
+def test_the_decoded_reference_is_the_image_through_the_autoencoder(tmp_path: Path) -> None:
+    config = small_config(latent_domain(tmp_path), clip_reference="decoded")
+    prepare(config, tmp_path / "cache")
+    trial, loaded = Trial(config, 0, cache_dir=tmp_path / "cache"), load_domain(config.domain)
+    cached = load_cached(config, "train", tmp_path / "cache").batch([0, 1])
+
+    found = trial._batch([0, 1])
+
+    decoded = loaded.clip.image(loaded.to_pixels(loaded.to_latent(cached.original)))
+    assert torch.allclose(found.embedding, decoded)
+    assert not torch.allclose(found.embedding, cached.embedding)
+    assert torch.equal(found.original, cached.original)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("recon_in", "pictures"), ("clip_reference", "decoded")])
+def test_terms_of_decoded_pictures_are_refused_where_nothing_is_decoded(
+    setting: str, value: str, tmp_path: Path
+) -> None:
+    def problems(domain: str) -> list[str]:
+        config = small_config(domain, **{setting: value})
+        found = check_cell(config.model_dump(), config, Asked(), domain_summary, {})
+        return [said for place, said in found if place == ("training", setting)]
+
+    assert problems(latent_domain(tmp_path)) == []
+    assert problems("avatars") == [
+        f"{value}: the diffusion model of domain avatars works on pixels and decodes nothing"
+    ]
+
+
+def test_a_trial_without_terms_of_pictures_keeps_its_identity(tmp_path: Path) -> None:
+    domain = domain_summary("avatars")
+
+    assert "recon_in" not in identity(small_config("avatars"), domain)["config"]["training"]
+    assert identity(small_config("avatars", recon_in="pictures"), domain)["config"]["training"]["recon_in"]
 
 
 def test_latents_are_scaled_on_the_way_in_and_back_on_the_way_out(domain: Domain) -> None:

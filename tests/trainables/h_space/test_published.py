@@ -17,6 +17,7 @@ FACTS = {
     "training.clip_loss": "log",  # -ln((2 - L_dir)/2)
     "training.lambda_clip": 0.8,
     "training.lambda_recon": 3.0,
+    "training.recon_in": "x",  # L_1 is of P_t itself
     "training.prompt_cosine": True,  # l1_w c L_1
     "training.min_prompt_cosine": None,  # c as it is
     # section 8: training loop
