@@ -14,7 +14,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.cli.option_values import cost, port, shard
@@ -35,6 +35,10 @@ from trainables.errors import UserError
 
 PROGRAM = "asyrp-sweep"
 DASHBOARD_PORT = 8686
+OWN_LISTS = ("spaces", "families", "metrics", "figures")
+EXPORTS = ("tensorboard", "wandb", "mlflow", "hf", "evidence")
+LIVE_LOGS = ("tensorboard", "wandb")
+"""Where `export` can write to, and `run` while trials run; `analysis.export` has them all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,110 +79,21 @@ def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentP
         description="Ablations of any training code: from a question in YAML to a verdict with error bars.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    run = commands.add_parser("run", help="plan, price, train what is missing, report")
-    _add_space(run)
-    _add_max_cost(run)
-    _add_where(run)
-    _add_time_limit(run)
-    _add_log_to(run)
-    _add_reuse(run)
-    _add_shard(run)
-    run.add_argument("--yes", action="store_true", help="start without asking, however long it will take")
-
-    _add_submit(commands.add_parser("submit", help="have Slurm, a Ray cluster or Kubernetes run a space"))
-    cancel = commands.add_parser(
-        "cancel", help="end the launch of a study, wherever it is; what is done stays"
-    )
-    logs = commands.add_parser("logs", help="what the latest submitted job of a study has printed")
-    for of_study in (cancel, logs):
-        of_study.add_argument("study", metavar="STUDY", help="a study's space, or its folder")
-        add_results(of_study)
-    logs.add_argument("--follow", action="store_true", help="go on until the job has ended")
-
-    plan = commands.add_parser("plan", help="cells, trials, what is done, price; runs nothing")
-    _add_space(plan)
-    _add_max_cost(plan)
-    _add_where(plan)
-    _add_reuse(plan)
-    _add_shard(plan)
-    plan.add_argument("--json", action="store_true", help="print JSON")
-
-    status = commands.add_parser("status", help="cell x seed matrix, running, failed with reasons, time left")
-    status.add_argument(
-        "space",
-        nargs="?",
-        metavar="SPACE",
-        help="a study's space or folder; without it, all studies of --results",
-    )
-    add_results(status)
-    status.add_argument("--watch", action="store_true", help="redraw until nothing is running")
-    status.add_argument("--json", action="store_true", help="print JSON")
-
-    report = commands.add_parser("report", help="figures, tables and report.html from the ledger")
-    report.add_argument("space", metavar="SPACE", help="a study's space, or its folder")
-    add_results(report)
-    report.add_argument("--out", type=path, metavar="DIR", help="where to write (default: <study>/report)")
-    add_plugin(report)
-
-    _add_export(
-        commands.add_parser("export", help="a study for TensorBoard, W&B, MLflow or Hugging Face datasets")
-    )
-
-    _add_dashboard(commands.add_parser("dashboard", help="every study in a browser, live; only reads"))
-
-    _add_tune(
-        commands.add_parser("tune", help="search for the best settings, test them on fresh seeds"), lines
-    )
-
-    schema = commands.add_parser(
-        "schema", help="JSON Schema of a space, for tools that complete and check YAML"
-    )
-    schema.add_argument("--family", metavar="F", help="schema of this family's spaces (default: h_space)")
-    add_plugin(schema)
-
-    explain = commands.add_parser(
-        "explain", help="why a trial ran or did not; or the first difference between two trials"
-    )
-    explain.add_argument("trial", metavar="TRIAL", help="a trial signature or a unique prefix, or CELL:SEED")
-    explain.add_argument(
-        "other", nargs="?", metavar="OTHER", help="a second trial: show the first difference"
-    )
-    add_results(explain)
-
-    check = commands.add_parser(
-        "check", help="whether the verdicts in a bundle of evidence follow from its rows"
-    )
-    check.add_argument("file", type=path, metavar="FILE", help="what `export STUDY --to evidence FILE` wrote")
-
-    _add_judge(commands.add_parser("judge", help="verdicts over results that were measured elsewhere"))
-
-    listing = commands.add_parser("list", help="what there is to choose from")
-    lists = [*OWN_LISTS, *(name for line in lines.values() for name in line.lists)]
-    listing.add_argument("what", choices=lists, metavar="WHAT", help=", ".join(lists))
-    listing.add_argument("--family", metavar="F", help="metrics: of another family than the default one")
-    add_plugin(listing)
-
-    doctor = commands.add_parser("doctor", help="versions, devices, storage; says what to fix")
-    doctor.add_argument("--address", metavar="A", help="address of a Ray cluster to check as well")
-    add_results(doctor)
+    for name, (help_line, options) in _commands(lines).items():
+        command = commands.add_parser(name, help=help_line)
+        for add in options:
+            add(command)
     for family, line in lines.items():
+        if line.tune is not None:
+            line.tune.add_options(commands.choices["tune"].add_argument_group(family))
         if line.doctor is not None:
-            line.doctor.add_options(doctor)
-        for command in line.commands:
-            if command.name in commands.choices:
-                complain(f"command {command.name} of family {family} is left out: there is one of that name")
+            line.doctor.add_options(commands.choices["doctor"])
+        for one in line.commands:
+            if one.name in commands.choices:
+                complain(f"command {one.name} of family {family} is left out: there is one of that name")
             else:
-                _add_contributed(commands, command, f"{command.help} ({family})")
+                _add_contributed(commands, one, f"{one.help} ({family})")
     return top
-
-
-OWN_LISTS = ("spaces", "families", "metrics", "figures")
-
-
-EXPORTS = ("tensorboard", "wandb", "mlflow", "hf", "evidence")
-LIVE_LOGS = ("tensorboard", "wandb")
-"""Where `export` can write to, and `run` while trials run; `analysis.export` has them all."""
 
 
 def _add_contributed(commands: Any, command: Command, help_line: str) -> None:
@@ -196,243 +111,6 @@ def _parser_of_file(file: str, line: CommandLine) -> argparse.ArgumentParser:
     return top
 
 
-def _add_submit(command: argparse.ArgumentParser) -> None:
-    _add_space(command)
-    command.add_argument(
-        "--on", choices=("slurm", "ray-job", "kuberay"), help="where to (default: the site's `on`)"
-    )
-    command.add_argument(
-        "--site", type=path, metavar="FILE",
-        help="the site's defaults (default: $ASYRP_SWEEP_SITE, or ~/.config/asyrp-sweep/site.yaml)",
-    )  # fmt: skip
-    command.add_argument("--nodes", type=positive, metavar="N", help="machines; kuberay: at most so many")
-    command.add_argument("--cpus-per-node", type=positive, metavar="N", help="CPUs of each machine")
-    command.add_argument("--gpus-per-node", type=positive, metavar="G", help="GPUs of each machine")
-    command.add_argument("--time", metavar="T", help="most time of the job, such as 30m or 4h")
-    command.add_argument("--partition", metavar="P", help="slurm: the partition")
-    command.add_argument("--account", metavar="A", help="slurm: who pays")
-    command.add_argument(
-        "--dry-run", action="store_true", help="write and check the file, and submit nothing"
-    )
-    _add_log_to(command)
-    _add_reuse(command)
-
-
-def _add_export(command: argparse.ArgumentParser) -> None:
-    command.add_argument("study", metavar="STUDY", help="a study's space, or its folder")
-    command.add_argument("--to", required=True, metavar="WHERE", help=f"format: {', '.join(EXPORTS)}")
-    command.add_argument(
-        "out",
-        type=path,
-        metavar="OUT",
-        help="folder to write: a new or empty one, or its earlier export; evidence: a file",
-    )
-    command.add_argument(
-        "--python", type=path, metavar="P", help="for mlflow: the Python of an environment that has it"
-    )
-    add_results(command)
-
-
-def _add_dashboard(command: argparse.ArgumentParser) -> None:
-    add_results(command)
-    command.add_argument(
-        "--port",
-        type=port,
-        default=DASHBOARD_PORT,
-        metavar="N",
-        help=f"port to listen on (default: {DASHBOARD_PORT}; 0: any that is free)",
-    )
-    command.add_argument(
-        "--host",
-        default="127.0.0.1",
-        metavar="H",
-        help="address to listen on (default: 127.0.0.1, this machine alone); any other one needs a token",
-    )
-    command.add_argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a further name that browsers may call it by; may be repeated",
-    )
-    command.add_argument(
-        "--token",
-        metavar="T",
-        help="what visitors must know (default: made up, and printed, where one is needed)",
-    )
-    command.add_argument("--open", action="store_true", help="open it in a browser")
-
-
-def _add_tune(command: argparse.ArgumentParser, lines: Mapping[str, CommandLine]) -> None:
-    tunings = {family: line.tune for family, line in lines.items() if line.tune is not None}
-    others = "".join(f"; or, of {family}, {one.what}: {one.help}" for family, one in tunings.items())
-    command.add_argument("what", metavar="WHAT", help=f"a space of the design optuna{others}")
-    command.add_argument(
-        "--trials", type=positive, metavar="N", help="points to try in all, over every launch"
-    )
-    command.add_argument("--timeout", metavar="T", help="start no trial after T, such as 90s, 30m or 2h")
-    _add_max_cost(command)
-    command.add_argument(
-        "--sampler", metavar="S", help="how points are chosen: tpe, cmaes, gp, random or grid"
-    )
-    command.add_argument(
-        "--objective", action="append", default=[], metavar="M",
-        help="metric or cost to search for, instead of the space's; may be repeated: the first one chooses the winner",
-    )  # fmt: skip
-    _add_domain(command)
-    _add_set(command)
-    add_results(command)
-    _add_where(command)
-    _add_time_limit(command)
-    _add_log_to(command)
-    for family, one in tunings.items():
-        one.add_options(command.add_argument_group(family))
-
-
-def _add_judge(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "files", nargs="+", type=path, metavar="FILE",
-        help="CSV, Parquet, JSON lines; results or samples of lm-evaluation-harness; or a folder of these",
-    )  # fmt: skip
-    command.add_argument("--variant", required=True, metavar="C", help="column: what is compared")
-    command.add_argument(
-        "--seed", metavar="C", help="column: which run; rows of all variants are paired by it"
-    )
-    command.add_argument("--metric", required=True, metavar="C", help="column: what is judged")
-    command.add_argument("--item", metavar="C", help="column: which item, where there is a row for each")
-    command.add_argument("--cluster", metavar="C", help="column: which group an item belongs to")
-    command.add_argument(
-        "--baseline", required=True, metavar="V", help="the variant the others are compared with"
-    )
-    command.add_argument(
-        "--margin", required=True, metavar="M",
-        help="the smallest difference that matters, in the metric's unit, or such as '1%% of baseline'",
-    )  # fmt: skip
-    command.add_argument("--direction", metavar="D", help="higher or lower is better (default: higher)")
-    command.add_argument(
-        "--alpha", type=_share, default=0.05, metavar="A", help="chance of any false verdict (default: 0.05)"
-    )
-    command.add_argument(
-        "--over", metavar="O", help="speak for new seeds, items or both (default: what the columns allow)"
-    )
-    command.add_argument(
-        "--missing", default="refuse", metavar="M",
-        help="count: leave rows without a partner out, and count them; no value is a failed run (default: refuse)",
-    )  # fmt: skip
-    command.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="C=V",
-        help="only rows with this value; may be repeated",
-    )
-    command.add_argument(
-        "--format", choices=("table", "markdown", "json", "csv"), default="table", metavar="F",
-        help="table (default), markdown, json or csv",
-    )  # fmt: skip
-    command.add_argument(
-        "--out", type=path, metavar="DIR", help="write a forest plot and tables here as well"
-    )
-
-
-def _add_space(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "space", metavar="SPACE", help="path of a search space, or the name of a shipped one"
-    )
-    _add_domain(command)
-    command.add_argument(
-        "--seeds", metavar="N", help="seeds instead of the space's: a count, or a list such as 0,1,5"
-    )
-    _add_set(command)
-    add_results(command)
-
-
-def _add_domain(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--domain", metavar="D", help="domain instead of the space's: a name, or the path of its YAML"
-    )
-
-
-def _add_set(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="A.B=V",
-        help="override a setting, such as training.epochs=4; may be repeated",
-    )
-
-
-def _add_max_cost(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--max-cost",
-        type=cost,
-        metavar="T",
-        help="refuse to start what may take longer than T, such as 40m or 4h; say what would fit",
-    )
-    command.add_argument(
-        "--no-price", dest="price", action="store_false", help="show no price, and time no pilot"
-    )
-
-
-def _add_time_limit(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--time-limit",
-        type=cost,
-        metavar="T",
-        help="stop before T is over, such as 2h, with exit code 75: the same command goes on (default: the end of the "
-        "Slurm allocation, where that is known)",
-    )
-
-
-def _add_reuse(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--reuse-changed-code",
-        action="store_true",
-        help="count trials that were made by other source code than today's; else they run again",
-    )
-
-
-def _add_shard(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--shard",
-        type=shard,
-        metavar="K/N",
-        help="only the K-th of N shares of the trials; launches of other shares may run at the same time",
-    )
-
-
-def _add_where(command: argparse.ArgumentParser) -> None:
-    """Where trials run, and so what they cost."""
-    command.add_argument(
-        "--address",
-        metavar="A",
-        help="address of a running Ray cluster, or auto (default: this machine alone)",
-    )
-    command.add_argument(
-        "--cpus",
-        type=positive,
-        metavar="N",
-        help="CPUs to use on this machine (default: all that it may use)",
-    )
-    command.add_argument(
-        "--wait",
-        type=cost,
-        metavar="T",
-        help="wait at most T, such as 20m, until the cluster has room for a trial (default: the space's wait_minutes)",
-    )
-    command.add_argument(
-        "--inline", action="store_true", help="train one trial after another in this process, without Ray"
-    )
-
-
-def _add_log_to(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--log-to", action="append", default=[], metavar="WHERE",
-        help=f"write logs for {' or '.join(LIVE_LOGS)} while trials run; may be repeated",
-    )  # fmt: skip
-
-
 def _share(text: str) -> float:
     """A number between 0 and 1."""
     try:
@@ -442,3 +120,177 @@ def _share(text: str) -> float:
     if not 0 < found < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1; found {text!r}")
     return found
+
+
+Add = Callable[[argparse.ArgumentParser], object]
+"""Gives a command an option."""
+
+
+def _option(name: str, metavar: str, help_line: str, **more: Any) -> Add:
+    return lambda command: command.add_argument(name, metavar=metavar, help=help_line, **more)
+
+
+def _repeated(name: str, metavar: str, help_line: str) -> Add:
+    return _option(name, metavar, help_line, action="append", default=[])
+
+
+def _flag(name: str, help_line: str) -> Add:
+    return lambda command: command.add_argument(name, action="store_true", help=help_line)
+
+
+# fmt: off
+
+_STUDY = _option("study", "STUDY", "a study's space, or its folder")
+_DOMAIN = _option("--domain", "D", "domain instead of the space's: a name, or the path of its YAML")
+_SET = _repeated("--set", "A.B=V", "override a setting, such as training.epochs=4; may be repeated")
+_SPACE = (
+    _option("space", "SPACE", "path of a search space, or the name of a shipped one"),
+    _DOMAIN,
+    _option("--seeds", "N", "seeds instead of the space's: a count, or a list such as 0,1,5"),
+    _SET,
+    add_results,
+)
+_PRICE = (
+    _option("--max-cost", "T", "refuse to start what may take longer than T, such as 40m or 4h; say what would fit",
+            type=cost),
+    lambda command: command.add_argument(
+        "--no-price", dest="price", action="store_false", help="show no price, and time no pilot"),
+)
+_WHERE = (
+    _option("--address", "A", "address of a running Ray cluster, or auto (default: this machine alone)"),
+    _option("--cpus", "N", "CPUs to use on this machine (default: all that it may use)", type=positive),
+    _option("--wait", "T", "wait at most T, such as 20m, until the cluster has room for a trial (default: the space's "
+            "wait_minutes)", type=cost),
+    _flag("--inline", "train one trial after another in this process, without Ray"),
+)
+"""Where trials run, and so what they cost."""
+_TIME_LIMIT = _option(
+    "--time-limit", "T", "stop before T is over, such as 2h, with exit code 75: the same command goes on (default: the "
+    "end of the Slurm allocation, where that is known)", type=cost)
+_LOG_TO = _repeated("--log-to", "WHERE", f"write logs for {' or '.join(LIVE_LOGS)} while trials run; may be repeated")
+_REUSE = _flag("--reuse-changed-code",
+               "count trials that were made by other source code than today's; else they run again")
+_SHARD = _option("--shard", "K/N", "only the K-th of N shares of the trials; launches of other shares may run at the "
+                 "same time", type=shard)
+_JSON = _flag("--json", "print JSON")
+
+_SUBMIT = (
+    lambda command: command.add_argument(
+        "--on", choices=("slurm", "ray-job", "kuberay"), help="where to (default: the site's `on`)"),
+    _option("--site", "FILE", "the site's defaults (default: $ASYRP_SWEEP_SITE, or ~/.config/asyrp-sweep/site.yaml)",
+            type=path),
+    _option("--nodes", "N", "machines; kuberay: at most so many", type=positive),
+    _option("--cpus-per-node", "N", "CPUs of each machine", type=positive),
+    _option("--gpus-per-node", "G", "GPUs of each machine", type=positive),
+    _option("--time", "T", "most time of the job, such as 30m or 4h"),
+    _option("--partition", "P", "slurm: the partition"),
+    _option("--account", "A", "slurm: who pays"),
+    _flag("--dry-run", "write and check the file, and submit nothing"),
+)
+_EXPORT = (
+    _STUDY,
+    _option("--to", "WHERE", f"format: {', '.join(EXPORTS)}", required=True),
+    _option("out", "OUT", "folder to write: a new or empty one, or its earlier export; evidence: a file", type=path),
+    _option("--python", "P", "for mlflow: the Python of an environment that has it", type=path),
+    add_results,
+)
+_DASHBOARD = (
+    add_results,
+    _option("--port", "N", f"port to listen on (default: {DASHBOARD_PORT}; 0: any that is free)",
+            type=port, default=DASHBOARD_PORT),
+    _option("--host", "H", "address to listen on (default: 127.0.0.1, this machine alone); any other one needs a token",
+            default="127.0.0.1"),
+    _repeated("--allow-host", "NAME", "a further name that browsers may call it by; may be repeated"),
+    _option("--token", "T", "what visitors must know (default: made up, and printed, where one is needed)"),
+    _flag("--open", "open it in a browser"),
+)
+_TUNE = (
+    _option("--trials", "N", "points to try in all, over every launch", type=positive),
+    _option("--timeout", "T", "start no trial after T, such as 90s, 30m or 2h"),
+    *_PRICE,
+    _option("--sampler", "S", "how points are chosen: tpe, cmaes, gp, random or grid"),
+    _repeated("--objective", "M", "metric or cost to search for, instead of the space's; may be repeated: the first "
+              "one chooses the winner"),
+    _DOMAIN, _SET, add_results, *_WHERE, _TIME_LIMIT, _LOG_TO,
+)
+_JUDGE = (
+    _option("files", "FILE", "CSV, Parquet, JSON lines; results or samples of lm-evaluation-harness; or a folder of "
+            "these", nargs="+", type=path),
+    _option("--variant", "C", "column: what is compared", required=True),
+    _option("--seed", "C", "column: which run; rows of all variants are paired by it"),
+    _option("--metric", "C", "column: what is judged", required=True),
+    _option("--item", "C", "column: which item, where there is a row for each"),
+    _option("--cluster", "C", "column: which group an item belongs to"),
+    _option("--baseline", "V", "the variant the others are compared with", required=True),
+    _option("--margin", "M", "the smallest difference that matters, in the metric's unit, or such as '1%% of baseline'",
+            required=True),
+    _option("--direction", "D", "higher or lower is better (default: higher)"),
+    _option("--alpha", "A", "chance of any false verdict (default: 0.05)", type=_share, default=0.05),
+    _option("--over", "O", "speak for new seeds, items or both (default: what the columns allow)"),
+    _option("--missing", "M", "count: leave rows without a partner out, and count them; no value is a failed run "
+            "(default: refuse)", default="refuse"),
+    _repeated("--where", "C=V", "only rows with this value; may be repeated"),
+    _option("--format", "F", "table (default), markdown, json or csv",
+            choices=("table", "markdown", "json", "csv"), default="table"),
+    _option("--out", "DIR", "write a forest plot and tables here as well", type=path),
+)
+
+
+def _commands(lines: Mapping[str, CommandLine]) -> dict[str, tuple[str, tuple[Add, ...]]]:
+    """Command -> its line in `--help`, and its options in their order there."""
+    lists = [*OWN_LISTS, *(name for line in lines.values() for name in line.lists)]
+    tunings = {family: line.tune for family, line in lines.items() if line.tune is not None}
+    tuned = "".join(f"; or, of {family}, {one.what}: {one.help}" for family, one in tunings.items())
+    return {
+        "run": ("plan, price, train what is missing, report", (
+            *_SPACE, *_PRICE, *_WHERE, _TIME_LIMIT, _LOG_TO, _REUSE, _SHARD,
+            _flag("--yes", "start without asking, however long it will take"),
+        )),
+        "submit": ("have Slurm, a Ray cluster or Kubernetes run a space", (*_SPACE, *_SUBMIT, _LOG_TO, _REUSE)),
+        "cancel": ("end the launch of a study, wherever it is; what is done stays", (_STUDY, add_results)),
+        "logs": ("what the latest submitted job of a study has printed", (
+            _STUDY, add_results, _flag("--follow", "go on until the job has ended"),
+        )),
+        "plan": ("cells, trials, what is done, price; runs nothing", (
+            *_SPACE, *_PRICE, *_WHERE, _REUSE, _SHARD, _JSON,
+        )),
+        "status": ("cell x seed matrix, running, failed with reasons, time left", (
+            _option("space", "SPACE", "a study's space or folder; without it, all studies of --results", nargs="?"),
+            add_results,
+            _flag("--watch", "redraw until nothing is running"),
+            _JSON,
+        )),
+        "report": ("figures, tables and report.html from the ledger", (
+            _option("space", "SPACE", "a study's space, or its folder"),
+            add_results,
+            _option("--out", "DIR", "where to write (default: <study>/report)", type=path),
+            add_plugin,
+        )),
+        "export": ("a study for TensorBoard, W&B, MLflow or Hugging Face datasets", _EXPORT),
+        "dashboard": ("every study in a browser, live; only reads", _DASHBOARD),
+        "tune": ("search for the best settings, test them on fresh seeds", (
+            _option("what", "WHAT", f"a space of the design optuna{tuned}"), *_TUNE,
+        )),
+        "schema": ("JSON Schema of a space, for tools that complete and check YAML", (
+            _option("--family", "F", "schema of this family's spaces (default: h_space)"), add_plugin,
+        )),
+        "explain": ("why a trial ran or did not; or the first difference between two trials", (
+            _option("trial", "TRIAL", "a trial signature or a unique prefix, or CELL:SEED"),
+            _option("other", "OTHER", "a second trial: show the first difference", nargs="?"),
+            add_results,
+        )),
+        "check": ("whether the verdicts in a bundle of evidence follow from its rows", (
+            _option("file", "FILE", "what `export STUDY --to evidence FILE` wrote", type=path),
+        )),
+        "judge": ("verdicts over results that were measured elsewhere", _JUDGE),
+        "list": ("what there is to choose from", (
+            _option("what", "WHAT", ", ".join(lists), choices=lists),
+            _option("--family", "F", "metrics: of another family than the default one"),
+            add_plugin,
+        )),
+        "doctor": ("versions, devices, storage; says what to fix", (
+            _option("--address", "A", "address of a Ray cluster to check as well"), add_results,
+        )),
+    }
+
+# fmt: on
