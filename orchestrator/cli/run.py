@@ -162,9 +162,7 @@ def _priced(
     quote = Quote(view.study, _run_options(options), announcing(console))
     view = planning.priced(view, quote)
     if end is not None:
-        missing = [trial for trial in view.longest.trials if trial.signature not in view.now.done]
-        configs = {trial.cell: trial.config for trial in missing}
-        end.expected = {cell: quote.seconds_to_checkpoint(config) for cell, config in configs.items()}
+        end.expected = planning.seconds_to_checkpoints(view, quote)
     if options.max_cost is not None:
         try:
             check_cost(view, quote, *options.max_cost)

@@ -12,6 +12,8 @@ from rich.console import Console
 from orchestrator.cli.option_values import cost
 from orchestrator.cli.reporting import known_study
 from orchestrator.cli.run import asked_space
+from orchestrator.cli.time_limits import check_limit
+from orchestrator.execution.ending import LaunchEnd, TimeLimit
 from orchestrator.execution.provenance import host
 from orchestrator.ledger import LedgerError, LedgerLock
 from orchestrator.ledger.copies import copy_at, copy_of
@@ -19,6 +21,7 @@ from orchestrator.ledger.study import SUBMISSIONS
 from orchestrator.space.config import ConfigError, Problem
 from orchestrator.study import planning
 from orchestrator.study.launch import Study, describe, open_study
+from orchestrator.study.price.quoting import Quote
 from orchestrator.study.runner import published
 from orchestrator.submission.places import place, place_of
 from orchestrator.submission.record import LOCAL_SUBMISSIONS, Submission, keep, next_number, now, submissions
@@ -48,17 +51,24 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         return 0
     _refuse_a_second(study)
     copy = copy_of(study.folder)
+    limit = _limit(getattr(asked, "time", None))
     request = Request(
         study=study.space.name,
         folder=study.folder / (SUBMISSIONS if copy is None else LOCAL_SUBMISSIONS),
         number=next_number(study.folder),
         launch=tuple(_launch(options)),
-        seconds=_seconds(getattr(asked, "time", None)),
+        seconds=None if limit is None else limit.seconds,
         said=command_line,
         url=None if copy is None else copy.objects.url,
     )
     if problems := [Problem("", 0, where, message) for where, message in at.problems(request)]:
         raise ConfigError(problems)
+    if limit is not None:
+        end = LaunchEnd(limit)
+        end.expected = planning.seconds_to_checkpoints(
+            view, Quote(study)
+        )  # by earlier trials in these results
+        check_limit(end)
     for line in (*at.remarks(request), *_forgotten(study, getattr(asked, "gpus_per_node", 0))):
         say(console, f"note: {line}")
     file = request.folder / f"{request.name}{at.file_ending}"
@@ -199,10 +209,10 @@ def _study(options: argparse.Namespace) -> Study:
     return open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
 
 
-def _seconds(time: str | None) -> float | None:
-    """Most seconds of the job."""
+def _limit(time: str | None) -> TimeLimit | None:
+    """Most time of the job."""
     try:
-        return None if time is None else cost(time).seconds
+        return None if time is None else TimeLimit(f"--time {time}", cost(time).seconds)
     except argparse.ArgumentTypeError as error:
         raise ConfigError([Problem("", 0, "--time", str(error))]) from error
 

@@ -127,6 +127,14 @@ def lacking_room(plan: PlanView) -> str:
     return room.lacking_room(plan.study, [trial.config for trial in missing], to_prepare, known)
 
 
+def seconds_to_checkpoints(plan: PlanView, quote: Quote) -> dict[str, float]:
+    """Cell of a trial that is missing -> seconds until it can be gone on from; 0 where that is unknown."""
+    configs = {
+        trial.cell: trial.config for trial in plan.longest.trials if trial.signature not in plan.now.done
+    }
+    return {cell: quote.seconds_to_checkpoint(config) for cell, config in configs.items()}
+
+
 def show_price(plan: PlanView, console: Console) -> None:
     """Print what the plan costs."""
     for price, label in ((plan.price, "price"), (plan.most, "at most")):

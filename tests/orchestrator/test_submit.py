@@ -17,6 +17,7 @@ from orchestrator.cli import parser as cli
 from orchestrator.cli.submit import read_from
 from orchestrator.ledger import LedgerLock
 from orchestrator.ledger.copies import SCRATCH
+from orchestrator.study.price.quoting import Quote
 from orchestrator.submission.record import submissions
 from orchestrator.views.progress import Progress
 from orchestrator.views.running_file import RunningFile
@@ -161,6 +162,18 @@ class TestSlurm:
         assert said in err
         assert not Path("submitted").exists()
         assert not Path("results").exists()
+
+    def test_a_time_in_which_no_trial_gets_anywhere_is_refused(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Quote, "seconds_to_checkpoint", lambda quote, config: 100.0)
+
+        code, _, err = command(*submitted("--time", "90s"))
+
+        assert code == 2
+        assert "--time 90s: baseline takes about 2 min to its first checkpoint" in err
+        assert not Path("submitted").exists()
+        assert command(*submitted("--time", "3min"))[0] == 0
 
     def test_what_sbatch_refuses_is_told_in_its_words(self, command: Command) -> None:
         program("sbatch", "echo 'sbatch: error: Invalid account' >&2; exit 1")
