@@ -24,6 +24,7 @@ import pyarrow as pa
 from orchestrator.ledger import TABLES, Ledger, LedgerLock, write_study
 from orchestrator.ledger.compaction import compact
 from orchestrator.ledger.index import PartKey
+from orchestrator.ledger.schemas import schema_with
 
 CHROMIUM = "/usr/bin/chromium"
 NUM_SEEDS, NUM_TIMESTEPS = 10, 12
@@ -130,7 +131,6 @@ def _curves(signature: str, num_rows: int, quality: float, generator: np.random.
         "epoch": (10 * number // num_rows + 1).astype(np.int32),
         "batch": number.astype(np.int32),
         "optimizer_step": number + 1,
-        "image_steps": 32 * (number + 1),
         "learning_rate": np.linspace(1e-3, 1e-5, num_rows),
         "timesteps": [list(range(NUM_TIMESTEPS))] * num_rows,
         "loss_direction_per_t": generator.normal(1, 0.1, (num_rows, NUM_TIMESTEPS))
@@ -139,7 +139,9 @@ def _curves(signature: str, num_rows: int, quality: float, generator: np.random.
         **dict.fromkeys(("loss_direction", "loss_recon"), losses / 2),
         "loss_total": losses,
     }
-    schema = TABLES["curves"]
+    own = {"timesteps": pa.list_(pa.int32()), "loss_direction_per_t": pa.list_(pa.float32())}
+    further = {name: own.get(name, pa.float64()) for name in columns.keys() - set(TABLES["curves"].names)}
+    schema = schema_with("curves", further)
     return pa.table(
         [pa.array(columns[name], schema.field(name).type) for name in schema.names], schema=schema
     )
