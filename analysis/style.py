@@ -156,7 +156,7 @@ def save_figure(figure: "Figure", stem: Path) -> list[Path]:
     with styled():
         figure.set_dpi(DPI)
         _make_room(figure)
-        figure.set_layout_engine("none")  # else each file would lay the same figure out again
+        figure.set_layout_engine(None)  # else each file would lay the same figure out again
         figure.savefig(paths[0], dpi=DPI)
         figure.savefig(paths[1], metadata={"Date": None})
     return paths
