@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from analysis.frames import MISSING, StudyFrames
 from analysis.stats import LookAt, PairedSample, min_pairs
 from analysis.stats.families import contrast_of
@@ -79,5 +81,5 @@ def seeds_wanted(frames: StudyFrames, stages: Mapping[tuple[str, str], Stage]) -
 
 
 def _has_run(frames: StudyFrames, cell: str, count: int) -> bool:
-    status = frames.trials.loc[frames.trials["cell"] == cell, "status"]
-    return len(status) == count and not status.isin([MISSING, "interrupted"]).any()
+    status = frames.trials["status"].to_numpy(dtype=object)[frames.trials["cell"] == cell]
+    return len(status) == count and not np.isin(status, [MISSING, "interrupted"]).any()

@@ -210,15 +210,16 @@ def _counts(contrast: Contrast) -> str:
 
 def _outcomes(trials: pd.DataFrame, metric: str, cell: str) -> dict[int, tuple[float, str]]:
     """Seed -> value and state (done, failed, stopped, missing) of a cell's trials."""
-    # Only what is needed: picking rows of all columns would be most of the time that a verdict takes.
-    needed = [name for name in ("seed", "status", "is_stopped", f"metric_{metric}") if name in trials]
-    own = trials.loc[trials["cell"] == cell, needed]
-    values = primary_values(own, metric).to_numpy()
-    status = own["status"].to_numpy(dtype=object)
+    # Row by row of each column, not of the frame: picking its rows would be most of the time that a verdict takes.
+    own = np.flatnonzero(trials["cell"] == cell)
+    values = primary_values(trials, metric).to_numpy()[own]
+    status = trials["status"].to_numpy(dtype=object)[own]
     # Interrupted trials will run again: they are missing, not failed.
     state = np.where(np.isin(status, [MISSING, "interrupted"]), MISSING, "failed")
     state = np.where((status == "done") & np.isfinite(values), "done", state)
-    is_stopped = own["is_stopped"].to_numpy(dtype=bool) if "is_stopped" in own else np.isin(status, STOPPED)
+    is_stopped = (
+        trials["is_stopped"].to_numpy(dtype=bool)[own] if "is_stopped" in trials else np.isin(status, STOPPED)
+    )
     state = np.where(is_stopped, "stopped", state)
-    seeds = own["seed"].astype(int).tolist()
+    seeds = trials["seed"].to_numpy(dtype=int)[own].tolist()
     return dict(zip(seeds, zip(values.tolist(), state.tolist(), strict=True), strict=True))

@@ -1,7 +1,8 @@
 """The data of studies' pages: what `analysis.page` makes of a study, kept while its ledger does not change.
 
-A page is computed when somebody first asks for it and, while somebody looks at it, whenever its study has changed; one
-at a time, and after a rest that grows with what it took, so that a large study leaves the machine to its trials.
+A page is prepared before anybody asks for it, and computed anew while somebody looks at it whenever its study has
+changed; one at a time, and after a rest that grows with what it took, so that a large study leaves the machine to its
+trials. Nobody waits for a page that is being prepared: whoever asks for another one comes first.
 """
 
 import importlib
@@ -29,8 +30,12 @@ LEDGERS_KEPT = 2
 """Studies whose pages are computed again and again while they grow."""
 MAX_BYTES = 64_000_000
 """Of the pages that are kept, all together; the one asked for last is kept whatever its size."""
+MAX_PREPARED_BYTES = MAX_BYTES // 2
+"""Of the pages that are kept, beyond which none is prepared: it would take the place of one that was opened."""
 REST = 4.0
-"""A page is not computed again before so many times the seconds that computing it took."""
+"""A page is not computed again, nor another one prepared, before so many times the seconds that computing it took."""
+PREPARED_SECONDS = 60.0
+"""A page that nobody looks at is not prepared again before that, however its study changes."""
 MAX_SAMPLE_BYTES = 32_000_000
 """Of the samples that are kept, all together."""
 
@@ -67,6 +72,8 @@ class Pages:
         self._ledgers = Ledgers(LEDGERS_KEPT)
         self._computing = threading.Lock()
         self._keeping = threading.Lock()
+        self._prepare_at = 0.0
+        """When the next page may be prepared, by the clock that only goes on."""
         self.verdicts: dict[str, dict[str, str]] = {}
         """Key of a study -> cell -> its verdict as it may be said now; of studies whose page was computed."""
 
@@ -76,7 +83,10 @@ class Pages:
             page = self._pages.get(key)
             if page is not None:
                 self._pages.move_to_end(key)
-        return page or self._compute(key)
+        if page is not None:
+            return page
+        with self._studies.waiting.one_more():
+            return self._compute(key)
 
     def known(self, key: str) -> str:
         """Sequence of a study's page; empty where it has not been computed."""
@@ -84,22 +94,48 @@ class Pages:
         return page.sequence if page is not None else ""
 
     def step(self) -> bool:
-        """Compute a page anew that somebody looks at and whose study has changed. False where there is none."""
+        """Compute a page that somebody looks at and whose study has changed, or else prepare one. False without any."""
         importlib.import_module("scipy.stats")  # takes seconds once, before anybody waits for a page
 
+        return self._renew() or self._prepare()
+
+    def _renew(self) -> bool:
         now = time.monotonic()
         for key, page in list(self._pages.items()):
             entry = self._studies.entries.get(key)
             if entry is None:
                 self._forget(key)
-            elif (
-                self._studies.is_watched(key)
-                and page.due_at <= now
-                and page.stamp.ledger != entry.stamp.ledger
-            ):
+            elif self._studies.is_watched(key) and page.due_at <= now and _is_old(page, entry):
                 self._compute(key, since=page)
                 return True
         return False
+
+    def _prepare(self) -> bool:
+        """Compute a page that nobody has asked for, of the study that has changed last, while there is room."""
+        began = time.monotonic()
+        with self._keeping:
+            num_bytes = sum(len(page.content) for page in self._pages.values())
+        if began < self._prepare_at or num_bytes > MAX_PREPARED_BYTES:
+            return False
+        wanted = [entry for entry in self._studies.entries.values() if self._is_to_prepare(entry, began)]
+        if not wanted:
+            return False
+        entry = max(wanted, key=lambda entry: (entry.key not in self._pages, entry.stamp.changed_at or 0.0))
+        known = self._pages.get(entry.key)
+        page = self._computed(entry, lambda: Ledger(entry.folder / "ledger"), self._studies.waiting.give_way)
+        took = time.monotonic() - began
+        with self._keeping:
+            if self._pages.get(entry.key) is known:  # else somebody has asked for it meanwhile
+                self._pages[entry.key] = page
+                self._pages.move_to_end(entry.key, last=False)
+        self._prepare_at = time.monotonic() + REST * took
+        return True
+
+    def _is_to_prepare(self, entry: Entry, now: float) -> bool:
+        page = self._pages.get(entry.key)
+        if page is None:
+            return entry.is_read
+        return page.due_at + PREPARED_SECONDS <= now and _is_old(page, entry)
 
     def sample(self, key: str, wanted: str) -> tuple[str, bytes] | None:
         """Media type and bytes of a sample of a study's page; None where no trial has one with this digest."""
@@ -115,19 +151,29 @@ class Pages:
             entry = self._studies.entries.get(key)
             if entry is None or known is not since:  # Somebody else has computed it meanwhile.
                 return known
-            began = time.monotonic()
-            found, problem = reading_of(lambda: self._read(entry), entry.folder)
-            content, samples, family = found or (json.dumps({"problem": problem}).encode(), {}, "")
-            due_at = time.monotonic() + REST * (time.monotonic() - began)
-            page = Page(entry.stamp, content, samples, family, due_at)
+            page = self._computed(entry, lambda: self._ledgers.of(entry.folder))
             self._keep(key, page)
             return page
 
-    def _read(self, entry: Entry) -> tuple[bytes, dict[str, str], str]:
+    def _computed(
+        self, entry: Entry, ledger: Callable[[], Ledger], pause: Callable[[], None] = lambda: None
+    ) -> Page:
+        """The page of a study as it is now; `pause` is called between its steps."""
+        began = time.monotonic()
+        found, problem = reading_of(lambda: self._read(entry, ledger, pause), entry.folder)
+        content, samples, family = found or (json.dumps({"problem": problem}).encode(), {}, "")
+        due_at = time.monotonic() + REST * (time.monotonic() - began)
+        return Page(entry.stamp, content, samples, family, due_at)
+
+    def _read(
+        self, entry: Entry, ledger: Callable[[], Ledger], pause: Callable[[], None]
+    ) -> tuple[bytes, dict[str, str], str]:
         if entry.problem is not None:
             return json.dumps({"problem": entry.problem}).encode(), {}, ""
-        frames = load_frames(entry.folder, self._ledgers.of(entry.folder))
+        frames = load_frames(entry.folder, ledger())
+        pause()
         judgement = judge_study(frames)
+        pause()
         self.verdicts[entry.key] = _words(frames, judgement)
         family = frames.study.family
         offer = self._studies.source.offer(family)
@@ -136,6 +182,7 @@ class Pages:
             "search_progress": shown(search_progress(frames)),
             "strip": None if offer is None else offer.label,
         }
+        pause()
         owners = zip(frames.samples["content"], frames.samples["signature"], strict=True)
         samples = {digest(content): str(owner) for content, owner in owners if isinstance(content, bytes)}
         return json.dumps(page, allow_nan=False, separators=(",", ":")).encode(), samples, family
@@ -159,6 +206,10 @@ class Pages:
         with self._keeping:
             self._pages.pop(key, None)
             self.verdicts.pop(key, None)
+
+
+def _is_old(page: Page, entry: Entry) -> bool:
+    return page.stamp.ledger != entry.stamp.ledger
 
 
 def _words(frames: StudyFrames, judgement: Judgement) -> dict[str, str]:

@@ -1,14 +1,16 @@
 """The studies of a results folder as the dashboard knows them: read in the background, one at a time, when they change.
 
-Requests are answered from what is known and never wait for a disk, but for the page of a study, which is computed when
-somebody first asks for it. Whatever a folder holds, it is shown: its state, or why it cannot be read.
+Requests are answered from what is known and never wait for a disk, but for the page of a study that somebody asks for
+before it has been prepared. Whatever a folder holds, it is shown: its state, or why it cannot be read.
 """
 
 import hashlib
 import os
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +22,15 @@ from analysis.dashboard.watching import NOT_SEEN, Stamp, look, sequence
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.ledger.study import CACHE_FOLDER, end_of_log, may_hold_study
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.25
 LEDGERS_KEPT = 8
 """Ledgers whose records stay in memory, so that only new ones are read: those of the studies that change."""
 REST = 1.0
 """A study is not read again before so many times the seconds that reading it took."""
 WATCHED_SECONDS = 20.0
 """A study that somebody has asked for this recently comes before the others."""
+GIVE_WAY_SECONDS = 2.0
+"""So long the reading of other studies waits for a page that somebody waits for."""
 LOG_LINES = 200
 """Lines at the end of a trial's log that are shown."""
 OTHERS_NAMED = 20
@@ -110,6 +114,33 @@ class Ledgers:
         return ledger
 
 
+class Waiting:
+    """How many readers wait for a page: what is read before anybody asks gives way to them."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """While a reader waits."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def give_way(self) -> None:
+        """Go on once nobody waits, or after a while: what a reader waits for may take long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._number == 0, GIVE_WAY_SECONDS)
+
+    def _count(self, change: int) -> None:
+        with self._changed:
+            self._number += change
+            self._changed.notify_all()
+
+
 class Studies:
     """All studies of a results folder. One thread calls `step`; any may look."""
 
@@ -122,6 +153,7 @@ class Studies:
         """Names of folders that hold no study."""
         self.problem: str | None = None
         """Why the results folder cannot be read."""
+        self.waiting = Waiting()
         self._ledgers = Ledgers(LEDGERS_KEPT)
         self._asked_at: dict[str, float] = {}
 
@@ -144,6 +176,7 @@ class Studies:
 
     def step(self) -> bool:
         """Look at all folders and read the one that needs it most. False where none does."""
+        self.waiting.give_way()
         self._list()
         now = time.monotonic()
         looks = {key: look(entry.folder) for key, entry in self.entries.items()}

@@ -62,12 +62,10 @@ def decision_power(ratio: float, margin: float, n: int, alpha: float) -> float:
     error = _standard_errors(n)
     differs = special.stdtrit(n - 1, 1 - alpha / 2) * error
     equivalent = np.maximum(margin - special.stdtrit(n - 1, 1 - alpha) * error, 0.0)
-
-    def within(bound: FloatArray) -> FloatArray:
-        low, high = (special.ndtr((side * bound - ratio) * n**0.5) for side in (-1, 1))
-        return np.asarray(high - low)
-
-    return float(1 - np.mean(np.maximum(within(differs) - within(equivalent), 0.0)))
+    bounds = np.stack([differs, equivalent])
+    low, high = special.ndtr((np.stack([-bounds, bounds]) - ratio) * n**0.5)
+    not_different, same = high - low
+    return float(1 - np.mean(np.maximum(not_different - same, 0.0)))
 
 
 @lru_cache(maxsize=1024)
