@@ -12,9 +12,10 @@ from analysis.comparability import image_set_warnings
 from analysis.contrasts import Judgement
 from analysis.forming import word
 from analysis.frames import MISSING, STOPPED, StudyFrames
-from analysis.labels import known_metrics, metric_info, number, plural, shown_with_costs, value_label
+from analysis.labels import known_metrics, metric_info, plural, shown_with_costs, value_label
 from analysis.placebo import placebo_warnings
 from orchestrator.ledger.comparisons import contrast_pairs
+from trainables.wording import duration
 
 Json = Mapping[str, Any]
 
@@ -57,9 +58,9 @@ def tuning_effort(frames: StudyFrames) -> list[str]:
 
 
 def answer_costs(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
-    """Rows (answer, verdict, seeds, trials, CPU hours, GPU hours): what each contrast took, failures included.
+    """Rows (answer, verdict, seeds, trials, CPU time, GPU time): what each contrast took, failures included.
 
-    Hours are wall time of trials on each kind of device. Trials of a cell that others are compared with serve all of
+    Times are wall time of trials on each kind of device. Trials of a cell that others are compared with serve all of
     those contrasts, and have a row of their own; the last row is the whole study.
     """
     baseline = [] if frames.baseline is None else [frames.baseline]
@@ -68,22 +69,20 @@ def answer_costs(frames: StudyFrames, judgement: Judgement) -> list[list[str]]:
     for contrast in judgement.contrasts:
         own.append(_cost(frames, contrast.name, word(frames, judgement, contrast)))
     ran = frames.trials[frames.trials["wall_seconds"].notna()]
-    total = ["in all", "", str(ran["seed"].nunique()), str(len(ran)), *_hours(ran)]
+    total = ["in all", "", str(ran["seed"].nunique()), str(len(ran)), *_times(ran)]
     return [*own, total]
 
 
 def cost_sentence(frames: StudyFrames) -> str:
-    """`Spent so far: 0.11 CPU hours in 10 trials.`"""
+    """`Spent so far: 7 min on CPU in 10 trials.`"""
     ran = frames.trials[frames.trials["wall_seconds"].notna()]
-    hours = [
-        f"{spent} {kind} hours"
-        for spent, kind in zip(_hours(ran), ("CPU", "GPU"), strict=True)
-        if spent != "–"
+    times = [
+        f"{spent} on {kind}" for spent, kind in zip(_times(ran), ("CPU", "GPU"), strict=True) if spent != "–"
     ]
-    return f"Spent so far: {' and '.join(hours)} in {plural(len(ran), 'trial')}." if hours else ""
+    return f"Spent so far: {' and '.join(times)} in {plural(len(ran), 'trial')}." if times else ""
 
 
-COST_TITLES = ["answer", "verdict", "seeds", "trials", "CPU hours", "GPU hours"]
+COST_TITLES = ["answer", "verdict", "seeds", "trials", "CPU time", "GPU time"]
 
 
 def plan_changes(frames: StudyFrames) -> list[str]:
@@ -197,7 +196,23 @@ def provenance(frames: StudyFrames) -> list[tuple[str, str]]:
         rows.append(("source code", ", ".join(sorted(ran["code"].fillna("unknown").unique()))))
     if last := last_finished(frames):
         rows.append(("last trial finished", last))
-    return rows + [(name.replace("_", " "), ", ".join(values)) for name, values in found.items()]
+    return rows + [(_in_words(name), ", ".join(values)) for name, values in found.items()]
+
+
+def _in_words(name: str) -> str:
+    """What a recorded value is called: `version of torch`."""
+    group, _, rest = name.partition(".")
+    return f"version of {rest}" if group == "versions" else _RECORDED.get(name, name.replace("_", " "))
+
+
+_RECORDED = {
+    "hardware.cpu": "processor",
+    "hardware.cpus": "processor cores",
+    "hardware.memory_bytes": "memory in bytes",
+    "hardware.allotted": "share of the machine",
+    "hardware.allotted.cpus": "cores of a trial",
+    "hardware.allotted.gpus": "GPUs of a trial",
+}
 
 
 def last_finished(frames: StudyFrames) -> str:
@@ -237,14 +252,14 @@ def _notes(frames: StudyFrames) -> list[str]:
 def _cost(frames: StudyFrames, cell: str, verdict: str) -> list[str]:
     ran = (frames.trials["cell"] == cell) & frames.trials["wall_seconds"].notna()
     own = frames.trials.loc[ran, ["seed", "device", "wall_seconds"]]
-    return [frames.cell_label(cell), verdict, str(own["seed"].nunique()), str(len(own)), *_hours(own)]
+    return [frames.cell_label(cell), verdict, str(own["seed"].nunique()), str(len(own)), *_times(own)]
 
 
-def _hours(trials: pd.DataFrame) -> list[str]:
-    """Wall hours on CPUs and on GPUs."""
+def _times(trials: pd.DataFrame) -> list[str]:
+    """Wall time on CPUs and on GPUs."""
     is_cpu = trials["device"].astype("str").str.startswith("cpu")
-    spent = [float(trials.loc[chosen, "wall_seconds"].sum()) / 3600 for chosen in (is_cpu, ~is_cpu)]
-    return [number(hours, decimals=2) if hours >= 0.1 else number(hours) if hours else "–" for hours in spent]
+    spent = [float(trials.loc[chosen, "wall_seconds"].sum()) for chosen in (is_cpu, ~is_cpu)]
+    return [duration(seconds) if seconds else "–" for seconds in spent]
 
 
 def _apart(own: Json, base: Json, prefix: str = "") -> list[str]:

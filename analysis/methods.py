@@ -78,9 +78,14 @@ def _trained(frames: StudyFrames) -> str:
     """What every family can say of its trials: what they share, and what is varied."""
     configs = [dict(_leaves(config, "")) for config in _configs(frames)]
     shared = [name for name in configs[0] if len({str(config.get(name)) for config in configs}) == 1]
-    settings = ", ".join(f"{name.replace('_', ' ')} {value_label(configs[0][name])}" for name in shared)
+    told = [name for name in shared if name != "schema_version" and configs[0][name] not in (None, "", [])]
+    settings = ", ".join(f"{_in_words(name)} {_setting_label(configs[0][name])}" for name in told)
     text = f"Trials are of the family {frames.study.family}" + (f", with {settings}." if settings else ".")
     return text + _varied(frames)
+
+
+def _in_words(place: str) -> str:
+    return place.replace("_", " ").replace(".", " ")
 
 
 def _varied(frames: StudyFrames) -> str:
@@ -190,7 +195,7 @@ def _setting_label(value: Any) -> str:
     """A setting as a reader sees it; groups as `model egnn`."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_setting_label(own)}" for name, own in value.items() if own is not None)
-    return value_label(value)
+    return " and ".join(map(_setting_label, value)) if isinstance(value, list) else value_label(value)
 
 
 def _shared(configs: Sequence[Json], path: str, absent: Any = None) -> str:

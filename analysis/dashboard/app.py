@@ -92,7 +92,7 @@ class Dashboard:
 
     async def list(self, request: Request) -> Response:
         """What the list of studies shows."""
-        sequence = self.studies.sequence
+        sequence = self._list_sequence()
         entries = self.studies.entries.values()
         rows = [summary(entry, self.pages.verdicts.get(entry.key)) for entry in entries]
         return _json(
@@ -179,7 +179,7 @@ class Dashboard:
 
     async def index_events(self, request: Request) -> Response:
         """A line whenever the list of studies has changed."""
-        return self._stream(request, lambda: self.studies.sequence)
+        return self._stream(request, self._list_sequence)
 
     async def study_events(self, request: Request) -> Response:
         """A line whenever a study, or the data of its page, has changed."""
@@ -208,6 +208,10 @@ class Dashboard:
         if self.studies.outside(path) or not path.is_file():
             raise HTTPException(404, "This trial has left no model here.")
         return entry, path
+
+    def _list_sequence(self) -> str:
+        """What the list of studies compares itself with."""
+        return f"{self.studies.sequence}-{self.pages.sequence}"
 
     def _sequence(self, key: str) -> str:
         """What a study's page compares itself with; asking for it also says that somebody looks at the study."""

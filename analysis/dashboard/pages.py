@@ -33,7 +33,9 @@ MAX_BYTES = 64_000_000
 MAX_PREPARED_BYTES = MAX_BYTES // 2
 """Of the pages that are kept, beyond which none is prepared: it would take the place of one that was opened."""
 REST = 4.0
-"""A page is not computed again, nor another one prepared, before so many times the seconds that computing it took."""
+"""A page is not computed again before so many times the seconds that computing it took."""
+PREPARE_REST = 1.0
+"""The next page is prepared after so many times the seconds that preparing one took."""
 PREPARED_SECONDS = 60.0
 """A page that nobody looks at is not prepared again before that, however its study changes."""
 MAX_SAMPLE_BYTES = 32_000_000
@@ -88,6 +90,12 @@ class Pages:
         with self._studies.waiting.one_more():
             return self._compute(key)
 
+    @property
+    def sequence(self) -> str:
+        """Changes whenever a verdict may have."""
+        with self._keeping:
+            return sequence(*sorted((key, page.sequence) for key, page in self._pages.items()))
+
     def known(self, key: str) -> str:
         """Sequence of a study's page; empty where it has not been computed."""
         page = self._pages.get(key)
@@ -128,7 +136,7 @@ class Pages:
             if self._pages.get(entry.key) is known:  # else somebody has asked for it meanwhile
                 self._pages[entry.key] = page
                 self._pages.move_to_end(entry.key, last=False)
-        self._prepare_at = time.monotonic() + REST * took
+        self._prepare_at = time.monotonic() + PREPARE_REST * took
         return True
 
     def _is_to_prepare(self, entry: Entry, now: float) -> bool:

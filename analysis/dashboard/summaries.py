@@ -77,8 +77,8 @@ def summary(entry: Entry, verdicts: Mapping[str, str] | None = None) -> Summary:
             f"{duration(seconds)} on {device}" for device, seconds in entry.totals.seconds.items()
         ),
         left=f"about {duration(left)}" if is_number(left) and 0 < left < MAX_SECONDS else "",
-        verdicts=", ".join(
-            f"{word} {count}" for word, count in Counter((verdicts or {}).values()).most_common()
+        verdicts="; ".join(
+            f"{count} {word}" for word, count in Counter((verdicts or {}).values()).most_common()
         ),
         damaged=standing.get("damaged", ()),
     )

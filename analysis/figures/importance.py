@@ -166,7 +166,7 @@ def meaning(table: pd.DataFrame, looks: str = "") -> str:
     name = _NAMES[str(table["measure"].iloc[0])]
     if name == _NAMES["ped_anova"]:
         return (
-            f"{name} (Optuna's, as `asyrp-sweep tune` prints it) of each axis for {info.label} over {count}: how much "
+            f"{name} (Optuna's, as asyrp-sweep tune prints it) of each axis for {info.label} over {count}: how much "
             "the axis decides whether a trial is among the best tenth; all axes add up to 100 %. It describes what the "
             "search has tried, and is no test."
         )

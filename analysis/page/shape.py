@@ -70,7 +70,7 @@ class Header(TypedDict):
     """Status -> trials; `missing` are not run."""
     num_trials: int
     cost: str
-    """Hours spent so far, in a sentence."""
+    """Time spent so far, in a sentence."""
     plan_changes: list[str]
     last_finished: str
     """When the last trial ended, UTC; empty before that."""

@@ -44,6 +44,6 @@ SENTENCES = (
     "Editors were trained on the domain {domain} for the attribute {attribute}, on {training.num_images} images "
     "(epochs: {training.epochs}; batch size: {training.batch_size}; {training.optimizer.kind} at learning rate "
     "{training.optimizer.learning_rate}), with {training.num_train_steps} DDIM steps and t_edit {training.t_edit}.",
-    "Metrics are means over {evaluation.num_images} held-out images ({evaluation.split} split; training and held-out "
-    "images: {images}), edited at strength {evaluation.primary_strength} in {evaluation.num_sample_steps} steps.",
+    "Metrics are means over {evaluation.num_images} held-out images ({evaluation.split} split), edited "
+    "at strength {evaluation.primary_strength} in {evaluation.num_sample_steps} steps.",
 )

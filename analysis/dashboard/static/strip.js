@@ -31,7 +31,7 @@ export function stripOf(label, signature) {
     status.textContent = { waiting: before ? `Waiting, ${before} before it.` : "Waiting.", running: "Being made, beside the trials: this takes a while.", failed: "", done: "" }[state];
     const made = names.map((name, index) => element("figure", {},
       element("img", { src: `${address}/${index}`, alt: `${label}: ${name}` }), element("figcaption", {}, name)));
-    const told = problem ? [element("pre", { tabindex: "0", role: "region", "aria-label": "Why there is no strip" }, problem)] : [];
+    const told = problem ? [element("pre", { tabindex: "0", role: "group", "aria-label": "Why there is no strip" }, problem)] : [];
     pictures.replaceChildren(...made, ...told);
     button.hidden = state === "done";
     button.disabled = state !== "failed";

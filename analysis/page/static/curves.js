@@ -155,8 +155,12 @@ class CurvesView {
     context.rect(ROOM.left, ROOM.top, width - ROOM.left - ROOM.right, height - ROOM.bottom - ROOM.top);
     context.clip();
     if (this.hasBands()) for (const line of means) this.band(context, line, this.colour(line.cell, colours));
-    const faint = means.length ? 0.45 : all.length > 30 ? 0.5 : 1;
-    for (const line of seeds) this.path(context, line, this.colour(line.cell, colours), means.length ? 0.9 : 1.4, faint);
+    const withMean = new Set(means.map(({ cell }) => cell));
+    const alone = seeds.length > 30 ? 0.5 : 1;
+    for (const line of seeds) {
+      const [thickness, alpha] = withMean.has(line.cell) ? [0.9, 0.45] : [1.4, alone];
+      this.path(context, line, this.colour(line.cell, colours), thickness, alpha);
+    }
     for (const line of means) this.path(context, line, this.colour(line.cell, colours), 2, 1);
     if (this.cursor !== null) this.cross(context, height, colours);
     context.restore();
@@ -180,7 +184,7 @@ class CurvesView {
     }
     context.textAlign = "center";
     context.textBaseline = "top";
-    for (const tick of this.x.ticks(Math.max(2, width / 110))) {
+    for (const tick of this.x.ticks(Math.max(2, width / 110)).filter(Number.isInteger)) { // epochs and steps are counted
       if (this.x(tick) > width - ROOM.right) continue;
       context.fillText(formatTick(tick), this.x(tick), bottom + 7);
     }

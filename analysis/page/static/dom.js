@@ -68,9 +68,9 @@ export function textTable({ titles, rows, bold = [], num_text_columns: words = 1
   return wide(name, element("table", {}, element("thead", {}, head), element("tbody", {}, body)));
 }
 
-/** Something wide in a region that scrolls, by keyboard too. */
+/** Something wide in a group that scrolls, by keyboard too. */
 export function wide(name, ...children) {
-  return element("div", { class: "wide", role: "region", "aria-label": name, tabindex: "0" }, ...children);
+  return element("div", { class: "wide", role: "group", "aria-label": name, tabindex: "0" }, ...children);
 }
 
 /** Numbers of a picture, behind a line to open. `make` is called whenever they are opened, or anew when they have changed. */

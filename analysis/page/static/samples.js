@@ -164,7 +164,7 @@ class SamplesView {
     if (!sample) return element("span", { class: "none" }, this.why(trial));
     const content = this.page.samples.contents[sample.content];
     if (content.media === "picture") return picture(content.source, words);
-    if (content.media === "text") return element("pre", { tabindex: "0", role: "region", "aria-label": words }, content.text);
+    if (content.media === "text") return element("pre", { tabindex: "0", role: "group", "aria-label": words }, content.text);
     if (content.media === "table") {
       const [titles = [], ...rows] = content.table;
       return textTable({ titles, rows, num_text_columns: titles.length }, words);

@@ -4,6 +4,8 @@ import { element, numbersOf, section, textTable } from "./dom.js";
 
 /** Failures that are shown at once; the others are a click away. */
 const AT_ONCE = 10;
+/** Of them, those whose log is open: many trials fail in the same way. */
+const LOGS_OPEN = 2;
 
 /** Claims beside the published numbers. */
 export function claims({ claims: shown }) {
@@ -16,15 +18,16 @@ export function claims({ claims: shown }) {
 /** Trials without a result, with the end of each log. */
 export function failures({ failures: shown, trials, cells }) {
   if (!shown.length) return null;
-  const list = (some) => element("ul", { class: "verdicts" }, some.map(itemOf));
-  const itemOf = ({ trial, status, reason }) =>
+  const list = (some, logsOpen) => element("ul", { class: "verdicts" }, some.map((one, index) => itemOf(one, index < logsOpen)));
+  const itemOf = ({ trial, status, reason }, isOpen) =>
     element("li", {},
       element("strong", {}, `${cells[trials.cells[trial]].label}, seed ${trials.seeds[trial]}: ${status}`),
       reason ? `. ${reason}` : "",
       element("small", {}, `trial ${trials.signatures[trial]}; asyrp-sweep explain ${trials.signatures[trial]}`),
-      trials.log_ends[trial] && element("pre", { tabindex: "0", role: "region", "aria-label": `End of the log of trial ${trials.signatures[trial]}` }, trials.log_ends[trial]));
-  return section("failures", "Trials without a result", list(shown.slice(0, AT_ONCE)),
-    shown.length > AT_ONCE && numbersOf(`${shown.length - AT_ONCE} further trials without a result`, () => list(shown.slice(AT_ONCE))));
+      trials.log_ends[trial] && element("details", { open: isOpen }, element("summary", {}, "End of its log"),
+        element("pre", { tabindex: "0", role: "group", "aria-label": `End of the log of trial ${trials.signatures[trial]}` }, trials.log_ends[trial])));
+  return section("failures", "Trials without a result", list(shown.slice(0, AT_ONCE), LOGS_OPEN),
+    shown.length > AT_ONCE && numbersOf(`${shown.length - AT_ONCE} further trials without a result`, () => list(shown.slice(AT_ONCE), 0)));
 }
 
 /** Of a search: its trials, the best first. */
@@ -50,7 +53,7 @@ export function figures({ figures: shown }) {
 
 function figureOf({ heading, caption, picture, table }) {
   return element("figure", {},
-    picture && element("div", { class: "wide paper", tabindex: "0", role: "region", "aria-label": heading }, element("img", { src: picture, alt: caption })),
+    picture && element("div", { class: "wide paper", tabindex: "0", role: "group", "aria-label": heading }, element("img", { src: picture, alt: caption })),
     table && !picture && textTable(table, heading),
     element("figcaption", {}, caption),
     table && picture && numbersOf("Numbers", () => textTable(table, heading)));

@@ -123,7 +123,7 @@ class TrialsView {
       element("dl", {}, facts.filter(([, value]) => value).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
       this.settings(all.configs[trial], all),
       all.model_files[trial] && this.page.stripOf?.(all.signatures[trial]),
-      all.log_ends[trial] && element("pre", { tabindex: "0", role: "region", "aria-label": "End of the log" }, all.log_ends[trial]));
+      all.log_ends[trial] && element("pre", { tabindex: "0", role: "group", "aria-label": "End of the log" }, all.log_ends[trial]));
   }
 
   settings(place, { base, changes }) {

@@ -299,14 +299,18 @@ def test_a_page_that_comes_again_hears_only_what_it_has_missed(watched: Client, 
     assert first["event"] == "alive"
 
 
+def all_judged(page: dict[str, Any]) -> bool:
+    """Whether the pages of all studies have been prepared, so that the list has their verdicts."""
+    return all(study["verdicts"] for study in page["studies"])
+
+
 def test_another_server_goes_on_where_this_one_was(watched: Client, growing: Path, serve: Serve) -> None:
     time.sleep(2.5)
-    sequence = watched.until("/studies.json", lambda page: True)["sequence"]
+    sequence = watched.until("/studies.json", all_judged)["sequence"]
 
     other = serve(growing)
-    other.all_read()
 
-    assert other.get("/studies.json").json["sequence"] == sequence
+    assert other.until("/studies.json", all_judged)["sequence"] == sequence
 
 
 def test_studies_come_and_go(watched: Client, growing: Path) -> None:

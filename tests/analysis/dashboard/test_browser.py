@@ -153,7 +153,7 @@ def test_pages_follow_a_run_from_nothing_to_its_end(
     study = visiting(client).open("/study/width/")
     study.get_by_role("heading", name="Does width matter?").wait_for(timeout=SECONDS)
     study.evaluate("window.isTheSamePage = true")
-    at_work = study.get_by_role("region", name="Trials at work")
+    at_work = study.get_by_role("group", name="Trials at work")
     at_work.get_by_text("of 3").first.wait_for(timeout=SECONDS)
     study.get_by_text("running, none of 2 pairs yet").or_(study.get_by_text("1 of 2 pairs")).first.wait_for(
         timeout=SECONDS

@@ -41,7 +41,7 @@ def two(tmp_path: Path, synthetic: Callable[..., Path]) -> Studies:
 def test_pages_are_there_before_anybody_asks_and_studies_after_a_page_that_somebody_waits_for(
     two: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages_module, "REST", 0.0)
+    monkeypatch.setattr(pages_module, "PREPARE_REST", 0.0)
     pages, has_stepped = Pages(two), threading.Event()
 
     while pages.step():
@@ -62,7 +62,7 @@ def test_pages_are_there_before_anybody_asks_and_studies_after_a_page_that_someb
 
 
 def test_no_page_is_prepared_where_there_is_no_room(two: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages_module, "REST", 0.0)
+    monkeypatch.setattr(pages_module, "PREPARE_REST", 0.0)
     monkeypatch.setattr(pages_module, "MAX_PREPARED_BYTES", 1)
     pages = Pages(two)
 
