@@ -92,9 +92,8 @@ class Pages:
 
     @property
     def sequence(self) -> str:
-        """Changes whenever a verdict may have."""
-        with self._keeping:
-            return sequence(*sorted((key, page.sequence) for key, page in self._pages.items()))
+        """Changes whenever a verdict does; the same from any server that has computed the same pages."""
+        return sequence(sorted((key, *words.items()) for key, words in dict(self.verdicts).items()))
 
     def known(self, key: str) -> str:
         """Sequence of a study's page; empty where it has not been computed."""
