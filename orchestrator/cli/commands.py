@@ -67,23 +67,19 @@ def _use_plugins(options: argparse.Namespace) -> None:
         use_named(options.plugin, Path.cwd())
 
 
-_NEED_A_FOLDER = {
-    "tune": "a search appends to a journal, which an object store cannot",
-}
-"""Commands that have no use for an object store, and why."""
+_LAUNCH = ("run", "submit", "tune")
+"""Commands that write results."""
 
 
 def use_copy(options: argparse.Namespace) -> None:
     """Where results are in an object store, go on with this machine's copy of them.
 
-    Raises LedgerError where the store cannot be reached, UserError for a command that takes none.
+    Raises LedgerError where the store cannot be reached.
     """
     url = getattr(options, "results", None)
     if not isinstance(url, str) or options.command == "doctor":
         return
-    if (why := _NEED_A_FOLDER.get(options.command)) is not None:
-        raise UserError(f"--results: {why}; give a folder instead of {url}")
-    if options.command in ("run", "submit"):
+    if options.command in _LAUNCH:
         options.results = results_folder(url)
         return
     copy = reading_copy(url)

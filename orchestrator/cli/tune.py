@@ -12,6 +12,7 @@ from orchestrator.cli.reporting import name_failures, show_report
 from orchestrator.cli.time_limits import check_limit, launch_end, tell_end, until_end
 from orchestrator.execution.ending import LaunchEnd
 from orchestrator.ledger import Ledger, LedgerLock
+from orchestrator.ledger.copies import copy_of
 from orchestrator.plan.loading import load_space
 from orchestrator.search.journal import JOURNAL
 from orchestrator.search.loading import Wish, load_tuning_space
@@ -29,7 +30,7 @@ from orchestrator.study.launch import Study, open_study, standing
 from orchestrator.study.price.budget import check_options
 from orchestrator.study.price.pilots import announcing
 from orchestrator.study.price.pricing import Price, price_lines
-from orchestrator.study.runner import RunOptions, run_missing
+from orchestrator.study.runner import RunOptions, published, run_missing
 from orchestrator.views.live import make_display, say
 from search_spaces import shipped_spaces
 from trainables.command_line import command_lines, resolved
@@ -175,7 +176,7 @@ def _conclude(
     if winner.candidate.config == results.default.config:
         say(console, "Nothing did better than the untuned default.")
         return _leave(study, winner, "The untuned default did best.", None, console)
-    with LedgerLock(study.ledger_folder):
+    with LedgerLock(study.ledger_folder), published(study.folder):
         path = write_retest(study, results, winner)
     retest = open_study(load_space(path), study.folder.parent)
     done = len(standing(retest, Ledger(retest.ledger_folder)).done)
@@ -198,9 +199,10 @@ def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, cons
     from analysis.report import build_report
 
     family = study.space.family
-    with LedgerLock(study.ledger_folder):
+    with LedgerLock(study.ledger_folder), published(study.folder):
         settings = write_settings(study, winner, verdict)
         model = keep_model(study, winner, retest)
+        report = build_report(study.folder)
     say(console, f"Settings: {settings}")
     for name, value in acting_values(study.space.config, winner.candidate.values).items():
         say(console, f"  {name} {axis_text(value)}")
@@ -208,5 +210,7 @@ def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, cons
         say(console, f"{family.model_name.capitalize()}: {model}")
         if family.model_use:
             say(console, f"  {family.model_use.format(model)}")
-    say(console, f"Search report: {build_report(study.folder)}")
+    say(console, f"Search report: {report}")
+    if (copy := copy_of(study.folder)) is not None:
+        say(console, f"All of it is in {copy.objects.url}/{study.folder.name}")
     return 0

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.ledger import LedgerError, read_study
+from orchestrator.ledger.copies import copy_of
+from orchestrator.ledger.study import STUDY_FILE
 from orchestrator.search.results import RESULTS_FILE
 from orchestrator.space.axes import AxisValues
 from orchestrator.space.designs.optuna import EarlierConfig
@@ -20,6 +22,11 @@ def earlier_points(study: Study, wanted: EarlierConfig) -> list[tuple[AxisValues
     """(point, what was tuned) of the best trials of other searches with the same first objective."""
     if wanted.best == 0:
         return []
+    if (copy := copy_of(study.folder)) is not None:
+        for name in copy.studies():
+            if name.startswith(PREFIX) and name != study.folder.name:
+                for file in (STUDY_FILE, RESULTS_FILE):
+                    copy.pull(name, file)
     metric = study.space.config.primary.metric
     found: list[tuple[AxisValues, str]] = []
     for folder in sorted(study.folder.parent.glob(f"{PREFIX}*")):

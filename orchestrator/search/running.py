@@ -9,11 +9,13 @@ from typing import Any
 from orchestrator.execution.checkpoints import drop_committed, unfinished
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger import Ledger, LedgerLock, share_columns, write_study
+from orchestrator.ledger.copies import working_copy_of
 from orchestrator.ledger.files import writing
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
 from orchestrator.plan.identity import plan_hash
 from orchestrator.search.earlier import earlier_points
+from orchestrator.search.journal import JOURNAL
 from orchestrator.search.queue import SearchQueue
 from orchestrator.search.results import Results, results_of, write_results
 from orchestrator.search.search import Search
@@ -26,7 +28,7 @@ from orchestrator.study.expected_columns import expected_rows
 from orchestrator.study.launch import Study
 from orchestrator.study.listening import Listening
 from orchestrator.study.observing import Outcome, StudyObserver
-from orchestrator.study.runner import RunOptions, run_queue
+from orchestrator.study.runner import RunOptions, published, run_queue
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress, Row
 
@@ -53,6 +55,7 @@ def run_search(study: Study, options: RunOptions, display: Display) -> SearchLau
     """
     with ExitStack() as stack:
         stack.enter_context(LedgerLock(study.ledger_folder))
+        publish = stack.enter_context(published(study.folder))
         if study.earlier_plan_hash is None:
             write_study(study.folder, search_document(study, []))
         ledger = Ledger(study.ledger_folder)
@@ -65,8 +68,10 @@ def run_search(study: Study, options: RunOptions, display: Display) -> SearchLau
         outcome = Outcome()
         ended = {name for name, record in search.records.items() if record["status"] in ("done", "pruned")}
         drop_committed(study.folder, ended)
+        publish()
         if search.num_left() > 0:
             _run(study, options, display, search, ledger, outcome, stack)
+            publish()
         outcome.num_left = search.num_left()
         if outcome.interrupted_by is None:
             share_columns(study.ledger_folder, expected)
@@ -103,10 +108,13 @@ def _run(
     tasks: dict[str, TrialTask] = {}
     observer = StudyObserver(study, ledger, tasks, progress, display, outcome, listening)
     stack.enter_context(observer.running_file.beating(progress))
+    copy = working_copy_of(study.folder)
     due = 0.0
 
     def on_new(task: TrialTask) -> None:
         nonlocal due
+        if copy is not None:  # Whoever goes on elsewhere then finds every trial that has begun.
+            copy.push(study.folder.name, [JOURNAL])
         tasks[task.signature] = task
         progress.add(task.signature, Row(task.cell, task.seed, num_epochs=task.num_epochs))
         if (began := time.monotonic()) >= due:  # `status` reads it.

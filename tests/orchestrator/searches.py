@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 
 from orchestrator.ledger import Ledger
+from orchestrator.ledger.copies import results_folder
 from orchestrator.plan.loading import load_space
 from orchestrator.search.journal import JOURNAL
 from orchestrator.search.running import SearchLaunch, run_search
@@ -39,7 +40,7 @@ TWO_SEEDS = SPACE.replace("seeds: 1", "seeds: [3, 7]")
 Launch = Callable[..., tuple[Study, SearchLaunch]]
 
 
-def launcher(tmp_path: Path, display: Any, summarise: Summarise) -> Launch:
+def launcher(tmp_path: Path, display: Any, summarise: Summarise, results: str | Path | None = None) -> Launch:
     """Go on with a search in this process; keywords are settings of the design."""
 
     def run(
@@ -50,7 +51,7 @@ def launcher(tmp_path: Path, display: Any, summarise: Summarise) -> Launch:
         space = load_space(file, family=HSpace(summarise))
         changed = SearchConfig.model_validate({**space.config.design.model_dump(), **design})
         space = replace(space, config=space.config.model_copy(update={"design": changed}))
-        study = open_study(space, tmp_path / "results")
+        study = open_study(space, results_folder(results or tmp_path / "results"))
         options = RunOptions(inline=True, trial_class=f"fake_trials:{trial}")
         return study, run_search(study, options, display)
 

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow.fs as pafs
 import pytest
 from object_server import Server, needs_server
+from searches import launcher, points_of, records_of, states_of
 
 from orchestrator.cli import parser as cli
 from orchestrator.cli.disk_probe import object_store
@@ -25,9 +26,11 @@ from orchestrator.ledger.copies import SCRATCH, results_folder
 from orchestrator.ledger.lease import Lease
 from orchestrator.ledger.objects import Objects, objects_at
 from orchestrator.plan.loading import load_space
+from orchestrator.search.running import SearchLaunch
 from orchestrator.study.launch import Study, open_study
 from orchestrator.study.observing import Outcome
 from orchestrator.study.runner import RunOptions, run_missing
+from trainables.h_space.layers import Summarise
 
 pytestmark = needs_server
 URL = f"s3://{object_server.BUCKET}/results"
@@ -237,6 +240,34 @@ def test_a_launch_cut_off_at_any_write_goes_on_elsewhere_as_if_nothing_had_happe
         assert content(study_at(URL, tmp_path)) == undisturbed, number
 
 
+def test_a_search_cut_off_at_any_write_goes_on_elsewhere_as_if_nothing_had_happened(
+    in_memory: Broken, display: Any, summarise: Summarise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(study: Study, launched: SearchLaunch) -> tuple[Any, ...]:
+        trials = sorted((one["signature"], one["attempt"], one["status"]) for one in records_of(study))
+        return points_of(launched), states_of(study), trials
+
+    expected = told(*launcher(tmp_path, display, summarise)(trials=4))
+    launch = launcher(tmp_path, display, summarise, URL)
+    launch(trials=4)
+    writes = in_memory.num_writes
+    for number in range(8, writes, max(1, writes // CUTS)):
+        for key in in_memory.list():
+            in_memory.delete(key)
+        in_memory.num_writes, in_memory.limit = 0, number
+        elsewhere(monkeypatch, tmp_path, f"{number}_first")
+        with suppress(LedgerError):
+            launch(trials=4)
+        assert in_memory.num_writes > number
+        in_memory.limit = 10**9
+        with monkeypatch.context() as patch:
+            patch.setattr(leases, "LIFETIME_SECONDS", -1.0)
+            elsewhere(monkeypatch, tmp_path, f"{number}_second")
+            launch(trials=4)
+        elsewhere(monkeypatch, tmp_path, f"{number}_third")
+        assert told(*launch(trials=4)) == expected, number
+
+
 def test_what_the_store_refused_to_record_is_recorded_nowhere(
     in_memory: Broken, launch: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -429,7 +460,6 @@ def test_a_store_that_cannot_be_relied_on_is_refused_and_nothing_is_left_there(
         ("plan", "s4://bucket/x", "", "expected s3://, gs:// or abfs://; found 's4://'"),
         ("plan", "s3://who:do-not-print-me@bucket/x", "", "no credentials; set AWS_ACCESS_KEY_ID and AWS_"),
         ("status", "s3://bucket/a/../b", "", "expected s3://BUCKET/PATH"),
-        ("tune", URL, "", "give a folder instead of s3://"),
     ],
 )
 def test_a_place_that_cannot_be_used_is_one_line(
