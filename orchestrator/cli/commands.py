@@ -80,7 +80,8 @@ def use_copy(options: argparse.Namespace) -> None:
     if not isinstance(url, str) or options.command == "doctor":
         return
     if options.command in _LAUNCH:
-        options.results = results_folder(url)
+        shard = getattr(options, "shard", None)
+        options.results = results_folder(url, "" if shard is None else shard.name)
         return
     copy = reading_copy(url)
     options.results = copy.root

@@ -77,7 +77,7 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
     if options.dry_run:
         say(console, f"Written, not submitted: {file}")
         return 0
-    with LedgerLock(study.ledger_folder), published(study.folder):
+    with LedgerLock(study.ledger_folder), published(study):
         # Readers then see the trials that the job will run.
         describe(study, has_results=bool(view.now.done))
     job = at.submit(file, request)

@@ -176,7 +176,7 @@ def _conclude(
     if winner.candidate.config == results.default.config:
         say(console, "Nothing did better than the untuned default.")
         return _leave(study, winner, "The untuned default did best.", None, console)
-    with LedgerLock(study.ledger_folder), published(study.folder):
+    with LedgerLock(study.ledger_folder), published(study):
         path = write_retest(study, results, winner)
     retest = open_study(load_space(path), study.folder.parent)
     done = len(standing(retest, Ledger(retest.ledger_folder)).done)
@@ -199,7 +199,7 @@ def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, cons
     from analysis.report import build_report
 
     family = study.space.family
-    with LedgerLock(study.ledger_folder), published(study.folder):
+    with LedgerLock(study.ledger_folder), published(study):
         settings = write_settings(study, winner, verdict)
         model = keep_model(study, winner, retest)
         report = build_report(study.folder)

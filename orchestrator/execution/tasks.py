@@ -106,12 +106,14 @@ class WorkerSettings:
     """Whether a trial computes what its preparation lacks."""
     store: str | None = None
     """URL of the object store that the folders are copies of; each machine has copies of its own."""
+    shard: str = ""
+    """Name of the shard that this is a launch of, whose copies are its own, too."""
 
     def here(self) -> "WorkerSettings":
         """As this machine has them. Raises LedgerError where it can keep no copy."""
         if self.store is None:
             return self
-        root = working_copy(self.store).root
+        root = working_copy(self.store, self.shard).root
         folder, cache = root / self.study_folder.name, root / self.cache_dir.name
         for place in (folder, cache):
             place.mkdir(parents=True, exist_ok=True)

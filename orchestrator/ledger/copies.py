@@ -4,8 +4,9 @@ Trials, caches and figures need files, so whoever works on results in a store wo
 what a copy has beyond it does not count and goes when the copy is brought up to date. Copies are of two kinds, each in
 a folder of its own, so that looking at a study disturbs nobody who runs it:
 
-    <scratch>/working/s3/bucket/path/    of launches on this machine, one at a time for a study
-    <scratch>/reading/s3/bucket/path/    of everything that only reads
+    <scratch>/working/s3/bucket/path/           of launches on this machine, one at a time for a study
+    <scratch>/working-2-of-4/s3/bucket/path/    of launches of this shard
+    <scratch>/reading/s3/bucket/path/           of everything that only reads
 
 What preparation leaves in `cache/` is an object for each file, its SHA-256 at the end of its key: what is fetched
 is held against it.
@@ -34,7 +35,7 @@ from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.files import DamagedPart, opened, writing
 from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.lease import FILE_NAME as LEASE_FILE
-from orchestrator.ledger.lease import Lease
+from orchestrator.ledger.lease import Lease, held_below
 from orchestrator.ledger.lock import LedgerLock
 from orchestrator.ledger.objects import Listed, Objects, is_url, objects_at
 from orchestrator.ledger.schemas import TABLES
@@ -102,13 +103,15 @@ class Copy:
             _together(lambda one: self.pull(*one), chosen)
 
     @contextlib.contextmanager
-    def launching(self, study: str, heartbeat: str) -> Iterator[None]:
+    def launching(self, study: str, heartbeat: str, place: str = "") -> Iterator[None]:
         """Hold the study in the store, its copy sound and up to date; on leaving publish what else has changed.
 
-        `heartbeat` is a file that is put whenever the lease is renewed, and removed in the end. Only for the holder of
-        the copy's own lock. Raises LedgerError where another launch holds the study.
+        A shard holds a `place` of its own in it. `heartbeat` is a file that is put whenever the lease is renewed, and
+        removed in the end. Only for the holder of the copy's own lock. Raises LedgerError where another launch holds
+        the study.
         """
-        with Lease(self.objects, study, beat=lambda: self.push(study, [heartbeat])) as self._lease:
+        held = PurePosixPath(study, place).as_posix()
+        with Lease(self.objects, held, beat=lambda: self.push(study, [heartbeat])) as self._lease:
             try:
                 self._drop_damaged(study)
                 self._fetch(study)
@@ -118,6 +121,14 @@ class Copy:
                     self.publish(study)
                     self.objects.delete(f"{study}/{heartbeat}")
                 self._lease = None
+
+    def lease(self, folder: Path) -> Lease:
+        """A lease of a study, or of a folder in one, by its place in the copy."""
+        return Lease(self.objects, folder.relative_to(self.root).as_posix())
+
+    def held(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """(name, what to tell) of the folders in a folder of the copy whose leases somebody holds."""
+        return held_below(self.objects, folder.relative_to(self.root).as_posix())
 
     def renew(self, study: str) -> None:
         """Publish what has changed, then get what workers on other machines have put. Only for the launch."""
@@ -336,14 +347,17 @@ class _Index:
             self._saved = dict(self.tags)
 
 
-def working_copy(url: str) -> Copy:
-    """The copy of this machine's launches. Raises LedgerError where the URL names no place, or none can be kept."""
-    return _copy(url, "working")
+def working_copy(url: str, shard: str = "") -> Copy:
+    """The copy of this machine's launches, or of those of the shard of this name.
+
+    Raises LedgerError where the URL names no place, or none can be kept.
+    """
+    return _copy(url, f"working-{shard}" if shard else "working")
 
 
-def results_folder(place: str | Path) -> Path:
-    """The folder that launches work in for a place as the user names it: a path, or a URL."""
-    return working_copy(place).root if isinstance(place, str) and is_url(place) else Path(place)
+def results_folder(place: str | Path, shard: str = "") -> Path:
+    """The folder that launches, or those of a shard, work in for a place as the user names it: a path, or a URL."""
+    return working_copy(place, shard).root if isinstance(place, str) and is_url(place) else Path(place)
 
 
 def reading_copy(url: str) -> Copy:
@@ -403,7 +417,8 @@ def _copy(url: str, kind: str) -> Copy:
     scheme, _, rest = url.partition("://")
     scratch = os.environ.get(SCRATCH) or home() / ".cache" / "asyrp-sweep"
     root = Path(scratch).absolute() / kind / scheme / PurePosixPath(rest)
-    content = {"url": objects.url, "is_working": kind == "working"}
+    is_working = kind != "reading"
+    content = {"url": objects.url, "is_working": is_working}
     try:
         _write(root / _MARK, json.dumps(content).encode())
     except OSError as error:
@@ -411,7 +426,7 @@ def _copy(url: str, kind: str) -> Copy:
             f"{root} cannot be written ({error.strerror}): this machine needs a folder for its copy of {objects.url}; "
             f"name one that exists in {SCRATCH}"
         ) from error
-    return _opened(root, objects.url, kind == "working")
+    return _opened(root, objects.url, is_working)
 
 
 @functools.cache

@@ -1,6 +1,7 @@
-"""One launch at a time on a study in an object store, which has no locks.
+"""One launch at a time on a study, or a shard of it, in an object store, which has no locks.
 
-    <study>/lease.json    who holds it; replaced every `BEAT_SECONDS` as long as the launch lives
+    <study>/lease.json                who holds it; replaced every `BEAT_SECONDS` as long as the launch lives
+    <study>/.shards/2-of-4/lease.json the same of a shard, whose launch holds the study's only while it begins and ends
 
 It is taken by creating it, or by replacing the very one that was read: when its launch has let go of it, is known to be
 dead, or has not replaced it for `LIFETIME_SECONDS` by the store's own clock, so clocks of machines need not agree. A
@@ -13,15 +14,16 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any
 
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.objects import REQUEST_SECONDS, RETRY_SECONDS, Objects
+from orchestrator.ledger.objects import REQUEST_SECONDS, RETRY_SECONDS, Listed, Objects
 
 FILE_NAME = "lease.json"
 BEAT_SECONDS = 20.0
@@ -36,10 +38,13 @@ class Lease:
     Entering raises LedgerError when another launch holds it, or the store cannot be used or ignores conditions.
     """
 
-    def __init__(self, objects: Objects, study: str, beat: Callable[[], None] = lambda: None) -> None:
-        """`beat` is called with every renewal, in a thread; what it raises of a store ends nothing."""
+    def __init__(self, objects: Objects, place: str, beat: Callable[[], None] = lambda: None) -> None:
+        """`place` is a study, or a folder in one.
+
+        `beat` is called with every renewal, in a thread; what it raises of a store ends nothing.
+        """
         self._objects = objects
-        self._key = f"{study}/{FILE_NAME}"
+        self._key = f"{place}/{FILE_NAME}"
         self._beat = beat
         self._mark = uuid.uuid4().hex
         self._number = 0
@@ -56,13 +61,11 @@ class Lease:
             began = time.monotonic()
             if self._took(self._objects.create(self._key, self._content())):
                 break
-            seen = self._objects.look(self._key)
-            holder = self._holder()
-            if seen is None or holder is None:
+            seen, refusal = _state(self._objects, self._key, now)
+            if seen is None:
                 continue
-            age = (now - seen.modified_at).total_seconds()
-            if not _is_over(holder) and age < LIFETIME_SECONDS:
-                raise LedgerError(_refusal(holder, LIFETIME_SECONDS - age))
+            if refusal is not None:
+                raise LedgerError(refusal)
             if self._took(self._objects.swap(self._key, self._content(), seen.tag)):
                 break
         else:
@@ -110,22 +113,12 @@ class Lease:
     def _took(self, tag: str | None) -> bool:
         """Whether the lease is ours. A request that was asked twice finds its own first answer in the way."""
         if tag is None:
-            seen, holder = self._objects.look(self._key), self._holder()
+            seen, holder = self._objects.look(self._key), _holder(self._objects, self._key)
             if seen is None or holder != json.loads(self._content()):
                 return False
             tag = seen.tag
         self._tag = tag
         return True
-
-    def _holder(self) -> dict[str, Any] | None:
-        """Who holds the lease as the store has it; None where there is none."""
-        try:
-            content = json.loads(self._objects.get(self._key))
-            return content if isinstance(content, dict) else {}
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            return {}
 
     def _content(self, *, is_over: bool = False) -> bytes:
         holder = {
@@ -137,6 +130,38 @@ class Lease:
             "is_over": is_over,
         }
         return json.dumps(holder).encode()
+
+
+def held_below(objects: Objects, place: str) -> Iterator[tuple[str, str]]:
+    """(name, what to tell who would take it) of the folders in a place whose leases are held. Raises LedgerError."""
+    keys = [key for key in objects.list(place) if key.count("/") > place.count("/") + 1]
+    if not keys:
+        return
+    now = objects.probe()
+    for key in keys:
+        _, refusal = _state(objects, key, now)
+        if refusal is not None:
+            yield key.removeprefix(f"{place}/").removesuffix(f"/{FILE_NAME}"), refusal
+
+
+def _state(objects: Objects, key: str, now: datetime) -> tuple[Listed | None, str | None]:
+    """The object of a lease, None where there is none; what to tell who would take it, None where that may be."""
+    seen, holder = objects.look(key), _holder(objects, key)
+    if seen is None or holder is None:
+        return None, None
+    left = LIFETIME_SECONDS - (now - seen.modified_at).total_seconds()
+    return seen, None if _is_over(holder) or left <= 0 else _refusal(holder, left)
+
+
+def _holder(objects: Objects, key: str) -> dict[str, Any] | None:
+    """Who holds the lease as the store has it; None where there is none."""
+    try:
+        content = json.loads(objects.get(key))
+        return content if isinstance(content, dict) else {}
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
 
 
 def _is_over(holder: dict[str, Any]) -> bool:

@@ -55,7 +55,7 @@ def run_search(study: Study, options: RunOptions, display: Display) -> SearchLau
     """
     with ExitStack() as stack:
         stack.enter_context(LedgerLock(study.ledger_folder))
-        publish = stack.enter_context(published(study.folder))
+        publish = stack.enter_context(published(study))
         if study.earlier_plan_hash is None:
             write_study(study.folder, search_document(study, []))
         ledger = Ledger(study.ledger_folder)

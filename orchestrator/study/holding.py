@@ -4,6 +4,8 @@
     .shards/.lock             a shard that begins or ends: one at a time
     .shards/2-of-4/.lock      the launch of that shard
 
+In an object store leases take the place of these locks, and every shard works on a copy of its own.
+
 What is more than one trial's (study.json, the ledger's columns, what killed launches left, damage) is touched only by
 a launch that is alone: of the whole study, or of a shard while no other shard is at work. Everything else that a
 shard writes bears the signatures of its own trials.
@@ -17,7 +19,7 @@ from types import TracebackType
 
 from orchestrator.execution.checkpoints import CheckpointStore
 from orchestrator.ledger import LedgerError, LedgerLock, read_study
-from orchestrator.ledger.copies import working_copy_of
+from orchestrator.ledger.copies import Copy, working_copy_of
 from orchestrator.study.launch import Study
 from orchestrator.study.shards import Shard
 
@@ -29,6 +31,7 @@ _BRIEF_SECONDS = 2.0
 PROBE_SECONDS = 10.0
 """How long a shard waits for a launch of the whole study to notice it; longer than that one waits for shards."""
 _POLL_SECONDS = 0.1
+_STORE_POLL_SECONDS = 1.0
 
 
 class Holding:
@@ -41,25 +44,27 @@ class Holding:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._shards = study.folder / FOLDER
+        self._copy = working_copy_of(study.folder)
         self._whole = ExitStack()
         self._turn = ExitStack()
         self.is_alone = True
         """Whether no other launch of the study is at work, so that this one may touch what is everybody's."""
 
     def __enter__(self) -> "Holding":
-        shard = self._study.shard
-        if shard is not None and working_copy_of(self._study.folder) is not None:
-            raise LedgerError(
-                f"shard {shard}: an object store takes one launch of a study at a time; give a folder that every "
-                "machine sees as --results, or leave --shard out"
-            )
+        study, shard = self._study, self._study.shard
         try:
             if shard is None:
                 self._hold_all()
             else:
                 self._take_turn()
                 with _named(f"shard {shard}"):
-                    self._whole.enter_context(LedgerLock(self._shards / shard.name))
+                    if (
+                        self._copy is not None
+                    ):  # What others have begun meanwhile. `published` takes the lease.
+                        self._copy.refresh(study.folder.name)
+                        self._whole.enter_context(LedgerLock(study.ledger_folder))
+                    else:
+                        self._whole.enter_context(LedgerLock(self._shards / shard.name))
                 self.is_alone = not self._others()
                 if not self.is_alone:
                     self._check_plan()
@@ -106,17 +111,17 @@ class Holding:
         if not self._shards.is_dir():
             return
         with ExitStack() as stack:
-            _wait_for(stack, self._shards, _BRIEF_SECONDS)
-            for shard, why in self._at_work():
-                raise LedgerError(f"shard {shard}: {why}")
+            _wait_for(stack, self._shards, _BRIEF_SECONDS, self._copy)
+            refuse_shards(self._study)
 
     def _take_turn(self) -> None:
-        _wait_for(self._turn, self._shards, _TURN_SECONDS)
-        _wait_for(self._turn, self._study.ledger_folder, PROBE_SECONDS)
+        whole = self._study.ledger_folder if self._copy is None else self._study.folder
+        _wait_for(self._turn, self._shards, _TURN_SECONDS, self._copy)
+        _wait_for(self._turn, whole, PROBE_SECONDS, self._copy)
 
     def _others(self) -> list[Shard]:
         """Other shards at work. Raises LedgerError where they are of another division."""
-        others = [shard for shard, _ in self._at_work()]
+        others = [shard for shard, _ in _at_work(self._study)]
         own = self._study.shard
         for other in others:
             if own is not None and other.count != own.count:
@@ -125,18 +130,6 @@ class Holding:
                     f"give --shard K/{other.count}, or wait until all of them have ended"
                 )
         return others
-
-    def _at_work(self) -> Iterator[tuple[Shard, str]]:
-        """Other shards whose locks are held, and what their locks say."""
-        for place in sorted(self._shards.glob("*-of-*")):
-            shard = Shard.named(place.name)
-            if shard is None or shard == self._study.shard:
-                continue
-            try:
-                with LedgerLock(place):
-                    pass
-            except LedgerError as error:
-                yield shard, str(error)
 
     def _check_plan(self) -> None:
         """Shards divide one plan: with two, a trial might be in two of them. Raises LedgerError."""
@@ -155,25 +148,51 @@ class Holding:
         self._whole.close()
 
 
+def refuse_shards(study: Study) -> None:
+    """Raise LedgerError where a shard of the study is at work."""
+    for shard, why in _at_work(study):
+        raise LedgerError(f"shard {shard}: {why}")
+
+
+def _at_work(study: Study) -> Iterator[tuple[Shard, str]]:
+    """Other shards whose locks, or leases, are held, and what those say."""
+    copy = working_copy_of(study.folder)
+    found = _locked(study.folder / FOLDER) if copy is None else copy.held(study.folder / FOLDER)
+    for name, why in found:
+        shard = Shard.named(name)
+        if shard is not None and shard != study.shard:
+            yield shard, why
+
+
+def _locked(place: Path) -> Iterator[tuple[str, str]]:
+    """(name, what its lock says) of the folders in a place whose locks are held."""
+    for folder in sorted(place.glob("*-of-*")):
+        try:
+            with LedgerLock(folder):
+                pass
+        except LedgerError as error:
+            yield folder.name, str(error)
+
+
 @contextmanager
 def in_turn(study_folder: Path) -> Iterator[None]:
     """Do what only one shard may do at a time. Raises LedgerError where its turn does not come."""
     with ExitStack() as stack:
-        _wait_for(stack, study_folder / FOLDER, _TURN_SECONDS)
+        _wait_for(stack, study_folder / FOLDER, _TURN_SECONDS, working_copy_of(study_folder))
         yield
 
 
-def _wait_for(stack: ExitStack, folder: Path, seconds: float) -> None:
-    """Hold a lock that others hold briefly. Raises LedgerError where it is not free in time."""
+def _wait_for(stack: ExitStack, folder: Path, seconds: float, copy: Copy | None) -> None:
+    """Hold a lock, or in a store a lease, that others hold briefly. Raises LedgerError where it is not free in time."""
     end = time.monotonic() + seconds
     while True:
         try:
-            stack.enter_context(LedgerLock(folder))
+            stack.enter_context(LedgerLock(folder) if copy is None else copy.lease(folder))
             return
         except LedgerError:
             if time.monotonic() >= end:
                 raise
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS if copy is None else _STORE_POLL_SECONDS)
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from orchestrator.execution.tasks import FamilyRef, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError, share_columns
 from orchestrator.ledger.copies import working_copy_of
 from orchestrator.study.expected_columns import expected_rows
-from orchestrator.study.holding import Holding
+from orchestrator.study.holding import FOLDER as SHARDS
+from orchestrator.study.holding import Holding, refuse_shards
 from orchestrator.study.launch import (
     Study,
     configs_to_prepare,
@@ -30,7 +31,7 @@ from orchestrator.study.observing import Outcome, StudyObserver
 from orchestrator.views.last_end import COMPLETE, write_end
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress
-from orchestrator.views.running_file import FILE_NAME as RUNNING_FILE
+from orchestrator.views.running_file import running_name
 from trainables.errors import UserError
 from trainables.names import visible
 
@@ -69,7 +70,7 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
     """
     with ExitStack() as stack:
         holding = stack.enter_context(Holding(study))
-        publish = stack.enter_context(published(study.folder))
+        publish = stack.enter_context(published(study))
         ledger = Ledger(study.ledger_folder)
         expected = expected_rows(study.plan)
         if holding.is_alone:
@@ -113,17 +114,22 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
 
 
 @contextmanager
-def published(study_folder: Path) -> Iterator[Callable[[], None]]:
-    """Hold a study in the object store that its folder is a copy of; what brings both to the same state.
+def published(study: Study) -> Iterator[Callable[[], None]]:
+    """Hold a study, or its shard, in the object store that its folder is a copy of; what brings both to one state.
 
-    Nothing at all for a folder that is no copy. Raises LedgerError where another launch holds the study.
+    Nothing at all for a folder that is no copy. Raises LedgerError where another launch holds it.
     """
-    copy = working_copy_of(study_folder)
+    copy, name = working_copy_of(study.folder), study.folder.name
     if copy is None:
         yield lambda: None
         return
-    with copy.launching(study_folder.name, heartbeat=RUNNING_FILE):
-        yield lambda: copy.renew(study_folder.name)
+    shard, place = "", ""
+    if study.shard is not None:
+        shard, place = study.shard.name, f"{SHARDS}/{study.shard.name}"
+    with copy.launching(name, running_name(shard), place):
+        if study.shard is None:
+            refuse_shards(study)
+        yield lambda: copy.renew(name)
 
 
 def run_queue(
@@ -214,6 +220,7 @@ def make_backend(study: Study, options: RunOptions, note: Callable[[str], None])
         execution=study.space.config.execution,
         git_commit=git_commit(),
         store=None if copy is None else copy.objects.url,
+        shard="" if study.shard is None else study.shard.name,
     )
     if options.inline:
         from orchestrator.execution.inline import InlineBackend

@@ -69,8 +69,7 @@ class RunningFile:
     """The file of a study's launch, or of the launch of its shard of this name; gone when it ends."""
 
     def __init__(self, study_folder: Path, shard: str = "") -> None:
-        name = Path(FILE_NAME)
-        self._path = study_folder / (f"{name.stem}-{shard}{name.suffix}" if shard else FILE_NAME)
+        self._path = study_folder / running_name(shard)
         self._study_folder = study_folder
 
     @contextmanager
@@ -130,6 +129,12 @@ class RunningFile:
         while not ended.wait(BEAT_SECONDS):
             with suppress(OSError):
                 os.utime(self._path)
+
+
+def running_name(shard: str = "") -> str:
+    """The name of the file of a launch, or of that of a shard."""
+    name = Path(FILE_NAME)
+    return f"{name.stem}-{shard}{name.suffix}" if shard else FILE_NAME
 
 
 def running_files(study_folder: Path) -> list[Path]:

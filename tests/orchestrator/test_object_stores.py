@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ from orchestrator.ledger.lease import Lease
 from orchestrator.ledger.objects import Objects, objects_at
 from orchestrator.plan.loading import load_space
 from orchestrator.search.running import SearchLaunch
-from orchestrator.study.launch import Study, open_study
+from orchestrator.study import holding
+from orchestrator.study.holding import Holding
+from orchestrator.study.launch import Study, describe, open_study
 from orchestrator.study.observing import Outcome
-from orchestrator.study.runner import RunOptions, run_missing
+from orchestrator.study.runner import RunOptions, published, run_missing
+from orchestrator.study.shards import Shard
 from trainables.h_space.layers import Summarise
 
 pytestmark = needs_server
@@ -523,3 +527,49 @@ def test_a_study_in_a_store_is_that_of_a_folder_and_everything_reads_its_url(
     )
     by_ledger = Ledger(place, arrow).records()
     assert {len(by_pandas), len(by_polars), len(by_ledger)} == {NUM_TRIALS}
+
+
+# Shards
+
+
+def shard_of(number: int, folder: Path, count: int = 2) -> Study:
+    shard = Shard(number, count)
+    (folder / "chain.yaml").write_text(SPACE.replace("seeds: 1", "seeds: 2"))
+    study = open_study(load_space(folder / "chain.yaml"), results_folder(URL, shard.name))
+    study.cache_dir.mkdir(parents=True, exist_ok=True)
+    return replace(study, shard=shard)
+
+
+def test_shards_at_work_at_once_in_a_store_leave_what_one_launch_on_a_folder_leaves(
+    in_memory: Broken, display: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = RunOptions(inline=True, trial_class="fake_trials:FakeTrial")
+    monkeypatch.setattr(holding, "PROBE_SECONDS", 0.1)
+    first, second = shard_of(1, tmp_path), shard_of(2, tmp_path)
+    with Holding(first) as held, published(first) as publish:
+        describe(first)
+        publish()
+        held.begun()
+        run_missing(second, options, display)
+        for study, message in [
+            (first, "shard 1/2: another"),
+            (shard_of(1, tmp_path, 3), "being run in 2 shards"),
+        ]:
+            with pytest.raises(LedgerError, match=message):
+                run_missing(study, options, display)
+        with pytest.raises(LedgerError, match="shard 1/2: another launch is running this study"):
+            run_missing(study_at(URL, tmp_path), options, display)
+    before = Ledger(second.ledger_folder).records()
+    assert 0 < len(before) < 2 * NUM_TRIALS
+    elsewhere(monkeypatch, tmp_path, "another_machine")
+    run_missing(shard_of(1, tmp_path), options, display)
+
+    folder = tmp_path / "folder"
+    whole = replace(shard_of(1, tmp_path), folder=folder / "chain", shard=None)
+    whole.cache_dir.mkdir(parents=True, exist_ok=True)
+    run_missing(whole, options, display)
+    found = shard_of(2, tmp_path)
+    assert content(found) == content(whole)
+    assert [one["attempt"] for one in Ledger(found.ledger_folder).records()] == [1] * len(found.plan.trials)
+    assert not [key for key in in_memory.list() if "running" in key]
+    assert run_missing(shard_of(2, tmp_path), options, display).num_run == 0
