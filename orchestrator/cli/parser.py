@@ -185,6 +185,8 @@ _SUBMIT = (
     _option("--time", "T", "most time of the job, such as 30m or 4h"),
     _option("--partition", "P", "slurm: the partition"),
     _option("--account", "A", "slurm: who pays"),
+    _option("--shards", "N", "slurm: an array of N jobs, each with a share of the trials, where a site has no jobs of "
+            "several machines", type=positive),
     _flag("--dry-run", "write and check the file, and submit nothing"),
 )
 _EXPORT = (

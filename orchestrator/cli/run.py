@@ -96,14 +96,20 @@ def plan_command(options: argparse.Namespace, console: Console, command_line: st
 
 def _opened(space: Space, options: argparse.Namespace) -> Study:
     """The study of a space, or the shard of it that was asked for. Raises ConfigError where it has no shards."""
-    if options.shard is not None and space.config.adaptive is not None:
-        message = (
-            "seeds are added once the results of all cells are there, and no shard has them all; run it without "
-            "--shard, or give a number of --seeds"
-        )
-        raise ConfigError([Problem(space.file, 0, "seeds", message)])
+    if options.shard is not None:
+        check_shards(space, "--shard")
     study = open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
     return study if options.shard is None else replace(study, shard=options.shard)
+
+
+def check_shards(space: Space, option: str) -> None:
+    """Raise ConfigError where a space cannot be run in shards, as an option asks."""
+    if space.config.adaptive is not None:
+        message = (
+            "seeds are added once the results of all cells are there, and no shard has them all; run it without "
+            f"{option}, or give a number of --seeds"
+        )
+        raise ConfigError([Problem(space.file, 0, "seeds", message)])
 
 
 def _report(study: Study, console: Console) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from orchestrator.cli.option_values import cost
 from orchestrator.cli.reporting import known_study
-from orchestrator.cli.run import asked_space
+from orchestrator.cli.run import asked_space, check_shards
 from orchestrator.cli.time_limits import check_limit
 from orchestrator.execution.ending import LaunchEnd, TimeLimit
 from orchestrator.execution.provenance import host
@@ -60,6 +60,7 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         seconds=None if limit is None else limit.seconds,
         said=command_line,
         url=None if copy is None else copy.objects.url,
+        shards=options.shards,
     )
     if problems := [Problem("", 0, where, message) for where, message in at.problems(request)]:
         raise ConfigError(problems)
@@ -82,7 +83,10 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         describe(study, has_results=bool(view.now.done))
     job = at.submit(file, request)
     files = "" if copy is None else str(request.folder)
-    keep(study.folder, Submission(request.number, on, job, at.address, command_line, now(), files))
+    keep(
+        study.folder,
+        Submission(request.number, on, job, at.address, command_line, now(), files, options.shards or 0),
+    )
     say(console, f"Submitted as job {job} of {on}: {file}")
     say(console, _next_steps(study))
     return 0
@@ -122,17 +126,22 @@ def logs_command(options: argparse.Namespace, console: Console, command_line: st
     if (text := at.log(latest.job)) is not None:
         say(console, text)
         return 0
-    file = latest.file(folder, ".log")
-    position = 0
+    positions = dict.fromkeys(latest.logs(folder), 0)
+    shown = None
     while True:
         is_active = options.follow and at.jobs([latest.job])[latest.job].is_active
-        text, position = read_from(file, position)
-        if text:
-            say(console, text.rstrip("\n"))
+        for number, file in enumerate(positions, start=1):
+            text, positions[file] = read_from(file, positions[file])
+            if text and latest.shards and shown != file:
+                say(console, f"shard {number}/{latest.shards}:")
+            if text:
+                shown = file
+                say(console, text.rstrip("\n"))
         if not is_active:
             break
         time.sleep(FOLLOW_SECONDS)
-    if not position:
+    if not any(positions.values()):
+        file = next(iter(positions))
         where = f" here; its log is {file} where it was submitted" if latest.files else f" yet ({file})"
         say(console, f"Job {latest.job} of {latest.on} has printed nothing{where}.")
     return 0
@@ -197,6 +206,8 @@ def _adjusted(site: Site, on: PlaceName, options: argparse.Namespace) -> tuple[S
     if unknown := [name for name in said if name not in type(settings).model_fields]:
         message = f"{on} has no such choice: it uses what its cluster has"
         raise ConfigError([Problem("", 0, f"--{name.replace('_', '-')}", message) for name in unknown])
+    if options.shards is not None and on != "slurm":
+        raise ConfigError([Problem("", 0, "--shards", f"{on} has no arrays of jobs: leave it out")])
     asked = settings.model_copy(update=said)
     return site.model_copy(update={section: asked}), asked
 
@@ -206,6 +217,8 @@ def _study(options: argparse.Namespace) -> Study:
     if space.config.design.kind == "optuna":
         message = "it is a search, which `submit` does not start; asyrp-sweep tune runs it"
         raise ConfigError([Problem(space.file, 0, "design", message)])
+    if options.shards is not None:
+        check_shards(space, "--shards")
     return open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
 
 

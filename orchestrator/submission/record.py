@@ -30,10 +30,17 @@ class Submission:
     """UTC."""
     files: str = ""
     """Folder of its script and log on the machine that submitted it; empty where that is the study's own."""
+    shards: int = 0
+    """Of how many jobs its array is; 0 where it is one job."""
 
     def file(self, folder: Path, ending: str) -> Path:
         """Its script or its log; `folder` is the study's."""
         return Path(self.files or folder / SUBMISSIONS) / f"{self.number:03d}{ending}"
+
+    def logs(self, folder: Path) -> list[Path]:
+        """Its log, or that of each job of its array."""
+        endings = [f"-{number}.log" for number in range(1, self.shards + 1)] or [".log"]
+        return [self.file(folder, ending) for ending in endings]
 
 
 LOCAL_SUBMISSIONS = f".{SUBMISSIONS}"

@@ -32,6 +32,8 @@ class Request:
     """The command that the user typed."""
     url: str | None = None
     """Of the object store that holds the results; None where a folder does."""
+    shards: int | None = None
+    """How many jobs share the trials; None for one job that runs them all."""
 
     @property
     def name(self) -> str:

@@ -73,18 +73,16 @@ class Slurm:
         )
 
     def jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
-        """By squeue, which forgets a job soon after its end."""
-        found = {id: Job(id, "", is_active=False) for id in ids}
-        if not is_here("squeue"):
-            return found
+        """By squeue, which forgets a job soon after its end; the jobs of an array count as one."""
+        states: dict[str, dict[str, bool]] = {id: {} for id in ids}
         # Without a filter squeue refuses no id; with one it calls a job that is gone an error.
-        listed = output_of("squeue", "--me", "--noheader", "--format=%i|%T|%r", what="squeue")
-        for line in listed.splitlines():
+        asked = ("squeue", "--me", "--noheader", "--format=%F|%T|%r")
+        for line in output_of(*asked, what="squeue").splitlines() if is_here("squeue") else ():
             id, state, reason = line.split("|", 2)
-            if id in found:
+            if id in states:
                 waits = state == "PENDING" and reason not in ("None", "")
-                found[id] = Job(id, f"{state} ({reason})" if waits else state, is_active=state in _ACTIVE)
-        return found
+                states[id][f"{state} ({reason})" if waits else state] = state in _ACTIVE
+        return {id: Job(id, ", ".join(told), is_active=any(told.values())) for id, told in states.items()}
 
     def cancel(self, id: str) -> None:
         """By scancel: TERM to the launch, 30 s later KILL."""
@@ -95,7 +93,8 @@ class Slurm:
         return None
 
     def _head(self, request: Request) -> Iterator[str]:
-        site, output = self.site, request.folder / f"{request.name}.log"
+        site, task = self.site, "" if request.shards is None else "-%a"
+        output = request.folder / f"{request.name}{task}.log"
         yield "#!/bin/bash"
         yield f"# {request.said}"
         yield "# Written by asyrp-sweep. May be edited: `sbatch` with this file submits it again."
@@ -108,6 +107,7 @@ class Slurm:
             "cpus-per-task": site.cpus_per_node,
             "gpus-per-node": site.gpus_per_node or None,
             "time": request.minutes,
+            "array": None if request.shards is None else f"1-{request.shards}",
             "output": output,
             "open-mode": "append",
             "signal": f"B:USR1@{request.grace}",
@@ -130,6 +130,8 @@ class Slurm:
         python = shlex.quote(site.python or sys.executable)
         yield f"PYTHON=({f'{site.container} ' if site.container else ''}{python})"
         launch = shlex.join(request.launch)
+        if request.shards is not None:
+            launch += f' --shard "$SLURM_ARRAY_TASK_ID/{request.shards}"'
         yield f'LAUNCH=("${{PYTHON[@]}}" -m orchestrator.cli {launch})'
 
     def _body(self, request: Request) -> Iterator[str]:
@@ -137,7 +139,8 @@ class Slurm:
             yield 'export TMPDIR="$SCRATCH"'
             yield 'LAUNCH+=(--cpus "$SLURM_CPUS_ON_NODE")'
         else:
-            yield _CLUSTER.format(log=shlex.quote(str(request.folder / request.name)))
+            task = "" if request.shards is None else '-"$SLURM_ARRAY_TASK_ID"'
+            yield _CLUSTER.format(log=shlex.quote(str(request.folder / request.name)) + task)
         if request.minutes is not None:
             yield f'LAUNCH+=(--time-limit "$(({60 * request.minutes} - SECONDS))s")  # what is left of the job'
         yield _ENDING.format(code=GO_ON, requeues=self.site.requeues)

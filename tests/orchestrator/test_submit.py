@@ -151,6 +151,7 @@ class TestSlurm:
             (["--nodes", "3"], "--nodes: partition main has 2; found 3"),
             (["--time", "2h"], "--time: partition main allows at most 60 min; found 2h"),
             (["--time", "soon"], "--time: expected a time such as"),
+            (["--shards", "2", "--on", "ray-job"], "--shards: ray-job has no arrays of jobs"),
         ],
     )
     def test_what_the_cluster_does_not_have_is_one_message(
@@ -198,6 +199,23 @@ class TestSlurm:
         Path("results/widths/submissions/001.log").write_text("[1/4] done\n")
 
         assert command("logs", "widths")[1] == "[1/4] done\n"
+
+    def test_an_array_of_shards_is_one_job_to_its_user(self, command: Command) -> None:
+        assert command(*submitted("--shards", "2"))[0] == 0
+        folder = Path("results/widths/submissions")
+        text = (folder / "001.sh").read_text()
+        assert "#SBATCH --array=1-2\n" in text
+        assert f"#SBATCH --output={folder.absolute()}/001-%a.log\n" in text
+        assert ' --yes --shard "$SLURM_ARRAY_TASK_ID/2")\n' in text
+        subprocess.run(["/bin/bash", "-n", folder / "001.sh"], check=True)
+
+        Path("queue").write_text("7|RUNNING|None\n7|PENDING|Priority\n8|RUNNING|None\n")
+        assert "as job 7 of slurm: RUNNING, PENDING (Priority)" in command("status", "widths")[1]
+        for number in (1, 2):
+            (folder / f"001-{number}.log").write_text(f"of {number}\n")
+        assert command("logs", "widths")[1] == "shard 1/2:\nof 1\nshard 2/2:\nof 2\n"
+        assert command("cancel", "widths")[1].startswith("Cancelled: job 7 of slurm.")
+        assert Path("cancelled").read_text().strip() == "7"
 
     def test_a_site_says_what_the_command_line_does_not(self, command: Command, tmp_path: Path) -> None:
         own = tmp_path / ".config/asyrp-sweep/site.yaml"
