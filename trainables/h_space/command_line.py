@@ -72,6 +72,11 @@ def _add_edit(command: argparse.ArgumentParser) -> None:
         help="add noise at timesteps below T, or auto (default: 0, none)",
     )
     command.add_argument(
+        "--animate",
+        action="store_true",
+        help="also write P_t along the way, decoded: a GIF beside each strip",
+    )
+    command.add_argument(
         "--seed", type=int, default=0, metavar="N", help="seed of generated images and noise (default: 0)"
     )
     command.add_argument(
@@ -104,6 +109,13 @@ def _add_interval(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--steps", type=positive, default=100, metavar="N", help="steps of their inversion (default: 100)"
+    )
+    command.add_argument(
+        "--like",
+        type=int,
+        nargs="+",
+        metavar="T",
+        help="instead, the domain's timesteps that are as noisy as these of the published schedule",
     )
     command.add_argument("--out", type=path, metavar="FILE", help="draw the curves: FILE.png and FILE.svg")
     add_results(command)
@@ -215,6 +227,12 @@ def _add_doctor(command: argparse.ArgumentParser) -> None:
         "--domain",
         metavar="D",
         help="list every file of a domain: what it enables, its size, and where a missing one goes",
+    )
+    command.add_argument(
+        "--try",
+        dest="try_it",
+        action="store_true",
+        help="load its models too; of a model of latents, check the scaling factor on a few images",
     )
 
 

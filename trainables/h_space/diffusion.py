@@ -18,6 +18,8 @@ from trainables.h_space.timesteps import reverse_steps
 
 Editor = Callable[[Tensor, Tensor, int], Tensor]
 """f_t: maps h (B, C, H, W), the time embedding (B, E) and the timestep itself to Delta-h, shaped like h."""
+Watch = Callable[[int, Tensor], None]
+"""Sees t and the edited P_t (B, C, H, W)."""
 
 
 class TrajectoryPoint(NamedTuple):
@@ -139,6 +141,7 @@ def generate(
     t_edit: int = 0,
     t_boost: int = 0,
     noise_generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """x_0 (B, C, H, W) from x_T in the three phases of Asyrp (section 3.4).
 
@@ -147,6 +150,7 @@ def generate(
     Departure: the published code boosts edits but not reconstructions. Here t_boost acts on either, and with
     generators in the same state both receive the same noise, so that a difference of the two is the edit's.
     With a generator for each image, none's noise depends on which others share its batch.
+    `watch` is shown t and P_t of every step.
     Raises ValueError when t_boost > 0 comes without a generator.
     """
     if t_boost > 0 and noise_generator is None:
@@ -158,6 +162,8 @@ def generate(
         eta = 1.0 if t < t_boost else 0.0
         noise = _noise_like(x_t, noise_generator) if eta and noise_generator else None
         alpha_bar_t, alpha_bar_prev = model.alpha_bar_at(t), model.alpha_bar_at(t_prev)
+        if watch is not None:
+            watch(t, predicted_x0(x_t, eps_edit, alpha_bar_t))
         x_t = reverse_step(x_t, eps, eps_edit, alpha_bar_t, alpha_bar_prev, eta, noise)
     return x_t
 

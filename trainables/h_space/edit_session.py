@@ -55,12 +55,22 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """P_t of one timestep, decoded: unedited, then of every strength."""
+
+    t: int
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
 class Strip:
     """An image's pictures in order: original, reconstruction, edits, and the true edit where it can be drawn."""
 
     references: tuple[Tile, ...]
     edits: tuple[Tile, ...]
     true_edit: tuple[Tile, ...] = ()
+    frames: tuple[Frame, ...] = ()
+    """The way there, where it was asked for: noisy to clean."""
 
     @property
     def groups(self) -> tuple[tuple[Tile, ...], ...]:
@@ -82,6 +92,10 @@ class Source:
     """(1, C, H, W): the image drawn with the attribute."""
     note: str | None = None
     """What was done to the picture to make it fit."""
+
+
+Way = list[tuple[int, Tensor]]
+"""t and P_t (1, *x) of every step."""
 
 
 class EditSession:
@@ -151,8 +165,11 @@ class EditSession:
             for number in range(1, count + 1)
         ]
 
-    def strip(self, source: Source) -> Strip:
-        """Every picture of an image: inverted where it is a real one, generated again at strength 0, then edited."""
+    def strip(self, source: Source, *, has_frames: bool = False) -> Strip:
+        """Every picture of an image: inverted where it is a real one, generated again at strength 0, then edited.
+
+        `has_frames` keeps the way of each as well, which decodes every P_t.
+        """
         references, x_T = [], source.x_T
         if source.original is not None:
             references = [_tile("original", source.original)]
@@ -164,17 +181,35 @@ class EditSession:
             )
         assert x_T is not None
         unedited = "reconstruction" if references else "unedited"
-        references.append(_tile(unedited, self._edited(x_T, 0.0)))
+        ways: list[Way] = []
+        references.append(_tile(unedited, self._edited(x_T, 0.0, ways)))
         edits = [
-            _tile(_strength_label(strength), self._edited(x_T, strength), f"strength_{strength:+g}")
+            _tile(_strength_label(strength), self._edited(x_T, strength, ways), f"strength_{strength:+g}")
             for strength in self._settings.strengths
         ]
         drawn = [] if source.true_edit is None else [_tile("true edit", source.true_edit)]
-        return Strip(tuple(references), tuple(edits), tuple(drawn))
+        names = [unedited, *map(_strength_label, self._settings.strengths)]
+        frames = self._frames(names, ways) if has_frames else ()
+        return Strip(tuple(references), tuple(edits), tuple(drawn), frames)
 
-    def _edited(self, x_T: Tensor, strength: float) -> Tensor:
-        """One strength; all strengths of an image get the same boost noise, so that only the edit tells them apart."""
-        settings = self._settings
+    def _frames(self, names: Sequence[str], ways: Sequence[Way]) -> tuple[Frame, ...]:
+        """The ways beside each other. P_t is not quantised: of a noisy t it lies between the codes."""
+        decode = torch.no_grad()(self._domain.to_pixels)
+        return tuple(
+            Frame(
+                points[0][0],
+                tuple(_tile(name, decode(p_t)) for name, (_, p_t) in zip(names, points, strict=True)),
+            )
+            for points in zip(*ways, strict=True)
+        )
+
+    def _edited(self, x_T: Tensor, strength: float, ways: list[Way]) -> Tensor:
+        """One strength, whose way is added to `ways`.
+
+        All strengths of an image get the same boost noise, so that only the edit tells them apart.
+        """
+        settings, way = self._settings, Way()
+        ways.append(way)
         x_0 = apply_editors(
             self._domain.diffusion,
             x_T,
@@ -184,6 +219,7 @@ class EditSession:
             window=settings.window,
             t_boost=settings.t_boost,
             noise_generator=generator_for(settings.seed, "boost noise"),
+            watch=lambda t, p_t: way.append((t, p_t)),
         )
         return self._domain.to_pictures(x_0)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from trainables.h_space.diffusion import Editor, generate
+from trainables.h_space.diffusion import Editor, Watch, generate
 from trainables.h_space.timesteps import delta_h_scale, timestep_sequence
 
 if TYPE_CHECKING:
@@ -87,15 +87,16 @@ def apply_editors(
     window: Window = "own",
     t_boost: int = 0,
     noise_generator: torch.Generator | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Edits (B, C, H, W) of the images that x_T stands for; at strength 0, or without parts, their reconstruction.
 
     With t_boost (quality boosting) give edits and reconstruction generators in the same state: both then receive the
-    same noise. Raises ValueError when t_boost > 0 comes without one.
+    same noise. `watch` is shown t and P_t of every step. Raises ValueError when t_boost > 0 comes without one.
     """
     timesteps = timestep_sequence(num_sample_steps, model.t_max)
     if strength == 0 or not parts:
-        return generate(model, x_T, timesteps, t_boost=t_boost, noise_generator=noise_generator)
+        return generate(model, x_T, timesteps, t_boost=t_boost, noise_generator=noise_generator, watch=watch)
     combined = CombinedEditor(parts, strength, num_sample_steps, window)
     return generate(
         model,
@@ -105,4 +106,5 @@ def apply_editors(
         t_edit=combined.t_edit,
         t_boost=t_boost,
         noise_generator=noise_generator,
+        watch=watch,
     )

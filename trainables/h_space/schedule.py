@@ -35,6 +35,17 @@ def highest_timestep(alpha_bar: np.ndarray, prediction_type: str) -> int:
     return int(np.flatnonzero(usable)[-1]) if usable.any() else 0
 
 
+def as_noisy(betas: np.ndarray, published_t: int) -> tuple[int, float]:
+    """(t, alpha_bar) of the timestep of a schedule that is nearest in alpha_bar to one of the published schedule.
+
+    Where P_t of two models is equally blurred, alpha_bar is equal, not t. Raises IndexError for a t beyond 0 to 999.
+    """
+    wanted = np.cumprod(1.0 - linear_betas())[published_t]
+    alpha_bar = np.cumprod(1.0 - betas)
+    t = int(np.abs(alpha_bar - wanted).argmin())
+    return t, float(alpha_bar[t])
+
+
 def alpha_bars(betas: Sequence[float] | np.ndarray | None = None) -> Tensor:
     """alpha_bar(t) = product over s = 0..t of (1 - beta_s), for every t.
 

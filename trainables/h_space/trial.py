@@ -16,6 +16,7 @@ from trainables.h_space.editing_interval import interval_notes, resolved
 from trainables.h_space.editor_file import save_editor
 from trainables.h_space.editors._token_encoder import dropout_from
 from trainables.h_space.evaluation import Evaluation
+from trainables.h_space.latents_check import latent_notes
 from trainables.h_space.learning_rates import learning_rate_at
 from trainables.h_space.losses import guarded_cosine
 from trainables.h_space.optimizers import OPTIMIZERS
@@ -90,7 +91,7 @@ class Trial:
             self._texts, training, config.attribute, self._domain.to_pixels
         )
         editor = config.editor.build(self._domain.diffusion.shape, generator_for(seed, "init"), self._trained)
-        self._notes += [*config.editor.notes(), *cosine_notes]
+        self._notes += [*latent_notes(self._domain, self._images), *config.editor.notes(), *cosine_notes]
         if start_from is not None:
             self._notes.append(self._start_from(start_from, editor))
         self.editor = editor.to(self._domain.device)

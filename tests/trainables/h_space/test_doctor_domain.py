@@ -9,11 +9,11 @@ from random_domains import write_domain, write_latent_model, write_pixel_model
 from orchestrator.cli import parser as cli
 from orchestrator.cli.disk_probe import Finding
 from trainables.h_space.cli.checks import parts_of_domain
-from trainables.h_space.domains import shipped_domains
+from trainables.h_space.domains import DomainError, shipped_domains
 
 
-def found(domain: str) -> dict[str, Finding]:
-    options = argparse.Namespace(domain=domain)
+def found(domain: str, *, try_it: bool = False) -> dict[str, Finding]:
+    options = argparse.Namespace(domain=domain, try_it=try_it)
     return {finding.name.split()[-1]: finding for finding in parts_of_domain(options)}
 
 
@@ -44,7 +44,10 @@ def test_every_file_that_is_missing_is_named_with_its_place(tmp_path: Path) -> N
 def test_a_model_of_latents_says_so_and_what_keeps_it_from_use(tmp_path: Path) -> None:
     write_latent_model(tmp_path)
     path = write_domain(tmp_path)
-    assert "of latents" in found(path)["diffusion"].found
+    tried = found(path, try_it=True)
+    assert "of latents" in tried["diffusion"].found
+    assert "scaling_factor 0.18215" in tried["latents"].found
+    assert found("avatars", try_it=True)["latents"].found == "none: the diffusion model works on pixels"
 
     write_pixel_model(tmp_path)  # in the place of the U-Net that the autoencoder belongs to
     (tmp_path / "other.yaml").write_text(Path(path).read_text())
@@ -62,6 +65,11 @@ def test_shipped_domains_say_what_they_still_need(name: str, monkeypatch: pytest
 
     assert parts["images"].level == "FIX"
     assert "train/ and test/" in parts["images"].advice
+
+
+def test_models_of_no_domain_cannot_be_tried() -> None:
+    with pytest.raises(DomainError, match="--try: of which domain"):
+        list(parts_of_domain(argparse.Namespace(domain=None, try_it=True)))
 
 
 def test_a_domain_that_is_none_is_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def test_a_picture_becomes_a_strip_and_its_single_pictures(
 ) -> None:
     Image.new("RGB", (80, 60), "orange").save("photo.png")
 
-    code, out, _ = command("edit", "photo.png", "--editor", signature("smiling", 0), "--strength", "-1:1:3")
+    how = ("--editor", signature("smiling", 0), "--strength", "-1:1:3", "--animate")
+    code, out, _ = command("edit", "photo.png", *how)
 
     assert code == 0
     assert "photo.png: 80 x 60, cut to its square centre and resized to 32 x 32" in out
@@ -121,6 +122,15 @@ def test_a_picture_becomes_a_strip_and_its_single_pictures(
     assert not np.array_equal(
         pixels(Path("edits/photo/strength_+1.png")), pixels(Path("edits/photo/strength_-1.png"))
     )
+
+    with Image.open("edits/photo.gif") as animation:
+        assert getattr(animation, "n_frames", 1) == 4  # as many as timesteps
+        animation.seek(3)
+        last = np.asarray(animation.convert("RGB")).astype(float)
+    tiles = [pixels(Path(f"edits/photo/{name}.png")) for name in ("reconstruction", "strength_-1")]
+    for place, tile in enumerate(tiles):
+        shown = last[:192, 192 * place : 192 * (place + 1)]
+        assert np.abs(shown - tile.repeat(6, axis=0).repeat(6, axis=1)).mean() < 3  # a palette of 256 colours
 
 
 def test_a_face_of_the_domain_comes_with_its_true_edit(
@@ -297,6 +307,16 @@ def test_the_interval_is_shown_and_drawn(command: Command) -> None:
     assert Path("curves.svg").is_file()
     assert "measuring" in out
     assert "measuring" not in second
+
+
+def test_timesteps_as_noisy_as_published_ones_need_no_model(command: Command) -> None:
+    code, out, _ = command("interval", "avatars", "--like", "513", "321")
+    wrong, _, err = command("interval", "avatars", "--like", "1000")
+
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()[1:]] == [["513", "513"], ["321", "321"]]
+    assert wrong == 2
+    assert "--like: expected timesteps from 0 to 999; found 1000" in err
 
 
 def test_an_attribute_that_the_domain_does_not_offer_is_named(command: Command) -> None:

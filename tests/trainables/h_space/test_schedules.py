@@ -16,7 +16,7 @@ from trainables.h_space.edit_session import EditError, EditSession, EditSettings
 from trainables.h_space.editing_interval import measure
 from trainables.h_space.editor_file import load_editor
 from trainables.h_space.family import FAMILY
-from trainables.h_space.schedule import highest_timestep, linear_betas
+from trainables.h_space.schedule import as_noisy, highest_timestep, linear_betas
 from trainables.h_space.trajectories import load_cached
 from trainables.h_space.trial import Trial
 
@@ -35,6 +35,21 @@ def test_the_published_schedules_are_used_to_their_end() -> None:
     for num_timesteps in (1000, 4000):
         betas = linear_betas(num_timesteps, 0.1 / num_timesteps, 20 / num_timesteps)
         assert highest_timestep(np.cumprod(1 - betas), "epsilon") == num_timesteps - 1
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (0.0015, 0.0195, (333, 433, 484, 501, 535, 561)),  # CompVis's ldm-celebahq-256
+        (0.00085, 0.012, (451, 572, 633, 654, 694, 726)),  # Stable Diffusion
+    ],
+)
+def test_timesteps_of_other_schedules_are_as_noisy(
+    first: float, last: float, expected: tuple[int, ...]
+) -> None:
+    betas = np.linspace(first**0.5, last**0.5, 1000) ** 2
+
+    assert tuple(as_noisy(betas, t)[0] for t in (321, 403, 446, 461, 490, 513)) == expected
 
 
 def test_a_cosine_schedule_is_left_before_errors_of_epsilon_grow_without_bound(cosine_4000: str) -> None:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 from orchestrator.cli.disk_probe import Finding, Level, installed
-from trainables.h_space.domains import DomainError, domain_summary, shipped_domains
+from trainables.h_space.domains import DomainError, DomainSummary, domain_summary, shipped_domains
 from trainables.h_space.domains.files import read_domain_source
 from trainables.h_space.domains.networks import parts_of
 
@@ -26,15 +26,34 @@ def domains() -> Iterator[Finding]:
 
 
 def parts_of_domain(options: argparse.Namespace) -> Iterator[Finding]:
-    """Every file of the domain that was asked about. Raises DomainError where there is no such domain."""
+    """Every file of the domain that was asked about. Raises DomainError where there is none."""
     if options.domain is None:
+        if options.try_it:
+            raise DomainError("--try: of which domain? Name it with --domain")
         return
     source = read_domain_source(options.domain)
     for part in parts_of(source):
         level: Level = "ok" if part.is_there else "FIX" if part.is_named else "note"
         found = f"{part.found}; enables {part.enables}"
         yield Finding(f"{source.domain.name} {part.key}", level, found, part.advice)
+    name = source.domain.name
     try:
-        domain_summary(options.domain)
+        summary = domain_summary(options.domain)
+        if options.try_it:
+            yield from _tried(summary, options.domain)
     except DomainError as error:
-        yield Finding(f"domain {source.domain.name}", "FIX", "cannot be used yet", str(error))
+        yield Finding(f"domain {name}", "FIX", "cannot be used yet", str(error))
+
+
+def _tried(summary: DomainSummary, domain: str) -> Iterator[Finding]:
+    """What the diffusion model itself says of a scaling factor."""
+    what = f"{summary.name} latents"
+    if summary.latents is None:
+        yield Finding(what, "ok", "none: the diffusion model works on pixels")
+        return
+    from trainables.h_space.domains.loading import load_domain  # torch and the models
+    from trainables.h_space.latents_check import measure_scaling
+
+    found = measure_scaling(load_domain(domain))
+    advice = "set autoencoder: {scaling_factor: ...} in the domain's file to what the model was trained with"
+    yield Finding(what, "ok", str(found)) if found.is_right else Finding(what, "FIX", str(found), advice)

@@ -27,8 +27,9 @@ from trainables.h_space.editing_interval import (
     read_curves,
     run_interval,
 )
-from trainables.h_space.timesteps import timestep_sequence
-from trainables.wording import did_you_mean
+from trainables.h_space.schedule import as_noisy
+from trainables.h_space.timesteps import PUBLISHED_T_MAX, timestep_sequence
+from trainables.wording import did_you_mean, expected
 
 Say = Callable[[str], None]
 
@@ -112,6 +113,25 @@ def show(found: IntervalView, console: Console) -> None:
     say_on(console, f"t_boost {boost}: where x_t is {found.t_boost_threshold:g} away")
     num_images, num_steps = len(found.curves.predicted), len(found.curves.timesteps)
     say_on(console, f"Mean over {num_images} images, {num_steps} steps; distance by {found.distance}.")
+
+
+def show_as_noisy(domain: str, published: Sequence[int], console: Console) -> None:
+    """Print the timesteps of a domain that are as noisy as some of the published schedule; loads no model.
+
+    Raises DomainError for a timestep that the published schedule does not have.
+    """
+    summary = domain_summary(domain)
+    assert summary.schedule is not None
+    for t in published:
+        if not 0 <= t <= PUBLISHED_T_MAX:
+            raise DomainError(f"--like: {expected(f'timesteps from 0 to {PUBLISHED_T_MAX}', t)}")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for header in ("published t", f"t of {summary.name}", "alpha_bar"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for t in published:
+        own, alpha_bar = as_noisy(summary.schedule.betas, t)
+        table.add_row(str(t), str(own), f"{alpha_bar:.4f}")
+    console.print(table)
 
 
 FigureInput = tuple[

@@ -1,7 +1,10 @@
-"""Pictures made by hand, outside any study: the strip of an edited image."""
+"""Pictures made by hand, outside any study: the strip of an edited image, and its way as an animation."""
 
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
 
 from analysis import style
 from analysis.figures._tiles import decode
@@ -12,6 +15,8 @@ GAP = 0.03
 GROUP_GAP = 0.07
 LABELS = 0.2
 """Inches; the height of a line of labels, and the gaps between pictures and, in addition, between groups of them."""
+CAPTION_PIXELS = 18
+FRAME_MILLISECONDS, LAST_MILLISECONDS = 120, 1500
 
 
 def save_strip(groups: Sequence[Sequence[tuple[str, bytes]]], title: str, path: Path) -> None:
@@ -38,3 +43,21 @@ def save_strip(groups: Sequence[Sequence[tuple[str, bytes]]], title: str, path: 
             figure.text(middle, 1 - 1.5 * LABELS / size[1], label, ha="center", va="center")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=style.DPI)
+
+
+def save_animation(frames: Sequence[tuple[str, Sequence[bytes]]], path: Path) -> None:
+    """Write a GIF of captioned frames, each a row of PNGs of one size; the last stays longest."""
+    pictures = [_captioned(caption, pngs) for caption, pngs in frames]
+    durations = [FRAME_MILLISECONDS] * (len(pictures) - 1) + [LAST_MILLISECONDS]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+
+
+def _captioned(caption: str, pngs: Sequence[bytes]) -> Image.Image:
+    row = Image.fromarray(np.concatenate([decode(png) for png in pngs], axis=1))
+    factor = max(1, TILE // row.height)
+    row = row.resize((factor * row.width, factor * row.height), Image.Resampling.NEAREST)
+    whole = Image.new("RGB", (row.width, row.height + CAPTION_PIXELS), "white")
+    whole.paste(row)
+    ImageDraw.Draw(whole).text((4, row.height + 3), caption, fill="black")
+    return whole

@@ -14,6 +14,7 @@ from trainables.errors import UserError
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
 from trainables.h_space.backbones._folder import (
     SCHEDULER_NAMES,
+    Schedule,
     check_folder,
     read_schedule,
     read_scheduler,
@@ -93,6 +94,8 @@ class DomainSummary:
     """The same of the judge."""
     t_max: int = PUBLISHED_T_MAX
     """The noisiest timestep that the diffusion model is used at."""
+    schedule: Schedule | None = field(default=None, compare=False)
+    """The diffusion model's; None where that is not known."""
     revision: str | None = None
     """Commit of a diffusion model on the hub; None for one in a folder."""
 
@@ -161,6 +164,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         latents=latents,
         prompt=prompt,
         t_max=schedule.t_max,
+        schedule=schedule,
         revision=revision,
         segmenter=domain.segmenter,
         judge=domain.judge,

@@ -172,7 +172,8 @@ def save_diffusers(model: Any, folder: Path, dtype: torch.dtype = torch.float16,
     A reader never meets half a file; the model stays as it is.
     """
     scratch = folder.with_name(folder.name + ".part")
-    saved = copy.deepcopy(model).to(dtype)
+    saved = copy.deepcopy(model)
+    nn.Module.to(saved, dtype)  # diffusers' own warns of models that keep some parts in 32 bits
     saved.register_to_config(**config)
     saved.save_pretrained(scratch)
     folder.mkdir(parents=True, exist_ok=True)
