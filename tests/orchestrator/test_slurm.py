@@ -1,4 +1,4 @@
-"""A real Slurm of two nodes on this machine: submitted, cancelled half-way, submitted again."""
+"""A real Slurm of two nodes on this machine, a folder and S3: submitted, cancelled half-way, submitted again."""
 
 import os
 import platform
@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from object_server import BUCKET, needs_server
 
 from orchestrator.cli import parser as cli
+from orchestrator.ledger.copies import reading_copy
+from orchestrator.ledger.objects import is_url
 from orchestrator.submission.record import submissions
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "unshare")
@@ -115,7 +118,11 @@ def until(is_so: Callable[[], bool], seconds: float = 240) -> None:
 
 def rows(results: str) -> pd.DataFrame:
     """What the study's finished trials measured, by trial."""
-    files = Path(results, "widths/ledger/trials").glob("*.parquet")
+    root = Path(results)
+    if is_url(results):
+        reading_copy(results).refresh("widths")
+        root = reading_copy(results).root
+    files = root.glob("widths/ledger/trials/*.parquet")
     found = [pd.read_parquet(file) for file in files]
     if not found:
         return pd.DataFrame()
@@ -123,32 +130,42 @@ def rows(results: str) -> pd.DataFrame:
     return trials[trials["status"] == "done"].set_index("signature").sort_index()
 
 
-@pytest.mark.usefixtures("slurm")
+@needs_server
+@pytest.mark.usefixtures("server", "slurm")
+@pytest.mark.parametrize(
+    ("results", "machines"),
+    [
+        ("results", ["--nodes", "2"]),
+        (f"s3://{BUCKET}/results", ["--nodes", "2"]),
+        (f"s3://{BUCKET}/results", ["--shards", "2"]),
+    ],
+)
 def test_a_study_that_was_cancelled_half_way_and_submitted_again_is_the_undisturbed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: str, machines: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     Path("widths.yaml").write_text(SPACE)
     Path("train.py").write_text(TRAIN)
-    submit = ["submit", "widths.yaml", "--on", "slurm", "--nodes", "2", "--time", "20m"]
+    of_study = ["widths", "--results", results]
+    submit = ["submit", "widths.yaml", "--on", "slurm", "--results", results, "--time", "20m", *machines]
 
     assert cli.main([*submit, "--nodes", "3"]) == 2
     assert cli.main(submit) == 0
-    until(lambda: len(rows("results")) >= 1)
+    until(lambda: len(rows(results)) >= 1)
     assert cli.main(submit) == 2
-    assert cli.main(["cancel", "widths"]) == 0
+    assert cli.main(["cancel", *of_study]) == 0
     until(lambda: output("squeue", "--noheader") == "")
-    num_done = len(rows("results"))
-    capsys.readouterr()
+    num_done = len(rows(results))
     assert cli.main(submit) == 0
     until(lambda: output("squeue", "--noheader") == "")
 
     assert cli.main(["run", "widths.yaml", "--inline", "--no-price", "--results", "undisturbed"]) == 0
     expected = rows("undisturbed")
     assert 1 <= num_done < len(expected) == 4
-    assert rows("results")["metric_accuracy"].equals(expected["metric_accuracy"])
-    assert len(submissions(Path("results/widths"))) == 2
-    kept = {path.suffix for path in Path("results/widths/submissions").iterdir()}
-    assert kept == {".sh", ".json", ".log"}
+    assert rows(results)["metric_accuracy"].equals(expected["metric_accuracy"])
+    if not is_url(results):
+        assert len(submissions(Path("results/widths"))) == 2
+        kept = {path.suffix for path in Path("results/widths/submissions").iterdir()}
+        assert kept == {".sh", ".json", ".log"}
