@@ -161,6 +161,8 @@ _WHERE = (
     _option("--cpus", "N", "CPUs to use on this machine (default: all that it may use)", type=positive),
     _option("--wait", "T", "wait at most T, such as 20m, until the cluster has room for a trial (default: the space's "
             "wait_minutes)", type=cost),
+    _option("--concurrency", "N", "trials at a time, at most; a cluster that grows is asked for room for all of them "
+            "(default: as many as its machines hold)", type=positive),
     _flag("--inline", "train one trial after another in this process, without Ray"),
 )
 """Where trials run, and so what they cost."""

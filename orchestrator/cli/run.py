@@ -184,6 +184,7 @@ def _run_options(options: argparse.Namespace) -> RunOptions:
         address=options.address,
         num_cpus=options.cpus,
         wait_seconds=options.wait.seconds if options.wait is not None else None,
+        concurrency=options.concurrency,
     )
 
 

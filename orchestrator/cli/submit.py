@@ -15,6 +15,7 @@ from orchestrator.cli.run import asked_space, check_shards
 from orchestrator.cli.time_limits import check_limit
 from orchestrator.execution.ending import LaunchEnd, TimeLimit
 from orchestrator.execution.provenance import host
+from orchestrator.execution.ray.cluster import num_slots
 from orchestrator.ledger import LedgerError, LedgerLock
 from orchestrator.ledger.copies import copy_at, copy_of
 from orchestrator.ledger.study import SUBMISSIONS
@@ -26,7 +27,7 @@ from orchestrator.study.runner import published
 from orchestrator.submission.places import place, place_of
 from orchestrator.submission.record import LOCAL_SUBMISSIONS, Submission, keep, next_number, now, submissions
 from orchestrator.submission.request import Job, Place, Request, SubmissionError
-from orchestrator.submission.site import PlaceName, Site, read_site
+from orchestrator.submission.site import KubeRaySite, PlaceName, Site, read_site
 from orchestrator.views.live import say
 from orchestrator.views.running_file import RunningFile
 from trainables.errors import UserError
@@ -56,7 +57,7 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         study=study.space.name,
         folder=study.folder / (SUBMISSIONS if copy is None else LOCAL_SUBMISSIONS),
         number=next_number(study.folder),
-        launch=tuple(_launch(options)),
+        launch=(*_launch(options), *_at_once(study, asked)),
         seconds=None if limit is None else limit.seconds,
         said=command_line,
         url=None if copy is None else copy.objects.url,
@@ -246,6 +247,14 @@ def _launch(options: argparse.Namespace) -> Iterator[str]:
     if options.reuse_changed_code:
         yield "--reuse-changed-code"
     yield "--yes"
+
+
+def _at_once(study: Study, asked: Settings) -> Iterator[str]:
+    """For how many trials a cluster that grows is asked: as many as its most machines hold."""
+    if isinstance(asked, KubeRaySite):
+        node = {"CPU": asked.cpus_per_node, "GPU": asked.gpus_per_node}
+        most = num_slots(study.space.config.execution, [node] * asked.nodes, len(study.plan.trials))
+        yield from ("--concurrency", str(most))
 
 
 def _place(results: Path) -> str:

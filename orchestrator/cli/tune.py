@@ -54,6 +54,7 @@ def _tune(options: argparse.Namespace, end: LaunchEnd, console: Console, command
         address=options.address,
         num_cpus=options.cpus,
         wait_seconds=options.wait.seconds if options.wait is not None else None,
+        concurrency=options.concurrency,
         listeners=log_openings(options.log_to),
         end=end,
     )

@@ -28,6 +28,8 @@ class TrialQueue:
         self.end = end or LaunchEnd()
         self.num_slots = 1
         """How many trials may be at work at once; told by the back end."""
+        self.limit: int | None = None
+        """How many trials may be taken and not have ended; any number where there is none."""
         self.tasks = {task.signature: task for task in tasks}
         self._states: dict[str, State] = {}
         self._counts: Counter[State] = (
@@ -47,6 +49,8 @@ class TrialQueue:
 
     def take(self) -> TrialTask | None:
         """The next trial that can run, now counted as running; None when none can now, or in the time left."""
+        if self.limit is not None and self.count("running") >= self.limit:
+            return None
         wait = self._seconds_until_free()
         signature = next((one for one in self._ready if self.end.fits(self.tasks[one], wait)), None)
         if signature is None:

@@ -46,6 +46,8 @@ class RunOptions:
     num_cpus: int | None = None
     wait_seconds: float | None = None
     """How long to wait until a cluster has room for a trial; None for what the space says."""
+    concurrency: int | None = None
+    """For how many trials at a time a cluster is asked, at most; None for what its machines hold."""
     retries_failed: bool = True
     """Whether trials that failed in an earlier launch are tried again."""
     trial_class: str | None = None
@@ -229,7 +231,13 @@ def make_backend(study: Study, options: RunOptions, note: Callable[[str], None])
     from orchestrator.execution.ray.backend import RayBackend, RayOptions
 
     wanted = RayOptions(
-        options.address, options.num_cpus, options.extra_modules, note, options.wait_seconds, options.end
+        address=options.address,
+        num_cpus=options.num_cpus,
+        extra_modules=options.extra_modules,
+        note=note,
+        wait_seconds=options.wait_seconds,
+        concurrency=options.concurrency,
+        end=options.end,
     )
     return RayBackend(settings, wanted)
 

@@ -1,8 +1,13 @@
-"""Machines that leave a cluster are named once."""
+"""Machines that leave a cluster are named once; room is asked for as many trials as are left."""
 
 from typing import Any
 
-from orchestrator.execution.ray.machines import SECONDS_BETWEEN_LOOKS, Machines
+import pytest
+
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.ray import machines as of_clusters
+from orchestrator.execution.ray.machines import SECONDS_BETWEEN_LOOKS, AskedRoom, Machines
+from orchestrator.execution.tasks import TrialTask
 
 
 def node(number: int, *, is_alive: bool = True) -> dict[str, Any]:
@@ -31,3 +36,23 @@ def test_a_machine_that_leaves_is_named_once_and_one_that_was_never_there_not_at
     assert later() == []
     del seen[0]
     assert later() == ["node-1 (10.0.0.1)"]
+
+
+def test_room_is_asked_for_while_trials_are_left_and_never_for_more_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(of_clusters, "request_resources", lambda bundles: asked.append(len(bundles)))
+    queue = TrialQueue([TrialTask(name, 1, name, 0, {}, {}) for name in "abc"])
+    queue.limit = 2
+
+    with AskedRoom(queue, {"CPU": 1.0}, most=2) as room:
+        assert [queue.take() is not None for _ in range(3)] == [True, True, False]
+        queue.mark_done("a")
+        room.settle()
+        assert queue.take() is not None
+        queue.mark_done("b")
+        room.settle()
+        queue.mark_done("c")
+
+    assert asked == [2, 1, 0]

@@ -35,7 +35,7 @@ from orchestrator.execution.ray.cluster import (
     wanted_of,
     why_not_connected,
 )
-from orchestrator.execution.ray.machines import Machines
+from orchestrator.execution.ray.machines import AskedRoom, Machines
 from orchestrator.execution.ray.ready import forget_authentication, ray, request_resources, tune
 from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, launch_folder
 from orchestrator.execution.ray.shipping import copy_packages
@@ -72,6 +72,8 @@ class RayOptions:
     """Told what the user should know before the first trial starts."""
     wait_seconds: float | None = None
     """How long to wait for a machine with room for a trial, in the place of `execution.wait_minutes`."""
+    concurrency: int | None = None
+    """How many trials run at a time at most, and for how many at once a cluster that grows is asked."""
     end: LaunchEnd = field(default_factory=LaunchEnd)
 
 
@@ -84,6 +86,8 @@ class RayBackend:
         self._signals = SignalWatch(self._options.end)
         self._folder: Path | None = None
         self._stack = ExitStack()
+        self._is_joined = False
+        """Whether Ray runs without this launch."""
         if settings.family.recipe is not None:
             _send_by_value(settings.family.recipe[1])
 
@@ -93,13 +97,14 @@ class RayBackend:
                 "this process is already connected to Ray; call ray.shutdown() first, or use --inline"
             )
         address = self._options.address or os.environ.get("RAY_ADDRESS") or LOCAL
+        self._is_joined = address != LOCAL
         check_address(address, ray.__version__)
         self._stack.callback(_forget_token, {name: os.environ.get(name) for name in TOKEN_VARIABLES})
         self._folder = self._stack.enter_context(launch_folder(MAX_LENGTH if address == LOCAL else None))
         try:
             self._connect(self._folder, address)
             self._signals.__enter__()
-            self._find_room(0.0 if address == LOCAL else self._patience)
+            self._find_room(self._patience if self._is_joined else 0.0)
         except BaseException:
             self.__exit__()
             raise
@@ -124,7 +129,8 @@ class RayBackend:
         began = time.monotonic()
         said = ""
         if patience > 0:
-            request_resources(bundles=[wanted_of(execution)])  # An autoscaler starts machines for it.
+            # An autoscaler starts machines for it.
+            request_resources(bundles=[wanted_of(execution)] * (self._options.concurrency or 1))
         try:
             while not has_room(execution, _nodes()):
                 self._signals.check()
@@ -165,14 +171,20 @@ class RayBackend:
 
     def run(self, queue: TrialQueue, observer: Observer) -> None:
         """Run the queue's trials on Tune until it is empty, or until a signal."""
-        callback = ObserverCallback(queue, observer, self._signals, Machines(_all_nodes))
+        asked = self._options.concurrency
+        room = AskedRoom(queue, wanted_of(self._settings.execution), (self._is_joined and asked) or 0)
+        callback = ObserverCallback(queue, observer, self._signals, Machines(_all_nodes), room)
         callback.report_skips()
         if queue.is_finished:
             return
         # Tune keeps this many trials ready, and starts no more at once.
-        queue.num_slots = num_slots(self._settings.execution, _nodes(), queue.num_expected)
+        queue.limit = asked
+        if asked is None or not self._is_joined:
+            queue.num_slots = num_slots(self._settings.execution, _nodes(), queue.num_expected)
+        else:
+            queue.num_slots = min(asked, queue.num_expected)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(queue.num_slots)
-        with suppress(LeaveTune):
+        with room, suppress(LeaveTune):
             self._tuner(queue, callback).fit()
         callback.guard.raise_first()
         callback.report_unaccounted()

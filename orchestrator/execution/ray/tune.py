@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.execution.contract import Guarded, Observer
 from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.queue import TrialQueue
-from orchestrator.execution.ray.machines import Machines
+from orchestrator.execution.ray.machines import AskedRoom, Machines
 from orchestrator.execution.ray.ready import FIFOScheduler, Searcher, tune
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.execution.worker import Step, TrialRun
@@ -108,8 +108,10 @@ class ObserverCallback(tune.Callback):
         observer: Observer,
         signals: SignalWatch,
         machines: Machines | None = None,
+        room: AskedRoom | None = None,
     ) -> None:
         self._machines = machines
+        self._room = room
         self.guard = Guarded()
         self.stopped: dict[str, str] = {}
         """Signature -> why `QueueScheduler` has just stopped the trial."""
@@ -124,6 +126,8 @@ class ObserverCallback(tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tell of machines that have left, and take warnings of the launch's end, which Tune would take itself."""
         self._queue.end.keep_watching()
+        if self._room is not None:
+            self._room.settle()
         for name in self._machines.lost() if self._machines is not None else ():
             self.guard(self._observer.on_machine_lost, name)
 

@@ -39,7 +39,8 @@ class Quote:
         self._family.activate()
         self._options = options or RunOptions()
         self._execution = study.space.config.execution
-        self._num_parallel = parallel_trials(self._execution, self._options.num_cpus, self._options.inline)
+        at_once = parallel_trials(self._execution, self._options.num_cpus, self._options.inline)
+        self._num_parallel = min(at_once, self._options.concurrency or at_once)
         self._throughput: dict[Kind, Sequence[Measured]] = dict(
             measured(study.folder.parent, device_of(self._execution), self._family)
         )
