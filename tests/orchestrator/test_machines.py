@@ -1,5 +1,7 @@
 """Machines that leave a cluster are named once; room is asked for as many trials as are left."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.ray import machines as of_clusters
 from orchestrator.execution.ray.machines import SECONDS_BETWEEN_LOOKS, AskedRoom, Machines
+from orchestrator.execution.ray.tune import last_words
 from orchestrator.execution.tasks import TrialTask
 
 
@@ -56,3 +59,21 @@ def test_room_is_asked_for_while_trials_are_left_and_never_for_more_of_them(
         queue.mark_done("c")
 
     assert asked == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("Failure # 1\nray.exceptions.OutOfMemoryError: killed, OOM\nsee the docs\n", "killed, OOM"),
+        ("The actor died because of an error raised in its creation task, \x1b[36mx\x1b[39m\nOSError: full\n", "full"),
+        ("Failure # 1 (occurred at 12:00)\nits node was lost\n", "its node was lost"),
+        ("", "no reason known"),
+    ],
+)  # fmt: skip
+def test_why_a_worker_died_is_the_telling_line_of_what_ray_says(
+    tmp_path: Path, told: str, expected: str
+) -> None:
+    file = tmp_path / "error.txt"
+    file.write_text(told)
+
+    assert last_words(SimpleNamespace(error_file=file)).endswith(expected)

@@ -323,7 +323,7 @@ class TestKubeRay:
         (container,) = workers["template"]["spec"]["containers"]
         assert job["metadata"]["name"] == "widths-001"
         assert job["spec"]["activeDeadlineSeconds"] == 3600
-        assert job["spec"]["entrypoint"].endswith("--yes --address auto")
+        assert job["spec"]["entrypoint"].endswith("--yes --concurrency 4 --address auto")
         assert workers["maxReplicas"] == 3
         assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
 

@@ -1,6 +1,7 @@
 """What Tune is given: a searcher that hands out ready trials, a class trainable that advances one, a callback that
 reports, and a scheduler that stops what the queue says."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from orchestrator.execution.ray.ready import FIFOScheduler, Searcher, tune
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.execution.worker import Step, TrialRun
 from orchestrator.ledger import LedgerError
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class QueueSearcher(Searcher):
@@ -166,12 +169,12 @@ class ObserverCallback(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died and the trial will go on in another."""
         task = self._queue.tasks[signature_of(trial)]
-        text = f"the worker of {task.cell} seed {task.seed} died ({_last_words(trial)})"
+        text = f"the worker of {task.cell} seed {task.seed} died ({last_words(trial)})"
         self.guard(self._observer.on_note, f"{text}; it goes on from its last checkpoint in another one")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died once too often."""
-        self._lose(signature_of(trial), f"its worker died {trial.num_failures} times: {_last_words(trial)}")
+        self._lose(signature_of(trial), f"its worker died {trial.num_failures} times: {last_words(trial)}")
 
     def report_skips(self) -> None:
         """Tell of trials that can no longer run. Raises what the observer raises."""
@@ -198,9 +201,12 @@ def signature_of(trial: Any) -> str:
     return str(trial.config["_signature"])
 
 
-def _last_words(trial: Any) -> str:
+def last_words(trial: Any) -> str:
     """The line of Ray's account of a dead worker that says why."""
     text = Path(trial.error_file).read_text(errors="replace") if trial.error_file else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in _COLOURS.sub("", text).splitlines() if line.strip()] or [
+        "no reason known"
+    ]
     telling = [line for line in lines if "OOM" in line or "exit" in line.lower() or "died" in line]
-    return (telling or lines or ["no reason known"])[0]
+    has_raised = "creation task" in text  # Then the end of the worker's traceback says it.
+    return lines[-1] if has_raised or not telling else telling[0]
