@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from inspect import signature
 
 from rich.console import Console
 
@@ -35,20 +36,8 @@ def _as(verdicts: Verdicts, form: str) -> str:
 
 
 def _question(options: argparse.Namespace) -> Question:
-    return ask(
-        variant=options.variant,
-        metric=options.metric,
-        baseline=options.baseline,
-        margin=options.margin,
-        seed=options.seed,
-        item=options.item,
-        cluster=options.cluster,
-        direction=options.direction,
-        alpha=options.alpha,
-        over=options.over,
-        missing=options.missing,
-        where=tuple(_pair(text) for text in options.where),
-    )
+    asked = {name: getattr(options, name) for name in signature(ask).parameters}  # options are called alike
+    return ask(**{**asked, "where": tuple(_pair(text) for text in options.where)})
 
 
 def _pair(text: str) -> tuple[str, str]:
