@@ -98,12 +98,16 @@ def _kinds(rows: pd.DataFrame) -> list[SampleKind]:
 
 
 def _coordinates(rows: pd.DataFrame) -> Iterator[Coordinate]:
-    """Columns in which samples differ, each with a slider that starts where most samples are."""
+    """Columns in which samples of one item by one trial differ, each with a slider that starts where most samples are.
+
+    What tells items or trials apart, such as an item's true value, is no place between which a reader could move.
+    """
+    places = rows.groupby(["signature", "kind", "image_id"], dropna=False)
     for name in rows.columns:
         if name in _NO_COORDINATE or name.startswith("axis_") or name == "digest":
             continue
         counts = rows[name].dropna().value_counts().sort_index()
-        if len(counts) < 2:
+        if len(counts) < 2 or places[name].nunique().max() < 2:
             continue
         values = [value.item() if hasattr(value, "item") else value for value in counts.index]
         yield {

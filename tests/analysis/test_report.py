@@ -142,6 +142,22 @@ def test_an_unchanged_plan_is_not_said_to_have_changed(make_study: Study) -> Non
     assert "The plan changed" not in build_report(folder).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("metric", "is_warned"), [("counterfactual_gain", True), ("judged_gain", False)])
+def test_a_report_says_when_the_judge_trained_the_editors(
+    make_study: Study, metric: str, is_warned: bool
+) -> None:
+    folder = make_study(**SMALL, num_seeds=2)
+    document = json.loads((folder / "study.json").read_text())
+    write_study(folder, {**document, "primary": {"metric": metric, "margin": 0.05, "alpha": 0.05}})
+
+    lines = warnings(load_frames(folder))
+    page = build_report(folder).read_text(encoding="utf-8")
+
+    told = "measured by the CLIP that trained the editors"
+    assert any(told in line for line in lines) == is_warned
+    assert (told in page) == is_warned
+
+
 def test_records_of_removed_seeds_are_left_out_and_counted(make_study: Study) -> None:
     folder = make_study(**SMALL, num_seeds=3)
     document = json.loads((folder / "study.json").read_text())

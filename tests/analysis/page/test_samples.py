@@ -93,3 +93,19 @@ def test_a_server_gives_addresses_and_leaves_nothing_out(frames: StudyFrames) ->
         f"/sample/{digest(content)}" for content in pd.Series([b"1", b"3", b"2", b"4"])
     ]
     assert found["num_left_out"] == 0
+
+
+def test_what_tells_items_apart_is_no_slider_and_what_tells_samples_of_one_apart_is(
+    frames: StudyFrames,
+) -> None:
+    given = with_samples(frames, "image/png", [b"1", b"2", b"3", b"4"])
+    earlier = given.samples.assign(epoch=0)
+    both = pd.concat([given.samples.assign(truth=[1.0, 2.0, 3.0, 4.0]), earlier.assign(truth=5.0)])
+    ends = given.samples.assign(truth=[1.0, 2.0, 3.0, 4.0], epoch=[1, 2, 3, 4])
+
+    moved = samples_of(replace(given, samples=both), None)["coordinates"]
+    fixed = samples_of(replace(given, samples=ends), None)
+
+    assert [one["name"] for one in moved] == ["epoch", "truth"]
+    assert fixed["coordinates"] == []
+    assert [sample["at"] for sample in fixed["samples"]] == [[], [], [], []]
