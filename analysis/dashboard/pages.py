@@ -118,14 +118,17 @@ class Pages:
         return False
 
     def _prepare(self) -> bool:
-        """Compute a page that nobody has asked for, of the study that has changed last, while there is room."""
+        """Compute a page that nobody has asked for, of the study that has changed last, while there is room.
+
+        All studies are read before: the list comes before any page.
+        """
         began = time.monotonic()
         with self._keeping:
             num_bytes = sum(len(page.content) for page in self._pages.values())
-        if began < self._prepare_at or num_bytes > MAX_PREPARED_BYTES:
-            return False
-        wanted = [entry for entry in self._studies.entries.values() if self._is_to_prepare(entry, began)]
-        if not wanted:
+        entries = self._studies.entries.values()
+        wanted = [entry for entry in entries if self._is_to_prepare(entry, began)]
+        has_time = began >= self._prepare_at and all(entry.is_read for entry in entries)
+        if not wanted or not has_time or num_bytes > MAX_PREPARED_BYTES:
             return False
         entry = max(wanted, key=lambda entry: (entry.key not in self._pages, entry.stamp.changed_at or 0.0))
         known = self._pages.get(entry.key)
@@ -141,7 +144,7 @@ class Pages:
     def _is_to_prepare(self, entry: Entry, now: float) -> bool:
         page = self._pages.get(entry.key)
         if page is None:
-            return entry.is_read
+            return True
         return page.due_at + PREPARED_SECONDS <= now and _is_old(page, entry)
 
     def sample(self, key: str, wanted: str) -> tuple[str, bytes] | None:
