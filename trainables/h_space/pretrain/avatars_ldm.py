@@ -17,6 +17,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
 from trainables.digests import file_digest
+from trainables.h_space.backbones._folder import WEIGHTS_NAME
 from trainables.h_space.backbones.autoencoder import FrozenAutoencoder
 from trainables.h_space.backbones.latents import read_latents
 from trainables.h_space.domains.avatars.drawing import Picture, draw_faces
@@ -92,15 +93,16 @@ def train_autoencoder(
 def train_latent_unet(out: Path, settings: UNetTraining = recipe.UNET, *, log: Log = print) -> None:
     """Write `out/unet` in half precision and `out/scheduler`, for the autoencoder that is in `out/vae`.
 
-    Goes on from `out/unet.pt` if it exists.
+    Goes on from the checkpoint of a U-Net of this same autoencoder, if it exists.
     """
     faces = _drawn(out, "faces", TRAIN_SEEDS[: settings.num_faces], settings.painted_share)
-    latents = _encoded(out, faces)
+    autoencoder = file_digest(out / "vae" / WEIGHTS_NAME)[:12]
+    latents = _encoded(out, faces, autoencoder)
     build_scheduler().save_pretrained(out / "scheduler")
     run = LatentRun(settings)
     run.train(
         latents,
-        checkpoint=out / "unet.pt",
+        checkpoint=out / f"unet_{autoencoder}.pt",
         save=lambda: save_diffusers(run.ema, out / "unet"),
         log=log,
     )
@@ -112,7 +114,8 @@ def pretrain_avatars_ldm(
     """Train the autoencoder, then the U-Net of its latents, into `out/vae`, `out/unet` and `out/scheduler`.
 
     A finished autoencoder in `out/vae` without a checkpoint beside it is taken as it is. Asked for more steps, both go
-    on from `out/autoencoder.pt` and `out/unet.pt`, which are kept.
+    on from `out/autoencoder.pt` and `out/unet_*.pt`, which are kept. An autoencoder that is trained on has other
+    latents, and its U-Net begins anew.
     """
     out.mkdir(parents=True, exist_ok=True)
     if (out / "autoencoder.pt").is_file() or not (out / "vae").is_dir():
@@ -156,12 +159,11 @@ def _drawn(out: Path, name: str, seeds: range, painted_share: float) -> Picture:
     return drawn
 
 
-def _encoded(out: Path, faces: Picture) -> Tensor:
-    """Scaled latents (N, 4, 16, 16) of faces by the autoencoder in `out/vae`, kept beside it."""
-    spec = read_latents(out / "vae", recipe.build_unet().config, None, False)
-    weights = file_digest(out / "vae" / "diffusion_pytorch_model.safetensors")
-    path = out / f"latents_{len(faces)}_{weights[:12]}.npy"
+def _encoded(out: Path, faces: Picture, name: str) -> Tensor:
+    """Scaled latents (N, 4, 16, 16) of faces by the autoencoder in `out/vae`, kept beside it under its name."""
+    path = out / f"latents_{len(faces)}_{name}.npy"
     if not path.is_file():
+        spec = read_latents(out / "vae", recipe.build_unet().config, None, False)
         autoencoder = FrozenAutoencoder.load(spec)
         places = np.array_split(np.arange(len(faces)), -(-len(faces) // BATCH))
         _save_array(
