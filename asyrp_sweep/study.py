@@ -25,7 +25,7 @@ from orchestrator.space.extending import sources_of
 from orchestrator.study.adaptive import run_until_decided
 from orchestrator.study.launch import Study as Planned
 from orchestrator.study.launch import open_study
-from orchestrator.study.runner import RunOptions, run_missing
+from orchestrator.study.runner import RunOptions
 from orchestrator.views.live import make_display, say
 from trainables.errors import UserError
 from trainables.family import Family
@@ -112,20 +112,16 @@ class Study:
         recorded, KeyboardInterrupt when it is interrupted: what has finished is kept, and the next `run` goes on.
         """
         console = Console(quiet=quiet)
-        display = make_display(console)
         options = RunOptions(
             inline=inline, address=address, num_cpus=cpus, listeners=export.live_logs(log_to)
         )
-        if self._planned.space.config.adaptive is None:
-            outcome = run_missing(self._planned, options, display)
-        else:
-            outcome = run_until_decided(
-                self._planned,
-                options,
-                run=lambda study, chosen: run_missing(study, chosen, display),
-                judge=lambda folder: next_seeds(load_frames(folder)),
-                note=lambda line: say(console, line),
-            )
+        outcome = run_until_decided(
+            self._planned,
+            options,
+            make_display(console),
+            judge=lambda folder: next_seeds(load_frames(folder)),
+            note=lambda line: say(console, line),
+        )
         self.__dict__.pop("frames", None)
         self.__dict__.pop("judgement", None)
         if outcome.preparation_error is not None:

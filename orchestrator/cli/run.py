@@ -30,7 +30,7 @@ from orchestrator.study.price.budget import check_cost, check_options
 from orchestrator.study.price.pilots import announcing
 from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
-from orchestrator.study.runner import RunOptions, run_missing
+from orchestrator.study.runner import RunOptions
 from orchestrator.views.live import make_display, say
 
 if TYPE_CHECKING:
@@ -190,23 +190,15 @@ def _run_options(options: argparse.Namespace) -> RunOptions:
 
 def _trained(study: Study, chosen: RunOptions, console: Console) -> Outcome:
     """Train what is missing; where seeds are added while they are needed, until every contrast is decided."""
-    display = make_display(console)
-    if study.space.config.adaptive is None:
-        return run_missing(study, chosen, display)
+
+    def next_seeds(folder: Path) -> Mapping[str, int]:
+        from analysis import contrasts, frames
+
+        return contrasts.next_seeds(frames.load_frames(folder))
+
     return run_until_decided(
-        study,
-        chosen,
-        run=lambda asked, with_options: run_missing(asked, with_options, display),
-        judge=_next_seeds,
-        note=lambda line: say(console, line),
+        study, chosen, make_display(console), next_seeds, note=lambda line: say(console, line)
     )
-
-
-def _next_seeds(folder: Path) -> Mapping[str, int]:
-    from analysis.contrasts import next_seeds
-    from analysis.frames import load_frames
-
-    return next_seeds(load_frames(folder))
 
 
 def _foresight(study: Study) -> "Foresight | None":

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.execution.checkpoints import drop_committed, unfinished
+from orchestrator.execution.checkpoints import drop_committed
 from orchestrator.execution.tasks import TrialTask
-from orchestrator.ledger import Ledger, LedgerLock, share_columns, write_study
+from orchestrator.ledger import Ledger, share_columns, write_study
 from orchestrator.ledger.copies import working_copy_of
 from orchestrator.ledger.files import writing
 from orchestrator.plan.build import build_plan
@@ -23,12 +23,10 @@ from orchestrator.space.axes import AxisValues
 from orchestrator.space.config import Space
 from orchestrator.space.designs.explicit import Config as ExplicitConfig
 from orchestrator.space.points import acting_values, baseline_values, select
-from orchestrator.study.document import study_document
-from orchestrator.study.expected_columns import expected_rows
+from orchestrator.study.document import expected_rows, study_document
 from orchestrator.study.launch import Study
-from orchestrator.study.listening import Listening
-from orchestrator.study.observing import Outcome, StudyObserver
-from orchestrator.study.runner import RunOptions, published, run_queue
+from orchestrator.study.observing import Outcome
+from orchestrator.study.runner import Launch, RunOptions
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress, Row
 
@@ -53,33 +51,31 @@ def run_search(study: Study, options: RunOptions, display: Display) -> SearchLau
     `study` is a space of the design optuna with its folder. Raises LedgerError when another launch is at work or
     the folder cannot be written, BackendError as `run_missing` does.
     """
+    options = replace(options, prepares_itself=options.trial_class is None)
     with ExitStack() as stack:
-        stack.enter_context(LedgerLock(study.ledger_folder))
-        publish = stack.enter_context(published(study))
+        launch = Launch(study, options, display, stack)
         if study.earlier_plan_hash is None:
             write_study(study.folder, search_document(study, []))
-        ledger = Ledger(study.ledger_folder)
-        ledger.clean_uncommitted(unfinished(study.folder))
-        expected = expected_rows(reachable(study.space))
-        share_columns(study.ledger_folder, expected)
-        search = open_search(study, ledger)
-        for name in ledger.damaged:
-            display.note(f"damaged and set aside: {name}; trials that it held count as not run")
-        outcome = Outcome()
+        reach = reachable(study.space)
+        expected = expected_rows(reach)
+        launch.clear_up(expected)
+        search = open_search(study, launch.ledger)
+        launch.note_damaged(launch.ledger.damaged)
         ended = {name for name, record in search.records.items() if record["status"] in ("done", "pruned")}
         drop_committed(study.folder, ended)
-        publish()
+        launch.publish()
         if search.num_left() > 0:
-            _run(study, options, display, search, ledger, outcome, stack)
-            publish()
-        outcome.num_left = search.num_left()
-        if outcome.interrupted_by is None:
+            launch.tell_listeners()
+            _run(launch, search, reach)
+            launch.publish()
+        launch.outcome.num_left = search.num_left()
+        if launch.outcome.interrupted_by is None:
             share_columns(study.ledger_folder, expected)
         asked = search.asked()
         write_study(study.folder, search_document(study, [candidate.values for candidate in asked]))
         results = results_of(search)
         write_results(study.folder, results)
-        return SearchLaunch(outcome, results, tuple(dict.fromkeys(search.notes)))
+        return SearchLaunch(launch.outcome, results, tuple(dict.fromkeys(search.notes)))
 
 
 def open_search(study: Study, ledger: Ledger) -> Search:
@@ -93,21 +89,9 @@ def open_search(study: Study, ledger: Ledger) -> Search:
     return search
 
 
-def _run(
-    study: Study,
-    options: RunOptions,
-    display: Display,
-    search: Search,
-    ledger: Ledger,
-    outcome: Outcome,
-    stack: ExitStack,
-) -> None:
+def _run(launch: Launch, search: Search, reach: Plan) -> None:
+    study = launch.study
     progress = Progress({}, num_expected=search.num_left())
-    listening = Listening(display.note)
-    stack.enter_context(listening.to(options.listeners, study.folder))
-    tasks: dict[str, TrialTask] = {}
-    observer = StudyObserver(study, ledger, tasks, progress, display, outcome, listening)
-    stack.enter_context(observer.running_file.beating(progress))
     copy = working_copy_of(study.folder)
     due = 0.0
 
@@ -115,7 +99,6 @@ def _run(
         nonlocal due
         if copy is not None:  # Whoever goes on elsewhere then finds every trial that has begun.
             copy.push(study.folder.name, [JOURNAL])
-        tasks[task.signature] = task
         progress.add(task.signature, Row(task.cell, task.seed, num_epochs=task.num_epochs))
         if (began := time.monotonic()) >= due:  # `status` reads it.
             points = [candidate.values for candidate in search.asked()]
@@ -123,10 +106,12 @@ def _run(
             took = time.monotonic() - began
             due = time.monotonic() + max(SECONDS_BETWEEN_DOCUMENTS, REST_AFTER_A_DOCUMENT * took)
 
-    reach = replace(study, plan=reachable(study.space))
-    options = replace(options, prepares_itself=options.trial_class is None)
-    queue = SearchQueue(search, on_new, options.end)
-    run_queue(reach, options, queue, observer, display, [_to_prepare(trial) for trial in reach.plan.trials])
+    queue = SearchQueue(search, on_new, launch.options.end)
+    to_prepare = [
+        TrialTask(trial.signature, 1, trial.cell, trial.seed, {}, trial.config.model_dump(mode="json"))
+        for trial in reach.trials
+    ]
+    launch.run(queue, progress, reach, to_prepare)
 
 
 def reachable(space: Space) -> Plan:
@@ -136,10 +121,6 @@ def reachable(space: Space) -> Plan:
     ends = [acting for _, acting in probed.points]
     plan = build_plan(with_points(space, ends))
     return replace(plan, trials=tuple(space.family.to_prepare(plan.trials)))
-
-
-def _to_prepare(trial: Any) -> TrialTask:
-    return TrialTask(trial.signature, 1, trial.cell, trial.seed, {}, trial.config.model_dump(mode="json"))
 
 
 def with_points(space: Space, points: Sequence[AxisValues]) -> Space:

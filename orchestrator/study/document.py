@@ -1,6 +1,6 @@
-"""`study.json`: what a reader of the ledger needs to know of the space."""
+"""What is known of a study's results before any is there: `study.json`, and the columns of the ledger's tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.plan.cells import Cell, Plan, TrialSpec
@@ -85,4 +85,21 @@ def _cell_document(
         "num_parameters": family.num_parameters(cell.config) if counts_parameters else None,
         "code": trials[0].code if trials else cell.code,
         "trials": [{"seed": trial.seed, "signature": trial.signature} for trial in trials],
+    }
+
+
+def expected_rows(plan: Plan) -> Mapping[str, list[dict[str, Any]]]:
+    """Table -> rows with the axis values of the plan's cells, and with the names of what they measure."""
+    family = plan.family
+    rows, summary = family.measured_columns([cell.config for cell in plan.cells])
+    coordinates = {one.name: "" if one.is_text else 0.0 for one in family.coordinates}
+    further = family.further_columns()
+    return {
+        "trials": [
+            *({"axis_values": dict(cell.axis_values)} for cell in plan.cells),
+            dict.fromkeys(f"metric_{name}" for name in summary),
+        ],
+        "evaluations": [{**dict.fromkeys(rows, 0.0), **coordinates, **further.get("evaluations", {})}],
+        "samples": [{**coordinates, **further.get("samples", {})}],
+        "curves": [{**dict.fromkeys(family.curve_columns(), 0.0), **further.get("curves", {})}],
     }

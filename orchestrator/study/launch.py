@@ -17,9 +17,8 @@ from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan, TrialSpec
 from orchestrator.space.config import Space
 from orchestrator.study.document import study_document
-from orchestrator.study.reuse import adopt, counted, found_elsewhere
+from orchestrator.study.reuse import adopt, found_elsewhere, next_attempt
 from orchestrator.study.shards import Shard, share
-from trainables.family import Family
 from trainables.model_files import MODEL_FOLDER
 from trainables.names import folded
 from trainables.settings import Settings
@@ -201,7 +200,8 @@ def with_copies(study: Study, ledger: Ledger, now: Standing, note: Callable[[str
     if not hits:
         return now
     order = [hits[trial.signature] for trial in study.plan.trials if trial.signature in hits]
-    for other, count in counted(adopt(order, study.plan, study.folder, ledger)).items():
+    adopted = adopt(order, study.plan, study.folder, ledger)
+    for other, count in Counter(hit.study for hit in adopted).items():
         note(f"{count} trial{'' if count == 1 else 's'} copied from study {other}, which has done the same")
     return standing(study, ledger)
 
@@ -217,18 +217,25 @@ def missing_tasks(study: Study, ledger: Ledger, now: Standing) -> list[TrialTask
         if trial.parent is not None and trial.parent_epoch is not None:
             kept_epochs.setdefault(trial.parent, set()).add(trial.parent_epoch)
     axis_values = {cell.name: dict(cell.axis_values) for cell in study.plan.cells}
-    tried = ledger.attempts()
-    attempts = {trial.signature: 1 + max(tried.get(trial.signature, []), default=0) for trial in missing}
+    family, tried = study.space.family, ledger.attempts()
     configs = {id(trial.config): trial.config for trial in missing}  # seeds share theirs
     dumped = {key: config.model_dump(mode="json") for key, config in configs.items()}
     return [
-        _task(
-            trial,
-            attempts[trial.signature],
-            axis_values[trial.cell],
-            dumped[id(trial.config)],
-            study.space.family,
-            sorted(kept_epochs.get(trial.signature, ())),
+        TrialTask(
+            signature=trial.signature,
+            attempt=next_attempt(tried, trial.signature),
+            cell=trial.cell,
+            seed=trial.seed,
+            axis_values=axis_values[trial.cell],
+            config=dumped[id(trial.config)],
+            parent=trial.parent,
+            num_epochs=family.num_epochs(trial.config),
+            is_resumable=family.is_resumable(trial.config),
+            parent_epoch=trial.parent_epoch,
+            start_digest=trial.start_digest,
+            code=trial.code,
+            draws=trial.draws,
+            keep_epochs=sorted(kept_epochs.get(trial.signature, ())),
         )
         for trial in missing
     ]
@@ -250,29 +257,3 @@ def configs_to_prepare(plan: Plan, signatures: Collection[str]) -> list[Settings
     alike = {(id(trial.config), trial.seed): trial for trial in trials}.values()
     configs = [plan.family.with_seed(trial.config, trial.seed) for trial in alike]
     return list({plan.family.shared(config): config for config in configs}.values())
-
-
-def _task(
-    trial: TrialSpec,
-    attempt: int,
-    axis_values: dict[str, Any],
-    config: dict[str, Any],
-    family: Family,
-    keep_epochs: list[int],
-) -> TrialTask:
-    return TrialTask(
-        signature=trial.signature,
-        attempt=attempt,
-        cell=trial.cell,
-        seed=trial.seed,
-        axis_values=axis_values,
-        config=config,
-        parent=trial.parent,
-        num_epochs=family.num_epochs(trial.config),
-        is_resumable=family.is_resumable(trial.config),
-        parent_epoch=trial.parent_epoch,
-        start_digest=trial.start_digest,
-        code=trial.code,
-        draws=trial.draws,
-        keep_epochs=keep_epochs,
-    )

@@ -1,7 +1,7 @@
 """What `plan` shows, and `run` before it starts: cells, trials, what is done, and the price."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,13 +12,12 @@ from rich.text import Text
 from orchestrator.ledger import Ledger
 from orchestrator.plan.cells import Cell, Plan
 from orchestrator.plan.start_chains import chain_lines
-from orchestrator.space.points import Point
 from orchestrator.study.launch import Standing, Study, configs_to_prepare, longest_plan, standing
 from orchestrator.study.price import room
 from orchestrator.study.price.pricing import Price, price_lines
 from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
-from orchestrator.study.reuse import Hit, counted, found_elsewhere
+from orchestrator.study.reuse import Hit, found_elsewhere
 from orchestrator.views.live import say
 from trainables.family import Family
 
@@ -49,9 +48,10 @@ class PlanView:
         return len(self.study.own - self.now.done) - len(self.hits)
 
     @property
-    def of_others(self) -> set[str]:
-        """Signatures of the trials that are other shards' to run."""
-        return {trial.signature for trial in self.study.plan.trials} - self.study.own
+    def not_to_run(self) -> set[str]:
+        """Signatures of the trials that are done, here or in another study, and of those of other shards."""
+        of_others = {trial.signature for trial in self.study.plan.trials} - self.study.own
+        return self.now.done | self.found.keys() | of_others
 
     @property
     def highest(self) -> Price | None:
@@ -77,12 +77,9 @@ def view(study: Study) -> PlanView:
 
 def priced(plan: PlanView, quote: Quote) -> PlanView:
     """The plan with its prices; a kind of trial that was never measured here is timed for seconds."""
-    study, done = plan.study, plan.now.done | plan.found.keys() | plan.of_others
-    return replace(
-        plan,
-        price=quote.of(study.plan, done),
-        most=None if plan.longest is study.plan else quote.of(plan.longest, done),
-    )
+    price = quote.of(plan.study.plan, plan.not_to_run)
+    most = None if plan.longest is plan.study.plan else quote.of(plan.longest, plan.not_to_run)
+    return replace(plan, price=price, most=most)
 
 
 def show(plan: PlanView, console: Console) -> None:
@@ -120,7 +117,7 @@ def show_remarks(plan: PlanView, console: Console) -> None:
 
 def lacking_room(plan: PlanView) -> str:
     """What is wrong where the disk of the results has less room than the plan needs; nothing where it has enough."""
-    done = plan.now.done | plan.found.keys() | plan.of_others
+    done = plan.not_to_run
     missing = [trial for trial in plan.longest.trials if trial.signature not in done]
     to_prepare = configs_to_prepare(plan.longest, {trial.signature for trial in missing})
     known = None if plan.highest is None else plan.highest.num_bytes
@@ -152,7 +149,7 @@ def _counts(plan: PlanView) -> Iterator[str]:
         own = len(study.own), len(study.own & plan.now.done)
         yield f"{len(study.plan.cells)} cells, {total} trials: {done} done"
         yield f"  shard {study.shard} has {own[0]} of them: {own[1]} done{copied}, {plan.num_missing} to run"
-    for other, count in counted(plan.hits.values()).items():
+    for other, count in Counter(hit.study for hit in plan.hits.values()).items():
         yield f"  {count} of them {'is' if count == 1 else 'are'} done in study {other}: copied, not run again"
     yield from _other_code(plan.now)
     if plan.now.num_other:
@@ -170,15 +167,12 @@ def _other_code(now: Standing) -> Iterator[str]:
     """What becomes of trials that code other than today's has finished."""
     unknown = sum(now.records[signature]["code"] is None for signature in now.of_other_code)
     count = len(now.of_other_code) - unknown
-    for number, which in (
-        (count, "by code that has changed since"),
-        (unknown, "by code that was not recorded"),
-    ):
+    for number, which in ((count, "has changed since"), (unknown, "was not recorded")):
         if number and now.reuses_changed_code:
-            yield f"  {number} of the done trials were made {which}; they count, and the report says so"
+            yield f"  {number} of the done trials were made by code that {which}; they count, and the report says so"
         elif number:
             yield (
-                f"  {number} finished trials were made {which}: they count as not done and run again; "
+                f"  {number} finished trials were made by code that {which}: they count as not done and run again; "
                 "--reuse-changed-code keeps them"
             )
 
@@ -221,8 +215,8 @@ def as_json(plan: PlanView) -> dict[str, Any]:
 def _table(plan: PlanView) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("cell", no_wrap=True, overflow="ellipsis")
-    table.add_column("trials", justify="right", no_wrap=True)
-    table.add_column("done", justify="right", no_wrap=True)
+    for header in ("trials", "done"):
+        table.add_column(header, justify="right", no_wrap=True)
     trials = Counter(trial.cell for trial in plan.study.plan.trials)
     done = Counter(trial.cell for trial in plan.study.plan.trials if trial.signature in plan.now.done)
     for cell in plan.study.plan.cells:
@@ -232,19 +226,12 @@ def _table(plan: PlanView) -> Table:
 
 def _remarks(cell: Cell) -> list[str]:
     lines = []
-    for because, points in _by_reason(cell.coinciding).items():
-        names = ", ".join(point.name for point in points)
+    for because in dict.fromkeys(point.because for point in cell.coinciding):
+        names = ", ".join(point.name for point in cell.coinciding if point.because == because)
         lines.append(f"  {cell.name} is the same cell as {names}{f': {because}' if because else ''}")
     if cell.dropped:
         lines.append(f"  {cell.name} ignores {', '.join(cell.dropped)}")
     return lines + [f"  {cell.name}: {note}" for note in cell.notes]
-
-
-def _by_reason(points: Iterable[Point]) -> dict[str, list[Point]]:
-    found: dict[str, list[Point]] = {}
-    for point in points:
-        found.setdefault(point.because, []).append(point)
-    return found
 
 
 def _cell_json(family: Family, cell: Cell) -> dict[str, Any]:

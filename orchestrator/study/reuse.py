@@ -6,8 +6,9 @@ A copy is whole (rows, model, record), so that a study's ledger can be read, mov
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 from orchestrator.execution.models import model_path, put_model
@@ -83,17 +84,23 @@ def adopt(hits: Collection[Hit], plan: Plan, study_folder: Path, ledger: Ledger)
             continue  # Damaged meanwhile: the trial will run.
         record, rows = found
         trial = trials[hit.signature]
-        attempt = 1 + max(own_attempts.get(hit.signature, []), default=0)
+        attempt = next_attempt(own_attempts, hit.signature)
         try:
             model = model_path(hit.ledger_folder.parent, hit.signature).read_bytes()
         except OSError:
             continue  # Gone meanwhile.
         with writing(study_folder):
-            put_model(model_path(study_folder, hit.signature), _putting(model))
+            put_model(model_path(study_folder, hit.signature), methodcaller("write_bytes", model))
         ledger.write_rows(hit.signature, attempt, **rows)
+        # How that study's space names the trial, and how it is stored there, stays behind.
+        kept = {
+            key: value
+            for key, value in record.items()
+            if key != "schema_version" and not key.startswith("axis_")
+        }
         ledger.commit(
             {
-                **{key: value for key, value in record.items() if not _belongs_to_study(key)},
+                **kept,
                 "attempt": attempt,
                 "cell": trial.cell,
                 "axis_values": axis_values[trial.cell],
@@ -104,18 +111,6 @@ def adopt(hits: Collection[Hit], plan: Plan, study_folder: Path, ledger: Ledger)
     return adopted
 
 
-def counted(hits: Iterable[Hit]) -> Mapping[str, int]:
-    """Study -> how many of the hits are its."""
-    counts: dict[str, int] = {}
-    for hit in hits:
-        counts[hit.study] = counts.get(hit.study, 0) + 1
-    return counts
-
-
-def _belongs_to_study(column: str) -> bool:
-    """Whether a record's column says how its study's space names the trial, or how it is stored."""
-    return column == "schema_version" or column.startswith("axis_")
-
-
-def _putting(content: bytes) -> Callable[[Path], object]:
-    return lambda target: target.write_bytes(content)
+def next_attempt(attempts: Mapping[str, Sequence[int]], signature: str) -> int:
+    """The number of the next attempt at a trial, from those of `Ledger.attempts`."""
+    return 1 + max(attempts.get(signature, ()), default=0)

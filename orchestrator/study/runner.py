@@ -1,10 +1,11 @@
 """Runs what a study still misses: lock, clean up, prepare, train, commit."""
 
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from orchestrator.execution.checkpoints import drop_committed, unfinished
 from orchestrator.execution.contract import Backend, LaunchStopped, PreparationFailed
@@ -15,7 +16,8 @@ from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import FamilyRef, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError, share_columns
 from orchestrator.ledger.copies import working_copy_of
-from orchestrator.study.expected_columns import expected_rows
+from orchestrator.plan.cells import Plan
+from orchestrator.study.document import expected_rows
 from orchestrator.study.holding import FOLDER as SHARDS
 from orchestrator.study.holding import Holding, refuse_shards
 from orchestrator.study.launch import (
@@ -62,6 +64,94 @@ class RunOptions:
     """When the launch has to end, whether or not everything has run."""
 
 
+class Launch:
+    """A launch that holds its study, be it of a plan or of a search."""
+
+    def __init__(self, study: Study, options: RunOptions, display: Display, stack: ExitStack) -> None:
+        """Hold the study until the stack closes. Raises LedgerError when another launch is at work."""
+        self.study, self.options, self.display = study, options, display
+        self._stack = stack
+        self.holding = stack.enter_context(Holding(study))
+        self.publish = stack.enter_context(published(study))
+        self.ledger = Ledger(study.ledger_folder)
+        self.outcome = Outcome()
+        self._listening = Listening(display.note)
+
+    def clear_up(self, expected: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Take away what killed launches have left, and let tables have the columns of the expected rows."""
+        self.ledger.clean_uncommitted(unfinished(self.study.folder))
+        share_columns(self.study.ledger_folder, expected)
+
+    def note_damaged(self, names: Iterable[str]) -> None:
+        """Say which files of the ledger were damaged."""
+        for name in names:
+            self.display.note(f"damaged and set aside: {name}; trials that it held count as not run")
+
+    def tell_listeners(self) -> None:
+        """Let listeners hear what happens from now on."""
+        self._stack.enter_context(self._listening.to(self.options.listeners, self.study.folder))
+
+    def run(self, queue: TrialQueue, progress: Progress, plan: Plan, tasks: Sequence[TrialTask]) -> None:
+        """Prepare what these tasks of a plan need, then run the queue."""
+        folder, end, outcome = self.study.folder, self.options.end, self.outcome
+        observer = StudyObserver(
+            self.study, self.ledger, queue.tasks, progress, self.display, outcome, self._listening
+        )
+        self._stack.enter_context(observer.running_file.beating(progress))
+        with _saying_why(folder, outcome, end), observer.compaction as compaction:
+            try:
+                with self._backend() as backend, self.display.showing(progress):
+                    if self.options.trial_class is None:
+                        _prepare(self.study, plan, backend, observer, tasks)
+                    with _stopping_when_unwritable():
+                        backend.run(queue, observer)
+            except PreparationFailed as error:
+                outcome.preparation_error = str(error)
+            except Interrupted as interrupt:
+                outcome.interrupted_by = interrupt.signal_number
+            except KeyboardInterrupt:  # Ctrl-C before the back end watched for it
+                outcome.interrupted_by = signal.SIGINT
+            if outcome.interrupted_by is not None:
+                compaction.stop()
+                left = progress.unfinished()
+                outcome.num_left, outcome.num_begun = len(left), len(left & unfinished(folder))
+        if compaction.problem is not None:
+            self.display.note(f"the ledger was not compacted: {compaction.problem}; nothing in it is lost")
+
+    def _backend(self) -> Backend:
+        """The back end the options ask for. Ray is imported only when it is."""
+        study, options = self.study, self.options
+        study.space.family.activate()
+        copy = working_copy_of(study.folder)
+        settings = WorkerSettings(
+            study_folder=study.folder,
+            cache_dir=study.cache_dir,
+            family=FamilyRef.of(study.space.family),
+            trial_class=options.trial_class,
+            prepares_itself=options.prepares_itself or (copy is not None and options.trial_class is None),
+            execution=study.space.config.execution,
+            git_commit=git_commit(),
+            store=None if copy is None else copy.objects.url,
+            shard="" if study.shard is None else study.shard.name,
+        )
+        if options.inline:
+            from orchestrator.execution.inline import InlineBackend
+
+            return InlineBackend(settings, options.end)
+        from orchestrator.execution.ray.backend import RayBackend, RayOptions
+
+        wanted = RayOptions(
+            address=options.address,
+            num_cpus=options.num_cpus,
+            extra_modules=options.extra_modules,
+            note=self.display.note,
+            wait_seconds=options.wait_seconds,
+            concurrency=options.concurrency,
+            end=options.end,
+        )
+        return RayBackend(settings, wanted)
+
+
 def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
     """Train every trial of the plan that is not done, and commit each as it ends.
 
@@ -71,26 +161,21 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
     Ray cannot be started or joined or has no room for a trial.
     """
     with ExitStack() as stack:
-        holding = stack.enter_context(Holding(study))
-        publish = stack.enter_context(published(study))
-        ledger = Ledger(study.ledger_folder)
+        launch = Launch(study, options, display, stack)
+        ledger, holding, outcome = launch.ledger, launch.holding, launch.outcome
         expected = expected_rows(study.plan)
         if holding.is_alone:
             describe(study, has_results=bool(ledger.records()))
-            ledger.clean_uncommitted(unfinished(study.folder))
-            share_columns(study.ledger_folder, expected)
+            launch.clear_up(expected)
         now = standing(study, ledger)
-        for name in now.damaged:
-            display.note(f"damaged and set aside: {name}; trials that it held count as not run")
+        launch.note_damaged(now.damaged)
         now = with_copies(study, ledger, now, display.note)
-        publish()
+        launch.publish()
         tasks = missing_tasks(study, ledger, now)
         if not options.retries_failed:
             ended = {s for s, record in now.records.items() if record["status"] in ("failed", "skipped")}
             tasks = [task for task in tasks if task.signature not in ended]
-        outcome = Outcome()
-        listening = Listening(display.note)
-        stack.enter_context(listening.to(options.listeners, study.folder))
+        launch.tell_listeners()
         done = now.done - {task.signature for task in tasks}
         if holding.is_alone:
             drop_committed(study.folder, done)
@@ -102,13 +187,10 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         for trial in study.plan.trials:
             if trial.start_from is not None and trial.start_digest is not None:
                 collect_model(study.folder, Path(trial.start_from), trial.start_digest)
-        progress = _progress(study, done & study.own)
         queue = TrialQueue(tasks, done, options.end)
-        observer = StudyObserver(study, ledger, queue.tasks, progress, display, outcome, listening)
-        stack.enter_context(observer.running_file.beating(progress))
-        run_queue(study, options, queue, observer, display, tasks)
+        launch.run(queue, _progress(study, done & study.own), study.plan, tasks)
         if outcome.interrupted_by is None:
-            publish()
+            launch.publish()
             with holding.ending() as is_alone:
                 if is_alone:
                     share_columns(study.ledger_folder, expected)
@@ -134,37 +216,6 @@ def published(study: Study) -> Iterator[Callable[[], None]]:
         yield lambda: copy.renew(name)
 
 
-def run_queue(
-    study: Study,
-    options: RunOptions,
-    queue: TrialQueue,
-    observer: StudyObserver,
-    display: Display,
-    tasks: Sequence[TrialTask],
-) -> None:
-    """Prepare what these tasks of the study's plan need, then run the queue; how it ended is the observer's."""
-    outcome = observer.outcome
-    with _saying_why(study.folder, outcome, options.end), observer.compaction as compaction:
-        try:
-            with make_backend(study, options, display.note) as backend, display.showing(observer.progress):
-                if options.trial_class is None:
-                    _prepare(study, backend, observer, tasks)
-                with stopping_when_unwritable():
-                    backend.run(queue, observer)
-        except PreparationFailed as error:
-            outcome.preparation_error = str(error)
-        except Interrupted as interrupt:
-            outcome.interrupted_by = interrupt.signal_number
-        except KeyboardInterrupt:  # Ctrl-C before the back end watched for it
-            outcome.interrupted_by = signal.SIGINT
-        if outcome.interrupted_by is not None:
-            compaction.stop()
-            left = observer.progress.unfinished()
-            outcome.num_left, outcome.num_begun = len(left), len(left & unfinished(study.folder))
-    if compaction.problem is not None:
-        display.note(f"the ledger was not compacted: {compaction.problem}; nothing in it is lost")
-
-
 @contextmanager
 def _saying_why(folder: Path, outcome: Outcome, end: LaunchEnd) -> Iterator[None]:
     """Leave on record why the launch ended, once it has."""
@@ -186,12 +237,14 @@ def _why_ended(outcome: Outcome, end: LaunchEnd) -> str:
     return COMPLETE
 
 
-def _prepare(study: Study, backend: Backend, observer: StudyObserver, tasks: Sequence[TrialTask]) -> None:
+def _prepare(
+    study: Study, plan: Plan, backend: Backend, observer: StudyObserver, tasks: Sequence[TrialTask]
+) -> None:
     """Run the family's preparation, stage after stage. Raises PreparationFailed."""
     if (copy := working_copy_of(study.folder)) is not None:
         copy.fetch_cache()
     family = study.space.family
-    configs = configs_to_prepare(study.plan, {task.signature for task in tasks})
+    configs = configs_to_prepare(plan, {task.signature for task in tasks})
     try:
         for stage in family.preparation(configs, study.cache_dir):
             backend.prepare(stage, observer)
@@ -201,45 +254,12 @@ def _prepare(study: Study, backend: Backend, observer: StudyObserver, tasks: Seq
 
 
 @contextmanager
-def stopping_when_unwritable() -> Iterator[None]:
+def _stopping_when_unwritable() -> Iterator[None]:
     """Say of a LedgerError that it ended a launch which had begun."""
     try:
         yield
     except LedgerError as error:
         raise LaunchStopped(str(error)) from error
-
-
-def make_backend(study: Study, options: RunOptions, note: Callable[[str], None]) -> Backend:
-    """The back end the options ask for. Ray is imported only when it is."""
-    study.space.family.activate()
-    copy = working_copy_of(study.folder)
-    settings = WorkerSettings(
-        study_folder=study.folder,
-        cache_dir=study.cache_dir,
-        family=FamilyRef.of(study.space.family),
-        trial_class=options.trial_class,
-        prepares_itself=options.prepares_itself or (copy is not None and options.trial_class is None),
-        execution=study.space.config.execution,
-        git_commit=git_commit(),
-        store=None if copy is None else copy.objects.url,
-        shard="" if study.shard is None else study.shard.name,
-    )
-    if options.inline:
-        from orchestrator.execution.inline import InlineBackend
-
-        return InlineBackend(settings, options.end)
-    from orchestrator.execution.ray.backend import RayBackend, RayOptions
-
-    wanted = RayOptions(
-        address=options.address,
-        num_cpus=options.num_cpus,
-        extra_modules=options.extra_modules,
-        note=note,
-        wait_seconds=options.wait_seconds,
-        concurrency=options.concurrency,
-        end=options.end,
-    )
-    return RayBackend(settings, wanted)
 
 
 def _progress(study: Study, done: set[str]) -> Progress:

@@ -14,7 +14,7 @@ from orchestrator.plan.loading import load_space
 from orchestrator.study.adaptive import run_until_decided
 from orchestrator.study.launch import Study, longest_plan, open_study
 from orchestrator.study.observing import Outcome
-from orchestrator.study.runner import RunOptions, run_missing
+from orchestrator.study.runner import RunOptions
 
 SPACE = """
 question: Does the learning rate matter?
@@ -43,9 +43,7 @@ def open_space(tmp_path: Path) -> Open:
 def launch(display: Any) -> Launch:
     def run(study: Study, judge: Any, trial: str = "NoisyTrial") -> Outcome:
         options = RunOptions(inline=True, trial_class=f"fake_trials:{trial}")
-        return run_until_decided(
-            study, options, lambda asked, chosen: run_missing(asked, chosen, display), judge, display.note
-        )
+        return run_until_decided(study, options, display, judge, display.note)
 
     return run
 
