@@ -2,18 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from orchestrator.plan.cells import Cell, Plan, TrialSpec, WarmStart
-from orchestrator.plan.identity import Identity, canonical_text, joined_code, plan_hash
-from orchestrator.plan.start_chains import parents_first
-from orchestrator.plan.warm_starts import Makers, StartProblem, linked
-from orchestrator.space.axes import AxisValue, AxisValues
-from orchestrator.space.config import PLACEBO_SEEDS, Setting, Space
+from orchestrator.plan.cells import Cell, Plan, TrialSpec, WarmStart, cell_at
+from orchestrator.plan.identity import Identity, joined_code, plan_hash
+from orchestrator.plan.warm_starts import StartProblem, linked, parents_first
+from orchestrator.space.axes import AxisValues
+from orchestrator.space.config import PLACEBO_SEEDS, Space
 from orchestrator.space.points import BASELINE, Point, baseline_values, point_name, select
-from orchestrator.space.resolving import resolve
-from trainables.family import Family
-from trainables.settings import Settings
 
 
 def build_plan(space: Space, *, num_seeds: Mapping[str, int] | None = None) -> Plan:
@@ -61,20 +56,6 @@ def _with_ancestors(cell: Cell, by_name: Mapping[str, Cell]) -> Iterator[str]:
         yield from _with_ancestors(by_name[cell.start.cell], by_name)
 
 
-def resolve_cell(space: Space, values: AxisValues) -> Settings:
-    """Full configuration of the point with these axis values.
-
-    Raises pydantic's ValidationError when it is not a valid one, UserError when the family cannot read what it needs.
-    """
-    return _config(space.family, resolve(space, values).settings)
-
-
-def _config(family: Family, settings: Mapping[str, Any]) -> Settings:
-    """The configuration with what has no effect in it at its default, so that equal cells look equal."""
-    found: Settings = family.canonical(family.Config.model_validate(settings))
-    return found
-
-
 # Cells
 
 
@@ -83,31 +64,9 @@ def _cells(space: Space, baseline: AxisValues) -> tuple[tuple[Cell, ...], tuple[
     selection = select(space, baseline)
     alike: dict[str, list[tuple[Point, Cell]]] = {}
     for point, acting in selection.points:
-        cell = _cell(space, Point(point_name(acting, baseline), acting))
-        alike.setdefault(canonical_text(cell.config.model_dump(mode="json")), []).append((point, cell))
+        cell = cell_at(space, Point(point_name(acting, baseline), acting))
+        alike.setdefault(cell.key, []).append((point, cell))
     return tuple(_joined(cells) for cells in alike.values()), selection.excluded
-
-
-def _known_baseline(space: Space) -> dict[str, AxisValue]:
-    """The baseline's value on every axis of a checked space."""
-    baseline, missing = baseline_values(space)
-    if missing:
-        raise ValueError(f"the baseline is not among the values of {', '.join(missing)}")
-    return baseline
-
-
-def _cell(space: Space, point: Point) -> Cell:
-    family, resolved = space.family, resolve(space, point.axis_values)
-    config = _config(family, resolved.settings)
-    return Cell(
-        name=point.name,
-        axis_values=point.axis_values,
-        config=config,
-        is_baseline=point.name == BASELINE,
-        notes=family.notes(config),
-        dropped=resolved.dropped,
-        code=family.code(config),
-    )
 
 
 def warm_start_problems(space: Space) -> list[StartProblem]:
@@ -132,19 +91,11 @@ def _linked_cells(space: Space) -> _Linked:
 
 
 def _resolved_cells(space: Space) -> _Linked:
-    baseline = _known_baseline(space)
-
-    def cell_at(name: str, values: AxisValues, settings: Sequence[Setting]) -> Cell:
-        return _cell(replace(space, settings=(*space.settings, *settings)), Point(name, dict(values)))
-
-    makers = Makers(
-        cell=cell_at,
-        key=lambda config: canonical_text(config.model_dump(mode="json")),
-        name=lambda values: point_name(values, baseline),
-        family=space.family,
-    )
+    baseline, missing = baseline_values(space)
+    if missing:
+        raise ValueError(f"the baseline is not among the values of {', '.join(missing)}")
     chosen, excluded = _cells(space, baseline)
-    found, problems = linked(chosen, space.config.axes, makers)
+    found, problems = linked(space, chosen, baseline)
     return (*found, *_placebo(space, found)), problems, excluded
 
 

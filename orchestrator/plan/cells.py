@@ -1,10 +1,14 @@
 """What a plan is made of: cells, and trials with their identities."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from orchestrator.plan.identity import canonical_text
 from orchestrator.space.axes import AxisValues
-from orchestrator.space.points import Point
+from orchestrator.space.config import Space
+from orchestrator.space.points import BASELINE, Point
+from orchestrator.space.resolving import resolve
 from trainables.exchange import Role
 from trainables.family import Family
 from trainables.settings import Settings
@@ -49,6 +53,11 @@ class Cell:
         """Names of the coinciding points."""
         return tuple(point.name for point in self.coinciding)
 
+    @property
+    def key(self) -> str:
+        """Equal for cells with the same configuration."""
+        return canonical_text(self.config.model_dump(mode="json"))
+
 
 @dataclass(frozen=True)
 class TrialSpec:
@@ -86,3 +95,32 @@ class Plan:
     """Covers what was decided before running: primary metric, margin, alpha, design, axes and claims."""
     excluded: tuple[Point, ...] = ()
     """Points that the space's constraints leave out, each with the reason."""
+
+
+def cell_at(space: Space, point: Point) -> Cell:
+    """The cell of a point; raises as `resolve_cell` does."""
+    family, resolved = space.family, resolve(space, point.axis_values)
+    config = _config(family, resolved.settings)
+    return Cell(
+        name=point.name,
+        axis_values=point.axis_values,
+        config=config,
+        is_baseline=point.name == BASELINE,
+        notes=family.notes(config),
+        dropped=resolved.dropped,
+        code=family.code(config),
+    )
+
+
+def resolve_cell(space: Space, values: AxisValues) -> Settings:
+    """Full configuration of the point with these axis values.
+
+    Raises pydantic's ValidationError when it is not a valid one, UserError when the family cannot read what it needs.
+    """
+    return _config(space.family, resolve(space, values).settings)
+
+
+def _config(family: Family, settings: Mapping[str, Any]) -> Settings:
+    """The configuration with what has no effect in it at its default, so that equal cells look equal."""
+    found: Settings = family.canonical(family.Config.model_validate(settings))
+    return found

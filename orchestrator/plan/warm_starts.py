@@ -6,19 +6,18 @@ a head start is only worth something if it beats spending the same compute on th
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any
 
-from orchestrator.plan.cells import Cell, WarmStart
-from orchestrator.plan.start_controls import control_value, start_axis
-from orchestrator.space.axes import axis_text
-from orchestrator.space.config import AxisConfig, AxisValue, Setting
+from orchestrator.plan.cells import Cell, WarmStart, cell_at
+from orchestrator.space.axes import AxisConfig, AxisValue, AxisValues, axis_text
+from orchestrator.space.config import Setting, Space
+from orchestrator.space.points import Point, point_name
 from trainables.errors import UserError
 from trainables.exchange import ImpossibleStart, Role, Start
 from trainables.family import Family
 from trainables.paths import user_path
-from trainables.settings import Settings
 from trainables.wording import expected
 from trainables.yaml_tree import Loc
 
@@ -28,34 +27,19 @@ class StartProblem:
     """A warm start that cannot be planned."""
 
     cell: str
-    axis_values: Mapping[str, AxisValue]
+    axis_values: AxisValues
     place: Loc
     """In the cell's configuration, such as `("init", "from", "cell")`."""
     message: str
 
 
-MakeCell = Callable[[str, Mapping[str, AxisValue], Sequence[Setting]], Cell]
-"""From a name, axis values and settings that win over them to a cell."""
-
-
-class Makers(NamedTuple):
-    """What linking needs to make cells."""
-
-    cell: MakeCell
-    key: Callable[[Settings], str]
-    """Equal for configurations that are the same cell."""
-    name: Callable[[Mapping[str, AxisValue]], str]
-    """What a point of the space is called."""
-    family: Family
-
-
 def linked(
-    cells: Sequence[Cell], axes: Mapping[str, AxisConfig], makers: Makers
+    space: Space, cells: Sequence[Cell], baseline: AxisValues
 ) -> tuple[tuple[Cell, ...], list[StartProblem]]:
     """All cells with their warm starts resolved, parents and controls added; and what is wrong with some."""
-    if all(makers.family.start(cell.config) is None for cell in cells):
+    if all(space.family.start(cell.config) is None for cell in cells):
         return tuple(cells), []
-    links = _Links(axes, makers)
+    links = _Links(space, baseline)
     for cell in cells:
         links.add(cell, cell.axis_values)
     for cell in cells:
@@ -81,21 +65,24 @@ def _in_plan_order(cells: Mapping[str, Cell], of_space: Iterable[str]) -> Iterat
 class _Links:
     """Cells by name while their parents are looked for."""
 
-    axes: Mapping[str, AxisConfig]
-    makers: Makers
+    space: Space
+    baseline: AxisValues
     cells: dict[str, Cell] = field(default_factory=dict)
     problems: list[StartProblem] = field(default_factory=list)
     _names: dict[str, str] = field(default_factory=dict)
     """Key of a configuration -> its cell's name."""
     _aliases: dict[str, str] = field(default_factory=dict)
     """Every name a cell of the space goes by -> the one it is kept under."""
-    _points: dict[str, Mapping[str, AxisValue]] = field(default_factory=dict)
+    _points: dict[str, AxisValues] = field(default_factory=dict)
     """Where in the space each cell's settings come from, also where it does not count as standing there."""
     _resolved: set[str] = field(default_factory=set)
 
-    def add(self, cell: Cell, point: Mapping[str, AxisValue]) -> str:
+    def __post_init__(self) -> None:
+        self.axes, self.family = self.space.config.axes, self.space.family
+
+    def add(self, cell: Cell, point: AxisValues) -> str:
         """Keep a cell with the settings of a point, or find the one that it is the same as; its name."""
-        key = self.makers.key(cell.config)
+        key = cell.key
         if key not in self._names:
             name = cell.name
             while name in self.cells:
@@ -110,16 +97,13 @@ class _Links:
         """Find a cell's parent, and its parent's; `children` are those that brought us here."""
         if name in children:
             loop = " <- ".join([*children[children.index(name) :], name])
-            self._problem(
-                self.cells[children[-1]],
-                self.makers.family.init_place,
-                f"a warm start that comes back to itself: {loop}",
-            )
+            message = f"a warm start that comes back to itself: {loop}"
+            self._problem(self.cells[children[-1]], self.family.init_place, message)
             return
         if name in self._resolved:
             return
         cell = self.cells[name]
-        asked = self.makers.family.start(cell.config)
+        asked = self.family.start(cell.config)
         if asked is not None:
             try:
                 start = self._start(cell, asked)
@@ -133,10 +117,18 @@ class _Links:
     def _problem(self, cell: Cell, place: Loc, message: str) -> None:
         self.problems.append(StartProblem(cell.name, self._points[cell.name], place, message))
 
+    def _made(self, name: str, point: AxisValues, settings: Sequence[Setting] = ()) -> Cell:
+        """The cell at a point with settings that win over it."""
+        space = replace(self.space, settings=(*self.space.settings, *settings))
+        return cell_at(space, Point(name, dict(point)))
+
+    def _called(self, values: AxisValues) -> str:
+        return point_name(values, self.baseline)
+
     # Parents
 
     def _start(self, cell: Cell, asked: Start) -> WarmStart:
-        family = self.makers.family
+        family = self.family
         family.check_start(asked, cell.config)
         if asked.file is not None:
             return self._from_file(cell, asked)
@@ -161,7 +153,7 @@ class _Links:
         try:
             path = user_path(str(asked.file))
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            self.makers.family.check_file(path, cell.config)
+            self.family.check_file(path, cell.config)
         except OSError as error:
             raise ImpossibleStart(asked.place, f"{asked.file} cannot be read: {error.strerror}") from error
         except UserError as error:
@@ -170,19 +162,19 @@ class _Links:
 
     def _by_changes(self, cell: Cell, asked: Start) -> str:
         settings = [Setting("its warm start", path, value) for path, value in asked.changes.items()]
-        changed = {path.partition(".")[0] for path in asked.changes} | {self.makers.family.init_place[0]}
+        changed = {path.partition(".")[0] for path in asked.changes} | {self.family.init_place[0]}
         kept = {
             axis: value
             for axis, value in cell.axis_values.items()
             if not any(self._sets(axis, str(block)) for block in changed)
         }
-        rest = self.makers.name(kept)
+        rest = self._called(kept)
         name = ",".join(
             f"{path}={axis_text(value)}" for path, value in asked.changes.items() if value is not None
         )
-        name += "" if rest == self.makers.name({}) else f",{rest}"
+        name += "" if rest == self._called({}) else f",{rest}"
         point = self._points[cell.name]
-        parent = self.makers.cell(name, point, settings)
+        parent = self._made(name, point, settings)
         return self.add(replace(parent, role="parent", axis_values=kept), point)
 
     def _by_name(self, name: str, place: Loc) -> str:
@@ -190,7 +182,7 @@ class _Links:
             raise ImpossibleStart(place, expected("a cell of this plan", name, self._aliases))
         return self._aliases[name]
 
-    def _by_values(self, cell: Cell, values: Mapping[str, AxisValue], place: Loc) -> str:
+    def _by_values(self, cell: Cell, values: AxisValues, place: Loc) -> str:
         for axis, value in values.items():
             if axis not in self.axes:
                 raise ImpossibleStart((*place, axis), f"not an axis of this space: {', '.join(self.axes)}")
@@ -199,7 +191,7 @@ class _Links:
                 known = [str(name) for name in names]
                 raise ImpossibleStart((*place, axis), expected(f"a value of axis {axis}", value, known))
         point = {**self._points[cell.name], **values}
-        return self.add(replace(self.makers.cell(self.makers.name(point), point, ()), role="parent"), point)
+        return self.add(replace(self._made(self._called(point), point), role="parent"), point)
 
     def _sets(self, axis: str, block: str) -> bool:
         return any(block in self.axes[axis].override(value) for value in self.axes[axis].names)
@@ -208,7 +200,7 @@ class _Links:
 
     def add_control(self, name: str) -> None:
         """Add the cell that spends on its own what this one and its ancestors spend."""
-        cell, family = self.cells[name], self.makers.family
+        cell, family = self.cells[name], self.family
         asked = family.start(cell.config)
         if cell.start is None or asked is None or not asked.control:
             return
@@ -225,14 +217,14 @@ class _Links:
         role: Role = "control"
         if axis is not None and axis in values:
             values = {**values, axis: control_value(values[axis])}
-            control_name, role = self.makers.name(values), "design"
-        made = self.makers.cell(control_name, cell.axis_values, settings)
+            control_name, role = self._called(values), "design"
+        made = self._made(control_name, cell.axis_values, settings)
         control = self.add(replace(made, role=role, axis_values=values, is_baseline=False), cell.axis_values)
         self.cells[name] = replace(cell, start=cell.start._replace(control=control))
 
     def _cost(self, cell: Cell, epochs: int | None = None) -> int | None:
         """Units of work of a cell's training, or its first epochs, and of all that it starts from."""
-        family = self.makers.family
+        family = self.family
         own = (epochs or family.num_epochs(cell.config)) * family.epoch_work(cell.config)
         if cell.start is None:
             return own
@@ -240,3 +232,86 @@ class _Links:
             return None  # Nobody knows what went into a file.
         before = self._cost(self.cells[cell.start.cell], cell.start.epoch)
         return None if before is None else own + before
+
+
+# Controls as values of the axis that says how cells start
+
+
+def start_axis(axes: Mapping[str, AxisConfig]) -> str | None:
+    """The axis whose values say how a cell starts; of several, the one that can also say: from scratch."""
+    setting = [name for name, axis in axes.items() if _inits(axis)]
+    deciding = [name for name in setting if None in _inits(axes[name])]
+    return next(iter([*deciding, *setting]), None)
+
+
+def _inits(axis: AxisConfig) -> list[Any]:
+    overrides = [axis.override(value) for value in axis.names]
+    return [override["init"] for override in overrides if "init" in override]
+
+
+def control_value(value: AxisValue) -> str:
+    """The value that a warm start's control has on the axis of starts."""
+    return f"scratch_matched_to_{value}"
+
+
+def control_values(axis: AxisConfig) -> list[str]:
+    """The values that controls may add to an axis."""
+    return [control_value(value) for value in axis.names] if _inits(axis) else []
+
+
+def axes_with_controls(axes: Mapping[str, AxisConfig], cells: Iterable[Cell]) -> dict[str, list[AxisValue]]:
+    """Axis -> its values, those of controls in the plan after the space's own."""
+    found: dict[str, list[AxisValue]] = {name: list(axis.names) for name, axis in axes.items()}
+    for cell in cells:
+        for name, value in cell.axis_values.items():
+            if cell.role == "design" and value not in found[name]:
+                found[name].append(value)
+    return found
+
+
+# Chains: the order in which they can run, and as `plan` prints them
+
+
+def parents_first(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells in their order, but each after the one it starts from."""
+    by_name = {cell.name: cell for cell in cells}
+    ordered: dict[str, Cell] = {}
+
+    def add(cell: Cell) -> None:
+        if cell.start is not None and cell.start.cell is not None:
+            add(by_name[cell.start.cell])
+        ordered.setdefault(cell.name, cell)
+
+    for cell in cells:
+        add(cell)
+    return list(ordered.values())
+
+
+def chain_lines(cells: Sequence[Cell], family: Family) -> Iterator[str]:
+    """One line per warm cell: the chain it ends, and its control."""
+    by_name = {cell.name: cell for cell in cells}
+    for cell in cells:
+        if cell.start is not None:
+            control = by_name.get(cell.start.control or "")
+            against = (
+                "" if control is None else f"; equal compute from scratch: {_with_epochs(family, control)}"
+            )
+            yield f"{' -> '.join(_chain(family, cell, by_name))}{against}"
+
+
+def _chain(family: Family, cell: Cell, by_name: Mapping[str, Cell], epoch: int | None = None) -> list[str]:
+    """The cells from the first ancestor to this one."""
+    before: list[str] = []
+    if cell.start is not None and cell.start.cell is not None:
+        before = _chain(family, by_name[cell.start.cell], by_name, cell.start.epoch)
+    elif cell.start is not None:
+        before = [f"{cell.start.file} ({(cell.start.digest or '')[:8]})"]
+    return [*before, _with_epochs(family, cell, epoch)]
+
+
+def _with_epochs(family: Family, cell: Cell, epoch: int | None = None) -> str:
+    epochs = family.num_epochs(cell.config)
+    count = (
+        f"epoch {epoch} of {epochs}" if epoch is not None else f"{epochs} epoch{'' if epochs == 1 else 's'}"
+    )
+    return f"{cell.name} ({count})"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.plan.build import resolve_cell
+from orchestrator.plan.cells import resolve_cell
 from orchestrator.plan.identity import Identity
 from orchestrator.space.axes import AxisValue, AxisValues
 from orchestrator.space.config import Space

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.plan.build import resolve_cell
+from orchestrator.plan.cells import resolve_cell
 from orchestrator.plan.checks.space import ExtraCheck
 from orchestrator.plan.loading import load_space
 from orchestrator.search.earlier import PREFIX

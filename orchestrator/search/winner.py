@@ -13,7 +13,7 @@ from orchestrator.execution.models import model_path
 from orchestrator.ledger import Ledger
 from orchestrator.ledger.durable import write_atomically, write_text_atomically
 from orchestrator.ledger.files import writing
-from orchestrator.plan.build import resolve_cell
+from orchestrator.plan.cells import resolve_cell
 from orchestrator.search.earlier import PREFIX
 from orchestrator.search.objectives import search_config
 from orchestrator.search.results import Found, Results

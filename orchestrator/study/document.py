@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.plan.cells import Cell, Plan, TrialSpec
 from orchestrator.plan.checks.space import known_metrics
 from orchestrator.plan.identity import cell_identity, primary_identity
-from orchestrator.plan.start_controls import axes_with_controls
+from orchestrator.plan.warm_starts import axes_with_controls
 from orchestrator.space.axes import AxisValue
 from orchestrator.space.config import Space
 from trainables.families import described

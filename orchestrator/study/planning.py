@@ -11,7 +11,7 @@ from rich.text import Text
 
 from orchestrator.ledger import Ledger
 from orchestrator.plan.cells import Cell, Plan
-from orchestrator.plan.start_chains import chain_lines
+from orchestrator.plan.warm_starts import chain_lines
 from orchestrator.study.launch import Standing, Study, configs_to_prepare, longest_plan, standing
 from orchestrator.study.price import room
 from orchestrator.study.price.pricing import Price, price_lines

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 
 from orchestrator.plan import build as plan
-from orchestrator.plan.build import build_plan, resolve_cell
-from orchestrator.plan.cells import Cell, Plan
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.cells import Cell, Plan, resolve_cell
 from orchestrator.plan.identity import trial_signature
 from orchestrator.space.config import ConfigError, Space
 from orchestrator.space.points import Point

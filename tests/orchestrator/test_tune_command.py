@@ -13,7 +13,8 @@ import yaml
 from orchestrator.cli import parser as cli
 from orchestrator.cli import tune
 from orchestrator.ledger import Ledger
-from orchestrator.plan.build import build_plan, resolve_cell
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.cells import resolve_cell
 from orchestrator.plan.loading import load_space
 from orchestrator.search.loading import load_tuning_space
 from orchestrator.search.winner import difference

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from orchestrator.plan.checks.cells import Finding, check_cells, check_warm_starts
 from orchestrator.plan.checks.conditions import check_conditions
-from orchestrator.plan.start_controls import control_values
+from orchestrator.plan.warm_starts import control_values
 from orchestrator.space.axes import axis_text
 from orchestrator.space.config import AxisConfig, AxisValue, ClaimConfig, Setting, Space, SpaceConfig
 from orchestrator.space.resolving import resolve
