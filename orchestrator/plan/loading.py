@@ -7,11 +7,13 @@ from typing import Any
 
 from pydantic import ValidationError, create_model
 
+from orchestrator.plan.checks.cells import Finding
 from orchestrator.plan.checks.space import ExtraCheck, check_space
 from orchestrator.plan.primary import with_told_primary
-from orchestrator.space.config import ConfigError, Problem, Setting, Space, SpaceConfig, merge, nested
+from orchestrator.space.config import ConfigError, Problem, Setting, Space, SpaceConfig
 from orchestrator.space.designs import full_form
 from orchestrator.space.extending import Sources, read_sources
+from orchestrator.space.mappings import merge, nested, place_of
 from search_spaces import shipped_spaces
 from trainables.errors import UserError, without_echoes
 from trainables.exchange import Outside
@@ -118,11 +120,11 @@ def _with_options(
     of_space = [setting for setting in given if setting.path.startswith(("execution.", "primary."))]
     for setting in of_space:
         content = merge(content, nested(setting.path, setting.value))
-        outside[tuple(setting.path.split("."))] = setting.option
+        outside[place_of(setting.path)] = setting.option
     return content, tuple(setting for setting in given if setting not in of_space), outside
 
 
-def _family(content: Mapping[str, Any], folder: Path) -> tuple[Family, list[tuple[Loc | Outside, str]]]:
+def _family(content: Mapping[str, Any], folder: Path) -> tuple[Family, list[Finding]]:
     """The family that a space names; the default one, and what is wrong, where that is none."""
     named = content.get("family", DEFAULT_FAMILY)
     try:
@@ -131,13 +133,11 @@ def _family(content: Mapping[str, Any], folder: Path) -> tuple[Family, list[tupl
         return find_family(DEFAULT_FAMILY, folder), [(("family",), str(error))]
 
 
-def _with_plugins(
-    family: Family, content: Mapping[str, Any], folder: Path
-) -> tuple[Family, list[tuple[Loc | Outside, str]]]:
+def _with_plugins(family: Family, content: Mapping[str, Any], folder: Path) -> tuple[Family, list[Finding]]:
     """The family with the plugins that a space names, and what is wrong with the others."""
     named = content.get("plugins")
     found: list[Plugin] = []
-    findings: list[tuple[Loc | Outside, str]] = []
+    findings: list[Finding] = []
     for index, one in enumerate(named if isinstance(named, list | tuple) else ()):
         try:
             plugin = find_plugin(str(one), folder)
@@ -177,7 +177,7 @@ def _full_design(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _validated(
     content: dict[str, Any], outside: Mapping[Loc, str], model: type[SpaceConfig]
-) -> tuple[SpaceConfig | None, list[tuple[Loc | Outside, str]]]:
+) -> tuple[SpaceConfig | None, list[Finding]]:
     """The parsed space and what is wrong with its form; `outside` are the places given as options.
 
     A space with mistakes comes back without the parts that hold them, so that its other parts can be
@@ -187,7 +187,7 @@ def _validated(
         return model.model_validate(content), []
     except ValidationError as error:
         wrong = validation_problems(error, model, content)
-    findings: list[tuple[Loc | Outside, str]] = []
+    findings: list[Finding] = []
     for place, message in wrong:
         option = next((option for start, option in outside.items() if place[: len(start)] == start), None)
         findings.append((place if option is None else Outside("", option), message))
@@ -223,24 +223,21 @@ def _is_in(place: Loc | Outside, blocks: set[Loc]) -> bool:
 # Places
 
 
-def _located(findings: Iterable[tuple[Loc | Outside, str]], sources: Sources) -> list[Problem]:
-    problems = []
-    for place, message in findings:
-        if isinstance(place, Outside):
-            problems.append(Problem(place.file, place.line, place.where, message))
-        else:
-            problems.append(sources.problem(place, message))
-    return problems
+def _located(findings: Iterable[Finding], sources: Sources) -> list[Problem]:
+    return [
+        Problem(place.file, place.line, place.where, message)
+        if isinstance(place, Outside)
+        else sources.problem(place, message)
+        for place, message in findings
+    ]
 
 
 def _in_reading_order(problems: Iterable[Problem], sources: Sources) -> list[Problem]:
     """Each problem once: the space's own from its top, then those of what it extends, then those elsewhere."""
     order = [file.shown for file in sources.files]
-    once = dict.fromkeys(problems)
-    return sorted(
-        once,
-        key=lambda problem: (
-            order.index(problem.file) if problem.line and problem.file in order else len(order),
-            problem.line,
-        ),
-    )
+
+    def position(problem: Problem) -> tuple[int, int]:
+        is_in_a_file = problem.line and problem.file in order
+        return order.index(problem.file) if is_in_a_file else len(order), problem.line
+
+    return sorted(dict.fromkeys(problems), key=position)

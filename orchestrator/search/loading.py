@@ -12,8 +12,9 @@ from orchestrator.plan.checks.space import ExtraCheck
 from orchestrator.plan.loading import load_space
 from orchestrator.search.earlier import PREFIX
 from orchestrator.search.objectives import objective_findings, search_config
-from orchestrator.space.config import ConfigError, Problem, Space, merge
+from orchestrator.space.config import ConfigError, Problem, Space
 from orchestrator.space.designs.optuna import Config as SearchConfig
+from orchestrator.space.mappings import leaves, merge
 from orchestrator.space.points import baseline_values
 from trainables.family import Family
 from trainables.wording import expected, look_up, validation_problems
@@ -122,7 +123,7 @@ def _on_other_data(space: Space) -> tuple[Space, list[Problem]]:
     changed = replace(space, config=space.config.model_copy(update={"baseline": baseline}))
     values, _ = baseline_values(changed)
     cell = resolve_cell(changed, values).model_dump(mode="json")
-    for place, value in _leaves(wanted):
+    for place, value in leaves(wanted):
         given = look_up(cell, place)
         if given == value:
             continue
@@ -131,15 +132,6 @@ def _on_other_data(space: Space) -> tuple[Space, list[Problem]]:
         )
         return space, [Problem("", 0, dotted(place), message)]
     return changed, []
-
-
-def _leaves(settings: Mapping[str, Any], above: Loc = ()) -> Iterator[tuple[Loc, Any]]:
-    """Place and value of every setting that is not a block."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*above, name))
-        else:
-            yield (*above, name), value
 
 
 def _objective_problems(space: Space) -> list[Problem]:

@@ -17,8 +17,8 @@ from orchestrator.plan.cells import resolve_cell
 from orchestrator.search.earlier import PREFIX
 from orchestrator.search.objectives import search_config
 from orchestrator.search.results import Found, Results
-from orchestrator.space.config import Space, merge, nested
-from orchestrator.space.resolving import value_at
+from orchestrator.space.config import Space
+from orchestrator.space.mappings import merge, nested
 from orchestrator.study.launch import Study
 from trainables.families import DEFAULT_FAMILY
 from trainables.paths import absolute_path
@@ -165,7 +165,7 @@ def _searched(space: Space, settings: Mapping[str, Any], block: str) -> dict[str
         overrides = [axis.override(value) for value in axis.names] or [nested(axis.path or "", None)]
         for override in overrides:
             for name in override.get(block, {}):
-                if value_at(settings, name) is not None:
+                if settings.get(name) is not None:
                     kept = merge(kept, {name: settings[name]})
     return kept
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from orchestrator.space.axes import AxisConfig, AxisValue, AxisValues, Condition, as_tuple
+from orchestrator.space.axes import AxisConfig, AxisValue, Condition, as_tuple
 from orchestrator.space.designs import DESIGNS
 from orchestrator.space.execution import ExecutionConfig
-from orchestrator.space.mappings import merge, nested
-from trainables.errors import Problem, UserError
+from trainables.errors import Problem as Problem
+from trainables.errors import UserError
 from trainables.family import Family
 from trainables.settings import Settings
 from trainables.wording import expected
@@ -21,24 +21,6 @@ if TYPE_CHECKING:
     from orchestrator.space.designs import Design as DesignConfig
 else:  # The union is built by discovery at import, which no static checker can see.
     from orchestrator.space.designs import DesignConfig
-
-__all__ = [
-    "AdaptiveSeeds",
-    "AxisConfig",
-    "AxisValue",
-    "AxisValues",
-    "ClaimConfig",
-    "ConfigError",
-    "ConstraintConfig",
-    "ExecutionConfig",
-    "PrimaryConfig",
-    "Problem",
-    "Setting",
-    "Space",
-    "SpaceConfig",
-    "merge",
-    "nested",
-]
 
 
 class ConfigError(UserError):

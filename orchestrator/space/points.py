@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from orchestrator.space.axes import AxisValue, AxisValues, Condition, axis_text, matches
 from orchestrator.space.config import Space, SpaceConfig
-from orchestrator.space.resolving import resolve, value_at
-from trainables.wording import one_of
+from orchestrator.space.mappings import place_of
+from orchestrator.space.resolving import resolve
+from trainables.wording import look_up, one_of
 
 BASELINE = "baseline"
 """Name of the point where every axis has the baseline's value."""
@@ -127,8 +128,8 @@ def baseline_setting(space: Space, path: str) -> Any:
 
 def _own_setting(space: Space, path: str, alone: dict[str, Any]) -> Any:
     """As `baseline_setting`; also where the baseline ignores it."""
-    own = value_at(alone, path)
-    return value_at(space.config.baseline, path) if own is None else own
+    own = look_up(alone, place_of(path))
+    return look_up(space.config.baseline, place_of(path)) if own is None else own
 
 
 def _settled(space: Space, values: AxisValues) -> dict[str, Any]:

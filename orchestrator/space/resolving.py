@@ -1,11 +1,11 @@
 """From one point of a space to its full configuration, remembering where every setting was written."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.space.axes import AxisValues
-from orchestrator.space.config import Space, merge, nested
+from orchestrator.space.config import Space
+from orchestrator.space.mappings import merge, nested
 from trainables.exchange import Layer
 from trainables.yaml_tree import Loc
 
@@ -37,15 +37,6 @@ def resolve(space: Space, values: AxisValues) -> Resolved:
     settings = family.absolute(merge(*(layer.settings for layer in layers)), folder)
     settings, dropped = family.settled(settings)
     return Resolved(settings, layers, dropped)
-
-
-def value_at(settings: object, path: str) -> Any:
-    """The setting at a dotted path, or None where there is none."""
-    for part in path.split("."):
-        if not isinstance(settings, Mapping):
-            return None
-        settings = settings.get(part)
-    return settings
 
 
 def _axis_layers(space: Space, values: AxisValues) -> list[Layer]:

@@ -13,6 +13,7 @@ from typing import Any
 from orchestrator.execution.worker import TRACEBACK_LINES, log_path
 from orchestrator.ledger import Ledger, LedgerError, StudyCell, StudyPlan, read_study
 from orchestrator.ledger.study import end_of_log
+from orchestrator.space.mappings import leaves
 from orchestrator.views.running_file import RunningFile
 from orchestrator.views.status import problem_of, study_folders
 from trainables.model_files import START_FILES
@@ -41,12 +42,12 @@ class Found:
     @property
     def config(self) -> dict[str, Any]:
         """Its settings by dotted path, as recorded; empty before it has run."""
-        return _leaves(json.loads(self.record["config"])) if self.record else {}
+        return _by_path(json.loads(self.record["config"])) if self.record else {}
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Where and with what it ran, by dotted path; empty before it has run."""
-        return _leaves(json.loads(self.record["provenance"] or "{}")) if self.record else {}
+        return _by_path(json.loads(self.record["provenance"] or "{}")) if self.record else {}
 
     @property
     def title(self) -> str:
@@ -102,12 +103,10 @@ def first_difference(one: Found, other: Found) -> Iterator[str]:
     differing = [*_differences(one.config, other.config)]
     if one.seed != other.seed:
         differing.insert(0, f"seed: A {one.seed}, B {other.seed}")
-    codes = [found.record["code"] if found.record else None for found in (one, other)]
-    if codes[0] != codes[1]:
-        differing.append(f"source code: A {codes[0]}, B {codes[1]}")
-    parents = [found.record["parent"] if found.record else None for found in (one, other)]
-    if parents[0] != parents[1]:
-        differing.append(f"parent: A {parents[0]}, B {parents[1]}")
+    for column, word in (("code", "source code"), ("parent", "parent")):
+        a, b = (found.record[column] if found.record else None for found in (one, other))
+        if a != b:
+            differing.append(f"{word}: A {a}, B {b}")
     unknown = [name for name, found in (("A", one), ("B", other)) if found.record is None]
     if unknown:
         yield f"{' and '.join(unknown)} has not run: its settings are not on record."
@@ -212,15 +211,14 @@ def _against_baseline(found: Found) -> Iterator[str]:
         yield f"settings: {place}"
         return
     yield f"settings that differ from the {name}'s:"
-    theirs = _leaves(json.loads(known[0]["config"]))
+    theirs = _by_path(json.loads(known[0]["config"]))
     yield from (f"  {line}" for line in _differences(found.config, theirs, ("here", name)))
 
 
 def _curve(found: Found) -> Iterator[str]:
     """A line per epoch with the means of what was reported, the longest bar being the highest of the first one."""
-    rows = _rows(found, "curves")
     by_epoch: dict[int, list[Mapping[str, Any]]] = {}
-    for row in rows:
+    for row in (rows := _rows(found, "curves")):
         by_epoch.setdefault(row["epoch"], []).append(row)
     means = {epoch: _means(own, found.study.curve_columns) for epoch, own in by_epoch.items()}
     first = [abs(next(iter(mean.values()))) for mean in means.values() if mean]
@@ -282,12 +280,6 @@ def _differences(
             yield f"{path}: {names[0]} {left}, {names[1]} {right}"
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _by_path(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings by dotted path."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            found |= _leaves(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
+    return {".".join(map(str, place)): value for place, value in leaves(settings)}

@@ -17,7 +17,7 @@ from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger
 from orchestrator.ledger.copies import SCRATCH
 from orchestrator.plan.cells import Plan
-from orchestrator.space.config import ExecutionConfig
+from orchestrator.space.execution import ExecutionConfig
 from trainables.h_space.backbones.shapes import BottleneckShape
 from trainables.h_space.config import CellConfig
 from trainables.h_space.editor_file import save_editor

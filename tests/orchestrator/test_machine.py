@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.execution import machine
 from orchestrator.execution.machine import core_limits, usable_bytes, usable_cores
-from orchestrator.space.config import ExecutionConfig
+from orchestrator.space.execution import ExecutionConfig
 from orchestrator.study.price.pricing import parallel_trials
 
 Groups = Callable[..., None]

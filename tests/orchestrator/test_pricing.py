@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
-from orchestrator.space.config import ExecutionConfig, Space
+from orchestrator.space.config import Space
+from orchestrator.space.execution import ExecutionConfig
 from orchestrator.study.price.pricing import Conditions, makespan, parallel_trials, price, price_lines
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.price.throughput import FEW_ERROR, PILOT_ERROR, Measured, measured

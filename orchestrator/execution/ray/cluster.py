@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from orchestrator.execution.contract import BackendError
-from orchestrator.space.config import ExecutionConfig
+from orchestrator.space.execution import ExecutionConfig
 
 CONNECT_SECONDS = 10.0
 LOCAL = "local"

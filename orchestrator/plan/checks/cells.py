@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from orchestrator.plan.build import warm_start_problems
 from orchestrator.plan.checks.conditions import check_conditions, check_selection
-from orchestrator.space.axes import axis_text
-from orchestrator.space.config import AxisValues, Space, SpaceConfig
-from orchestrator.space.mappings import nested
+from orchestrator.space.axes import AxisValues, axis_text
+from orchestrator.space.config import Space, SpaceConfig
+from orchestrator.space.mappings import nested, place_of
 from orchestrator.space.points import baseline_setting, baseline_values, select
 from orchestrator.space.resolving import BASELINE_PLACE, Resolved, resolve
 from trainables.exchange import Asked, InSpace, Layer, Outside
@@ -26,7 +26,6 @@ from trainables.yaml_tree import Loc, dotted
 MAX_TRIALS = 100_000
 """Most trials of a plan; each costs memory and a line in the ledger."""
 
-
 Finding = tuple[Loc | Outside, str]
 
 
@@ -35,7 +34,7 @@ def check_cells(space: Space) -> Iterator[Finding]:
     space = replace(space, family=space.family.tolerant())
     baseline, missing = baseline_values(space)
     for name in missing:
-        yield from _baseline_not_in_axis(space, name)
+        yield ("axes", name, "values"), _without_baseline(space, name)
     stand_ins = {name: space.config.axes[name].at(0.0) for name in missing}
     baseline = {name: {**baseline, **stand_ins}[name] for name in space.config.axes}
     unsound = list(space.config.design.findings(space.config.axes, baseline)) or list(_too_many(space.config))
@@ -65,29 +64,21 @@ def _too_many(config: SpaceConfig) -> Iterator[tuple[Loc, str]]:
         )
 
 
-def _baseline_not_in_axis(space: Space, name: str) -> Iterator[Finding]:
+def _without_baseline(space: Space, name: str) -> str:
+    """What to say of an axis that does not have the baseline's value."""
     axis = space.config.axes[name]
     if axis.path is None:
-        yield (
-            ("axes", name, "values"),
-            "expected one value that changes nothing, the baseline's; every one changes it; add one: baseline: {}",
-        )
-        return
+        return "expected one value that changes nothing, the baseline's; every one changes it; add one: baseline: {}"
     own = baseline_setting(space, axis.path)
     if axis.range is not None:
-        ends = f"{axis.range.low} to {axis.range.high}"
-        yield (
-            ("axes", name, "values"),
-            f"expected the baseline's own {axis.path} in the range, {axis_text(own)}; found {ends}; widen the "
-            f"range, or write {flow({'baseline': nested(axis.path, axis.range.low)})}",
+        return (
+            f"expected the baseline's own {axis.path} in the range, {axis_text(own)}; found {axis.range.low} to "
+            f"{axis.range.high}; widen the range, or write {flow({'baseline': nested(axis.path, axis.range.low)})}"
         )
-        return
-    names = one_of(axis.names)
-    yield (
-        ("axes", name, "values"),
-        f"expected the baseline's own {axis.path} among them, {axis_text(own)}; found {names}; add it: "
+    return (
+        f"expected the baseline's own {axis.path} among them, {axis_text(own)}; found {one_of(axis.names)}; add it: "
         f"{flow({'values': [own, *axis.names]})}, or change the baseline: "
-        f"{flow({'baseline': nested(axis.path, axis.names[0])})}",
+        f"{flow({'baseline': nested(axis.path, axis.names[0])})}"
     )
 
 
@@ -95,9 +86,9 @@ def _check_blocks(cell: Resolved, family: Family) -> Iterator[Finding]:
     """A block written as one value (`optimizer: adam`) would be lost where another layer writes it in full."""
     for layer in cell.layers:
         for block in _blocks(family):
-            value = look_up(layer.settings, _parts(block))
+            value = look_up(layer.settings, place_of(block))
             if value is not None and not isinstance(value, dict) and isinstance(layer.origin, tuple):
-                yield (*layer.origin, *_parts(block)), expected("a mapping", value)
+                yield (*layer.origin, *place_of(block)), expected("a mapping", value)
 
 
 def _named_metrics(space: Space) -> list[tuple[Loc, str]]:
@@ -178,19 +169,17 @@ def check_warm_starts(space: Space) -> Iterator[Finding]:
 def _check_unused(cells: Sequence[Resolved], family: Family) -> Iterator[Finding]:
     """A setting that has a meaning in no cell changes nothing: surely a mistake."""
     for dropped in dict.fromkeys(path for cell in cells for path in cell.dropped):
-        if all(dropped in cell.dropped or look_up(cell.settings, _parts(dropped)) is None for cell in cells):
+        if all(
+            dropped in cell.dropped or look_up(cell.settings, place_of(dropped)) is None for cell in cells
+        ):
             holder = next(cell for cell in cells if dropped in cell.dropped)
             reason = family.unused(dropped, [cell.settings for cell in cells])
-            yield _written_at(holder, _parts(dropped)), f"no cell uses it{reason}"
+            yield _written_at(holder, place_of(dropped)), f"no cell uses it{reason}"
 
 
 def _blocks(family: Family) -> list[str]:
     """Dotted paths of the mappings of settings in a cell."""
     return sorted({path.rpartition(".")[0] for path in family.setting_paths()} - {""})
-
-
-def _parts(path: str) -> Loc:
-    return tuple(path.split("."))
 
 
 def _written_at(cell: Resolved, place: Loc) -> Loc | Outside:

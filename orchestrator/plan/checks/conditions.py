@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from orchestrator.space.axes import AxisValues, Condition, axis_text, matches
-from orchestrator.space.config import AxisConfig, SpaceConfig
+from orchestrator.space.axes import AxisConfig, AxisValues, Condition, axis_text, matches
+from orchestrator.space.config import SpaceConfig
+from orchestrator.space.designs import Finding
 from orchestrator.space.points import Selection, condition_text, settled_point
 from trainables.wording import expected
 from trainables.yaml_tree import Loc
-
-Finding = tuple[Loc, str]
 
 
 def check_conditions(config: SpaceConfig) -> Iterator[Finding]:

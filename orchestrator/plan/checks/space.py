@@ -10,15 +10,16 @@ from typing import Any, Literal
 from orchestrator.plan.checks.cells import Finding, check_cells, check_warm_starts
 from orchestrator.plan.checks.conditions import check_conditions
 from orchestrator.plan.warm_starts import control_values
-from orchestrator.space.axes import axis_text
-from orchestrator.space.config import AxisConfig, AxisValue, ClaimConfig, Setting, Space, SpaceConfig
+from orchestrator.space.axes import AxisConfig, AxisValue, axis_text
+from orchestrator.space.config import ClaimConfig, Setting, Space, SpaceConfig
+from orchestrator.space.mappings import leaves
 from orchestrator.space.resolving import resolve
 from trainables.errors import UserError
 from trainables.exchange import Metric, Outside
 from trainables.family import Family
 from trainables.names import folded, wrong_label
 from trainables.wording import did_you_mean, expected, one_of
-from trainables.yaml_tree import Loc
+from trainables.yaml_tree import Loc, dotted
 
 ROLES: tuple[Literal["better", "worse"], ...] = ("better", "worse")
 """The sides of a claim."""
@@ -161,15 +162,7 @@ def _check_overlaps(space: Space) -> Iterator[Finding]:
 def _paths_set_by(axis: AxisConfig) -> set[str]:
     if axis.range is not None and axis.path is not None:
         return {axis.path}
-    return {path for value in axis.names for path in _leaves(axis.override(value))}
-
-
-def _leaves(settings: object, prefix: str = "") -> Iterator[str]:
-    if not isinstance(settings, dict):
-        yield prefix
-        return
-    for key, value in settings.items():
-        yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
+    return {dotted(place) for value in axis.names for place, _ in leaves(axis.override(value))}
 
 
 def _check_labels(config: SpaceConfig) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from orchestrator.space.designs._base import Design
+from orchestrator.space.designs._base import Design, Finding
 from trainables.registry import discover, literal_kind
 
 DESIGNS: dict[str, type[Design]] = discover(__name__, "Config", Design, literal_kind)
@@ -26,4 +26,4 @@ DesignConfig: Any = Annotated[
 ]
 """A design of any kind, told apart by `kind`: the type of a pydantic field."""
 
-__all__ = ["DESIGNS", "Design", "DesignConfig", "full_form"]
+__all__ = ["DESIGNS", "Design", "DesignConfig", "Finding", "full_form"]
