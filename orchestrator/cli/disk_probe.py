@@ -122,10 +122,8 @@ def _clock(probe: Path, now: Callable[[], float] = time.time) -> Finding:
     if abs(ahead) < CLOCK_SECONDS:
         return Finding("storage clock", "ok", "agrees with this machine's")
     which = "ahead of" if ahead > 0 else "behind"
-    found = f"{abs(ahead):.0f} s {which} this machine's"
-    return Finding(
-        "storage clock", "note", found, "set the clocks (NTP): status takes longer to answer, no more"
-    )
+    advice = "set the clocks (NTP): status takes longer to answer, no more"
+    return Finding("storage clock", "note", f"{abs(ahead):.0f} s {which} this machine's", advice)
 
 
 def _space(above: Path) -> Finding:

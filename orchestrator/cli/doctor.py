@@ -27,11 +27,7 @@ from trainables.paths import home
 
 BYTES_PER_TRIAL = 1_000_000_000
 """What a worker takes on the built-in domain, models loaded; the driver takes as much."""
-MARKS = {
-    "ok": Text("ok", style="green"),
-    "note": Text("note", style="yellow"),
-    "FIX": Text("FIX", style="red"),
-}
+COLOURS = {"ok": "green", "note": "yellow", "FIX": "red"}
 
 
 def examine(options: argparse.Namespace) -> Iterator[Finding]:
@@ -40,7 +36,7 @@ def examine(options: argparse.Namespace) -> Iterator[Finding]:
     Raises UserError where an option of a family asks for what is not there.
     """
     results: Path | str = options.results
-    yield from _packages()
+    yield from map(installed, ("python", "torch", "ray"))
     yield _code()
     yield _processors()
     yield _memory()
@@ -62,21 +58,16 @@ def examine(options: argparse.Namespace) -> Iterator[Finding]:
 def doctor_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Print what was found and what to fix; 1 when there is anything that stops a launch, else 0."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("")
+    for no_wrap in (True, True, False):
+        table.add_column("", no_wrap=no_wrap)
     looked_at = list(examine(options))
     for finding in looked_at:
-        table.add_row(MARKS[finding.level], finding.name, Text(finding.found))
+        table.add_row(Text(finding.level, COLOURS[finding.level]), finding.name, Text(finding.found))
     console.print(table)
     for finding in looked_at:
         if finding.advice and finding.level != "ok":
             console.print(Text(f"{finding.name}: {finding.advice}"))
     return 1 if any(finding.level == "FIX" for finding in looked_at) else 0
-
-
-def _packages() -> Iterator[Finding]:
-    yield from map(installed, ("python", "torch", "ray"))
 
 
 def _code() -> Finding:
@@ -101,9 +92,8 @@ def _memory() -> Finding:
     if fitting >= usable_cores():
         return Finding("memory", "ok", size_of(found))
     advice = f"run with --cpus {fitting}, for a trial on the built-in domain takes {size_of(BYTES_PER_TRIAL)}"
-    return Finding(
-        "memory", "note", f"{size_of(found)}, little for {usable_cores()} trials at a time", advice
-    )
+    little = f"{size_of(found)}, little for {usable_cores()} trials at a time"
+    return Finding("memory", "note", little, advice)
 
 
 def _gpu() -> Finding:
@@ -137,13 +127,12 @@ def _temporary_files() -> Finding:
 
 
 def _shared_memory() -> Finding:
+    instead = ": Ray uses the temporary files' disk instead"
     if not os.access(SHARED_MEMORY, os.W_OK):
-        return Finding(
-            "shared memory", "ok", f"no {SHARED_MEMORY}: Ray uses the temporary files' disk instead"
-        )
+        return Finding("shared memory", "ok", f"no {SHARED_MEMORY}{instead}")
     found = os.statvfs(SHARED_MEMORY)
     free = found.f_bavail * found.f_frsize
-    instead = "" if free >= OBJECT_STORE_BYTES else ": Ray uses the temporary files' disk instead"
+    instead = "" if free >= OBJECT_STORE_BYTES else instead
     return Finding("shared memory", "ok", f"{size_of(free)} free in {SHARED_MEMORY}{instead}")
 
 
@@ -166,9 +155,8 @@ def _surroundings() -> Iterator[Finding]:
             yield Finding("RAY_ADDRESS", "FIX", address, str(error))
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         advice = "give spaces, domains and --results as absolute paths that every node sees"
-        yield Finding(
-            "Ray job", "note", "our code takes the place of the job's working_dir on workers", advice
-        )
+        found = "our code takes the place of the job's working_dir on workers"
+        yield Finding("Ray job", "note", found, advice)
 
 
 def _cluster(address: str) -> Finding:

@@ -1,6 +1,7 @@
 """What `list` shows: everything a space file can name."""
 
 import argparse
+from collections import ChainMap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,15 +19,9 @@ Rows = Iterator[tuple[str, ...]]
 def list_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Print one of the lists; descriptions are wrapped, names never."""
     what, family = options.what, options.family
-    headers: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    if what == "metrics":
-        headers, rows = ("metric", "better", "meaning"), list(_metrics(family or DEFAULT_FAMILY))
-    elif what in LISTS:
-        headers, rows = LISTS[what].headers, list(resolved(LISTS[what].rows)())
-    else:
-        contributed = next(line.lists[what] for line in command_lines().values() if what in line.lists)
-        headers, rows = contributed.headers, list(resolved(contributed.rows)())
+    metrics = Listing(("metric", "better", "meaning"), lambda: _metrics(family or DEFAULT_FAMILY))
+    lists = ChainMap({"metrics": metrics, **LISTS}, *(dict(line.lists) for line in command_lines().values()))
+    headers, rows = lists[what].headers, list(resolved(lists[what].rows)())
     origins = [origin_of(what.removesuffix("s"), row[0]) for row in rows]
     if any(origins):
         headers = (*headers, "from")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.prompt import Confirm
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace, end: LaunchEnd, console: Console, command_
     # Also where the plan misses nothing: only a launch looks at every byte of what is done.
     for line in log_lines(options.log_to, study.folder):
         say(console, line)
-    outcome = _trained(study, replace(_run_options(options), listeners=listeners, end=end), console)
+    outcome = _trained(study, run_options(options, listeners=listeners, end=end), console)
     if not (view.num_missing or view.hits or outcome.num_run or outcome.exit_code):
         whose = "plan" if study.shard is None else "shard"
         say(console, f"Nothing is missing: every trial of this {whose} is done.")
@@ -165,7 +165,7 @@ def _priced(
     """
     if not options.price:
         return view
-    quote = Quote(view.study, _run_options(options), announcing(console))
+    quote = Quote(view.study, run_options(options), announcing(console))
     view = planning.priced(view, quote)
     if end is not None:
         end.expected = planning.seconds_to_checkpoints(view, quote)
@@ -178,13 +178,16 @@ def _priced(
     return view
 
 
-def _run_options(options: argparse.Namespace) -> RunOptions:
+def run_options(options: argparse.Namespace, **more: Any) -> RunOptions:
+    """Where trials run, as the command line says, and more that only the command knows."""
+    wait = None if options.wait is None else options.wait.seconds
     return RunOptions(
         inline=options.inline,
         address=options.address,
         num_cpus=options.cpus,
-        wait_seconds=options.wait.seconds if options.wait is not None else None,
+        wait_seconds=wait,
         concurrency=options.concurrency,
+        **more,
     )
 
 

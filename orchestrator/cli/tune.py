@@ -9,6 +9,7 @@ from rich.console import Console
 from orchestrator.cli.export import log_openings
 from orchestrator.cli.figure_checks import check_figures, figure_remarks
 from orchestrator.cli.reporting import name_failures, show_report
+from orchestrator.cli.run import run_options
 from orchestrator.cli.time_limits import check_limit, launch_end, tell_end, until_end
 from orchestrator.execution.ending import LaunchEnd
 from orchestrator.ledger import Ledger, LedgerLock
@@ -49,15 +50,7 @@ def _tune(options: argparse.Namespace, end: LaunchEnd, console: Console, command
     check_options(options.max_cost, options.price)
     space = load_tuning_space(_wish(options), extra_checks=[check_figures])
     study = open_study(space, options.results)
-    chosen = RunOptions(
-        inline=options.inline,
-        address=options.address,
-        num_cpus=options.cpus,
-        wait_seconds=options.wait.seconds if options.wait is not None else None,
-        concurrency=options.concurrency,
-        listeners=log_openings(options.log_to),
-        end=end,
-    )
+    chosen = run_options(options, listeners=log_openings(options.log_to), end=end)
     _introduce(study, console)
     with end.interruptible():
         price = _price(study, chosen, options, console) if options.price else None
@@ -117,10 +110,8 @@ def _introduce(study: Study, console: Console) -> None:
     for line in figure_remarks(study.space):
         say(console, line)
     seeds = "" if num_seeds == 1 else f" of {num_seeds} seeds each"
-    say(
-        console,
-        f"{search.trials} trials{seeds} in all{limit}; journal for optuna-dashboard: {study.folder / JOURNAL}",
-    )
+    journal = f"journal for optuna-dashboard: {study.folder / JOURNAL}"
+    say(console, f"{search.trials} trials{seeds} in all{limit}; {journal}")
 
 
 def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, console: Console) -> Price | None:
@@ -182,10 +173,8 @@ def _conclude(
     retest = open_study(load_space(path), study.folder.parent)
     done = len(standing(retest, Ledger(retest.ledger_folder)).done)
     seeds = ", ".join(map(str, retest.space.config.first_seeds))
-    say(
-        console,
-        f"testing the best against the default on fresh seeds {seeds}: {len(retest.plan.trials)} trials, {done} done",
-    )
+    count = f"{len(retest.plan.trials)} trials, {done} done"
+    say(console, f"testing the best against the default on fresh seeds {seeds}: {count}")
     outcome = run_missing(retest, options, make_display(console))
     if outcome.interrupted_by is not None:
         return tell_end(outcome, options.end, console, command_line)

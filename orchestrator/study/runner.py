@@ -30,10 +30,9 @@ from orchestrator.study.launch import (
 )
 from orchestrator.study.listening import Listening, Opening
 from orchestrator.study.observing import Outcome, StudyObserver
-from orchestrator.views.last_end import COMPLETE, write_end
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress
-from orchestrator.views.running_file import running_name
+from orchestrator.views.running_file import COMPLETE, running_name, write_end
 from trainables.errors import UserError
 from trainables.names import visible
 

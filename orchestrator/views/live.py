@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -112,17 +112,12 @@ def say(console: Console, text: str) -> None:
     console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
-def drawing(progress: Progress, console: Console) -> RenderableType:
+def drawing(progress: Progress, console: Console) -> Group:
     """One picture of a launch that fits the terminal's width and height."""
     running = list(progress.running().values())[:MAX_RUNNING_SHOWN]
-    parts: list[RenderableType] = [
-        matrix(
-            progress, console.width, max(3, console.height - LINES_OF_FRAME - len(running)), console.encoding
-        )
-    ]
-    parts += [_running_line(row) for row in running]
-    parts.append(_last_line(progress))
-    return Group(*parts)
+    max_rows = max(3, console.height - LINES_OF_FRAME - len(running))
+    table = matrix(progress, console.width, max_rows, console.encoding)
+    return Group(table, *map(_running_line, running), _last_line(progress))
 
 
 def matrix(progress: Progress, width: int, max_rows: int, encoding: str) -> Table:
@@ -179,9 +174,8 @@ def _loss(rows: list[Row]) -> str:
 
 def _running_line(row: Row) -> Text:
     loss = "" if row.loss is None else f"  loss {row.loss:.3f}"
-    epoch = (
-        row.epoch + 1 if row.num_epochs is None else f"{min(row.epoch + 1, row.num_epochs)}/{row.num_epochs}"
-    )
+    most = row.num_epochs
+    epoch = row.epoch + 1 if most is None else f"{min(row.epoch + 1, most)}/{most}"
     text = f"  {row.cell} seed {row.seed}  epoch {epoch}{loss}"
     return Text(text, no_wrap=True, overflow="ellipsis", style="yellow")
 

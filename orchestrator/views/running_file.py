@@ -1,4 +1,5 @@
-"""What a launch is working on, for `status` in another terminal or on another machine, and whether it is alive.
+"""What a launch is working on, for `status` in another terminal or on another machine, and whether it is alive; once it
+is gone, why it ended.
 
 A launch touches its file every `BEAT_SECONDS`, from a thread, so that no epoch is too long, and a full disk is no
 obstacle. The time of a file is the file server's, so clocks of launches need not agree. A reader whose own clock
@@ -10,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -21,6 +22,8 @@ from orchestrator.ledger.lease import process_space
 from orchestrator.views.progress import Progress
 
 FILE_NAME = "running.json"
+END_FILE = "last_launch.json"
+COMPLETE = "everything that it was asked for has run"
 BEAT_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
 """A file touched this recently is a living launch's; network drives show a change late."""
@@ -88,7 +91,7 @@ class RunningFile:
                 self._path.unlink(missing_ok=True)
 
     def write(self, progress: Progress) -> None:
-        """Replace the file. Nothing depends on it, so a full disk is no reason to stop."""
+        """Replace the file."""
         content = {
             "host": host(),
             "process": os.getpid(),
@@ -100,13 +103,7 @@ class RunningFile:
                 for signature, row in progress.running().items()
             ],
         }
-        temporary = self._path.with_name(f".{self._path.name}.tmp")
-        try:
-            temporary.write_text(json.dumps(content), encoding="utf-8")
-            temporary.replace(self._path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        _replace(self._path, content)
 
     def read(
         self, now: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep
@@ -224,3 +221,47 @@ def _not_at_all(seconds: float) -> None:
 def _told(trial: dict[str, Any]) -> dict[str, Any]:
     """What the file says of a trial; older launches say less."""
     return {"signature": str(trial["signature"]), **{name: trial.get(name) for name in TOLD}}
+
+
+def _replace(path: Path, content: dict[str, Any]) -> None:
+    """Write a file anew. Nothing depends on it, so a full disk is no reason to stop."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+# How a launch ended
+
+
+@dataclass(frozen=True)
+class LastEnd:
+    """Why the latest launch of a study ended, as it said itself."""
+
+    why: str
+    host: str
+    ended_at: float
+    """In seconds since 1970, by the clock of that machine."""
+
+    @property
+    def line(self) -> str:
+        """What `status` says."""
+        at = datetime.fromtimestamp(self.ended_at, UTC)
+        return f"the latest launch ended at {at:%Y-%m-%d %H:%M:%S}Z on {self.host}: {self.why}"
+
+
+def write_end(study_folder: Path, why: str) -> None:
+    """Say why a launch has just ended."""
+    _replace(study_folder / END_FILE, asdict(LastEnd(why, host(), time.time())))
+
+
+def read_end(study_folder: Path) -> LastEnd | None:
+    """Why the latest launch that could say so ended; None where none has."""
+    try:
+        content = json.loads((study_folder / END_FILE).read_text(encoding="utf-8"))
+        return LastEnd(str(content["why"]), str(content["host"]), float(content["ended_at"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -2,21 +2,20 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, read_study, status_matrix
 from orchestrator.ledger.study import may_hold_study
-from orchestrator.views.last_end import COMPLETE, LastEnd, read_end
 from orchestrator.views.live import matrix
 from orchestrator.views.progress import Progress, Row
-from orchestrator.views.running_file import TOLD, Launch, RunningFile
+from orchestrator.views.running_file import COMPLETE, TOLD, LastEnd, Launch, RunningFile, read_end
 from trainables.wording import duration
 
 WATCH_SECONDS = 2.0
@@ -70,9 +69,8 @@ def study_folders(results: Path) -> list[Path]:
 
     Raises LedgerError when there is none, OSError when the results folder cannot be read.
     """
-    if not results.exists():
-        raise LedgerError(f"{results} holds no study yet; asyrp-sweep run SPACE starts one")
-    folders = sorted(path for path in results.absolute().iterdir() if may_hold_study(path))
+    entries = results.absolute().iterdir() if results.exists() else ()
+    folders = sorted(path for path in entries if may_hold_study(path))
     if not folders:
         raise LedgerError(f"{results} holds no study yet; asyrp-sweep run SPACE starts one")
     return folders
@@ -149,8 +147,7 @@ def as_json(status: StatusView) -> dict[str, Any]:
 
 
 def _launch_as_json(launch: Launch) -> dict[str, Any]:
-    names = ("host", "process", "beat_at", "is_alive")
-    told = {name: getattr(launch, name) for name in names}
+    told = {name: getattr(launch, name) for name in ("host", "process", "beat_at", "is_alive")}
     return {**told, "silence": launch.silence, "lost_machines": list(launch.lost_machines)}
 
 
@@ -189,38 +186,36 @@ def watch(folders: Sequence[Path], console: Console) -> list[str]:
             time.sleep(WATCH_SECONDS)
 
 
-def drawing(status: StatusView, console: Console) -> RenderableType:
+def drawing(status: StatusView, console: Console) -> Group:
     """One study in at most the console's width."""
     counts = Counter(status.states.values())
     summary = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     if status.seconds_left:
         summary += f"; about {duration(status.seconds_left)} left"
-    lines: list[RenderableType] = [
+    failed = [(status.rows[signature], reason) for signature, reason in status.reasons.items()]
+    return Group(
         Text(f"{status.study.name}: {status.study.question}"),
         matrix(Progress(status.rows), console.width, len(status.rows) + 1, console.encoding),
         Text(summary),
-    ]
+        *(Text(line, style="yellow") for line in _warnings(status)),
+        *(Text(f"{row.cell} seed {row.seed} {row.state}: {reason}", style="red") for row, reason in failed),
+        *(
+            Text(
+                f"damaged: {name}; its trials count as not run, and a launch runs them again", style="yellow"
+            )
+            for name in status.damaged
+        ),
+    )
+
+
+def _warnings(status: StatusView) -> Iterator[str]:
+    """What of a study's launches and trials is not as it should be."""
     if status.launch is not None and status.launch.silence is not None:
-        lines.append(Text(status.launch.silence, style="yellow"))
+        yield status.launch.silence
     if status.launch is not None and status.launch.lost_machines:
-        lines.append(Text(f"left the cluster: {', '.join(status.launch.lost_machines)}", style="yellow"))
+        yield f"left the cluster: {', '.join(status.launch.lost_machines)}"
     if status.last_end is not None and status.last_end.why != COMPLETE:
-        lines.append(Text(status.last_end.line, style="yellow"))
+        yield status.last_end.line
     if status.of_other_code:
-        become = (
-            "count all the same" if status.study.reuses_changed_code else "wait for a launch to run again"
-        )
-        lines.append(
-            Text(f"{len(status.of_other_code)} trials were made by other code: they {become}", style="yellow")
-        )
-    for signature, reason in status.reasons.items():
-        row = status.rows[signature]
-        lines.append(Text(f"{row.cell} seed {row.seed} {row.state}: {reason}", style="red"))
-    lines += [
-        Text(
-            f"damaged: {name}; its trials count as not run, and a launch runs them again",
-            style="yellow",
-        )
-        for name in status.damaged
-    ]
-    return Group(*lines)
+        again = "count all the same" if status.study.reuses_changed_code else "wait for a launch to run again"
+        yield f"{len(status.of_other_code)} trials were made by other code: they {again}"
