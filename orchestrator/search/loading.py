@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from orchestrator.plan.cells import resolve_cell
 from orchestrator.plan.checks.space import ExtraCheck
 from orchestrator.plan.loading import load_space
-from orchestrator.search.earlier import PREFIX
 from orchestrator.search.objectives import objective_findings, search_config
+from orchestrator.search.results import PREFIX
 from orchestrator.space.config import ConfigError, Problem, Space
 from orchestrator.space.designs.optuna import Config as SearchConfig
 from orchestrator.space.mappings import leaves, merge

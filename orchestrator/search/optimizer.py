@@ -94,9 +94,13 @@ class Optimizer:
     def enqueue(self, values: AxisValues, origin: str) -> bool:
         """Let a point be proposed next, after those already waiting; False where it is not a point of the axes."""
         params = self._params(values)
-        if params is None or any(
-            trial.params == params or _fixed(trial) == params for trial in self._trials()
-        ):
+        # A trial that waits has no parameters yet, only those that it was enqueued with.
+        known = [
+            asked
+            for trial in self._trials()
+            for asked in (trial.params, trial.system_attrs.get("fixed_params"))
+        ]
+        if params is None or params in known:
             return False
         self._study.enqueue_trial(params, user_attrs={ORIGIN: origin})
         return True
@@ -203,11 +207,6 @@ class Optimizer:
         """Trials in these of Optuna's states, such as `RUNNING`."""
         return sum(trial.state.name in states for trial in self._trials())
 
-    def pareto(self) -> list[str]:
-        """Signatures of the trials that no other one beats in every objective."""
-        signatures = [trial.user_attrs.get(SIGNATURE) for trial in self._study.best_trials]
-        return list(dict.fromkeys(signature for signature in signatures if signature is not None))
-
     def importance(self) -> list[dict[str, float]]:
         """For each objective, the share of every axis in the spread of its values (PED-ANOVA); empty where too few
         trials are done to tell."""
@@ -272,8 +271,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
-
-
-def _fixed(trial: FrozenTrial) -> Any:
-    """The point that a waiting trial was enqueued with."""
-    return trial.system_attrs.get("fixed_params")

@@ -43,7 +43,7 @@ class SearchQueue(TrialQueue):
 
     def mark_failed(self, signature: str, reason: str) -> None:
         """Also where there is no record from the trial itself, because its worker was lost."""
-        if not self._search.knows(signature):
+        if signature not in self._search.records:
             self._tell(self._record(signature, "failed", reason))
         super().mark_failed(signature, reason)
 

@@ -14,10 +14,9 @@ from orchestrator.ledger.files import writing
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
 from orchestrator.plan.identity import plan_hash
-from orchestrator.search.earlier import earlier_points
 from orchestrator.search.journal import JOURNAL
 from orchestrator.search.queue import SearchQueue
-from orchestrator.search.results import Results, results_of, write_results
+from orchestrator.search.results import Results, earlier_points, results_of, write_results
 from orchestrator.search.search import Search
 from orchestrator.space.axes import AxisValues
 from orchestrator.space.config import Space

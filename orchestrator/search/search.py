@@ -25,6 +25,7 @@ from orchestrator.space.axes import AxisValues
 from orchestrator.space.designs.optuna import seconds_of
 from orchestrator.space.points import point_name
 from orchestrator.study.launch import Study
+from orchestrator.study.reuse import next_attempt
 
 MAX_REPEATS = 40
 """Proposals in a row that bring no new trial before the space counts as exhausted."""
@@ -72,7 +73,8 @@ class Search:
             if not known and not self.optimizer.enqueue(self.baseline, "default"):
                 self.notes.append("the untuned default is off the grid: only the last test tries it")
         self._asked = set(self.optimizer.signatures())
-        self._deadline = self._until()
+        timeout = self.config.timeout
+        self._deadline = math.inf if timeout is None else now() + seconds_of(timeout)
 
     def _other_code(self) -> list[str]:
         """A note where earlier trials were made by other code: a search goes on, for it only chooses settings."""
@@ -89,7 +91,7 @@ class Search:
     def next_task(self) -> TrialTask | None:
         """The next trial to run; None when none is to be run now, and for good once `is_over`."""
         while not self.is_over:
-            if self._is_late():
+            if now() >= self._deadline:
                 self._end("the time is up")
                 return None
             if not self._tasks:
@@ -103,11 +105,7 @@ class Search:
 
     def num_left(self) -> int:
         """Trials that the budget still has room for, running ones included."""
-        return max(self.config.trials - self.num_ended(), len(self._numbers)) * len(self.candidates.seeds)
-
-    def num_ended(self) -> int:
-        """Points of this search that have ended, in this launch or before."""
-        return len(self.asked())
+        return max(self.config.trials - len(self.asked()), len(self._numbers)) * len(self.candidates.seeds)
 
     def counts(self) -> dict[str, int]:
         """How the points of this search stand, and how many proposals were answered without a new one."""
@@ -175,7 +173,7 @@ class Search:
     def _as_task(self, candidate: Candidate, seed: int, signature: str) -> TrialTask:
         return TrialTask(
             signature=signature,
-            attempt=1 + max(self._attempts.get(signature, []), default=0),
+            attempt=next_attempt(self._attempts, signature),
             cell=point_name(candidate.values, self.baseline),
             seed=seed,
             axis_values=dict(candidate.values),
@@ -208,10 +206,6 @@ class Search:
         if self._first_seed_decides and is_first and record["status"] == "done":
             self._queue_trials(candidate)
         self._answer(candidate)
-
-    def knows(self, signature: str) -> bool:
-        """Whether a trial's end is on record."""
-        return signature in self.records
 
     def _answer(self, candidate: Candidate) -> None:
         """Answer every proposal that waits for this point, once it has ended."""
@@ -297,13 +291,6 @@ class Search:
             decided["seeds"] = self.candidates.seeds
         digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.space.name} {digest}"
-
-    def _until(self) -> float | None:
-        timeout = self.config.timeout
-        return None if timeout is None else now() + seconds_of(timeout)
-
-    def _is_late(self) -> bool:
-        return self._deadline is not None and now() >= self._deadline
 
     def _end(self, note: str) -> None:
         self.is_over = True

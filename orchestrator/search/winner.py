@@ -14,9 +14,8 @@ from orchestrator.ledger import Ledger
 from orchestrator.ledger.durable import write_atomically, write_text_atomically
 from orchestrator.ledger.files import writing
 from orchestrator.plan.cells import resolve_cell
-from orchestrator.search.earlier import PREFIX
 from orchestrator.search.objectives import search_config
-from orchestrator.search.results import Found, Results
+from orchestrator.search.results import PREFIX, Found, Results
 from orchestrator.space.config import Space
 from orchestrator.space.mappings import merge, nested
 from orchestrator.study.launch import Study
@@ -60,12 +59,12 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
         "figures": [{"kind": "effects"}, *figures, {"kind": "table"}],
         "execution": config.execution.model_dump(mode="json"),
     }
-    head = [
-        f"# Written by `asyrp-sweep tune {tuned_name(study)}`: the winner of the search",
-        f"# {study.space.name} against the untuned default, on seeds that the search never used.",
-    ]
+    head = (
+        f"# Written by `asyrp-sweep tune {tuned_name(study)}`: the winner of the search\n"
+        f"# {study.space.name} against the untuned default, on seeds that the search never used.\n"
+    )
     path = retest_file(study)
-    _write_text(path, "\n".join(head) + "\n" + write_yaml(document))
+    _write_text(path, head + write_yaml(document))
     return path
 
 
@@ -95,14 +94,18 @@ class _Beyond:
             seeds=self._space.config.first_seeds[:1],
             primary=self._space.config.primary,
         )
-        return difference(
-            _settings(self._config),
-            _settings(resolve_cell(replace(self._space, config=bare, settings=()), {})),
-        )
+        alone = resolve_cell(replace(self._space, config=bare, settings=()), {})
+        return difference(_settings(self._config), _settings(alone))
 
     def searched(self, settings: Mapping[str, Any], block: str) -> dict[str, Any]:
         """Settings of a block that an axis of the space varies."""
-        return _searched(self._space, settings, block)
+        kept: dict[str, Any] = {}
+        for axis in self._space.config.axes.values():
+            for override in [axis.override(value) for value in axis.names] or [nested(axis.path or "", None)]:
+                for name in override.get(block, {}):
+                    if settings.get(name) is not None:
+                        kept = merge(kept, {name: settings[name]})
+        return kept
 
 
 def keep_model(study: Study, winner: Found, retest: Study | None) -> Path | None:
@@ -122,7 +125,8 @@ def keep_model(study: Study, winner: Found, retest: Study | None) -> Path | None
 
 def _median_model(retest: Study) -> Path | None:
     metric = f"metric_{retest.space.config.primary.metric}"
-    tuned = {trial.signature for trial in retest.plan.trials if trial.config != _baseline_config(retest)}
+    baseline = next(cell.config for cell in retest.plan.cells if cell.is_baseline)
+    tuned = {trial.signature for trial in retest.plan.trials if trial.config != baseline}
     records = [record for record in Ledger(retest.ledger_folder).records() if record["status"] == "done"]
     values = {
         r["signature"]: r[metric] for r in records if r["signature"] in tuned and r.get(metric) is not None
@@ -132,10 +136,6 @@ def _median_model(retest: Study) -> Path | None:
     middle = statistics.median_low(values.values())
     signature = next(name for name, value in values.items() if value == middle)
     return model_path(retest.folder, signature)
-
-
-def _baseline_config(study: Study) -> Settings:
-    return next(cell.config for cell in study.plan.cells if cell.is_baseline)
 
 
 def tuned_name(study: Study) -> str:
@@ -158,18 +158,6 @@ def difference(changed: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str,
     return found
 
 
-def _searched(space: Space, settings: Mapping[str, Any], block: str) -> dict[str, Any]:
-    """Settings of a block that an axis of the space varies."""
-    kept: dict[str, Any] = {}
-    for axis in space.config.axes.values():
-        overrides = [axis.override(value) for value in axis.names] or [nested(axis.path or "", None)]
-        for override in overrides:
-            for name in override.get(block, {}):
-                if settings.get(name) is not None:
-                    kept = merge(kept, {name: settings[name]})
-    return kept
-
-
 def _settings(config: Settings) -> dict[str, Any]:
     """A configuration as a space would write it, without what is absent."""
     content: dict[str, Any] = config.model_dump(mode="json", exclude_none=True)
@@ -180,14 +168,12 @@ def _settings(config: Settings) -> dict[str, Any]:
 def _family(study: Study) -> dict[str, Any]:
     """The family and the plugins of a search's space, for a space beside it; their files by absolute paths."""
     config, folder = study.space.config, study.space.folder
-    written = {"family": config.family} if config.family != DEFAULT_FAMILY else {}
-    named = {name: _found(path, folder) for name, path in written.items()}
-    plugins = [_found(path, folder) for path in config.plugins]
-    return {**named, **({"plugins": plugins} if plugins else {})}
 
+    def found(named: str) -> str:
+        return absolute_path(named, folder) if named.endswith(".py") else named
 
-def _found(named: str, folder: Path) -> str:
-    return absolute_path(named, folder) if named.endswith(".py") else named
+    written = {"family": found(config.family)} if config.family != DEFAULT_FAMILY else {}
+    return {**written, **({"plugins": [*map(found, config.plugins)]} if config.plugins else {})}
 
 
 def _write_text(path: Path, text: str) -> None:

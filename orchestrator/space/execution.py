@@ -1,8 +1,10 @@
 """How trials are run: the `execution` block of a space."""
 
-from pydantic import Field, field_validator
+from typing import Annotated
 
-from orchestrator.space.units import bytes_of
+from pydantic import Field
+
+from orchestrator.space.units import bytes_of, written
 from trainables.settings import Settings
 
 
@@ -21,18 +23,11 @@ class ExecutionConfig(Settings):
     """How often a trial whose worker was lost starts again, from its last checkpoint."""
     wait_minutes: float = Field(default=15, ge=0)
     """How long to wait until a cluster that was joined has a machine with room for a trial; 0 refuses at once."""
-    checkpoint_quota: str | int | None = None
+    checkpoint_quota: Annotated[str | int, written(bytes_of)] | None = None
     """What the checkpoints of the study's unfinished trials may take on disk, such as `500MB`, `2GiB` or a number of
     bytes; beyond it the least advanced are dropped, and their trials start afresh should they be interrupted."""
     compacts_ledger: bool = True
     """Whether the small files of committed trials are merged, 256 trials at a time, while a launch goes on."""
-
-    @field_validator("checkpoint_quota")
-    @classmethod
-    def _quota_is_a_size(cls, quota: str | int | None) -> str | int | None:
-        if quota is not None:
-            bytes_of(quota)
-        return quota
 
     @property
     def checkpoint_bytes(self) -> int | None:

@@ -1,15 +1,26 @@
 """Sizes and times as people write them."""
 
 import re
+from collections.abc import Callable
+
+from pydantic import AfterValidator
 
 _UNITS = {"": 1, "b": 1} | {
     f"{letter}{suffix}": base**power
     for power, letter in enumerate("kmgt", start=1)
     for suffix, base in (("b", 1000), ("ib", 1024))
 }
-
-
 MAX_BYTES = 2**63
+
+
+def written(parse: Callable[[str | int], object]) -> AfterValidator:
+    """For a setting that stays as it is written, once `parse` has read it."""
+
+    def checked(value: str | int) -> str | int:
+        parse(value)
+        return value
+
+    return AfterValidator(checked)
 
 
 def bytes_of(size: str | int) -> int:

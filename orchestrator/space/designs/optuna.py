@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from orchestrator.space.axes import AxisValues, as_tuple
 from orchestrator.space.designs._base import Allowed, Axes, Design, Finding, Point
+from orchestrator.space.units import written
 from trainables.settings import Settings
 
 MAX_SECONDS = 1e10
@@ -61,7 +62,7 @@ class Config(Design):
     trials: int = Field(default=30, ge=1)
     """Different points to try in all, the baseline among them, however many launches that takes. Each is trained with
     every seed of the space and judged by the mean over them."""
-    timeout: str | int | None = None
+    timeout: Annotated[str | int, written(seconds_of)] | None = None
     """How long a launch may start new trials: seconds, or `90s`, `30m`, `2h`."""
     objectives: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Metrics, losses or costs to weigh against each other; the primary metric alone when left out. The first one
@@ -82,13 +83,6 @@ class Config(Design):
     earlier: EarlierConfig = EarlierConfig()
     """Points of earlier searches that are tried first."""
     takes_ranges = True
-
-    @field_validator("timeout")
-    @classmethod
-    def _timeout_is_a_duration(cls, timeout: str | int | None) -> str | int | None:
-        if timeout is not None:
-            seconds_of(timeout)
-        return timeout
 
     @field_validator("objectives")
     @classmethod

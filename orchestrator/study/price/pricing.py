@@ -109,11 +109,6 @@ def price(
     )
 
 
-def unpriced(num_trials: int, execution: ExecutionConfig, num_parallel: int, why: str) -> Price:
-    """The price of trials whose duration is unknown."""
-    return Price(num_trials, device_of(execution), num_parallel, None, unknown=why)
-
-
 def makespan(costs: Iterable[float], num_parallel: int) -> float:
     """When the last of these ends, each started in turn as soon as one of so many places is free."""
     free = [0.0] * num_parallel
@@ -133,9 +128,8 @@ def _unknown(
     cells = dict.fromkeys(trial.cell for trial in missing if not rates[family.kind(trial.config)])
     if not cells:
         return ""
-    reasons = dict.fromkeys(
-        failures[kind] for kind, of_kind in rates.items() if not of_kind and kind in failures
-    )
+    without = [kind for kind, of_kind in rates.items() if not of_kind]
+    reasons = dict.fromkeys(failures[kind] for kind in without if kind in failures)
     like = "" if num_measured == 0 else f" like {', '.join(cells)}"
     why = f", and a pilot could not be timed: {'; '.join(reasons)}" if reasons else ""
     return f"no trial{like} has been measured here yet{why}"
@@ -207,9 +201,8 @@ def _basis(price: Price) -> str:
         parts.append("1 finished trial" if num_finished == 1 else f"{num_finished} finished trials")
     if price.num_pilots:
         pilots = "a pilot" if price.num_pilots == 1 else f"{price.num_pilots} pilots"
-        kept = {0: "", price.num_pilots: ", timed earlier,"}.get(
-            price.num_kept, f", {price.num_kept} of them timed earlier,"
-        )
+        some = f", {price.num_kept} of them timed earlier,"
+        kept = {0: "", price.num_pilots: ", timed earlier,"}.get(price.num_kept, some)
         parts.append(f"{pilots} of a few steps{kept}")
     return " and ".join(parts)
 
@@ -260,9 +253,5 @@ def median_training(family: Family, config: Settings, rates: Sequence[Measured])
 
 
 def _num_bytes_of(family: Family, missing: Sequence[TrialSpec], rates: Throughput) -> int:
-    means = {kind: _mean_bytes(of_kind) for kind, of_kind in rates.items()}
-    return sum(means[family.kind(trial.config)] for trial in missing)
-
-
-def _mean_bytes(rates: Sequence[Measured]) -> int:
-    return round(statistics.fmean(rate.num_bytes for rate in rates))
+    means = {kind: statistics.fmean(rate.num_bytes for rate in of_kind) for kind, of_kind in rates.items()}
+    return sum(round(means[family.kind(trial.config)]) for trial in missing)

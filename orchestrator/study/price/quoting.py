@@ -14,7 +14,6 @@ from orchestrator.study.price.pricing import (
     median_training,
     parallel_trials,
     price,
-    unpriced,
 )
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.price.throughput import Kind, Measured, PreparationRates, measured
@@ -56,7 +55,8 @@ class Quote:
             return None
         if (cluster := _cluster(self._options)) is not None:
             why = f"trials run on the cluster at {cluster}, whose machines have not been timed"
-            return unpriced(len(missing), self._execution, self._num_parallel, why)
+            device = device_of(self._execution)
+            return Price(len(missing), device, self._num_parallel, None, unknown=why)
         unknown = {self._family.kind(config): config for config in missing.values()}
         unknown = {kind: config for kind, config in unknown.items() if not self._throughput.get(kind)}
         self._throughput |= piloted(unknown, self._pilots)
