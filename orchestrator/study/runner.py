@@ -96,6 +96,16 @@ class Launch:
         observer = StudyObserver(
             self.study, self.ledger, queue.tasks, progress, self.display, outcome, self._listening
         )
+        at_work = [
+            f"{task.cell} seed {task.seed}"
+            for signature in observer.running_file.left_behind()
+            if (task := queue.tasks.get(signature)) is not None
+        ]
+        if self.options.inline and at_work:
+            self.display.note(
+                f"the launch before ended without a word while {at_work[0]} was at work: if its code ends the process "
+                "(os._exit, a crash of a library), run without --inline or inline=True, and that trial alone fails"
+            )
         self._stack.enter_context(observer.running_file.beating(progress))
         with _saying_why(folder, outcome, end), observer.compaction as compaction:
             try:

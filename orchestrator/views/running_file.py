@@ -122,6 +122,17 @@ class RunningFile:
             found.append(launch)
         return _as_one([launch for launch in found if launch is not None])
 
+    def left_behind(self) -> set[str]:
+        """Signatures of the trials that were at work when the launch before ended without a word.
+
+        Only for a launch that holds the study, before it writes its own file.
+        """
+        look = _look(self._path)
+        try:
+            return set() if look is None else {str(trial["signature"]) for trial in look[0]["running"]}
+        except (KeyError, TypeError):
+            return set()
+
     def _beat_until(self, ended: Event) -> None:
         while not ended.wait(BEAT_SECONDS):
             with suppress(OSError):

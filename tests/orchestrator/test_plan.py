@@ -348,8 +348,8 @@ def test_checks_and_plans_of_a_space_resolve_its_cells_once(
         resolved.append(point.name)
         return make_cell(space, point)
 
-    make_cell = plan._cell
-    monkeypatch.setattr(plan, "_cell", counting)
+    make_cell = plan.cell_at
+    monkeypatch.setattr(plan, "cell_at", counting)
 
     space = load(space_text)
     first, second = build_plan(space), build_plan(space)

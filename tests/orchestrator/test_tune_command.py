@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from orchestrator.cli import parser as cli
-from orchestrator.cli import tune
+from orchestrator.cli import run as run_command
 from orchestrator.ledger import Ledger
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import resolve_cell
@@ -239,8 +239,8 @@ def tune_orc(
     space()  # writes t.yaml
     text = SPACE.replace("counterfactual_gain", "loss_direction")
     Path("t.yaml").write_text(text + "figures: [{kind: slice}]\n")
-    fake = functools.partial(tune.RunOptions, trial_class="fake_trials:TunedTrial")
-    monkeypatch.setattr(tune, "RunOptions", fake)
+    fake = functools.partial(run_command.RunOptions, trial_class="fake_trials:TunedTrial")
+    monkeypatch.setattr(run_command, "RunOptions", fake)
     words = ["tune", "orc", "--source", "person", "--target", "green orc", "--space", "t.yaml", "--inline"]
     words += ["--results", str(tmp_path / "results")]
 

@@ -167,24 +167,26 @@ def _paths_set_by(axis: AxisConfig) -> set[str]:
 
 def _check_labels(config: SpaceConfig) -> Iterator[Finding]:
     """Axes name columns; values that are texts name cells, in every table and figure."""
-    yield from _alike(config.axes, ("axes",))
+    yield from _alike({("axes", name): name for name in config.axes})
     for name, axis in config.axes.items():
-        if axis.path is None:
-            yield from _alike(axis.names, ("axes", name, "values"))
-        for index, value in enumerate(axis.names):
-            if isinstance(value, str) and (wrong := wrong_label(value)):
-                yield ("axes", name, "values", value if axis.path is None else index), wrong
+        texts: dict[Loc, str] = {
+            ("axes", name, "values", value if axis.path is None else index): value
+            for index, value in enumerate(axis.names)
+            if isinstance(value, str)
+        }
+        yield from _alike(texts, "" if axis.path is None else _NAMED)
+        yield from ((place, wrong) for place, value in texts.items() if (wrong := wrong_label(value)))
 
 
-def _alike(names: Iterable[AxisValue], place: Loc) -> Iterator[Finding]:
-    """Names of the user's choice that many readers take for the same: a column in SQL, a word in a sentence."""
+_NAMED = "; leave out `path`, and give each value a name of its own, such as upper: {mode: A}"
+
+
+def _alike(names: Mapping[Loc, str], advice: str = "") -> Iterator[Finding]:
+    """Names that many readers take for the same: a column in SQL, a word in a sentence."""
     first: dict[str, str] = {}
-    for name in map(str, names):
+    for place, name in names.items():
         if (other := first.setdefault(folded(name), name)) != name:
-            yield (
-                (*place, name),
-                f"expected names that differ in more than capitals; {other} is there already",
-            )
+            yield place, f"expected names that differ in more than capitals; {other} is there already{advice}"
 
 
 def _check_compared(config: SpaceConfig) -> Iterator[Finding]:
