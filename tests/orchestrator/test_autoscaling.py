@@ -49,6 +49,8 @@ ray start --head --num-cpus 0 --port 6379 --node-ip-address 127.0.0.1 --temp-dir
 python -m orchestrator.cli run widths.yaml --address 127.0.0.1:6379 --concurrency 2 --wait 5m --yes
 """
 """The provider of these machines looks for the head at port 6379."""
+HEAD = "ray.head.default"
+"""As that provider calls it."""
 
 
 def cluster_of(node: dict[str, Any], most: int) -> dict[str, Any]:
@@ -79,9 +81,9 @@ def cluster_of(node: dict[str, Any], most: int) -> dict[str, Any]:
         "file_mounts": {},
         "file_mounts_sync_continuously": False,
         **{name: [] for name in lists},
-        "head_node_type": "head",
+        "head_node_type": HEAD,
         "available_node_types": {
-            "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            HEAD: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             "worker": {"resources": node, "node_config": {}, "min_workers": 0, "max_workers": most},
         },
     }
