@@ -19,7 +19,8 @@
 
 set -u
 unset TMPDIR RAY_ADDRESS  # a long TMPDIR does not fit into the paths of Ray's sockets
-export RAY_USAGE_STATS_ENABLED=0 ASYRP_SWEEP_COMMAND='asyrp-sweep submit encoder --on slurm --results /results'
+export RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0  # else workers have the lowest priority
+export ASYRP_SWEEP_COMMAND='asyrp-sweep submit encoder --on slurm --results /results'
 SCRATCH="/tmp"  # on every node
 module load cuda/12.4
 PYTHON=(apptainer exec --nv /shared/sweep.sif /opt/sweep/bin/python)

@@ -124,7 +124,8 @@ class Slurm:
         site = self.site
         yield "set -u"
         yield "unset TMPDIR RAY_ADDRESS  # a long TMPDIR does not fit into the paths of Ray's sockets"
-        yield f"export RAY_USAGE_STATS_ENABLED=0 {COMMAND_VARIABLE}={shlex.quote(request.said)}"
+        yield "export RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0  # else workers have the lowest priority"
+        yield f"export {COMMAND_VARIABLE}={shlex.quote(request.said)}"
         yield f'SCRATCH="{site.scratch}"  # on every node'
         yield from site.setup
         python = shlex.quote(site.python or sys.executable)

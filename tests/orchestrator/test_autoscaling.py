@@ -108,6 +108,7 @@ def test_a_launch_waits_for_machines_and_gets_as_many_as_it_can_use(folder: Path
         "RAY_AUTH_MODE": "disabled",
         "RAY_FAKE_CLUSTER": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # else workers wait for everybody else on a busy machine
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     }
     alone = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", PROGRAM]
