@@ -61,10 +61,12 @@ def provenance(
     threads: int,
     packages: tuple[str, ...] = (),
     allotted: Mapping[str, float] | None = None,
+    float32: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The complete entry of one trial, JSON-able; `packages` are those of its family.
 
     `allotted` is what the trial was given of its machine, such as {"cpus": 1, "gpus": 0.5}; None where it had all.
+    `float32` is how it was computed, such as {"convolutions": "tf32", "products": "ieee"}; records of before lack it.
     """
     return {
         "git_commit": commit,
@@ -73,6 +75,7 @@ def provenance(
         "process": os.getpid(),
         "device": device,
         "threads": threads,
+        "float32": None if float32 is None else dict(float32),
         "machine": f"{platform.system()} {platform.machine()}",
         "hardware": {**hardware(), "allotted": None if allotted is None else dict(allotted)},
     }

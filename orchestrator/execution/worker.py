@@ -236,6 +236,7 @@ class TrialRun:
                 threads,
                 self._packages,
                 {"cpus": settings.execution.cpus_per_trial, "gpus": settings.execution.gpus_per_trial},
+                float32_at(settings.device),
             ),
             "notes": list(self._notes),
         }
@@ -256,7 +257,7 @@ class TrialRun:
 
 
 def prepare_torch(settings: WorkerSettings) -> None:
-    """Set the number of threads, check that the device asked for is there, and make a GPU repeat itself.
+    """Set threads and precision, check that the device asked for is there, and make a GPU repeat itself.
 
     Ray hides GPUs by an environment variable; a trial that was promised one and finds none would
     otherwise train on the CPU, unnoticed and a hundred times slower.
@@ -264,6 +265,7 @@ def prepare_torch(settings: WorkerSettings) -> None:
     import torch
 
     torch.set_num_threads(settings.execution.threads_per_trial)
+    _choose_precision()
     if settings.device != "cuda":
         return
     if not torch.cuda.is_available():
@@ -275,6 +277,30 @@ def prepare_torch(settings: WorkerSettings) -> None:
     torch.use_deterministic_algorithms(settings.execution.deterministic)
     # Filling memory costs time, and nothing here reads what it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set at run time
+
+
+FLOAT32 = {
+    "cpu": {"convolutions": "ieee", "products": "ieee"},
+    "cuda": {"convolutions": "tf32", "products": "ieee"},
+}
+"""How float32 is computed, whatever torch's defaults are and the environment says (docs/design/012)."""
+
+
+def float32_at(device: str) -> dict[str, str]:
+    """How float32 is computed on a device, for the record: `ieee`, or `tf32` with three digits."""
+    return FLOAT32["cpu" if device == "cpu" else "cuda"]
+
+
+def _choose_precision() -> None:
+    import torch
+
+    backends: Any = torch.backends  # a static checker does not see what is in it
+    for convolutions, products, device in (
+        (backends.mkldnn.conv, backends.mkldnn.matmul, "cpu"),
+        (backends.cudnn.conv, backends.cuda.matmul, "cuda"),
+    ):
+        convolutions.fp32_precision = FLOAT32[device]["convolutions"]
+        products.fp32_precision = FLOAT32[device]["products"]
 
 
 def run_preparation_task(task: Any, settings: WorkerSettings) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from orchestrator.execution import worker
 from orchestrator.execution.machine import usable_bytes, usable_cores
@@ -61,6 +62,19 @@ def test_the_record_says_where_and_with_what(make_task: Make, make_settings: Set
     hardware = record["provenance"]["hardware"]
     assert (hardware["cpus"], hardware["memory_bytes"]) == (usable_cores(), usable_bytes())
     assert hardware["allotted"] == {"cpus": 1, "gpus": 0}
+    assert record["provenance"]["float32"] == {"convolutions": "ieee", "products": "ieee"}
+
+
+def test_a_worker_chooses_how_float32_is_computed(make_settings: Settings) -> None:
+    torch.backends.mkldnn.conv.fp32_precision = "bf16"
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+
+    worker.prepare_torch(make_settings())
+
+    assert torch.backends.mkldnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == "tf32"
 
 
 def test_a_run_resumes_after_the_last_epoch_kept(

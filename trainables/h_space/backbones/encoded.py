@@ -5,6 +5,20 @@ from typing import NamedTuple
 from torch import Tensor
 
 
+class SkipPart(NamedTuple):
+    """What a skip adds in a residual block of the decoder, whatever the bottleneck (`decoder`)."""
+
+    conv: Tensor
+    """(B, C, H, W), or what broadcasts to it, to the first convolution."""
+    shortcut: Tensor | None
+    """(B, C, H, W), to the shortcut."""
+    scale: Tensor | None
+    shift: Tensor | None
+    """(B, C, 1, 1), by the time embedding, where it scales."""
+    borrowed: Tensor | None
+    """(B, c, H, W), the channels whose group reaches over the border."""
+
+
 class Encoded(NamedTuple):
     """A noisy image at the bottleneck, with all that the decoder needs to go on from there."""
 
@@ -22,3 +36,5 @@ class Encoded(NamedTuple):
     """(B, L, d), the prompt, of a model that attends to one; (2B, L, d) with guidance, the empty prompt first."""
     unprompted_h: Tensor | None = None
     """(B, C, H, W) with guidance, `skips` then being of 2B: the bottleneck under the empty prompt, never edited."""
+    skip_parts: tuple[SkipPart, ...] | None = None
+    """In the order that the decoder reads them; None where it runs as diffusers wrote it."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trainables.h_space import schedule as noise
 from trainables.h_space.backbones._folder import load_unet, local_folder, read_schedule
 from trainables.h_space.backbones.conditional import SplitConditionalUNet
+from trainables.h_space.backbones.decoder import Decoder
 from trainables.h_space.backbones.encoded import Encoded
 from trainables.h_space.backbones.prompt import Prompt
 from trainables.h_space.backbones.shapes import (
@@ -169,6 +170,7 @@ class FrozenDiffusion(nn.Module):
         self.shape = halved_shape(unet.config) or built_shape(unet.config)
         self.requires_grad_(False)
         self.train(False)
+        self._decoder = Decoder.of(self.split.unet) if isinstance(self.split, SplitUNet) else None
         self.to(memory_format=torch.channels_last)  # a fifth faster on CPUs, tensor cores' own order on GPUs
 
     @classmethod
@@ -198,7 +200,8 @@ class FrozenDiffusion(nn.Module):
         """The bottleneck of (B, C, H, W) images at one t, or at (B,) of them. Never carries a gradient."""
         x_t = x_t.contiguous(memory_format=torch.channels_last)
         if isinstance(self.split, SplitUNet):
-            return self.split.encode(x_t, t)
+            encoded = self.split.encode(x_t, t)
+            return encoded if self._decoder is None else self._decoder.prepare(encoded)
         assert self.prompt is not None
         prompted = self.prompt.expand(len(x_t), -1, -1)
         if self.empty_prompt is None:
@@ -216,7 +219,9 @@ class FrozenDiffusion(nn.Module):
         With guidance, where only the prompted half is edited: eps = eps_empty + s (eps_prompt - eps_empty).
         """
         here = encoded if h is None else encoded._replace(h=h)
-        if here.unprompted_h is None:
+        if self._decoder is not None and here.skip_parts is not None:
+            output = self._decoder.decode(here, here.h)
+        elif here.unprompted_h is None:
             output = self.split.decode(here)
         else:
             both = here._replace(h=torch.cat([here.unprompted_h, here.h]), temb=here.temb.repeat(2, 1))
