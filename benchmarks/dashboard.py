@@ -150,12 +150,12 @@ def measure(results: Path, options: argparse.Namespace, port: int, server: psuti
     print(
         f"all {options.studies} studies read after {time.monotonic() - began:.0f} s; {megabytes(server):.0f} MB"
     )
-    half = [f"/study/study-{number:03d}/data.json" for number in range(options.studies // 2)]
-    show("first look at a page that has not been prepared", [seconds_of(port, path) for path in half[:5]])
+    pages = [f"/study/study-{number:03d}/data.json" for number in range(options.studies)]
+    show("first look at a page that has not been prepared", [seconds_of(port, path) for path in pages[:2]])
     while not all(study["verdicts"] for study in asked(port, "/studies.json")["studies"]):
         time.sleep(0.5)
     print(f"all pages prepared after {time.monotonic() - began:.0f} s; {megabytes(server):.0f} MB")
-    show("first look at a page that has been prepared", [seconds_of(port, path) for path in half[5:]])
+    show("first look at a page that has been prepared", [seconds_of(port, path) for path in pages[2:]])
     for path in ("/", "/studies.json", "/study/study-000/now.json", "/study/study-000/data.json", "/metrics"):
         show(f"warm, {path}", [seconds_of(port, path) for _ in range(30)])
     while_it_grows(results, options, port, server)

@@ -184,7 +184,6 @@ class Pages:
         pause()
         judgement = judge_study(frames)
         pause()
-        self.verdicts[entry.key] = _words(frames, judgement)
         family = frames.study.family
         offer = self._studies.source.offer(family)
         page = {
@@ -193,6 +192,7 @@ class Pages:
             "strip": None if offer is None else offer.label,
         }
         pause()
+        self.verdicts[entry.key] = _words(frames, judgement)
         owners = zip(frames.samples["content"], frames.samples["signature"], strict=True)
         samples = {digest(content): str(owner) for content, owner in owners if isinstance(content, bytes)}
         return json.dumps(page, allow_nan=False, separators=(",", ":")).encode(), samples, family
