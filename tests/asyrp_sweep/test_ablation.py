@@ -77,6 +77,18 @@ def test_settings_that_differ_in_capitals_alone_are_two_axes_and_a_table_needs_n
     assert [line.split("|")[-2].strip() for line in table.splitlines()[2:]] == ["2", "2", "2"]
 
 
+def test_texts_of_one_axis_that_differ_in_capitals_alone_are_refused() -> None:
+    with pytest.raises(UserError, match="more than capitals; a is there already; leave out `path`"):
+        ablate(
+            score,
+            baseline={"width": 4, "rate": "x"},
+            axes={"rate": ["a", "A"]},
+            metric="score",
+            margin=0.1,
+            seeds=2,
+        )
+
+
 def test_a_function_gets_a_verdict_for_every_value() -> None:
     study = ablated()
 

@@ -216,12 +216,6 @@ MISTAKES = {
         "axes:\n  size: {values: {a: {}, A: {training: {epochs: 3}}}}\n",
         "space.yaml:7  axes.size.values.A: expected names that differ in more than capitals; a is there already",
     ),
-    "texts that differ in capitals alone": (
-        "axes:\n",
-        "axes:\n  optimizer: {path: training.optimizer.kind, values: [adam, adamw, ADAM]}\n",
-        "space.yaml:7  axes.optimizer.values[2]: expected names that differ in more than capitals; adam is there "
-        "already; leave out `path`, and give each value a name of its own, such as upper: {mode: A}",
-    ),
     "a name on two lines": (
         "axes:\n",
         'axes:\n  size: {values: {small: {}, "la\\nrge": {training: {epochs: 3}}}}\n',
