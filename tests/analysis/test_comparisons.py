@@ -309,7 +309,7 @@ def test_importance_is_the_measure_that_a_search_printed_where_there_was_one(
     plain = kind.compute(searched, config.model_copy(update={"measure": "anova"}))
 
     assert dict(zip(table["factor"], table["share"], strict=True)) == {"rate": 0.7, "encoder": 0.3}
-    assert kind.caption(table, config).startswith("PED-ANOVA (Optuna's, as `asyrp-sweep tune` prints it)")
+    assert kind.caption(table, config).startswith("PED-ANOVA (Optuna's, as asyrp-sweep tune prints it)")
     assert kind.caption(plain, config).startswith("Analysis of variance (epsilon squared): share")
     assert set(plain["measure"]) == set(kind.compute(frames, config)["measure"]) == {"anova"}
 

@@ -193,7 +193,7 @@ def test_texts_of_attributes_are_noticed_where_they_are_measured(
 
 RULES: dict[str, tuple[object, str, object]] = {
     "an unseen kind": (drawing, "KIND_SKIN_COLOURS", {**drawing.KIND_SKIN_COLOURS, "zombie": "#9db09b"}),
-    "another style": (drawing, "_pixel_art", drawing._to_bytes),
+    "another style": (drawing, "_pixel_art", lambda small, size: drawing._to_bytes(small)),
     "held-out faces": (faces, "TEST_SEEDS", range(1_100_001, 1_200_000)),
     "what follows from a change": (faces, "_follow_gender", lambda face, gender: {}),
     "a part": (masks, "_SOLID", ("mouth",)),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.h_space.backbones.unet import SplitUNet
+from trainables.h_space.backbones.unet import FrozenDiffusion
 from trainables.h_space.config import CellConfig, OptimizerConfig, TrainingConfig
 from trainables.h_space.diffusion import asymmetric_step, predicted_x0
 from trainables.h_space.domains.loading import load_domain
@@ -157,11 +157,11 @@ def test_curves_count_the_optimizer_steps_that_were_taken(
 
 @contextmanager
 def counted_passes() -> Iterator[dict[str, int]]:
-    """How many images went through the encoder, and through the decoder, of every U-Net."""
+    """How many images went through the encoder, and through the decoder, of every diffusion model."""
     counts = {"encode": 0, "decode": 0}
 
     def counting(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(self: SplitUNet, first: Any, *rest: Any) -> Any:
+        def call(self: FrozenDiffusion, first: Any, *rest: Any) -> Any:
             counts[name] += len(first.h if name == "decode" else first)
             return original(self, first, *rest)
 
@@ -169,7 +169,7 @@ def counted_passes() -> Iterator[dict[str, int]]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name in counts:
-            patch.setattr(SplitUNet, name, counting(name, getattr(SplitUNet, name)))
+            patch.setattr(FrozenDiffusion, name, counting(name, getattr(FrozenDiffusion, name)))
         yield counts
 
 

@@ -9,7 +9,7 @@ The second term is the same for the unedited and the edited bottleneck and takes
 image and timestep, outside of the backward pass. Where a group reaches over the border, its channels of the skip count
 as h's. On a CPU a convolution after nearest upsampling is computed before it: a 3x3 convolution of an image in
 which every pixel stands four times is four 2x2 convolutions of the image (4/9 of the work), whose weights are sums.
-What comes out differs from diffusers' own forward by the order of additions alone (docs/design/029).
+What comes out differs from diffusers' own forward by the order of additions alone (docs/design/030).
 
 Letters: B images, C channels, H and W positions, E time embedding.
 """
