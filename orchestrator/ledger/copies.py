@@ -32,6 +32,7 @@ import pyarrow.fs as pafs
 
 from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.errors import LedgerError
+from orchestrator.ledger.eviction import MARK, SCRATCH, hold, make_room, scratch_folder
 from orchestrator.ledger.files import DamagedPart, opened, writing
 from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.lease import FILE_NAME as LEASE_FILE
@@ -40,13 +41,9 @@ from orchestrator.ledger.lock import LedgerLock
 from orchestrator.ledger.objects import Listed, Objects, is_url, objects_at
 from orchestrator.ledger.schemas import TABLES
 from orchestrator.ledger.study import CACHE_FOLDER, STUDY_FILE
-from trainables.paths import home
 
-SCRATCH = "ASYRP_SWEEP_SCRATCH"
-"""Names the folder of this machine's copies, where the user's cache folder is no place for them."""
 UNCOPIED = ("checkpoints", LEASE_FILE)
 """What of a study is not copied with the rest: workers fetch the checkpoint that they go on from."""
-_MARK = ".store.json"
 _INDEX = ".fetched.json"
 _TRIALS = "ledger/trials"
 _PART = re.compile(r"part-(.+)-\d+")
@@ -210,7 +207,8 @@ class Copy:
     def fetch_cache(self) -> None:
         """Get what other machines have prepared and this one lacks, once for all its workers, the newest first.
 
-        At most half of the free disk is taken: what does not fit, or is not what was put, is prepared here instead.
+        Copies that nobody uses make room. What then exceeds the share of all copies or half of the free disk, or is
+        not what was put, is prepared here instead.
         Raises LedgerError.
         """
         folder = self.root / CACHE_FOLDER
@@ -219,12 +217,20 @@ class Copy:
             with (folder / ".fetching").open("w") as lock:
                 with contextlib.suppress(OSError):  # Without locks it is fetched more than once, no more.
                     fcntl.flock(lock, fcntl.LOCK_EX)
-                left = shutil.disk_usage(folder).free // 2
-                listed = self.objects.list(CACHE_FOLDER)
-                for key in sorted(listed, key=lambda key: listed[key].modified_at, reverse=True):
+                missing = {}
+                for key, one in self.objects.list(CACHE_FOLDER).items():
                     name, _, digest = key.removeprefix(f"{CACHE_FOLDER}/").rpartition(".")
-                    left -= listed[key].num_bytes
-                    if left < 0 or not _is_plain(name) or (folder / name).is_file():
+                    if _is_plain(name) and not (folder / name).is_file():
+                        missing[key] = one, name, digest
+                if not missing:
+                    return
+                left = make_room(sum(one.num_bytes for one, *_ in missing.values()))
+                left = min(left, shutil.disk_usage(folder).free // 2)
+                newest_first = sorted(missing, key=lambda key: missing[key][0].modified_at, reverse=True)
+                for key in newest_first:
+                    one, name, digest = missing[key]
+                    left -= one.num_bytes
+                    if left < 0:
                         continue
                     with contextlib.suppress(FileNotFoundError):
                         if _digest(content := self.objects.get(key)) == digest:
@@ -374,7 +380,7 @@ def copy_at(root: Path) -> Copy | None:
     """The copy that a results folder is; None for a folder that is the truth itself."""
     root = root.absolute()
     try:
-        content = json.loads((root / _MARK).read_text(encoding="utf-8"))
+        content = json.loads((root / MARK).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     return _opened(root, content["url"], content["is_working"])
@@ -415,12 +421,11 @@ def following(copy: Copy | None, studies: Iterable[str] | None = None) -> Iterat
 def _copy(url: str, kind: str) -> Copy:
     objects = objects_at(url)
     scheme, _, rest = url.partition("://")
-    scratch = os.environ.get(SCRATCH) or home() / ".cache" / "asyrp-sweep"
-    root = Path(scratch).absolute() / kind / scheme / PurePosixPath(rest)
+    root = scratch_folder() / kind / scheme / PurePosixPath(rest)
     is_working = kind != "reading"
     content = {"url": objects.url, "is_working": is_working}
     try:
-        _write(root / _MARK, json.dumps(content).encode())
+        _write(root / MARK, json.dumps(content).encode())
     except OSError as error:
         raise LedgerError(
             f"{root} cannot be written ({error.strerror}): this machine needs a folder for its copy of {objects.url}; "
@@ -431,6 +436,8 @@ def _copy(url: str, kind: str) -> Copy:
 
 @functools.cache
 def _opened(root: Path, url: str, is_working: bool) -> Copy:
+    hold(root)
+    make_room()
     return Copy(root, objects_at(url), is_working=is_working)
 
 

@@ -24,6 +24,7 @@ from orchestrator.execution.tasks import WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError, copies
 from orchestrator.ledger import lease as leases
 from orchestrator.ledger.copies import SCRATCH, results_folder
+from orchestrator.ledger.eviction import LIMIT, make_room
 from orchestrator.ledger.lease import Lease
 from orchestrator.ledger.objects import Objects, objects_at
 from orchestrator.plan.loading import load_space
@@ -385,6 +386,23 @@ def test_what_one_machine_prepares_another_fetches_once_and_whole(in_memory: Bro
     in_memory.refused = "cache"
     with second.preparing():  # Neither is fetched again, nor put.
         pass
+
+
+def test_what_made_room_for_other_copies_is_fetched_again_and_nothing_runs_twice(
+    in_memory: Broken, launch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies._opened.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(copies, "hold", lambda root: None)  # As of a process that has ended since.
+        assert launch().num_run == NUM_TRIALS
+    before = content(study := study_at(URL, tmp_path))
+    monkeypatch.setenv(LIMIT, "0")
+
+    make_room()
+
+    assert not study.ledger_folder.exists()
+    assert launch().num_run == 0
+    assert content(study) == before
 
 
 def test_a_trial_that_another_study_in_the_store_has_done_is_taken_over_on_a_new_machine(
