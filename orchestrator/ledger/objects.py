@@ -35,6 +35,8 @@ _METADATA_HOSTS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "specified bucket does not exist")
 _QUERY = re.compile(r"\?\S*")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_ONE_PIECE = 5 * 2**20
+"""Bytes up to which an object is sent in one request."""
 
 
 class Listed(NamedTuple):
@@ -144,8 +146,9 @@ class Objects:
 
         try:
             with self._told("written"):
-                # A condition holds for a write in one piece.
-                given = obstore.put(self._store, key, content, mode=mode, use_multipart=mode == "overwrite")
+                # A condition holds for a write in one piece, and pieces cost two requests more.
+                is_large = mode == "overwrite" and len(content) > _ONE_PIECE
+                given = obstore.put(self._store, key, content, mode=mode, use_multipart=is_large)
         except NotSupportedError as error:
             raise NotImplementedError(str(error)) from error
         return str(given["e_tag"])
