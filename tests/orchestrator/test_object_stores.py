@@ -321,7 +321,7 @@ def test_a_trial_goes_on_elsewhere_from_its_last_epoch(
     assert notes == ["resumed after epoch 2"]
 
 
-def test_damage_in_the_store_is_set_aside_and_that_of_this_machine_is_mended(
+def test_damage_in_the_store_is_set_aside_and_that_of_this_machine_is_put_right(
     in_memory: Broken, launch: Callable[..., Outcome], undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     launch()
