@@ -8,7 +8,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -38,6 +38,8 @@ class Server:
         self.answer: Answer = lambda verb, path, headers: None
         self.requests: list[tuple[str, str]] = []
         """Verb and path of each request since `clear`."""
+        self._one_write = threading.Lock()
+        """The server looks at a condition and writes in two steps; a real one does both at once."""
         self._road = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._road.daemon_threads = True
         threading.Thread(target=self._road.serve_forever, daemon=True).start()
@@ -79,9 +81,10 @@ class Server:
                     self.reply(status, {"Content-Length": str(len(body))}, body)
                     return
                 road = http.client.HTTPConnection(server.host, server.port, timeout=60)
-                road.request(self.command, self.path, content, headers)
-                found = road.getresponse()
-                body = found.read()
+                with server._one_write if self.command == "PUT" else nullcontext():
+                    road.request(self.command, self.path, content, headers)
+                    found = road.getresponse()
+                    body = found.read()
                 kept = {name: value for name, value in found.getheaders() if name.lower() not in _HOPS}
                 if self.command != "HEAD":
                     kept["Content-Length"] = str(len(body))
