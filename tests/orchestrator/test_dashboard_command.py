@@ -137,13 +137,13 @@ def test_a_signal_ends_it_soon_with_pages_open(
     process, address = running
     match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", address)
     assert match is not None, address
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=20)) as page:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=60)) as page:
         page.request("GET", "/events")
         with page.getresponse() as stream:
             assert stream.readline().startswith(b"retry")
 
             process.send_signal(number)
-            _, told = process.communicate(timeout=20)
+            _, told = process.communicate(timeout=60)
 
     assert (process.returncode, told) == (code, "")
 

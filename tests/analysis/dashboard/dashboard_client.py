@@ -54,7 +54,7 @@ class Client:
         finally:
             connection.close()
 
-    def until(self, path: str, holds: Callable[[Any], bool], seconds: float = 20.0) -> Any:
+    def until(self, path: str, holds: Callable[[Any], bool], seconds: float = 60.0) -> Any:
         """The JSON at a path, once something holds of it."""
         end = time.monotonic() + seconds
         while not holds(found := self.get(path).json):
@@ -74,7 +74,7 @@ class Client:
         self, path: str, headers: Mapping[str, str] | None = None
     ) -> Iterator[Iterator[dict[str, str]]]:
         """The events of a stream, each as it comes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", path, headers=dict(headers or {}))
         try:
             yield _events(connection.getresponse())

@@ -109,7 +109,7 @@ def test_the_end_of_the_dashboard_ends_the_command_at_work(made: Strips, model: 
         time.sleep(0.02)
 
     made.close()
-    worker.join(timeout=10)
+    worker.join(timeout=50)
 
     assert not worker.is_alive()
 

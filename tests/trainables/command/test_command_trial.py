@@ -97,7 +97,7 @@ def failure(trial: CommandTrial) -> str:
 
 def await_file(path: Path) -> str:
     """The content of a file that a script writes, once it is there."""
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 50
     while not (path.is_file() and path.read_text().endswith("\n")):
         assert time.monotonic() < ends, f"{path} never came"
         time.sleep(0.01)
@@ -105,7 +105,7 @@ def await_file(path: Path) -> str:
 
 
 def await_end(pid: int) -> None:
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 50
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < ends, f"process {pid} is still running"
         time.sleep(0.01)
