@@ -121,6 +121,8 @@ class Asked:
     figures: Sequence[Mapping[str, Any]] = ()
     primary: str = ""
     """The metric that verdicts are about, whose margin has its unit."""
+    has_gpu: bool = False
+    """Whether trials are to run on one."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from trainables.h_space.workload import lowest_trained_t, trained_timesteps
 from trainables.names import wrong_name
 from trainables.registry import origin_of, plugins_in_use
 from trainables.sources import error_in
-from trainables.wording import did_you_mean, expected, one_of
+from trainables.wording import did_you_mean, expected, look_up, one_of
 from trainables.yaml_tree import Loc
 
 _SEGMENTERS = Path(__file__).with_name("segmenters")
@@ -46,10 +46,11 @@ def check_cell(
             yield InSpace(place), message
         for place, message in check_grouped(config, asked.figures):
             yield InSpace(place), message
-    yield from _about_decoding(config, summary)
+    yield from _about_decoding(config, settings, summary)
     if outside := list(_outside_schedule(config, summary)):
         yield from outside
         return
+    yield from _about_precision(config, asked, summary)
     by_place: dict[Loc, list[str]] = {}
     if wrong := _unbuildable(config, summary):
         by_place[("editor", "kind")] = [wrong]
@@ -58,19 +59,44 @@ def check_cell(
     yield from ((place, "; ".join(messages)) for place, messages in by_place.items())
 
 
-def _about_decoding(config: CellConfig, summary: DomainSummary) -> Iterator[Finding]:
+def _about_decoding(
+    config: CellConfig, settings: Mapping[str, Any], summary: DomainSummary
+) -> Iterator[Finding]:
     """Settings that have a meaning for models of latents alone."""
     asked = {
         ("training", "recon_in"): config.training.recon_in == "pictures",
         ("training", "clip_reference"): config.training.clip_reference == "decoded",
+        ("precision", "decoder"): config.precision.decoder != "float32",
     }
     for place, is_asked in asked.items():
         if is_asked and summary.latents is None:
-            found = getattr(config.training, place[-1])
+            found = look_up(settings, place)
             yield (
                 place,
                 f"{found}: the diffusion model of domain {summary.name} works on pixels and decodes nothing",
             )
+
+
+def _about_precision(config: CellConfig, asked: Asked, summary: DomainSummary) -> Iterator[Finding]:
+    """What a device cannot compute, and errors that a model multiplies at timesteps that nobody named."""
+    precision, schedule = config.precision, summary.schedule
+    for part, found in precision:
+        if found == "float16" and not asked.has_gpu:
+            yield (
+                ("precision", part),
+                "float16 is for GPUs (execution.gpus_per_trial); a CPU computes in bfloat16",
+            )
+    is_bounded = precision.unet == "float32" or precision.unet_below is not None
+    if is_bounded or schedule is None or schedule.prediction_type != "epsilon":
+        return
+    growth, t_edit = schedule.amplification, lowest_trained_t(config)
+    yield (
+        ("precision", "unet"),
+        f"{precision.unet}: the diffusion model of domain {summary.name} predicts epsilon, and P_t multiplies its "
+        f"errors by {growth[t_edit]:.1f} to {growth[summary.t_max]:.0f} at the trained timesteps, {t_edit} to "
+        f"{summary.t_max}; say up to where with precision.unet_below: {schedule.mild_below} for timesteps at which it "
+        f"at most doubles them, {summary.t_max + 1} for all",
+    )
 
 
 def _outside_schedule(config: CellConfig, summary: DomainSummary) -> Iterator[Finding]:
@@ -80,6 +106,7 @@ def _outside_schedule(config: CellConfig, summary: DomainSummary) -> Iterator[Fi
     asked: list[tuple[Loc, int, int]] = [
         (("training", "t_edit"), lowest_trained_t(config), t_max),
         (("training", "num_train_steps"), training.num_train_steps, t_max + 1),
+        (("precision", "unet_below"), config.precision.unet_below or 1, t_max + 1),
         (("evaluation", "t_boost"), evaluation.t_boost, t_max + 1),
         (("evaluation", "num_sample_steps"), steps, t_max + 1),
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +25,8 @@ from trainables.h_space.clip_folder import (
     ClipNotFoundError,
     check_clip_folder,
 )
+from trainables.h_space.lowering import computing_in
+from trainables.h_space.precision import Precision
 from trainables.h_space.word_tokenizer import WordTokenizer
 
 if TYPE_CHECKING:  # Imported by what loads a model: it takes seconds, and plans need none.
@@ -47,6 +50,7 @@ class ClipModel:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
+        self.precision: Precision = "float32"
         self._mean = torch.tensor(mean).view(1, 3, 1, 1)
         self._std = torch.tensor(std).view(1, 3, 1, 1)
 
@@ -116,7 +120,10 @@ class ClipModel:
 
     def image(self, x: Tensor) -> Tensor:
         """Unit embeddings of pictures: (B, 3, H, W) in [-1, 1] -> (B, D)."""
-        return cast(Tensor, self.model.encode_image(self._prepare(x), normalize=True))
+        pixels = self._prepare(x)
+        with computing_in(self.precision, self._device):
+            features = self.model.encode_image(pixels)
+        return F.normalize(features.float(), dim=-1)
 
     def text(self, texts: Sequence[str]) -> Tensor:
         """Unit embeddings of texts: N strings -> (N, D)."""
@@ -133,10 +140,12 @@ class ClipModel:
             raise TypeError(
                 f"image_features needs a vision transformer; this CLIP has a {type(visual).__name__}"
             )
-        found = visual.forward_intermediates(
-            self._prepare(x), output_fmt="NLC", normalize_intermediates=False, intermediates_only=True
-        )
-        return cast(list[Tensor], found["image_intermediates"])
+        pixels = self._prepare(x)
+        with computing_in(self.precision, self._device):
+            found = visual.forward_intermediates(
+                pixels, output_fmt="NLC", normalize_intermediates=False, intermediates_only=True
+            )
+        return [features.float() for features in found["image_intermediates"]]
 
     def perceptual_distance(self, a: Tensor, b: Tensor) -> Tensor:
         """How differently two batches of pictures look to the image tower: (B, 3, H, W) twice -> (B,).
@@ -152,6 +161,12 @@ class ClipModel:
             (F.normalize(fa, dim=-1) - F.normalize(fb, dim=-1)).square().sum(-1).mean(-1) for fa, fb in pairs
         ]
         return torch.stack(per_block).mean(0)
+
+    def at(self, precision: Precision) -> ClipModel:
+        """The same model, whose image tower computes in a precision. Texts are always embedded in float32."""
+        found = copy(self)
+        found.precision = precision
+        return found
 
     def to(self, device: torch.device | str) -> ClipModel:
         """Move the model to a device; returns itself."""

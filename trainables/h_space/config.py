@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
 from trainables.h_space.editors import EDITORS, any_editor
 from trainables.h_space.optimizers import OPTIMIZERS
+from trainables.h_space.precision import PrecisionConfig
 from trainables.settings import Settings
 
 if TYPE_CHECKING:
@@ -287,6 +288,8 @@ class CellConfig(Settings):
     """How the editor is trained."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured on held-out images."""
+    precision: PrecisionConfig = PrecisionConfig()
+    """How exactly the domain's networks compute."""
     images: Literal["by_seed", "fixed"] = "by_seed"
     """by_seed: every seed has training and held-out images of its own, the same in all cells, so that verdicts are
     about images like these; fixed: all seeds have the domain's first ones, and verdicts are about these."""

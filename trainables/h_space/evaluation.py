@@ -57,6 +57,8 @@ class EvaluatedImages(Protocol):
 class Evaluation:
     """The held-out images of a configuration and what is measured on them.
 
+    Edits are made and measured in the configuration's precision, what they are compared with in float32.
+
     `train_images` are needed for `evaluation.delta_h` other than predicted, `seed` for the noise of `t_boost`. What is
     measured along is read by `look_up`, unedited pictures are found in `kept`; what is not there is computed here.
     Raises ValueError for an optional metric that does not exist, or features that the domain does not have, OSError for
@@ -78,15 +80,16 @@ class Evaluation:
         self._config = config
         self._settings = config.evaluation
         self._domain = domain
+        self._lowered = lowered = domain.at(config.precision)
         self._images = images
         self._seed = seed
         self._train_images = train_images
         self._kept_pictures = kept
         self._asked = Asked.of(self._settings, domain_summary(config.domain).offers)
-        self._extractors = Extractors.of(domain, self._settings.fid_features, texts.rivals.shape[1])
+        self._extractors = Extractors.of(lowered, self._settings.fid_features, texts.rivals.shape[1])
         self._subgroups = Subgroups(domain, self._settings)
         self._yardsticks = Yardsticks.of(
-            domain,
+            lowered,
             config.edit,
             texts,
             optional_metrics=self._settings.metrics,
@@ -160,26 +163,27 @@ class Evaluation:
         timesteps = training_timesteps(
             training.num_train_steps, training.lowest_t, self._domain.diffusion.t_max
         )
-        return average(self._domain.diffusion, editor, x_Ts, timesteps)
+        return average(self._lowered.diffusion, editor, x_Ts, timesteps)
 
     def _generate(
         self, rows: list[int], batch: CachedBatch, steps: int, editor: Editor | None, strength: float
     ) -> Tensor:
         """Edits (B, C, H, W) at a strength, or reconstructions without an editor: from the same x_T, with the same
         noise where the quality is boosted."""
+        domain = self._domain if editor is None else self._lowered
         t_boost = self._settings.t_boost
         noise = [generator_for(self._seed, f"boost noise of {image_id}") for image_id in self._ids(rows)]
         x_0 = generate(
-            self._domain.diffusion,
-            batch.x_T.to(self._domain.device),
-            timestep_sequence(steps, self._domain.diffusion.t_max),
+            domain.diffusion,
+            batch.x_T.to(domain.device),
+            timestep_sequence(steps, domain.diffusion.t_max),
             editor,
             strength_scale=delta_h_scale(strength, self._config.training.num_train_steps, steps),
             t_edit=self._config.training.lowest_t,
             t_boost=t_boost,
             noise_generator=noise if t_boost else None,
         )
-        return self._domain.to_pictures(x_0)
+        return domain.to_pictures(x_0)
 
     @torch.no_grad()
     def unedited(self, rows: list[int], batch: CachedBatch, steps: int) -> EditBatch:

@@ -211,6 +211,7 @@ class HSpace(Family):
                 "editor": config.editor.canonical(),
                 "training": config.training.canonical(),
                 "evaluation": evaluation.canonical(),
+                "precision": config.precision.canonical(),
                 "init": init,
             }
         )
@@ -247,9 +248,11 @@ class HSpace(Family):
         return tuple(config.editor.notes())
 
     def remarks(self, configs: Sequence[Any]) -> Iterator[str]:
-        """What of the pictures that domains read from folders is left out or changed."""
+        """Networks that are not computed in float32; what of the pictures in folders is left out or changed."""
         for config in configs:
             summary = self._summarise(config.domain)
+            if lowered := config.precision.in_words():
+                yield f"{summary.name}: {lowered}, all else in float32"
             if summary.latents is not None and summary.latents.remark:
                 yield f"{summary.name}: {summary.latents.remark}"
             if summary.pictures is None:

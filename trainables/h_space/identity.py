@@ -21,7 +21,7 @@ _READING = {f"{_PACKAGE}.domains.{name}" for name in ("decoding", "folder", "sca
 
 def identity(config: CellConfig, domain: DomainSummary) -> dict[str, Any]:
     """JSON-able. A domain counts by its name and what it reads; a warm start by what it starts from, elsewhere."""
-    dumped = config.model_dump(mode="json", exclude={"init"})
+    dumped = config.model_dump(mode="json", exclude={"init", "precision"})
     # Settings that came later count where they are not what every trial before them had.
     if config.images == "fixed":
         del dumped["images"]
@@ -29,6 +29,8 @@ def identity(config: CellConfig, domain: DomainSummary) -> dict[str, Any]:
         del dumped["evaluation"]["split"]
     if config.training.recon_in == "x":
         del dumped["training"]["recon_in"]
+    if precision := config.precision.model_dump(exclude_defaults=True):
+        dumped["precision"] = precision
     return {
         "config": {**dumped, "domain": domain.name, "evaluation": _evaluation(dumped["evaluation"])},
         **({"interval": domain.interval.model_dump()} if _has_own_interval(config, domain) else {}),

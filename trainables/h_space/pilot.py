@@ -126,9 +126,10 @@ def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: flo
     batch = _noise(domain, min(config.training.batch_size, config.training.num_images))
     size, t = len(batch.x_T), timesteps[0].t
 
-    training = _training(config, domain, editor, batch, clock)
-    plain = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t]), clock)
-    edited = _seconds(lambda: generate(domain.diffusion, batch.x_T, [t], editor), clock)
+    lowered = domain.at(config.precision)
+    training = _training(config, lowered, editor, batch, clock)
+    plain = _seconds(lambda: generate(lowered.diffusion, batch.x_T, [t]), clock)
+    edited = _seconds(lambda: generate(lowered.diffusion, batch.x_T, [t], editor), clock)
     unedited = _unedited_passes(domain, clock)
     num_kinds, seen, evaluated = _evaluation(config, domain, editor, clock)
     image = _seconds(lambda: domain.embed(batch.x_T[:1]), clock)

@@ -34,6 +34,11 @@ PUBLISHED = MappingProxyType(
         "evaluation.num_sample_steps": PublishedSetting(40, "sampling steps"),
         "evaluation.delta_h": PublishedSetting("predicted", "Δh at evaluation"),
         "evaluation.t_boost": PublishedSetting(193, "t_boost at evaluation"),
+        "precision.unet": PublishedSetting("float32", "precision of the U-Net"),
+        "precision.unet_below": PublishedSetting(None, "timesteps with that precision below"),
+        "precision.clip": PublishedSetting("float32", "precision of CLIP"),
+        "precision.decoder": PublishedSetting("float32", "precision of the decoder"),
+        "precision.metrics": PublishedSetting("float32", "precision of networks that only measure"),
         "init": PublishedSetting(None, "initial weights from"),
     }
 )

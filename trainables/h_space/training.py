@@ -135,6 +135,7 @@ def train_batches(
     timesteps: Sequence[Step],
     optimizer_step: Callable[[], None],
     order: Sequence[int] | None = None,
+    gradient_scale: float = 1.0,
 ) -> list[list[Losses]]:
     """Walk batches side by side through the timesteps; returns the losses of each, by position in `timesteps`.
 
@@ -143,6 +144,7 @@ def train_batches(
     timestep, or once at the end (`steps_per: batch`). What is gathered for it is averaged over the images of all
     batches, and over the timesteps in the latter case. With `clip_loss: plain` k batches so act as one that is k times
     as large; the published wrap is the logarithm of a batch's mean, which is another one for the large batch.
+    Losses are multiplied by `gradient_scale` before their backward pass, and gradients divided by it after it.
     `order` holds the positions in the order they are trained; only the reference trajectory may change it.
     The gradient never crosses timesteps: each starts from the detached image the last one left.
     """
@@ -161,10 +163,13 @@ def train_batches(
             p_edit = predicted_x0(x_t, eps_edit, diffusion.alpha_bar_at(t))
 
             parts = objective(embed, p_edit, walk.p_source(position), walk.reference(position))
-            torch.autograd.backward(parts[0] * (len(x_t) / num_images))
+            torch.autograd.backward(parts[0] * (gradient_scale * len(x_t) / num_images))
             losses[position] = torch.stack(parts).detach()  # read once at the end: a GPU need not wait here
             walk.leave(position, encoded, eps_edit)
         if not at_the_end or number == len(timesteps):
+            for weight in editor.parameters() if gradient_scale != 1 else ():
+                if weight.grad is not None:
+                    weight.grad /= gradient_scale
             optimizer_step()
     return [_read(losses) for losses in found]
 

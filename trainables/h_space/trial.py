@@ -19,6 +19,7 @@ from trainables.h_space.evaluation import Evaluation
 from trainables.h_space.latents_check import latent_notes
 from trainables.h_space.learning_rates import learning_rate_at
 from trainables.h_space.losses import guarded_cosine
+from trainables.h_space.lowering import gradient_scale
 from trainables.h_space.optimizers import OPTIMIZERS
 from trainables.h_space.prompts import AttributeTexts
 from trainables.h_space.references import kept_references
@@ -69,13 +70,14 @@ class Trial:
         training = config.training
         self.config = config
         self.seed = seed
-        self._domain = load_domain(config.domain, device)
+        domain = load_domain(config.domain, device)
+        self._domain = domain.at(config.precision)
         self._images = load_cached(config, "train", cache_dir)
         look_up = kept_references(self._domain, domain_summary(config.domain), cache_dir)
         self._texts = AttributeTexts.of(self._domain, config.edit, look_up)
         self._evaluation = Evaluation(
             config,
-            self._domain,
+            domain,
             load_cached(config, "held_out", cache_dir),
             self._texts,
             seed=seed,
@@ -211,6 +213,7 @@ class Trial:
             self._timesteps,
             self._optimizer_step,
             self._timestep_order(),
+            gradient_scale(self.config.precision),
         )
         rows = []
         for number, images, losses in zip(numbers, group, found, strict=True):

@@ -104,7 +104,8 @@ def _named_metrics(space: Space) -> list[tuple[Loc, str]]:
 def _check_cell(cell: Resolved, space: Space) -> Iterator[Finding]:
     wrong, config, lost = wrong_settings(cell.settings, space.family)
     yield from ((_written_at(cell, place), message) for place, message in wrong)
-    asked = Asked(_named_metrics(space), space.config.figures, space.config.primary.metric)
+    has_gpu = space.config.execution.gpus_per_trial > 0
+    asked = Asked(_named_metrics(space), space.config.figures, space.config.primary.metric, has_gpu)
     by_place: dict[Loc | Outside, list[str]] = {}
     for place, message in space.family.findings(cell.settings, config, asked):
         if isinstance(place, InSpace):

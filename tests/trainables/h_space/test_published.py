@@ -36,6 +36,8 @@ FACTS = {
     "evaluation.num_sample_steps": 40,
     "evaluation.delta_h": "predicted",
     "evaluation.t_boost": 193,
+    **{f"precision.{part}": "float32" for part in ("unet", "clip", "decoder", "metrics")},  # no autocast
+    "precision.unet_below": None,
     "init": None,
 }
 TOLD = {"num_images", "epochs", "t_edit"}

@@ -37,6 +37,17 @@ class Schedule:
         """The noisiest timestep that can be used."""
         return highest_timestep(np.cumprod(1.0 - self.betas).astype(np.float32), self.prediction_type)
 
+    @property
+    def amplification(self) -> np.ndarray:
+        """What P_t multiplies an error of epsilon by, at every t."""
+        alpha_bar = np.cumprod(1.0 - self.betas)
+        return np.sqrt((1 - alpha_bar) / alpha_bar)
+
+    @property
+    def mild_below(self) -> int:
+        """The timestep from which P_t more than doubles an error of epsilon."""
+        return int((self.amplification <= 2).sum())
+
 
 def local_folder(path_or_hub_id: str | Path, revision: str | None = None) -> Path:
     """The folder itself, or the local copy of a Hugging Face hub repository (downloaded if need be) at a commit."""

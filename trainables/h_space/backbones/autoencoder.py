@@ -3,6 +3,7 @@
 Legend: B images, c channels, h x w positions of the latent; H x W pixels in [-1, 1].
 """
 
+from copy import copy
 from typing import TYPE_CHECKING, Union, cast
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from trainables.h_space.backbones._folder import load_diffusers
 from trainables.h_space.backbones.latents import LatentSpec
+from trainables.h_space.lowering import computing_in
+from trainables.h_space.precision import Precision
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -23,6 +26,7 @@ class FrozenAutoencoder(nn.Module):
         super().__init__()
         self.model = model
         self.spec = spec
+        self.precision: Precision = "float32"
         self.requires_grad_(False)
         self.train(False)
 
@@ -40,6 +44,12 @@ class FrozenAutoencoder(nn.Module):
         super().train(False)
         return self
 
+    def at(self, precision: Precision) -> "FrozenAutoencoder":
+        """The same model, whose decoder computes in a precision."""
+        found = copy(self)
+        found.precision = precision
+        return found
+
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """x (B, c, h, w) of pictures (B, 3, H, W): the mode, never a draw, so that it repeats itself."""
@@ -54,8 +64,10 @@ class FrozenAutoencoder(nn.Module):
         is a staircase with a slope painted on it.
         """
         latents = x / self.spec.scaling_factor
-        if self.spec.kind == "VQModel":
-            quantises = is_shown and self.spec.quantises
-            vq = cast("VQModel", self.model)
-            return cast(Tensor, vq.decode(latents, force_not_quantize=not quantises).sample)
-        return cast(Tensor, self.model.decode(latents).sample)
+        with computing_in(self.precision, x.device):
+            if self.spec.kind == "VQModel":
+                quantises = is_shown and self.spec.quantises
+                found = cast("VQModel", self.model).decode(latents, force_not_quantize=not quantises)
+            else:
+                found = self.model.decode(latents)
+        return cast(Tensor, found.sample).float()

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.h_space.backbones.encoded import Encoded, SkipPart
+from trainables.h_space.lowering import in_float32
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
@@ -52,7 +53,8 @@ class Decoder:
     def prepare(self, encoded: Encoded) -> Encoded:
         """The same with the skips' parts, which every `decode` of it shares."""
         if self._blocks is None or self._device != encoded.h.device:
-            self._blocks, self._device = self._read(encoded), encoded.h.device
+            with in_float32(encoded.h.device):  # whatever runs first, later ones read the same weights
+                self._blocks, self._device = self._read(encoded), encoded.h.device
         residuals = [residual for block in self._blocks for residual in block.residuals]
         parts = [
             residual.of_skip(skip, encoded.temb)

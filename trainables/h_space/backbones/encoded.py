@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from trainables.h_space.precision import Precision
+
 
 class SkipPart(NamedTuple):
     """What a skip adds in a residual block of the decoder, whatever the bottleneck (`decoder`)."""
@@ -38,3 +40,5 @@ class Encoded(NamedTuple):
     """(B, C, H, W) with guidance, `skips` then being of 2B: the bottleneck under the empty prompt, never edited."""
     skip_parts: tuple[SkipPart, ...] | None = None
     """In the order that the decoder reads them; None where it runs as diffusers wrote it."""
+    precision: Precision = "float32"
+    """What it was computed in, and the decoder's answer to it is."""

@@ -5,6 +5,7 @@ shapes come from the model's own configuration.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -25,6 +26,8 @@ from trainables.h_space.backbones.shapes import (
     halved_shape,
     image_shape,
 )
+from trainables.h_space.lowering import computing_in
+from trainables.h_space.precision import Precision
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
@@ -168,6 +171,8 @@ class FrozenDiffusion(nn.Module):
         self.t_max = noise.highest_timestep(alpha_bar.cpu().numpy(), prediction_type)
         self.x_shape = image_shape(unet.config)
         self.shape = halved_shape(unet.config) or built_shape(unet.config)
+        self.precision: Precision = "float32"
+        self.lowered_below: int | None = None
         self.requires_grad_(False)
         self.train(False)
         self._decoder = Decoder.of(self.split.unet) if isinstance(self.split, SplitUNet) else None
@@ -191,6 +196,12 @@ class FrozenDiffusion(nn.Module):
         super().train(False)
         return self
 
+    def at(self, precision: Precision, below: int | None = None) -> "FrozenDiffusion":
+        """The same model, computing in a precision at timesteps below one, in float32 from there up."""
+        found = copy(self)
+        found.precision, found.lowered_below = precision, below
+        return found
+
     def alpha_bar_at(self, t: int | Tensor) -> Tensor:
         """alpha_bar(t); 1 at t = -1."""
         return noise.alpha_bar_at(self.alpha_bar, t)
@@ -199,6 +210,16 @@ class FrozenDiffusion(nn.Module):
     def encode(self, x_t: Tensor, t: int | Tensor) -> Encoded:
         """The bottleneck of (B, C, H, W) images at one t, or at (B,) of them. Never carries a gradient."""
         x_t = x_t.contiguous(memory_format=torch.channels_last)
+        precision = self._precision_at(t)
+        with computing_in(precision, x_t.device):
+            found = self._encoded(x_t, t)
+        return found._replace(h=found.h.float(), temb=found.temb.float(), precision=precision)
+
+    def _precision_at(self, t: int | Tensor) -> Precision:
+        below = self.lowered_below
+        return self.precision if below is None or bool(torch.as_tensor(t < below).all()) else "float32"
+
+    def _encoded(self, x_t: Tensor, t: int | Tensor) -> Encoded:
         if isinstance(self.split, SplitUNet):
             encoded = self.split.encode(x_t, t)
             return encoded if self._decoder is None else self._decoder.prepare(encoded)
@@ -219,13 +240,16 @@ class FrozenDiffusion(nn.Module):
         With guidance, where only the prompted half is edited: eps = eps_empty + s (eps_prompt - eps_empty).
         """
         here = encoded if h is None else encoded._replace(h=h)
-        if self._decoder is not None and here.skip_parts is not None:
-            output = self._decoder.decode(here, here.h)
-        elif here.unprompted_h is None:
-            output = self.split.decode(here)
-        else:
-            both = here._replace(h=torch.cat([here.unprompted_h, here.h]), temb=here.temb.repeat(2, 1))
-            unprompted, prompted = self.split.decode(both).chunk(2)
+        if here.unprompted_h is not None:
+            here = here._replace(h=torch.cat([here.unprompted_h, here.h]), temb=here.temb.repeat(2, 1))
+        with computing_in(here.precision, here.h.device):
+            if self._decoder is not None and here.skip_parts is not None:
+                output = self._decoder.decode(here, here.h)
+            else:
+                output = self.split.decode(here)
+        output = output.float()
+        if here.unprompted_h is not None:
+            unprompted, prompted = output.chunk(2)
             output = unprompted + self.guidance * (prompted - unprompted)
         return self._to_eps(output[:, : self.x_shape[0]], encoded)
 

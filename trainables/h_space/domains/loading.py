@@ -4,7 +4,7 @@ Legend: B images, C channels, H x W pixels in [-1, 1].
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,9 @@ from trainables.h_space.domains.files import (
 )
 from trainables.h_space.domains.images import ImageSource
 from trainables.h_space.domains.summary import domain_summary
+from trainables.h_space.lowering import lowered
 from trainables.h_space.perception import FeatureExtractor, load_inception, load_lpips
+from trainables.h_space.precision import PrecisionConfig
 from trainables.wording import expected
 
 if TYPE_CHECKING:
@@ -85,6 +87,27 @@ class Domain:
     def embed(self, x: Tensor) -> Tensor:
         """CLIP embeddings (B, D) of the pictures of x; gradients flow to x."""
         return self.clip.image(self.to_pixels(x))
+
+    def at(self, precision: PrecisionConfig) -> "Domain":
+        """The same models, computing as these settings say; weights are shared."""
+        if precision == PrecisionConfig():
+            return self
+
+        def measuring(look: Callable[..., Tensor]) -> Callable[..., Tensor]:
+            return lowered(look, precision.metrics, self.device)
+
+        judge, inception, clip_eval = self.judge, self.inception, self.clip_eval
+        return replace(
+            self,
+            diffusion=self.diffusion.at(precision.unet, precision.unet_below),
+            clip=self.clip.at(precision.clip),
+            clip_eval=None if clip_eval is None else clip_eval.at(precision.metrics),
+            segment=None if self.segment is None else measuring(self.segment),
+            judge=None if judge is None else replace(judge, look=measuring(judge.look)),
+            inception=None if inception is None else replace(inception, extract=measuring(inception.extract)),
+            lpips=None if self.lpips is None else measuring(self.lpips),
+            autoencoder=None if self.autoencoder is None else self.autoencoder.at(precision.decoder),
+        )
 
     def load_images(self, ids: list[str]) -> Tensor:
         """Images of the given ids, (B, C, H, W) in [-1, 1], on the domain's device."""
