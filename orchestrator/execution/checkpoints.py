@@ -19,7 +19,6 @@ manifest is put last and removed first, and who takes a trial up fetches what it
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -29,7 +28,7 @@ from typing import Any
 
 from orchestrator.ledger import LedgerError
 from orchestrator.ledger.copies import Copy, working_copy_of
-from orchestrator.ledger.durable import fsync
+from orchestrator.ledger.durable import fsync, together
 from orchestrator.ledger.files import writing
 from trainables.model_files import MODEL_FOLDER
 
@@ -132,8 +131,7 @@ class CheckpointStore:
             rows = self._rows.append(epoch, rows_after)
             manifest = temporary / MANIFEST
             manifest.write_text(json.dumps({"epoch": epoch, "files": files, "rows": rows, "extra": extra}))
-            for path in [*written, manifest, temporary]:
-                fsync(path)
+            together(fsync, [*written, manifest, temporary, self._rows.path])
             # Listed before the claim is looked at: what a later worker puts there is not among them.
             before = list(self.folder.iterdir())
             self.check()
@@ -278,7 +276,7 @@ class _RowFile:
     _digest: Any = field(default_factory=hashlib.sha256)
 
     def append(self, epoch: int, rows_after: Callable[[int], Iterable[Row]]) -> dict[str, Any]:
-        """Write the rows that are new; what a manifest says of them."""
+        """Write the rows that are new, on the disk once the file is synced; what a manifest says of them."""
         if self._num_bytes and not self.path.exists():  # Dropped, to keep the study's quota.
             self._epoch, self._num_bytes, self._digest = 0, 0, hashlib.sha256()
         content = "".join(json.dumps(row) + "\n" for row in rows_after(self._epoch)).encode()
@@ -287,8 +285,6 @@ class _RowFile:
             file.seek(self._num_bytes)  # A write that was cut short may have left more than counts.
             file.write(content)
             file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
         self._digest.update(content)
         self._epoch, self._num_bytes = epoch, self._num_bytes + len(content)
         return {"file": self.path.name, "num_bytes": self._num_bytes, "sha256": self._digest.hexdigest()}

@@ -37,9 +37,14 @@ def shared_columns(root: Path, table: str) -> Further:
     """Further columns that a part of a table is to have; none where no launch has said so yet."""
     try:
         listed = json.loads(root.joinpath(FILE_NAME).read_text(encoding="utf-8"))
-        return {name: pa.type_for_alias(kind) for name, kind in listed[table].items()}
+        return {name: _type_named(kind) for name, kind in listed[table].items()}
     except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
         return {}  # The next launch finds them in the parts, and gives them to those written meanwhile.
+
+
+def _type_named(name: str) -> pa.DataType:
+    lists = pa.list_(pa.float64())
+    return lists if name == str(lists) else pa.type_for_alias(name)
 
 
 def share_columns(root: Path, expected: Mapping[str, Sequence[Row]] | None = None) -> None:

@@ -23,14 +23,13 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow.fs as pafs
 
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.durable import together, write_atomically
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.eviction import MARK, SCRATCH, hold, make_room, scratch_folder
 from orchestrator.ledger.files import DamagedPart, opened, writing
@@ -47,14 +46,9 @@ UNCOPIED = ("checkpoints", LEASE_FILE)
 _INDEX = ".fetched.json"
 _TRIALS = "ledger/trials"
 _PART = re.compile(r"part-(.+)-\d+")
-_NUM_REQUESTS = 16
-"""Requests at a time."""
 _LOOKS = 5
 FOLLOW_SECONDS = 5.0
 """How often a copy is brought up to date for somebody who watches."""
-
-
-T = TypeVar("T")
 
 
 class Copy:
@@ -97,7 +91,7 @@ class Copy:
                 found.append((other, name))
         for is_record in (False, True):
             chosen = [(other, name) for other, name in found if _is_record(name) == is_record]
-            _together(lambda one: self.pull(*one), chosen)
+            together(lambda one: self.pull(*one), chosen)
 
     @contextlib.contextmanager
     def launching(self, study: str, heartbeat: str, place: str = "") -> Iterator[None]:
@@ -291,7 +285,7 @@ class Copy:
             os.utime(folder / name, (moment, moment))  # A heartbeat is told by its file's time.
 
         with writing(folder):
-            for name in _together(get, missing):
+            for name in together(get, missing):
                 index.note(name, listed[name].tag)
 
     def _put(self, study: str, names: Iterable[str], index: "_Index | None" = None) -> None:
@@ -304,7 +298,7 @@ class Copy:
 
         ordered = sorted(names, key=_is_record)
         for is_record in (False, True):  # Rows first: a record never comes before what it counts.
-            _together(put, [name for name in ordered if _is_record(name) == is_record])
+            together(put, [name for name in ordered if _is_record(name) == is_record])
         if index is not None:
             for name, tag in tags.items():
                 index.note(name, tag)
@@ -479,11 +473,3 @@ def _looks(path: Path) -> list[int]:
 
 def _write(path: Path, content: bytes) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
-
-
-def _together(work: Callable[[T], object], names: Iterable[T]) -> list[T]:
-    """Do the work for all of these, several at a time; these. Raises what any of them raises."""
-    names = list(names)
-    with ThreadPoolExecutor(_NUM_REQUESTS) as pool:
-        list(pool.map(work, names))
-    return names

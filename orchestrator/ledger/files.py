@@ -1,7 +1,7 @@
 """Parquet files that are there completely or not at all, and of which no byte changes unnoticed."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +29,12 @@ def write_sealed(
 
     `metadata` goes into the footer. Raises LedgerError when the folder cannot be written.
     """
+    with writing(folder):
+        write_atomically(folder / file_name, sealed(content, metadata))
+
+
+def sealed(content: pa.Table, metadata: Mapping[str, str] | None = None) -> Callable[[Path], None]:
+    """What writes a table, and its digest, to a file."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w+b") as file:
@@ -39,8 +45,7 @@ def write_sealed(
                 writer.add_key_value_metadata({**(metadata or {}), _DIGEST_KEY: _seal("0" * 64)})
             _sign(file)
 
-    with writing(folder):
-        write_atomically(folder / file_name, write)
+    return write
 
 
 @contextmanager

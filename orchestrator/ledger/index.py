@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow.fs as pafs
 
@@ -22,6 +22,11 @@ class PartKey(NamedTuple):
 
     signature: str
     attempt: int
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "PartKey":
+        """That of a record."""
+        return cls(record["signature"], record["attempt"])
 
     @property
     def file_name(self) -> str:

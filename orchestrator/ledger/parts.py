@@ -11,15 +11,17 @@ import contextlib
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import commonpath
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from orchestrator.ledger.durable import write_together
 from orchestrator.ledger.errors import LedgerError
-from orchestrator.ledger.files import DamagedPart, opened, without_lists, write_sealed, writing
+from orchestrator.ledger.files import DamagedPart, opened, sealed, without_lists, writing
 from orchestrator.ledger.index import (
     MERGED_NAME,
     MERGING_FOLDER,
@@ -140,9 +142,14 @@ class Parts:
         with opened(self.filesystem, self._path(place, file_name), f"{table}/{file_name}", whole=True):
             pass
 
-    def write(self, table: str, key: PartKey, content: pa.Table) -> None:
-        """Write a part so that it is there completely or not at all, whatever is killed when."""
-        write_sealed(self.local_folder(table), key.file_name, content)
+    def write(self, parts: Mapping[tuple[str, PartKey], pa.Table]) -> None:
+        """Write parts of tables, in this order, each of them completely or not at all, whatever is killed when.
+
+        Raises LedgerError when the folder cannot be written.
+        """
+        places = {self.local_folder(table) / key.file_name: part for (table, key), part in parts.items()}
+        with writing(Path(commonpath(path.parent for path in places))):
+            write_together({path: sealed(content) for path, content in places.items()})
 
     def ignore(self, table: str, file_name: str) -> None:
         """Count a damaged file no more. Nothing on disk changes."""

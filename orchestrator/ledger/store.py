@@ -56,28 +56,33 @@ class Ledger:
         samples: Sequence[Row],
     ) -> None:
         """Write a trial's rows, seen by nobody before `commit`. Called by the worker. Raises as `commit` does."""
+        named = {"signature": signature, "attempt": attempt}
+        tables = zip(ROW_TABLES, (curves, evaluations, samples), strict=True)
         key = PartKey(signature, attempt)
-        for table, rows in zip(ROW_TABLES, (curves, evaluations, samples), strict=True):
-            identified = [{**row, "signature": signature, "attempt": attempt} for row in rows]
-            self._write(table, key, identified)
+        self._write({(table, key): [{**row, **named} for row in rows] for table, rows in tables})
 
-    def commit(self, record: Row) -> None:
-        """Record how an attempt ended; its rows exist from here on. Called by the driver.
+    def commit(self, *records: Row) -> None:
+        """Record how attempts ended, in this order; their rows exist from here on. Called by the driver.
 
         `axis_values`, `config` and `provenance` may be mappings; `metric_<name>` keys become columns.
-        Raises LedgerError when the folder cannot be written.
+        Raises LedgerError when the folder cannot be written; then any number of the first ones may be recorded.
         """
-        if record["status"] not in _RANK:
-            raise ValueError(f"status must be one of {', '.join(_RANK)}; found {record['status']!r}")
-        key = PartKey(record["signature"], record["attempt"])
-        self._write("trials", key, [record])
-        self._commits.pop(key, None)
-        self._broken.discard(key)
+        for record in records:
+            if record["status"] not in _RANK:
+                raise ValueError(f"status must be one of {', '.join(_RANK)}; found {record['status']!r}")
+        ended = {PartKey.of(record): record for record in records}
+        self._write({("trials", key): [record] for key, record in ended.items()})
+        for key in ended:
+            self._commits.pop(key, None)
+            self._broken.discard(key)
 
-    def _write(self, table: str, key: PartKey, rows: Sequence[Row]) -> None:
+    def _write(self, parts: Mapping[tuple[str, PartKey], Sequence[Row]]) -> None:
         with writing(Path(self._parts.root)):
-            shared = shared_columns(self._parts.local_folder(""), table)
-            self._parts.write(table, key, to_arrow(table, rows, shared))
+            root = self._parts.local_folder("")
+            shared = {table: shared_columns(root, table) for table in {table for table, _ in parts}}
+            self._parts.write(
+                {(table, key): to_arrow(table, rows, shared[table]) for (table, key), rows in parts.items()}
+            )
 
     def clean_uncommitted(self, unfinished: Container[str] = ()) -> list[str]:
         """Make the ledger what a launch may count on; the names of what was deleted.
