@@ -58,8 +58,13 @@ class StudyObserver:
         display: Display,
         outcome: Outcome,
         listening: Listening,
+        *,
+        names_at_once: bool = False,
     ) -> None:
-        """`tasks` may grow: those of a search come one by one."""
+        """`tasks` may grow: those of a search come one by one.
+
+        With `names_at_once` it is on disk which trial is at work before it begins: its code may end this process.
+        """
         self.progress = progress
         self.outcome = outcome
         shard = "" if study.shard is None else study.shard.name
@@ -78,6 +83,7 @@ class StudyObserver:
         self._baseline = {cell.name for cell in study.plan.cells if cell.is_baseline}
         self._ledger = ledger
         self._display = display
+        self._names_at_once = names_at_once
 
     def on_prepared(self, num_done: int, num_tasks: int) -> None:
         """Show it."""
@@ -94,6 +100,8 @@ class StudyObserver:
         self.progress.started(signature)
         self._listening.tell("started", _shared_with_record(self._tasks[signature]))
         self._changed()
+        if self._names_at_once:
+            self.running_file.write(self.progress)
 
     def on_epoch(self, signature: str, metrics: dict[str, float], host: str) -> None:
         """Show it."""
@@ -165,7 +173,7 @@ class StudyObserver:
         self._changed()
 
     def _changed(self) -> None:
-        self.running_file.write(self.progress)
+        self.running_file.changed()
         self._display.refresh()
 
 

@@ -94,7 +94,8 @@ class Launch:
         """Prepare what these tasks of a plan need, then run the queue."""
         folder, end, outcome = self.study.folder, self.options.end, self.outcome
         observer = StudyObserver(
-            self.study, self.ledger, queue.tasks, progress, self.display, outcome, self._listening
+            *(self.study, self.ledger, queue.tasks, progress, self.display, outcome, self._listening),
+            names_at_once=self.options.inline,
         )
         at_work = [
             f"{task.cell} seed {task.seed}"

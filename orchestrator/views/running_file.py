@@ -1,9 +1,9 @@
 """What a launch is working on, for `status` in another terminal or on another machine, and whether it is alive; once it
 is gone, why it ended.
 
-A launch touches its file every `BEAT_SECONDS`, from a thread, so that no epoch is too long, and a full disk is no
-obstacle. The time of a file is the file server's, so clocks of launches need not agree. A reader whose own clock
-disagrees waits for the next heartbeat.
+A launch touches its file every `BEAT_SECONDS`, and writes it anew soon after something has changed, from a thread, so
+that no epoch is too long, and a full disk is no obstacle. The time of a file is the file server's, so clocks of
+launches need not agree. A reader whose own clock disagrees waits for the next heartbeat.
 """
 
 import json
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from orchestrator.execution.provenance import host
@@ -25,6 +25,8 @@ FILE_NAME = "running.json"
 END_FILE = "last_launch.json"
 COMPLETE = "everything that it was asked for has run"
 BEAT_SECONDS = 10.0
+CHANGE_SECONDS = 0.5
+"""How often the file is written anew at most; the dashboard looks as often."""
 PATIENCE_SECONDS = 60.0
 """A file touched this recently is a living launch's; network drives show a change late."""
 TOLD = ("epoch", "num_epochs", "loss", "host", "heard_at")
@@ -74,13 +76,15 @@ class RunningFile:
     def __init__(self, study_folder: Path, shard: str = "") -> None:
         self._path = study_folder / running_name(shard)
         self._study_folder = study_folder
+        self._lock = Lock()
+        self._has_changed = False
 
     @contextmanager
     def beating(self, progress: Progress) -> Iterator[None]:
         """Keep the file, touched regularly, while a launch is at work."""
         self.write(progress)
         ended = Event()
-        thread = Thread(target=self._beat_until, args=(ended,), name="heartbeat", daemon=True)
+        thread = Thread(target=self._keep_until, args=(ended, progress), name="heartbeat", daemon=True)
         thread.start()
         try:
             yield
@@ -90,8 +94,13 @@ class RunningFile:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
+    def changed(self) -> None:
+        """The file is out of date: it is written anew soon."""
+        self._has_changed = True
+
     def write(self, progress: Progress) -> None:
-        """Replace the file."""
+        """Replace the file at once."""
+        self._has_changed = False
         content = {
             "host": host(),
             "process": os.getpid(),
@@ -103,7 +112,8 @@ class RunningFile:
                 for signature, row in progress.running().items()
             ],
         }
-        _replace(self._path, content)
+        with self._lock:
+            _replace(self._path, content)
 
     def read(
         self, now: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep
@@ -133,10 +143,15 @@ class RunningFile:
         except (KeyError, TypeError):
             return set()
 
-    def _beat_until(self, ended: Event) -> None:
-        while not ended.wait(BEAT_SECONDS):
-            with suppress(OSError):
-                os.utime(self._path)
+    def _keep_until(self, ended: Event, progress: Progress) -> None:
+        due = time.monotonic() + BEAT_SECONDS
+        while not ended.wait(min(CHANGE_SECONDS, BEAT_SECONDS)):
+            if self._has_changed:
+                self.write(progress)
+            if time.monotonic() >= due:
+                due = time.monotonic() + BEAT_SECONDS
+                with suppress(OSError):
+                    os.utime(self._path)
 
 
 def running_name(shard: str = "") -> str:

@@ -12,8 +12,8 @@ import pytest
 
 from orchestrator.cli import commands
 from orchestrator.cli.parser import main
-from orchestrator.ledger import LedgerError, LedgerLock
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger import LedgerError, LedgerLock, durable
+from orchestrator.ledger.durable import write_atomically, write_together
 from orchestrator.ledger.files import writing
 
 Refuse = Callable[[str, int], None]
@@ -111,6 +111,21 @@ def test_a_disk_that_fails_while_syncing_is_never_passed_over(
 
     with pytest.raises(OSError, match=os.strerror(number)):
         write_atomically(tmp_path / "a", Path.touch)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_files_written_together_none_takes_its_place_before_all_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_at_the_second(path: Path) -> None:
+        if path.name.startswith(".b"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(durable, "fsync", fail_at_the_second)
+
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_together({tmp_path / name: Path.touch for name in "abc"})
 
     assert list(tmp_path.iterdir()) == []
 

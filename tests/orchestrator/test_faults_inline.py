@@ -146,6 +146,18 @@ def statuses_if_any(study: Study) -> set[str]:
     return statuses(study) if (study.folder / "study.json").is_file() else set()
 
 
+def test_a_trial_that_ends_the_process_at_once_is_named_by_the_next_launch(
+    tmp_path: Path, display: Any, new_display: Callable[[], Any]
+) -> None:
+    study = study_in(tmp_path / "results")
+    killed_after(60, lambda: launch(study, new_display(), "EndingTrial"))
+
+    launch(study, display)
+
+    [note] = [line for line in display.lines if "ended without a word" in line]
+    assert "seed 1 was at work" in note
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_the_process_now(number: signal.Signals) -> None:
     program = (

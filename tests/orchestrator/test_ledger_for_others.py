@@ -222,6 +222,20 @@ def test_a_damaged_part_keeps_its_bytes_while_the_others_get_their_columns(tmp_p
     assert "metric_s_dir" in pq.read_schema(tmp_path / "trials" / "part-2-1.parquet").names
 
 
+def test_a_part_without_rows_is_written_once_with_the_columns_that_are_expected(tmp_path: Path) -> None:
+    expected = {"curves": [{"loss": 0.0, "steps": [0.0]}], "evaluations": [{"editor": "a"}]}
+    share_columns(tmp_path, expected)
+
+    Ledger(tmp_path).write_rows("1", 1, curves=[], evaluations=[], samples=[])
+
+    written = {path: path.stat().st_ino for path in tmp_path.glob("*/part-*")}
+    share_columns(tmp_path, expected)
+    assert {path: path.stat().st_ino for path in tmp_path.glob("*/part-*")} == written
+    assert pq.read_schema(tmp_path / "curves" / "part-1-1.parquet").field("steps").type == pa.list_(
+        pa.float64()
+    )
+
+
 def test_a_lost_list_of_columns_is_made_again(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     commit(ledger, "1", {"rate": 0.5})

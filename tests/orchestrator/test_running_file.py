@@ -114,6 +114,26 @@ def test_the_file_is_touched_from_a_thread_and_gone_afterwards(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_many_changes_are_written_together_and_soon(
+    tmp_path: Path, progress: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_file, "CHANGE_SECONDS", 0.1)
+    replaced: list[object] = []
+    replace = running_file._replace
+    monkeypatch.setattr(running_file, "_replace", lambda *told: (replaced.append(told), replace(*told)))
+    file = RunningFile(tmp_path)
+
+    with file.beating(progress):
+        for epoch in range(1000):
+            progress.epoch("a", {"epoch": float(epoch)}, "here")
+            file.changed()
+        deadline = time.monotonic() + 20
+        while (found := file.read()) is not None and found.running[0]["epoch"] != 999:
+            assert time.monotonic() < deadline
+
+    assert 2 <= len(replaced) < 100
+
+
 def test_logs_tell_the_time_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
