@@ -16,7 +16,7 @@ from trainables.source_code import code_digest
 _PACKAGE = "trainables.h_space"
 _ATTRIBUTES = f"{_PACKAGE}.attributes"
 _DRAWING = {f"{_PACKAGE}.domains.avatars.{name}" for name in ("drawing", "faces", "masks")}
-_READING = {f"{_PACKAGE}.domains.{name}" for name in ("decoding", "folder", "scanning")}
+_READING = {f"{_PACKAGE}.domains.{name}" for name in ("decoding", "folder", "pictures", "scanning", "tables")}
 
 
 def identity(config: CellConfig, domain: DomainSummary) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 from trainables.errors import UserError
 from trainables.h_space.config import CellConfig, EvaluationConfig
 from trainables.h_space.domains import DomainSummary
-from trainables.h_space.domains.folder import FolderImages, Looked
 from trainables.h_space.domains.images import Split
 from trainables.h_space.domains.label_file import read_labels
+from trainables.h_space.domains.pictures import Looked, PictureImages
 from trainables.h_space.metrics import METRICS, NEEDS, Metric, Need, SetMetric
 from trainables.paths import user_path
 from trainables.wording import did_you_mean, expected, one_of
@@ -58,7 +58,7 @@ def images_asked(config: CellConfig) -> tuple[tuple[Loc, int, Split], ...]:
     )
 
 
-def looked_at(pictures: FolderImages, config: CellConfig, split: Split, count: int) -> Looked:
+def looked_at(pictures: PictureImages, config: CellConfig, split: Split, count: int) -> Looked:
     """What the headers tell of the pictures that a cell may read of a split: any, where seeds have their own."""
     return pictures.looked_at(split, None if config.images == "by_seed" else count, config.evaluation.split)
 

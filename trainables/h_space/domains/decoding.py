@@ -1,4 +1,4 @@
-"""The one way from a picture file to pixels: training, evaluation and `edit` all read pictures here.
+"""The one way from a picture file, or one in a table, to pixels: training, evaluation and `edit` read pictures here.
 
 | a file with          | is read as                                                                   |
 | -------------------- | ---------------------------------------------------------------------------- |
@@ -16,11 +16,11 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,25 @@ _FORMAT_STARTS: Final = (
 )
 
 
+@dataclass(frozen=True)
+class PictureCell:
+    """A picture whose file is a cell of a table."""
+
+    place: str
+    """File and row, for messages."""
+    content: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.place
+
+    def open(self, mode: Literal["rb"]) -> BytesIO:
+        """The file, as `Path.open` gives one."""
+        return BytesIO(self.content)
+
+
+PictureSource = Path | PictureCell
+
+
 class PictureError(UserError):
     """A file that cannot be read as a picture; the message names it, says what was found and what to do."""
 
@@ -72,7 +91,7 @@ class PictureFacts:
         )
 
 
-def inspect(path: Path) -> PictureFacts:
+def inspect(path: PictureSource) -> PictureFacts:
     """Read a picture's header, and all of it where its end looks cut off.
 
     Raises PictureError for a file that `decode` cannot read, as far as that shows.
@@ -85,7 +104,7 @@ def inspect(path: Path) -> PictureFacts:
         return facts
 
 
-def decode(path: Path, num_channels: int = 3) -> tuple[Image.Image, PictureFacts]:
+def decode(path: PictureSource, num_channels: int = 3) -> tuple[Image.Image, PictureFacts]:
     """The upright picture in 8-bit sRGB (3 channels) or grey (1), and what its header told.
 
     Raises PictureError for a file that is missing, damaged, too large or no picture.
@@ -99,12 +118,13 @@ def decode(path: Path, num_channels: int = 3) -> tuple[Image.Image, PictureFacts
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: PictureSource) -> Iterator[Image.Image]:
     """The file as Pillow opens it; whatever goes wrong while it is used is a PictureError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata and large pictures that are read all the same
-            with Image.open(path, formats=_formats()) as file:
+            opened = BytesIO(path.content) if isinstance(path, PictureCell) else path
+            with Image.open(opened, formats=_formats()) as file:
                 yield file
     except PictureError:
         raise
@@ -128,7 +148,9 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _os_reason(path: Path, error: OSError) -> str:
+def _os_reason(path: PictureSource, error: OSError) -> str:
+    if isinstance(path, PictureCell):
+        return f"cannot be read as a picture: it is damaged or cut off ({error})"
     if isinstance(error, FileNotFoundError):
         return f"is a link to {path.readlink()}, which is not there" if path.is_symlink() else "is not there"
     if path.is_dir():
@@ -138,7 +160,7 @@ def _os_reason(path: Path, error: OSError) -> str:
     return f"cannot be read as a picture: it is damaged or cut off ({error}). Copy or download it again."
 
 
-def _what_it_is(path: Path) -> str:
+def _what_it_is(path: PictureSource) -> str:
     """What a file that Pillow does not know is, by its first bytes."""
     with path.open("rb") as file:
         start = file.read(512)
@@ -153,10 +175,10 @@ def _what_it_is(path: Path) -> str:
     kind = next((kind for mark, kind in _FORMAT_STARTS if start.startswith(mark)), None)
     if kind is not None:
         return f"it begins like {kind}, but is damaged or of a rare sort; save it again, as PNG or JPEG"
-    return f"it is of no known kind (known: {', '.join(_formats())}), or its beginning is damaged"
+    return f"it is of no known kind (known: {', '.join(_formats())}), or its first bytes are damaged"
 
 
-def _refuse_unscaled(file: Image.Image, path: Path) -> None:
+def _refuse_unscaled(file: Image.Image, path: PictureSource) -> None:
     if file.mode == "F" or (file.mode == "I" and not _is_16_bit(file)):
         raise PictureError(
             f"{path} holds 32-bit numbers ({file.format}, mode {file.mode}), and nothing says which of them is white; "
@@ -196,12 +218,12 @@ def _upright(file: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(file) if _orientation(type(file).getexif, file) != 1 else file
 
 
-def _looks_cut_off(file: Image.Image, path: Path) -> bool:
+def _looks_cut_off(file: Image.Image, path: PictureSource) -> bool:
     mark = _LAST_BYTES.get(file.format or "")
     if mark is None:
         return False
     with path.open("rb") as raw:
-        raw.seek(max(0, path.stat().st_size - _TAIL))
+        raw.seek(max(0, raw.seek(0, SEEK_END) - _TAIL))
         return mark not in raw.read()
 
 
@@ -263,7 +285,9 @@ def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
 # To the model's size
 
 
-def read_pixels(path: Path, image_shape: tuple[int, int, int]) -> tuple[NDArray[np.uint8], PictureFacts]:
+def read_pixels(
+    path: PictureSource, image_shape: tuple[int, int, int]
+) -> tuple[NDArray[np.uint8], PictureFacts]:
     """A picture file as (H, W, C) bytes of this (C, H, W), and what its header told. Raises PictureError."""
     channels, height, width = image_shape
     picture, facts = decode(path, channels)

@@ -57,12 +57,14 @@ class ClipFile(Settings):
 
 
 class ImagesFile(Settings):
-    """Where the images come from: drawn avatars, or a folder with `train/` and `test/` pictures."""
+    """Where the images come from: drawn avatars, or pictures of the splits `train` and `test`."""
 
-    kind: Literal["avatars", "folder"]
-    """avatars: drawn faces; folder: picture files."""
+    kind: Literal["avatars", "folder", "table"]
+    """avatars: drawn faces; folder: picture files; table: rows of Parquet files or of a saved Hugging Face dataset."""
     folder: str | None = None
-    """The folder that holds `train/` and `test/`, for kind folder."""
+    """The folder that holds the splits, for kinds folder and table."""
+    column: str | None = None
+    """The column with the pictures, for kind table; the only one that can have them when left out."""
     recursive: bool = False
     """Whether the pictures in folders inside `train/` and `test/` are read too."""
     size: Literal[32, 64] = 32
@@ -70,8 +72,8 @@ class ImagesFile(Settings):
 
     @model_validator(mode="after")
     def _has_a_folder(self) -> "ImagesFile":
-        if self.kind == "folder" and self.folder is None:
-            raise ValueError("images of kind folder need `folder`, the path of their train/ and test/")
+        if self.kind != "avatars" and self.folder is None:
+            raise ValueError(f"images of kind {self.kind} need `folder`, the path of their train/ and test/")
         return self
 
 
@@ -322,4 +324,8 @@ def image_source(domain: DomainFile, base: Path) -> ImageSource:
     if domain.images.kind == "avatars":
         return AvatarImages(domain.images.size)
     folder = resolved_path(str(domain.images.folder), base, f"images.folder of domain {domain.name}")
+    if domain.images.kind == "table":
+        from trainables.h_space.domains.tables import TableImages  # its libraries take a moment
+
+        return TableImages(folder, domain.images.column)
     return FolderImages(folder, recursive=domain.images.recursive)

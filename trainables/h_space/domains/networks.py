@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.errors import UserError
 from trainables.h_space.backbones.latents import FOLDERS, autoencoder_folder
 from trainables.h_space.domains.files import (
     PUBLISHED_FILES,
@@ -12,8 +13,10 @@ from trainables.h_space.domains.files import (
     DomainSource,
     clip_weights,
     diffusion_folder,
+    image_source,
     resolved_path,
 )
+from trainables.h_space.domains.images import SPLITS
 from trainables.h_space.metrics import METRICS, Need, SetMetric
 
 MEGABYTES = {
@@ -112,16 +115,13 @@ def _images(source: DomainSource) -> DomainPart:
     domain, base = source.domain, source.path.parent
     if domain.images.kind == "avatars":
         return DomainPart("images", _EVERYTHING, "drawn, no file", True, True)
+    advice = "images: a folder with train/ and test/ of pictures, or of rows (docs/domains.md)"
     try:
-        folder = resolved_path(str(domain.images.folder), base, f"images.folder of domain {domain.name}")
-    except DomainError as error:
-        return DomainPart(
-            "images", _EVERYTHING, str(error), False, True, "set it to a folder with train/ and test/"
-        )
-    missing = [name for name in ("train", "test") if not (folder / name).is_dir()]
-    found = f"{folder} without {' and '.join(f'{name}/' for name in missing)}" if missing else str(folder)
-    advice = f"put pictures into {folder / 'train'} and {folder / 'test'}"
-    return DomainPart("images", _EVERYTHING, found, not missing, True, advice if missing else "")
+        images = image_source(domain, base)
+        counts = ", ".join(f"{images.count(split)} {split}" for split in SPLITS)
+    except UserError as error:
+        return DomainPart("images", _EVERYTHING, str(error), False, True, advice)
+    return DomainPart("images", _EVERYTHING, f"{domain.images.folder}: {counts}", True, True)
 
 
 def _weights(source: DomainSource, key: str, enables: str) -> DomainPart:

@@ -40,8 +40,8 @@ from trainables.h_space.domains.files import (
     resolved_path,
     weights_file,
 )
-from trainables.h_space.domains.folder import FolderImages
 from trainables.h_space.domains.images import SPLITS, HeldOut, ImageSource, Split
+from trainables.h_space.domains.pictures import PictureImages
 from trainables.h_space.domains.scanning import FolderError
 from trainables.h_space.domains.thresholds import PUBLISHED_THRESHOLDS, IntervalThresholds
 from trainables.h_space.metrics import NEEDS, Need
@@ -78,8 +78,8 @@ class DomainSummary:
     """The file that says all this, where there is one."""
     texts_identity: str = ""
     """Which prompt templates texts are embedded in, where that is another package's business."""
-    pictures: FolderImages | None = None
-    """The folder that the images come from; None for drawn ones."""
+    pictures: PictureImages | None = None
+    """The images where they are pictures; None for drawn ones."""
     image_size: tuple[int, int] = (0, 0)
     """Height and width of the pictures."""
     x_shape: tuple[int, int, int] = (0, 0, 0)
@@ -158,7 +158,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         num_images={split: images.count(split) for split in SPLITS},
         source=source,
         texts_identity=_texts_identity(domain),
-        pictures=images if isinstance(images, FolderImages) else None,
+        pictures=images if isinstance(images, PictureImages) else None,
         image_size=(x_shape if latents is None else latents.picture_shape(x_shape))[1:],
         x_shape=x_shape,
         latents=latents,
