@@ -41,6 +41,9 @@ class Observer(Protocol):
     def on_machine_lost(self, name: str) -> None:
         """A machine has left the cluster; what ran on it goes on elsewhere from its last checkpoint."""
 
+    def on_machines_avoided(self, machines: list[str]) -> None:
+        """These, each with the time, and no others, are not asked for now: workers kept dying there."""
+
     def on_note(self, message: str) -> None:
         """Something the user should know that ends nothing."""
 

@@ -145,6 +145,11 @@ class StudyObserver:
         )
         self._changed()
 
+    def on_machines_avoided(self, machines: list[str]) -> None:
+        """Show it, here and in `status`."""
+        self.progress.avoided_machines = machines
+        self._changed()
+
     def on_note(self, message: str) -> None:
         """Show it."""
         self._display.note(message)

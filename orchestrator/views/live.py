@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.views.progress import Progress, Row, TrialState
+from orchestrator.views.progress import AVOIDED, Progress, Row, TrialState
 from trainables.names import visible
 from trainables.wording import duration
 
@@ -117,7 +117,9 @@ def drawing(progress: Progress, console: Console) -> Group:
     running = list(progress.running().values())[:MAX_RUNNING_SHOWN]
     max_rows = max(3, console.height - LINES_OF_FRAME - len(running))
     table = matrix(progress, console.width, max_rows, console.encoding)
-    return Group(table, *map(_running_line, running), _last_line(progress))
+    avoided = [f"{AVOIDED}: {', '.join(progress.avoided_machines)}"] if progress.avoided_machines else []
+    told = (Text(line, no_wrap=True, overflow="ellipsis", style="yellow") for line in avoided)
+    return Group(table, *map(_running_line, running), *told, _last_line(progress))
 
 
 def matrix(progress: Progress, width: int, max_rows: int, encoding: str) -> Table:

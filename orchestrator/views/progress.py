@@ -11,6 +11,8 @@ from orchestrator.execution.tasks import Record
 from trainables.wording import duration
 
 TrialState = Literal["done", "pruned", "failed", "skipped", "running", "waiting"]
+AVOIDED = "not asked, for workers kept dying there"
+"""What is said before the names of machines that are avoided."""
 _LOSSES = ("loss_direction", "loss_total", "loss")
 """What an epoch may call its loss; the first one that it has is shown."""
 _UNFINISHED: tuple[TrialState, ...] = ("running", "waiting")
@@ -54,6 +56,8 @@ class Progress:
     """Trials in all, where a search asks for them one by one; `rows` has those it asked for."""
     lost_machines: list[str] = field(default_factory=list)
     """Machines that have left the cluster since the launch began, each with the time."""
+    avoided_machines: list[str] = field(default_factory=list)
+    """Machines where workers kept dying, each with the time before which no other is started there."""
     _began: float | None = None
     _num_in_stages: int = field(default=0, init=False)
     """Preparations of the stages that are done."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from orchestrator.execution.provenance import host
 from orchestrator.ledger.lease import process_space
-from orchestrator.views.progress import Progress
+from orchestrator.views.progress import AVOIDED, Progress
 
 FILE_NAME = "running.json"
 END_FILE = "last_launch.json"
@@ -31,6 +31,8 @@ PATIENCE_SECONDS = 60.0
 """A file touched this recently is a living launch's; network drives show a change late."""
 TOLD = ("epoch", "num_epochs", "loss", "host", "heard_at")
 """What the file says of a trial at work, from its row of the progress."""
+MACHINES = ("lost_machines", "avoided_machines")
+"""What it says of machines, from the progress."""
 _MOST_CLOCKS_DIFFER = 86_400.0
 
 
@@ -48,6 +50,8 @@ class Launch:
     """The `TOLD` of each trial at work, and its `signature`; none of a launch that is dead."""
     lost_machines: tuple[str, ...] = ()
     """Machines that have left its cluster, each with the time."""
+    avoided_machines: tuple[str, ...] = ()
+    """Machines that it does not ask for now, each with the time before which it does not."""
     parts: tuple["Launch", ...] = ()
     """The launches of a study's shards, where this is all of them seen as one."""
 
@@ -55,6 +59,12 @@ class Launch:
     def each(self) -> tuple["Launch", ...]:
         """The launches themselves."""
         return self.parts or (self,)
+
+    @property
+    def on_machines(self) -> list[str]:
+        """What to say of machines that it has lost or avoids."""
+        told = {"left the cluster": self.lost_machines, AVOIDED: self.avoided_machines}
+        return [f"{what}: {', '.join(names)}" for what, names in told.items() if names]
 
     @property
     def silence(self) -> str | None:
@@ -106,7 +116,7 @@ class RunningFile:
             "process": os.getpid(),
             "process_space": process_space(),
             "seconds_left": progress.seconds_left(),
-            "lost_machines": progress.lost_machines,
+            **{name: getattr(progress, name) for name in MACHINES},
             "running": [
                 {"signature": signature, **{name: getattr(row, name) for name in TOLD}}
                 for signature, row in progress.running().items()
@@ -183,6 +193,7 @@ def _as_one(launches: Sequence[Launch]) -> Launch | None:
         else None,
         running=tuple(trial for launch in alive for trial in launch.running),
         lost_machines=tuple(name for launch in launches for name in launch.lost_machines),
+        avoided_machines=tuple(name for launch in alive for name in launch.avoided_machines),
         parts=tuple(launches),
     )
 
@@ -199,7 +210,9 @@ def _launch(
             is_alive=(is_alive := _is_alive(path, content, beat_at, now, wait)),
             seconds_left=content["seconds_left"] if is_alive else None,
             running=tuple(map(_told, content["running"])) if is_alive else (),
-            lost_machines=tuple(map(str, content.get("lost_machines", ()))),  # older launches do not say
+            # Older launches say less.
+            lost_machines=tuple(map(str, content.get("lost_machines", ()))),
+            avoided_machines=tuple(map(str, content.get("avoided_machines", ()))),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

@@ -15,7 +15,7 @@ from orchestrator.ledger import Ledger, LedgerError, StudyPlan, read_study, stat
 from orchestrator.ledger.study import may_hold_study
 from orchestrator.views.live import matrix
 from orchestrator.views.progress import Progress, Row
-from orchestrator.views.running_file import COMPLETE, TOLD, LastEnd, Launch, RunningFile, read_end
+from orchestrator.views.running_file import COMPLETE, MACHINES, TOLD, LastEnd, Launch, RunningFile, read_end
 from trainables.wording import duration
 
 WATCH_SECONDS = 2.0
@@ -148,7 +148,8 @@ def as_json(status: StatusView) -> dict[str, Any]:
 
 def _launch_as_json(launch: Launch) -> dict[str, Any]:
     told = {name: getattr(launch, name) for name in ("host", "process", "beat_at", "is_alive")}
-    return {**told, "silence": launch.silence, "lost_machines": list(launch.lost_machines)}
+    machines = {name: list(getattr(launch, name)) for name in MACHINES}
+    return {**told, "silence": launch.silence, **machines, "on_machines": launch.on_machines}
 
 
 def _trial_as_json(status: StatusView, signature: str, row: Row) -> dict[str, Any]:
@@ -212,8 +213,8 @@ def _warnings(status: StatusView) -> Iterator[str]:
     """What of a study's launches and trials is not as it should be."""
     if status.launch is not None and status.launch.silence is not None:
         yield status.launch.silence
-    if status.launch is not None and status.launch.lost_machines:
-        yield f"left the cluster: {', '.join(status.launch.lost_machines)}"
+    if status.launch is not None:
+        yield from status.launch.on_machines
     if status.last_end is not None and status.last_end.why != COMPLETE:
         yield status.last_end.line
     if status.of_other_code:

@@ -51,6 +51,7 @@ class RecordingObserver:
         self.skipped: dict[str, str] = {}
         self.notes: list[str] = []
         self.lost_machines: list[str] = []
+        self.avoided_machines: list[list[str]] = []
 
     def on_prepared(self, num_done: int, num_tasks: int) -> None:
         self.prepared.append((num_done, num_tasks))
@@ -72,6 +73,9 @@ class RecordingObserver:
 
     def on_machine_lost(self, name: str) -> None:
         self.lost_machines.append(name)
+
+    def on_machines_avoided(self, machines: list[str]) -> None:
+        self.avoided_machines.append(machines)
 
     def on_note(self, message: str) -> None:
         self.notes.append(message)

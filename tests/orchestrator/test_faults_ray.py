@@ -69,6 +69,42 @@ def test_trials_of_a_node_that_goes_move_to_another_one_and_children_follow(
         assert weights(settings.study_folder, f"child{seed}") == own + own
 
 
+@pytest.mark.slow
+def test_a_node_where_workers_keep_dying_is_not_asked_again(
+    ray_nodes: Any, make_task: Make, make_settings: Settings, observer: Any
+) -> None:
+    """Two trials stand on two CPUs; a third has the other node to itself, where every worker dies."""
+    settings = make_settings("DeadlyMachineTrial", max_retries=2)
+    node = ray_nodes.add_node(num_cpus=1)
+    settings.cache_dir.mkdir(parents=True, exist_ok=True)
+    (settings.cache_dir / "deadly").write_text(node.node_id)
+    places: list[Any] = []
+
+    def look() -> None:
+        wait_until(lambda: bool(observer.avoided_machines))
+        threading.Event().wait(1)  # Room that was asked for there would be given at once.
+        places.extend(
+            place for place in ray.util.placement_group_table().values() if place["state"] == "CREATED"
+        )
+        (settings.cache_dir / "go").touch()
+
+    helper = threading.Thread(target=look)
+    helper.start()
+    options = RayOptions(ray_nodes.address, extra_modules=(FAKE_TRIALS,))
+    with RayBackend(settings, options) as backend:
+        backend.run(TrialQueue([make_task(f"trial{seed}", seed) for seed in range(2, 6)]), observer)
+    helper.join()
+    ray_nodes.remove_node(node)
+
+    assert len(places) == 2
+    assert node.node_id not in {id for place in places for id in place["bundles_to_node_id"].values()}
+    assert list(observer.statuses.values()) == ["done"] * 4
+    ((avoided,),) = observer.avoided_machines
+    (note,) = [note for note in observer.notes if note.startswith("2 workers died on ")]
+    assert avoided.split(" before ")[0] in note
+    assert note.endswith(f"no worker is started there before {avoided.split()[-1]}")
+
+
 def test_a_process_that_uses_ray_already_keeps_its_connection(
     ray_cluster: str, make_settings: Settings
 ) -> None:

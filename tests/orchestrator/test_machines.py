@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.ray import machines as of_clusters
-from orchestrator.execution.ray.machines import SECONDS_BETWEEN_LOOKS, AskedRoom, Machines
+from orchestrator.execution.ray.machines import AVOID_SECONDS, SECONDS_BETWEEN_LOOKS, AskedRoom, Machines
 from orchestrator.execution.ray.tune import last_words
 from orchestrator.execution.tasks import TrialTask
 
@@ -19,6 +19,7 @@ def node(number: int, *, is_alive: bool = True) -> dict[str, Any]:
         "Alive": is_alive,
         "NodeManagerHostname": f"node-{number}",
         "NodeManagerAddress": f"10.0.0.{number}",
+        "Resources": {"CPU": 1.0},
     }
 
 
@@ -39,6 +40,51 @@ def test_a_machine_that_leaves_is_named_once_and_one_that_was_never_there_not_at
     assert later() == []
     del seen[0]
     assert later() == ["node-1 (10.0.0.1)"]
+
+
+def test_a_machine_where_workers_keep_dying_is_avoided_for_a_while() -> None:
+    seen = [node(1), node(2)]
+    now = [1_000_000_000.0]
+    machines = Machines(lambda: seen, clock=lambda: now[0])
+
+    def look() -> list[str]:
+        now[0] += SECONDS_BETWEEN_LOOKS
+        machines.lost()
+        return list(machines.avoided().values())
+
+    assert look() == []
+    assert machines.worker_died("id-1") is None
+    machines.trial_finished("id-1")
+    assert machines.worker_died("id-1") is None  # One finished in between.
+    assert look() == []
+    told = machines.worker_died("id-1")
+    assert told is not None
+    assert told.startswith("2 workers died on node-1 (10.0.0.1), and no trial finished there in between")
+    assert look() == ["node-1 (10.0.0.1) before 01:56:44Z"]
+    assert machines.worker_died("id-1") is None  # One that was at work there already.
+    seen[1] = node(2, is_alive=False)
+    assert look() == []  # There is no other one.
+    seen[1] = node(3)
+    assert look() == ["node-1 (10.0.0.1) before 01:56:44Z"]
+    now[0] += AVOID_SECONDS
+    assert look() == []
+    assert machines.worker_died("id-1") is not None
+
+
+@pytest.mark.parametrize("others", [[], [node(2)]])
+def test_the_only_machine_with_room_for_a_trial_is_asked_again_all_the_same(
+    others: list[dict[str, Any]],
+) -> None:
+    seen = [node(1), *others]
+    machines = Machines(lambda: seen, lambda offer: offer is seen[0]["Resources"], clock=lambda: 0.0)
+    machines.lost()
+
+    machines.worker_died("id-1")
+    told = machines.worker_died("id-1")
+
+    assert told is not None
+    assert told.endswith("no other machine has room for a trial, so it is asked again all the same")
+    assert machines.avoided() == {}
 
 
 def test_room_is_asked_for_while_trials_are_left_and_never_for_more_of_them(

@@ -223,6 +223,7 @@ def test_readers_see_the_launches_of_all_shards_as_one(opened: Open, display: An
     for number, signature in enumerate(waiting[:2], start=2):
         progress = Progress({signature: Row("rate=0.01", 0, "running", 1, 2)})
         progress.lost_machines.append(f"node-{number} at noon")
+        progress.avoided_machines = ["node-9 before one"]
         RunningFile(study.folder, f"{number}-of-3").write(progress)
     elsewhere = study.folder / "running-3-of-3.json"
     elsewhere.write_text(json.dumps({**json.loads(elsewhere.read_text()), "host": "gone", "process": 12}))
@@ -237,4 +238,8 @@ def test_readers_see_the_launches_of_all_shards_as_one(opened: Open, display: An
     assert "from the launch of process 12 on gone: it was killed" in (found.launch.silence or "")
     shown = Console(width=200, record=True, file=io.StringIO())
     shown.print(status.drawing(found, shown))
-    assert "left the cluster: node-2 at noon, node-3 at noon" in shown.export_text()
+    text = shown.export_text()
+    assert "left the cluster: node-2 at noon, node-3 at noon" in text
+    assert (
+        "not asked, for workers kept dying there: node-9 before one\n" in text
+    )  # Said by the living one alone.

@@ -173,7 +173,8 @@ class RayBackend:
         """Run the queue's trials on Tune until it is empty, or until a signal."""
         asked = self._options.concurrency
         room = AskedRoom(queue, wanted_of(self._settings.execution), (self._is_joined and asked) or 0)
-        callback = ObserverCallback(queue, observer, self._signals, Machines(_all_nodes), room)
+        machines = Machines(_all_nodes, lambda offer: has_room(self._settings.execution, [offer]))
+        callback = ObserverCallback(queue, observer, self._signals, machines, room)
         callback.report_skips()
         if queue.is_finished:
             return
@@ -204,7 +205,7 @@ class RayBackend:
             param_space=shared,
             tune_config=tune.TuneConfig(
                 search_alg=QueueSearcher(queue, callback.guard),
-                scheduler=QueueScheduler(queue, callback.stopped, callback.guard),
+                scheduler=QueueScheduler(queue, callback.stopped, callback.guard, callback.machines),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=signature_of,

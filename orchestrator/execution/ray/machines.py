@@ -1,28 +1,54 @@
-"""Which machines a cluster has, which have left it while a launch was at work, and for which a launch has asked."""
+"""Which machines a cluster has, which have left it or killed trials while a launch was at work, and for which a launch
+has asked."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
 from orchestrator.execution.queue import TrialQueue
-from orchestrator.execution.ray.ready import request_resources
+from orchestrator.execution.ray.cluster import Node
+from orchestrator.execution.ray.ready import (
+    PlacementGroupResourceManager,
+    ResourceRequest,
+    placement_group,
+    request_resources,
+)
 
 SECONDS_BETWEEN_LOOKS = 2.0
+MOST_DEATHS = 2
+"""So many workers that died on a machine, and no trial that finished in between: it is not asked for a while."""
+AVOID_SECONDS = 600.0
+NODE_LABEL = "ray.io/node-id"
+"""Ray's own label of every machine."""
 
 Look = Callable[[], Sequence[Mapping[str, Any]]]
-"""What `ray.nodes` gives: every machine that there is or was, with `NodeID`, `Alive`, its name and its address."""
+"""What `ray.nodes` gives: every machine that there is or was, with `NodeID`, `Alive`, `Resources`, name and address."""
 
 
 class Machines:
-    """The machines of a cluster, looked at now and then."""
+    """The machines of a cluster, looked at now and then, each by its id."""
 
-    def __init__(self, look: Look, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        look: Look,
+        has_room: Callable[[Node], bool] = lambda node: True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`has_room` says whether a machine holds a trial; the clock counts from 1970."""
         self._look = look
+        self._has_room = has_room
         self._clock = clock
         self._next_look = clock()
         self._alive: set[str] = set()
+        self._roomy: set[str] = set()
         self._names: dict[str, str] = {}
+        self._deaths: Counter[str] = Counter()
+        """Workers that died on a machine since a trial finished there."""
+        self._until: dict[str, float] = {}
+        """Until when a machine that has killed trials is not asked."""
 
     def lost(self) -> list[str]:
         """Names of the machines that were there at an earlier look and are not any more."""
@@ -31,10 +57,74 @@ class Machines:
         self._next_look = self._clock() + SECONDS_BETWEEN_LOOKS
         nodes = self._look()
         self._names |= {node["NodeID"]: _name(node) for node in nodes}
-        alive = {node["NodeID"] for node in nodes if node["Alive"]}
-        gone = self._alive - alive
-        self._alive = alive
+        alive = {node["NodeID"]: node["Resources"] for node in nodes if node["Alive"]}
+        self._roomy = {node for node, offer in alive.items() if self._has_room(offer)}
+        gone, self._alive = self._alive - alive.keys(), set(alive)
         return sorted(self._names[node] for node in gone)
+
+    def worker_died(self, node: str) -> str | None:
+        """A worker died on a machine; what to say where it was one too many."""
+        self._deaths[node] += 1
+        is_known = node in self._alive and self._until.get(node, 0.0) <= self._clock()
+        if not is_known or self._deaths[node] < MOST_DEATHS:
+            return None
+        self._until[node] = self._clock() + AVOID_SECONDS
+        told = f"{self._deaths[node]} workers died on {self._names[node]}, and no trial finished there in between"
+        if node in self.avoided():
+            return f"{told}; no worker is started there before {_time(self._until[node])}"
+        return f"{told}; no other machine has room for a trial, so it is asked again all the same"
+
+    def trial_finished(self, node: str) -> None:
+        """A trial finished on a machine."""
+        self._deaths.pop(node, None)
+
+    @property
+    def has_deaths(self) -> bool:
+        """Whether it matters where trials finish."""
+        return bool(self._deaths)
+
+    def avoided(self) -> dict[str, str]:
+        """Machines that are not asked now, each with what to say of it; none where no other one holds a trial."""
+        now = self._clock()
+        killers = {node for node, until in self._until.items() if until > now and node in self._alive}
+        if self._roomy <= killers:
+            return {}
+        return {node: f"{self._names[node]} before {_time(self._until[node])}" for node in sorted(killers)}
+
+
+class RoomForTrials(PlacementGroupResourceManager):
+    """Gets Tune the room that it asks for, elsewhere than on machines that are avoided."""
+
+    _avoided: frozenset[str] = frozenset()
+
+    def avoid(self, nodes: Collection[str], wanted: Sequence[ResourceRequest]) -> None:
+        """From now on ask elsewhere; also for what has been asked for and is not in use yet, as listed."""
+        if self._avoided == frozenset(nodes):
+            return
+        self._avoided = frozenset(nodes)
+        for request in wanted:
+            self.cancel_resource_request(request)
+        for request in wanted:
+            self.request_resources(request)
+
+    def request_resources(self, resource_request: ResourceRequest) -> None:
+        """Ask for room."""
+        super().request_resources(
+            _Elsewhere(resource_request, self._avoided) if self._avoided else resource_request
+        )
+
+
+class _Elsewhere(ResourceRequest):
+    """A request that equals the one it is made of, but asks on other machines than these."""
+
+    def __init__(self, request: ResourceRequest, avoided: Collection[str]) -> None:
+        super().__init__(request.bundles, request.strategy)
+        self._avoided = sorted(avoided)
+
+    def to_placement_group(self) -> Any:
+        """Ask."""
+        others = {NODE_LABEL: f"!in({','.join(self._avoided)})"}
+        return placement_group(self.bundles, self.strategy, bundle_label_selector=[others])
 
 
 class AskedRoom:
@@ -66,6 +156,10 @@ class AskedRoom:
         if count != self._asked:
             request_resources(bundles=[self._of_a_trial] * count)
             self._asked = count
+
+
+def _time(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}Z"
 
 
 def _name(node: Mapping[str, Any]) -> str:

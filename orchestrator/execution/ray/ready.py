@@ -26,11 +26,24 @@ os.environ.update(
 
 import ray
 from ray import tune
+from ray.air.execution.resources.placement_group import PlacementGroupResourceManager
+from ray.air.execution.resources.request import ResourceRequest
 from ray.autoscaler.sdk import request_resources
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
+from ray.util.placement_group import placement_group
 
-__all__ = ["FIFOScheduler", "Searcher", "forget_authentication", "ray", "request_resources", "tune"]
+__all__ = [
+    "FIFOScheduler",
+    "PlacementGroupResourceManager",
+    "ResourceRequest",
+    "Searcher",
+    "forget_authentication",
+    "placement_group",
+    "ray",
+    "request_resources",
+    "tune",
+]
 
 
 def forget_authentication() -> None:

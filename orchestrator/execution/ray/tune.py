@@ -8,8 +8,8 @@ from typing import Any
 from orchestrator.execution.contract import Guarded, Observer
 from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.queue import TrialQueue
-from orchestrator.execution.ray.machines import AskedRoom, Machines
-from orchestrator.execution.ray.ready import FIFOScheduler, Searcher, tune
+from orchestrator.execution.ray.machines import AskedRoom, Machines, RoomForTrials
+from orchestrator.execution.ray.ready import FIFOScheduler, Searcher, ray, tune
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.execution.worker import Step, TrialRun
 from orchestrator.ledger import LedgerError
@@ -51,13 +51,32 @@ class QueueSearcher(Searcher):
 
 
 class QueueScheduler(FIFOScheduler):
-    """Stops a trial after an epoch where the queue says so; the callback, called next, records it."""
+    """Stops a trial after an epoch where the queue says so; the callback, called next, records it.
 
-    def __init__(self, queue: TrialQueue, stopped: dict[str, str], guard: Guarded) -> None:
+    It is also where Tune learns which machines to avoid.
+    """
+
+    def __init__(
+        self, queue: TrialQueue, stopped: dict[str, str], guard: Guarded, machines: Machines
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
         self._queue = queue
         self._guard = guard
         self._stopped = stopped
+        self._machines = machines
+        self._room = RoomForTrials()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles schedulers for a restore that never happens."""
+        return {}
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The first one; Tune calls this at every step before it asks for room."""
+        actors = tune_controller._tune_controller._actor_manager
+        actors._resource_manager = self._room
+        wanted = [request for *_, request in actors._pending_actors_to_attrs.values()]
+        self._room.avoid(self._machines.avoided(), wanted)
+        return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """CONTINUE or STOP; a trial that has ended by itself is not asked about."""
@@ -113,8 +132,11 @@ class ObserverCallback(tune.Callback):
         machines: Machines | None = None,
         room: AskedRoom | None = None,
     ) -> None:
-        self._machines = machines
+        self.machines = machines or Machines(lambda: [])
         self._room = room
+        self._workers: dict[str, str] = {}
+        """Signature -> Ray's id of the worker that has the trial."""
+        self._avoided: list[str] = []
         self.guard = Guarded()
         self.stopped: dict[str, str] = {}
         """Signature -> why `QueueScheduler` has just stopped the trial."""
@@ -123,16 +145,19 @@ class ObserverCallback(tune.Callback):
         self._signals = signals
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles callbacks for a restore that never happens."""
+        """Nothing, for the same reason."""
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Tell of machines that have left, and take warnings of the launch's end, which Tune would take itself."""
+        """Tell of machines, and take warnings of the launch's end, which Tune would take itself."""
         self._queue.end.keep_watching()
         if self._room is not None:
             self._room.settle()
-        for name in self._machines.lost() if self._machines is not None else ():
+        for name in self.machines.lost():
             self.guard(self._observer.on_machine_lost, name)
+        if (avoided := list(self.machines.avoided().values())) != self._avoided:
+            self._avoided = avoided
+            self.guard(self._observer.on_machines_avoided, avoided)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """The safe place to stop, for a signal or when nothing can be recorded any more."""
@@ -143,6 +168,7 @@ class ObserverCallback(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has taken the trial."""
+        self._workers[signature_of(trial)] = trial.temporary_state.ray_actor._actor_id.hex()
         self._queue.mark_started(signature_of(trial))
         self.guard(self._observer.on_started, signature_of(trial))
 
@@ -159,6 +185,9 @@ class ObserverCallback(tune.Callback):
                 raise LedgerError(step.unwritable)
             # Recorded first: a trial has ended only where that worked, and a child starts from what is committed.
             if step.record is not None:
+                worker = self._workers.pop(signature_of(trial), None)
+                if worker is not None and self.machines.has_deaths and step.record["status"] == "done":
+                    self.machines.trial_finished(_machine_of(worker))
                 self._observer.on_finished(step.record)
                 self._queue.mark_ended(step.record)
             elif (reason := self.stopped.pop(signature_of(trial), None)) is not None:
@@ -171,10 +200,12 @@ class ObserverCallback(tune.Callback):
         task = self._queue.tasks[signature_of(trial)]
         text = f"the worker of {task.cell} seed {task.seed} died ({last_words(trial)})"
         self.guard(self._observer.on_note, f"{text}; it goes on from its last checkpoint in another one")
+        self._worker_died(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died once too often."""
         self._lose(signature_of(trial), f"its worker died {trial.num_failures} times: {last_words(trial)}")
+        self._worker_died(trial)
 
     def report_skips(self) -> None:
         """Tell of trials that can no longer run. Raises what the observer raises."""
@@ -186,6 +217,13 @@ class ObserverCallback(tune.Callback):
         for signature in self._queue.running():
             self._lose(signature, "Ray Tune ended it without a result or an error")
             self.guard.raise_first()
+
+    def _worker_died(self, trial: Any) -> None:
+        """Count it, and say which machine is not asked any more. A worker that never began is named by its error."""
+        worker = self._workers.pop(signature_of(trial), None)
+        worker = worker or getattr(trial.get_pickled_error(), "actor_id", None)
+        if worker is not None and (told := self.machines.worker_died(_machine_of(worker))) is not None:
+            self.guard(self._observer.on_note, told)
 
     def _lose(self, signature: str, reason: str) -> None:
         if not self._queue.is_running(signature):  # Its record came first; only its worker is lost.
@@ -199,6 +237,11 @@ class ObserverCallback(tune.Callback):
 def signature_of(trial: Any) -> str:
     """Signature of the ledger's trial that one of Tune's stands for."""
     return str(trial.config["_signature"])
+
+
+def _machine_of(worker: str) -> str:
+    """Id of the machine that a worker is, or was, on; empty where Ray knows no more."""
+    return str(ray._private.state.actors(worker).get("Address", {}).get("NodeID", ""))
 
 
 def last_words(trial: Any) -> str:
