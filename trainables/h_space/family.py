@@ -172,8 +172,8 @@ class HSpace(Family):
         return layers.layers(space, chosen, self._summarise)
 
     def settled(self, settings: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Without known texts, and without the settings of other editors."""
-        return layers.settled(settings)
+        """Without known texts, without the settings of other editors, timesteps the domain's own."""
+        return layers.settled(settings, self._summarise)
 
     def unused(self, dropped: str, cells: Sequence[Mapping[str, Any]]) -> str:
         """Which editors have the setting."""
