@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from scale import Watch
 
 from orchestrator.execution.contract import Observer
 from orchestrator.execution.queue import TrialQueue
-from orchestrator.execution.tasks import TrialTask
+from orchestrator.execution.recording import Recording
+from orchestrator.execution.tasks import Record, TrialTask
 from orchestrator.ledger import Ledger
 from orchestrator.ledger.copies import SCRATCH, results_folder
 from orchestrator.plan.loading import load_space
@@ -75,19 +76,17 @@ class Workers:
             thread.start()
         self.began = time.perf_counter()
         try:
-            self._hand_out(queue, observer, todo)
-            while not queue.is_finished:
-                task = ended.get()
-                now = datetime.now(UTC)
-                record = {name: getattr(task, name) for name in SHARED}
-                record |= {"status": "done", "reason": None, "started_at": now, "finished_at": now}
-                observer.on_epoch(task.signature, {"epoch": 1.0, "loss_total": 0.0}, "here")
-                observer.on_finished(
-                    record
-                    | {"notes": [], "wall_seconds": 1.0, "train_seconds": 1.0, "metric_loss_total": 0.0}
-                )
-                queue.mark_done(task.signature)
-                self._hand_out(queue, observer, todo)
+            with Recording(observer.keep) as recording:
+                while not queue.is_finished:
+                    self._hand_out(queue, observer, todo)
+                    with suppress(queues.Empty):
+                        task = ended.get(timeout=0.01)
+                        observer.on_epoch(task.signature, {"epoch": 1.0, "loss_total": 0.0}, "here")
+                        queue.mark_recording(task.signature)
+                        recording.put(record_of(task))
+                    for record in recording.kept():
+                        observer.on_finished(record)
+                        queue.mark_ended(record)
         finally:
             for _ in threads:
                 todo.put(None)
@@ -100,6 +99,16 @@ class Workers:
         while queue.count("running") < self._num_workers and (task := queue.take()) is not None:
             observer.on_started(task.signature)
             todo.put(task)
+
+
+def record_of(task: TrialTask) -> Record:
+    """How a trial ended that did nothing."""
+    now = datetime.now(UTC)
+    return {
+        **{name: getattr(task, name) for name in SHARED},
+        **{"status": "done", "reason": None, "started_at": now, "finished_at": now, "notes": []},
+        **{"wall_seconds": 1.0, "train_seconds": 1.0, "metric_loss_total": 0.0},
+    }
 
 
 def launch(place: str | Path, folder: Path, num_workers: int, rounds: int) -> tuple[Workers, Watch]:

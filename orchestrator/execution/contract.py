@@ -11,10 +11,10 @@ from trainables.errors import UserError
 
 
 class Observer(Protocol):
-    """What a back end tells while it runs, always from the thread that called it.
+    """What a back end tells while it runs, always from the thread that called it, but for `keep`.
 
-    A trial has ended only once `on_finished`, `on_lost`, `on_skipped` or `on_pruned` has returned: where one of them
-    raises, whatever it raises, the back end stops the run and raises it, too.
+    A trial has ended only once `on_finished`, `on_lost`, `on_skipped` or `on_pruned` has returned: where one of them,
+    or `keep`, raises, whatever it raises, the back end stops the run and raises it, too.
     """
 
     def on_prepared(self, num_done: int, num_tasks: int) -> None:
@@ -26,8 +26,11 @@ class Observer(Protocol):
     def on_epoch(self, signature: str, metrics: dict[str, float], host: str) -> None:
         """A trial finished an epoch on this machine; `metrics["epoch"]` counts from 1."""
 
+    def keep(self, records: Sequence[Record]) -> None:
+        """Put on disk how trials ended, in this order; their rows are written. From any thread, one call at a time."""
+
     def on_finished(self, record: Record) -> None:
-        """A trial ended by itself, with status `done` or `failed`; its rows are written."""
+        """A trial ended by itself, with status `done` or `failed`, and its record is kept."""
 
     def on_lost(self, task: TrialTask, reason: str) -> None:
         """A trial's worker died more often than `max_retries` allows."""

@@ -60,7 +60,8 @@ class InlineBackend:
                 record = step.record
                 reason = queue.stop_reason(task.signature, step.metrics) if record is None else None
             if record is not None:
-                observer.on_finished(record)  # First: a child starts from what is committed.
+                observer.keep([record])  # First: a child starts from what is committed.
+                observer.on_finished(record)
                 queue.mark_ended(record)
             elif reason is not None:
                 observer.on_pruned(task, reason)

@@ -7,7 +7,7 @@ from typing import Literal
 from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
 from orchestrator.execution.tasks import Record, TrialTask
 
-State = Literal["waiting", "ready", "running", "done", "failed", "skipped"]
+State = Literal["waiting", "ready", "running", "recording", "done", "failed", "skipped"]
 ENDED: tuple[State, ...] = ("done", "failed", "skipped")
 
 
@@ -21,6 +21,9 @@ class TrialQueue:
         queue = TrialQueue(tasks, done={"4f0c..."})
         while (task := queue.take()) is not None: ...
     """
+
+    depends_on_ends = False
+    """Whether the next trial that it hands out depends on how others have ended."""
 
     def __init__(
         self, tasks: Iterable[TrialTask], done: Collection[str] = (), end: LaunchEnd | None = None
@@ -85,6 +88,10 @@ class TrialQueue:
             return 0.0
         return self.end.seconds_until_free
 
+    def mark_recording(self, signature: str) -> None:
+        """A trial is over, and its record on the way to the disk."""
+        self._set(signature, "recording")
+
     def mark_done(self, signature: str) -> None:
         """A trial is done: its children become ready."""
         self._set(signature, "done")
@@ -141,7 +148,7 @@ class TrialQueue:
     @property
     def is_finished(self) -> bool:
         """Whether nothing is running and nothing will."""
-        return self.count("ready", "waiting", "running") == 0
+        return self.count("ready", "waiting", "running", "recording") == 0
 
     def _set(self, signature: str, state: State) -> None:
         if (before := self._states.get(signature)) is not None:

@@ -145,23 +145,27 @@ class Copy:
             index.tags.pop(name)
         index.save()
 
-    def commit(self, study: str, key: PartKey) -> None:
+    def commit(self, study: str, keys: Iterable[PartKey]) -> None:
         """Record in the store what was just recorded in the copy; there it counts from here on.
 
-        Only for the launch. Raises LedgerError, and then nothing is recorded, here neither.
+        Only for the launch. Raises LedgerError, and then some are not recorded, here neither.
         """
-        name = f"{_TRIALS}/{key.file_name}"
-        path = self.root / study / name
-        try:
-            self._check()
-            if self.objects.put_new(f"{study}/{name}", path.read_bytes()) is None:
-                raise LedgerError(
-                    f"{self.objects.url}/{study}/{name} is there already, written by another launch: this one ends, "
-                    "and its trial counts as that one recorded it"
-                )
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+
+        def record(key: PartKey) -> None:
+            name = f"{_TRIALS}/{key.file_name}"
+            path = self.root / study / name
+            try:
+                self._check()
+                if self.objects.put_new(f"{study}/{name}", path.read_bytes()) is None:
+                    raise LedgerError(
+                        f"{self.objects.url}/{study}/{name} is there already, written by another launch: this one "
+                        "ends, and its trial counts as that one recorded it"
+                    )
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+
+        together(record, keys)
 
     # Single files, by the workers
 

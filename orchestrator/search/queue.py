@@ -15,6 +15,8 @@ class SearchQueue(TrialQueue):
     Where the search cannot write its journal any more, every method raises LedgerError.
     """
 
+    depends_on_ends = True
+
     def __init__(
         self, search: Search, on_new: Callable[[TrialTask], None], end: LaunchEnd | None = None
     ) -> None:
@@ -70,7 +72,7 @@ class SearchQueue(TrialQueue):
     @property
     def is_finished(self) -> bool:
         """Whether nothing is running and nothing will."""
-        return self._search.is_over and self.count("running") == 0
+        return self._search.is_over and self.count("running", "recording") == 0
 
     def _may_begin(self) -> bool:
         return not self.is_handed_out and self.end.fits(None)

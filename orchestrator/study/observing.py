@@ -1,6 +1,6 @@
 """What a launch makes of what its back end reports: commits, progress, checkpoints that are of no more use."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -110,14 +110,20 @@ class StudyObserver:
         self._quota.saved(signature)
         self._changed()
 
+    def keep(self, records: Sequence[Record]) -> None:
+        """Commit; only then are the checkpoints of no more use."""
+        self._commit(records)
+        for record in records:
+            CheckpointStore(self._study.folder, record["signature"]).remove()
+
     def on_finished(self, record: Record) -> None:
-        """Commit; only then is the checkpoint of no more use.
+        """Show it.
 
         Raises UserError, which stops the launch, where the baseline does not tell what it is to be judged by.
         """
         is_untold = record.pop(UNTOLD, False)
-        self._commit(record)
-        self._forget_checkpoint(record["signature"])
+        self._quota.forget(record["signature"])
+        self._show(record)
         if is_untold and record["cell"] in self._baseline:
             raise UserError(
                 f"{record['reason']}\nThe launch was stopped after its first trial: all others would end like it"
@@ -126,16 +132,17 @@ class StudyObserver:
     def on_lost(self, task: TrialTask, reason: str) -> None:
         """Commit as failed, and keep the checkpoint: the next launch goes on from it. Its worker may write no more."""
         CheckpointStore(self._study.folder, task.signature).revoke()
-        self._commit(_record_without_worker(task, "failed", reason))
+        self._record(task, "failed", reason)
 
     def on_skipped(self, task: TrialTask, reason: str) -> None:
         """Commit, so that the reason is on record."""
-        self._commit(_record_without_worker(task, "skipped", reason))
+        self._record(task, "skipped", reason)
 
     def on_pruned(self, task: TrialTask, reason: str) -> None:
         """Commit; what it has trained is of no more use."""
-        self._commit(_record_without_worker(task, "pruned", reason))
-        self._forget_checkpoint(task.signature)
+        self._record(task, "pruned", reason)
+        CheckpointStore(self._study.folder, task.signature).remove()
+        self._quota.forget(task.signature)
 
     def on_machine_lost(self, name: str) -> None:
         """Show it, here and in `status`."""
@@ -154,16 +161,13 @@ class StudyObserver:
         """Show it."""
         self._display.note(message)
 
-    def _forget_checkpoint(self, signature: str) -> None:
-        CheckpointStore(self._study.folder, signature).remove()
-        self._quota.forget(signature)
-
-    def _commit(self, record: Record) -> None:
+    def _commit(self, records: Sequence[Record]) -> None:
         with writing(self._study.ledger_folder):
-            self._ledger.commit(record)
+            self._ledger.commit(*({k: v for k, v in record.items() if k != UNTOLD} for record in records))
             if self._copy is not None:
-                key = PartKey(record["signature"], record["attempt"])
-                self._copy.commit(self._study.folder.name, key)
+                self._copy.commit(self._study.folder.name, map(PartKey.of, records))
+
+    def _show(self, record: Record) -> None:
         self.compaction.committed()
         self._listening.tell("ended", record)
         signature = record["signature"]
@@ -177,24 +181,23 @@ class StudyObserver:
         self._display.ended(ended_line(record, self.progress, metric, log))
         self._changed()
 
+    def _record(self, task: TrialTask, status: Literal["failed", "skipped", "pruned"], reason: str) -> None:
+        """Commit for a trial that could not write its record itself, and show it."""
+        now = datetime.now(UTC)
+        record: Record = {
+            **_shared_with_record(task),
+            "status": status,
+            "reason": reason,
+            "started_at": now,
+            "finished_at": now,
+            "notes": [],
+        }
+        self._commit([record])
+        self._show(record)
+
     def _changed(self) -> None:
         self.running_file.changed()
         self._display.refresh()
-
-
-def _record_without_worker(
-    task: TrialTask, status: Literal["failed", "skipped", "pruned"], reason: str
-) -> Record:
-    """The record of a trial that could not write one itself."""
-    now = datetime.now(UTC)
-    return {
-        **_shared_with_record(task),
-        "status": status,
-        "reason": reason,
-        "started_at": now,
-        "finished_at": now,
-        "notes": [],
-    }
 
 
 def _shared_with_record(task: TrialTask) -> dict[str, Any]:

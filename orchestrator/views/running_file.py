@@ -101,12 +101,8 @@ class RunningFile:
         finally:
             ended.set()
             thread.join()
-            self.remove()
-
-    def remove(self) -> None:
-        """The launch is over."""
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
     def changed(self) -> None:
         """The file is out of date: it is written anew soon."""

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class RecordingObserver:
         self.prepared: list[tuple[int, int]] = []
         self.started: list[str] = []
         self.epochs: list[tuple[str, int]] = []
+        self.kept: list[Record] = []
         self.records: list[Record] = []
         self.lost: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
@@ -62,7 +63,11 @@ class RecordingObserver:
     def on_epoch(self, signature: str, metrics: dict[str, float], host: str) -> None:
         self.epochs.append((signature, int(metrics["epoch"])))
 
+    def keep(self, records: Sequence[Record]) -> None:
+        self.kept.extend(records)
+
     def on_finished(self, record: Record) -> None:
+        assert record in self.kept
         self.records.append(record)
 
     def on_lost(self, task: TrialTask, reason: str) -> None:

@@ -53,10 +53,10 @@ def failing_commit(cause: Exception, monkeypatch: pytest.MonkeyPatch) -> Callabl
     def fail(first: int) -> None:
         commit, count = Ledger.commit, iter(range(1, 100))
 
-        def maybe(self: Ledger, record: Any) -> None:
+        def maybe(self: Ledger, *records: Any) -> None:
             if next(count) >= first:
                 raise cause
-            commit(self, record)
+            commit(self, *records)
 
         monkeypatch.setattr(Ledger, "commit", maybe)
 
@@ -112,20 +112,23 @@ def test_a_search_is_not_told_of_a_commit_that_raised(
 def test_tune_is_left_where_a_commit_raised(make_task: Make, observer: Any, cause: Exception) -> None:
     """The same as with Ray itself, for every cause: what Tune calls, in its order."""
 
-    def fail(record: Any) -> None:
+    def fail(records: Any) -> None:
         raise cause
 
-    observer.on_finished = fail
+    observer.keep = fail
     queue = TrialQueue([make_task("a"), make_task("b"), make_task("child", parent="a")])
     callback = ObserverCallback(queue, observer, SignalWatch())
-    searcher = QueueSearcher(queue, callback.guard)
+    searcher = QueueSearcher(queue, callback.guard, callback.settle)
     asked = searcher.suggest("1")
     assert isinstance(asked, dict)
     trial = SimpleNamespace(config=asked)
 
     callback.on_trial_result(1, [], trial, {"step": Step(record={"signature": "a", "status": "done"})})
+    with callback.guard.or_stop():
+        callback.settle(wait=True)
 
-    assert queue.running() == ["a"]
+    assert queue.count("done", "running") == 0
+    assert observer.records == []
     assert searcher.suggest("2") == QueueSearcher.FINISHED
     with pytest.raises(LeaveTune):
         callback.on_step_end(1, [])
@@ -136,7 +139,7 @@ def test_tune_is_left_where_a_commit_raised(make_task: Make, observer: Any, caus
 def test_a_worker_that_cannot_keep_its_work_stops_tune(make_task: Make, observer: Any) -> None:
     queue = TrialQueue([make_task("a")])
     callback = ObserverCallback(queue, observer, SignalWatch())
-    trial = SimpleNamespace(config=QueueSearcher(queue, callback.guard).suggest("1"))
+    trial = SimpleNamespace(config=QueueSearcher(queue, callback.guard, callback.settle).suggest("1"))
 
     callback.on_trial_result(1, [], trial, {"step": Step(unwritable="/study cannot be written: full")})
 
@@ -149,11 +152,11 @@ def test_a_worker_that_cannot_keep_its_work_stops_tune(make_task: Make, observer
 def test_a_commit_that_raised_stops_a_launch_on_ray(
     ray_cluster: str, make_task: Make, make_settings: Settings, observer: Any
 ) -> None:
-    def fail(record: Any) -> None:
-        observer.records.append(record)
+    def fail(records: Any) -> None:
+        observer.kept.extend(records)
         raise pa.ArrowInvalid("cannot convert")
 
-    observer.on_finished = fail
+    observer.keep = fail
     tasks = [
         make_task("a"),
         *(make_task(f"t{seed}", seed) for seed in range(30)),
@@ -167,7 +170,8 @@ def test_a_commit_that_raised_stops_a_launch_on_ray(
     ):
         backend.run(queue, observer)
 
-    assert len(observer.records) < len(tasks)
+    assert 0 < len(observer.kept) < len(tasks)
+    assert observer.records == []
     assert queue.count("done", "failed", "skipped") == 0
     assert "child" not in observer.started
 
@@ -202,7 +206,7 @@ def test_the_command_names_folder_and_cause_and_how_to_go_on(
     capsys: pytest.CaptureFixture[str],
     display: Any,
 ) -> None:
-    def full(ledger: Ledger, record: Any) -> None:
+    def full(ledger: Ledger, *records: Any) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(Ledger, "commit", full)

@@ -25,6 +25,7 @@ from orchestrator.ledger import Ledger, LedgerError, copies
 from orchestrator.ledger import lease as leases
 from orchestrator.ledger.copies import SCRATCH, results_folder
 from orchestrator.ledger.eviction import LIMIT, make_room
+from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.lease import Lease
 from orchestrator.ledger.objects import Objects, objects_at
 from orchestrator.plan.loading import load_space
@@ -298,6 +299,25 @@ def test_a_record_that_another_launch_put_there_stays_and_ends_this_one(
         launch()
 
     assert in_memory.get(key) == b"of another launch"
+
+
+def test_of_a_group_of_records_only_that_of_another_launch_is_refused(in_memory: Broken) -> None:
+    copy = copies.working_copy(URL)
+    keys = [PartKey(name, 1) for name in "abc"]
+    trials = copy.root / "chain" / "ledger" / "trials"
+
+    with copy.launching("chain", "running.json"):
+        trials.mkdir(parents=True)
+        for key in keys:
+            (trials / key.file_name).write_text("ours")
+        in_memory.put(f"chain/ledger/trials/{keys[1].file_name}", b"another's")
+        with pytest.raises(LedgerError, match="is there already, written by another launch"):
+            copy.commit("chain", keys)
+        left = sorted(path.name for path in trials.iterdir())
+
+    assert left == [keys[0].file_name, keys[2].file_name]
+    stored = [in_memory.get(f"chain/ledger/trials/{key.file_name}") for key in keys]
+    assert stored == [b"ours", b"another's", b"ours"]
 
 
 def test_a_trial_goes_on_elsewhere_from_its_last_epoch(

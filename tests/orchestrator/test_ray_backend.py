@@ -160,7 +160,7 @@ def test_a_trial_larger_than_any_machine_is_refused(
 
 def test_the_searcher_never_waits_for_nothing(make_task: Make) -> None:
     queue = TrialQueue([make_task("a"), make_task("child", parent="a")])
-    searcher = QueueSearcher(queue, Guarded())
+    searcher = QueueSearcher(queue, Guarded(), lambda: None)
 
     first = searcher.suggest("1")
     assert isinstance(first, dict)

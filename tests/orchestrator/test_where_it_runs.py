@@ -31,6 +31,7 @@ class Observer:
     def __init__(self): self.ended = {}
     def on_started(self, signature): pass
     def on_epoch(self, signature, metrics, host): pass
+    def keep(self, records): pass
     def on_finished(self, record): self.ended[record["signature"]] = record["status"]
 
 top, trials = Path(sys.argv[1]), Path(sys.argv[2])

@@ -35,7 +35,6 @@ from orchestrator.execution.ray.cluster import (
     wanted_of,
     why_not_connected,
 )
-from orchestrator.execution.ray.head import HeadWatch
 from orchestrator.execution.ray.machines import AskedRoom, Machines
 from orchestrator.execution.ray.ready import forget_authentication, ray, request_resources, tune
 from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, launch_folder
@@ -71,8 +70,6 @@ class RayOptions:
     """Single Python files that workers must be able to import beside our packages."""
     note: Callable[[str], None] = lambda line: None
     """Told what the user should know before the first trial starts."""
-    gone: Callable[[str], None] = lambda line: None
-    """Told that Ray is gone, from a thread; the process ends after it, for its other threads may wait for Ray."""
     wait_seconds: float | None = None
     """How long to wait for a machine with room for a trial, in the place of `execution.wait_minutes`."""
     concurrency: int | None = None
@@ -89,7 +86,6 @@ class RayBackend:
         self._signals = SignalWatch(self._options.end)
         self._folder: Path | None = None
         self._stack = ExitStack()
-        self._watch = ExitStack()
         self._is_joined = False
         """Whether Ray runs without this launch."""
         if settings.family.recipe is not None:
@@ -107,7 +103,6 @@ class RayBackend:
         self._folder = self._stack.enter_context(launch_folder(MAX_LENGTH if address == LOCAL else None))
         try:
             self._connect(self._folder, address)
-            self._watch.enter_context(HeadWatch(ray.get_runtime_context().gcs_address, self._end_without_ray))
             self._signals.__enter__()
             self._find_room(self._patience if self._is_joined else 0.0)
         except BaseException:
@@ -116,16 +111,9 @@ class RayBackend:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._watch.close()
         self._signals.__exit__()
         ray.shutdown()
         self._stack.close()
-
-    def _end_without_ray(self, why: str) -> None:
-        try:
-            self._options.gone(why)
-        finally:
-            os._exit(1)
 
     @property
     def _patience(self) -> float:
@@ -197,7 +185,7 @@ class RayBackend:
         else:
             queue.num_slots = min(asked, queue.num_expected)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(queue.num_slots)
-        with room, suppress(LeaveTune):
+        with room, callback.settled(), suppress(LeaveTune):
             self._tuner(queue, callback).fit()
         callback.guard.raise_first()
         callback.report_unaccounted()
@@ -216,7 +204,7 @@ class RayBackend:
             TuneTrial,
             param_space=shared,
             tune_config=tune.TuneConfig(
-                search_alg=QueueSearcher(queue, callback.guard),
+                search_alg=QueueSearcher(queue, callback.guard, lambda: callback.settle(wait=True)),
                 scheduler=QueueScheduler(queue, callback.stopped, callback.guard, callback.machines),
                 num_samples=-1,
                 reuse_actors=True,

@@ -2,6 +2,8 @@
 reports, and a scheduler that stops what the queue says."""
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.ray.machines import AskedRoom, Machines, RoomForTrials
 from orchestrator.execution.ray.ready import FIFOScheduler, Searcher, ray, tune
+from orchestrator.execution.recording import Recording
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.execution.worker import Step, TrialRun
 from orchestrator.ledger import LedgerError
@@ -20,10 +23,12 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class QueueSearcher(Searcher):
     """Hands Tune the queue's ready trials; the trial's identity travels in its config."""
 
-    def __init__(self, queue: TrialQueue, guard: Guarded) -> None:
+    def __init__(self, queue: TrialQueue, guard: Guarded, settle: Callable[[], None]) -> None:
+        """`settle` waits until every trial that is over is on record."""
         super().__init__()
         self._queue = queue
         self._guard = guard
+        self._settle = settle
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """The next ready trial; None only while a running one may make others ready."""
@@ -31,7 +36,12 @@ class QueueSearcher(Searcher):
             return str(Searcher.FINISHED)
         task = None
         with self._guard.or_stop():
+            if self._queue.depends_on_ends:
+                self._settle()
             task = self._queue.take()
+            if task is None and self._queue.count("waiting"):
+                self._settle()
+                task = self._queue.take()
         if task is not None:
             return {"_signature": task.signature, "task": task.to_json()}
         # With nothing alive, None would make Tune sleep for up to ten minutes.
@@ -138,6 +148,7 @@ class ObserverCallback(tune.Callback):
         """Signature -> Ray's id of the worker that has the trial."""
         self._avoided: list[str] = []
         self.guard = Guarded()
+        self._recording = Recording(observer.keep)
         self.stopped: dict[str, str] = {}
         """Signature -> why `QueueScheduler` has just stopped the trial."""
         self._queue = queue
@@ -161,6 +172,8 @@ class ObserverCallback(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """The safe place to stop, for a signal or when nothing can be recorded any more."""
+        with self.guard.or_stop():
+            self.settle()
         self._signals.check_signal()
         self._queue.check_time()
         if self.guard.is_over:
@@ -183,17 +196,17 @@ class ObserverCallback(tune.Callback):
         with self.guard.or_stop():
             if step.unwritable is not None:
                 raise LedgerError(step.unwritable)
-            # Recorded first: a trial has ended only where that worked, and a child starts from what is committed.
             if step.record is not None:
                 worker = self._workers.pop(signature_of(trial), None)
                 if worker is not None and self.machines.has_deaths and step.record["status"] == "done":
                     self.machines.trial_finished(_machine_of(worker))
-                self._observer.on_finished(step.record)
-                self._queue.mark_ended(step.record)
+                self._queue.mark_recording(signature_of(trial))
+                self._recording.put(step.record)
             elif (reason := self.stopped.pop(signature_of(trial), None)) is not None:
+                self.settle(wait=True)
                 self._observer.on_pruned(self._queue.tasks[signature_of(trial)], reason)
                 self._queue.mark_pruned(signature_of(trial), reason)
-            self.report_skips()
+                self.report_skips()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died and the trial will go on in another."""
@@ -206,6 +219,26 @@ class ObserverCallback(tune.Callback):
         """A worker died once too often."""
         self._lose(signature_of(trial), f"its worker died {trial.num_failures} times: {last_words(trial)}")
         self._worker_died(trial)
+
+    def settle(self, *, wait: bool = False) -> None:
+        """Tell of the trials whose records have come to the disk; with `wait`, of all that are over.
+
+        A trial has ended only there, and a child starts from what is committed. Raises what the observer raises.
+        """
+        for record in self._recording.kept(wait=wait):
+            self._observer.on_finished(record)
+            self._queue.mark_ended(record)
+            self.report_skips()
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """On leaving, however that comes, wait until all that is over is on record."""
+        with self._recording:
+            try:
+                yield
+            finally:
+                with self.guard.or_stop():
+                    self.settle(wait=True)
 
     def report_skips(self) -> None:
         """Tell of trials that can no longer run. Raises what the observer raises."""
