@@ -133,13 +133,17 @@ def foresight(study: StudyPlan, folder: Path) -> Foresight | None:
     smallest = detectable(spread.value, num_seeds, level)
     if not isfinite(smallest):
         return None
+
+    def seeds(difference: float, margin: float) -> int:
+        return max(fewest, seeds_to_decide(difference, spread.value, margin, level))
+
     return Foresight(
         num_seeds,
         fewest,
         difference=smallest,
-        seeds_for_half=seeds_to_decide(smallest / 2, spread.value, 0.0, level),
-        seeds_for_quarter=seeds_to_decide(smallest / 4, spread.value, 0.0, level),
-        seeds_for_equivalent=seeds_to_decide(0.0, spread.value, margin, level),
+        seeds_for_half=seeds(smallest / 2, 0.0),
+        seeds_for_quarter=seeds(smallest / 4, 0.0),
+        seeds_for_equivalent=seeds(0.0, margin),
         margin=margin,
         level=level,
         spread=spread,

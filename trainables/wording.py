@@ -89,12 +89,18 @@ def validation_problems(
 ) -> list[tuple[Loc, str]]:
     """(place, message) of everything pydantic found wrong with `content`, in the order found.
 
-    A place has no union tags in it; several complaints about one value become one.
+    A place has no union tags in it; several complaints about one value become one. Where a value may be a mapping and
+    is a wrong one, what is wrong inside it counts, not that it is none of the other things it may be.
     """
     by_place: dict[Loc, list[ErrorDetails]] = {}
     for details in error.errors():
         by_place.setdefault(_place(details, content), []).append(details)
-    return [(place, _message(place, found, model, content)) for place, found in by_place.items()]
+    around = {place[:depth] for place in by_place for depth in range(len(place))}
+    return [
+        (place, _message(place, found, model, content))
+        for place, found in by_place.items()
+        if place not in around
+    ]
 
 
 def fields_at(model: type[BaseModel], place: Loc, content: object) -> list[str]:

@@ -4,21 +4,29 @@ import argparse
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
+from orchestrator.cli.figure_checks import check_figures
 from orchestrator.cli.option_values import cost
 from orchestrator.cli.reporting import known_study
 from orchestrator.cli.run import asked_space, check_shards
 from orchestrator.cli.time_limits import check_limit
+from orchestrator.cli.tune import introduce
 from orchestrator.execution.ending import LaunchEnd, TimeLimit
 from orchestrator.execution.provenance import host
 from orchestrator.execution.ray.cluster import num_slots
-from orchestrator.ledger import LedgerError, LedgerLock
+from orchestrator.ledger import LedgerError, LedgerLock, write_study
 from orchestrator.ledger.copies import copy_at, copy_of
 from orchestrator.ledger.study import SUBMISSIONS
+from orchestrator.search.loading import Wish, load_tuning_space
+from orchestrator.search.objectives import search_config
+from orchestrator.search.running import search_document
+from orchestrator.search.search_price import SearchQuote
 from orchestrator.space.config import ConfigError, Problem
 from orchestrator.study import planning
 from orchestrator.study.launch import Study, describe, open_study
@@ -43,12 +51,10 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
     on = _where(options, site)
     site, asked = _adjusted(site, on, options)
     at = place(on, site)
-    study = _study(options)
-    view = planning.view(study)
-    planning.show(view, console)
-    planning.show_remarks(view, console)
-    if not view.num_missing:
-        say(console, "Nothing is missing: every trial of this plan is done. Nothing was submitted.")
+    work = _work(options, console)
+    study = work.study
+    if work.is_done:
+        say(console, f"Nothing is missing: every trial of this {work.what} is done. Nothing was submitted.")
         return 0
     _refuse_a_second(study)
     copy = copy_of(study.folder)
@@ -57,7 +63,7 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         study=study.space.name,
         folder=study.folder / (SUBMISSIONS if copy is None else LOCAL_SUBMISSIONS),
         number=next_number(study.folder),
-        launch=(*_launch(options), *_at_once(study, asked)),
+        launch=(*_launch(options, work.command), *_at_once(work, asked)),
         seconds=None if limit is None else limit.seconds,
         said=command_line,
         url=None if copy is None else copy.objects.url,
@@ -67,9 +73,7 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         raise ConfigError(problems)
     if limit is not None:
         end = LaunchEnd(limit)
-        end.expected = planning.seconds_to_checkpoints(
-            view, Quote(study)
-        )  # by earlier trials in these results
+        work.expect(end)
         check_limit(end)
     for line in (*at.remarks(request), *_forgotten(study, getattr(asked, "gpus_per_node", 0))):
         say(console, f"note: {line}")
@@ -80,8 +84,7 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         say(console, f"Written, not submitted: {file}")
         return 0
     with LedgerLock(study.ledger_folder), published(study):
-        # Readers then see the trials that the job will run.
-        describe(study, has_results=bool(view.now.done))
+        work.describe()
     job = at.submit(file, request)
     files = "" if copy is None else str(request.folder)
     keep(
@@ -213,14 +216,63 @@ def _adjusted(site: Site, on: PlaceName, options: argparse.Namespace) -> tuple[S
     return site.model_copy(update={section: asked}), asked
 
 
-def _study(options: argparse.Namespace) -> Study:
+@dataclass(frozen=True)
+class _Work:
+    """What a job is to do."""
+
+    study: Study
+    what: str
+    command: Literal["run", "tune"]
+    num_trials: int
+    is_done: bool
+    expect: Callable[[LaunchEnd], None]
+    """Tell the job's end how long trials take to a checkpoint, by earlier ones in these results."""
+    describe: Callable[[], None]
+    """Write what readers see before the job begins; only with the study's lock."""
+
+
+def _work(options: argparse.Namespace, console: Console) -> _Work:
+    """The plan or the search of the command line, shown to the user."""
     space = asked_space(options)
     if space.config.design.kind == "optuna":
-        message = "it is a search, which `submit` does not start; asyrp-sweep tune runs it"
-        raise ConfigError([Problem(space.file, 0, "design", message)])
+        return _search(options, console)
     if options.shards is not None:
         check_shards(space, "--shards")
-    return open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
+    study = open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
+    view = planning.view(study)
+    planning.show(view, console)
+    planning.show_remarks(view, console)
+
+    def expect(end: LaunchEnd) -> None:
+        end.expected = planning.seconds_to_checkpoints(view, Quote(study))
+
+    def tell() -> None:
+        describe(study, has_results=bool(view.now.done))
+
+    return _Work(study, "plan", "run", len(study.plan.trials), not view.num_missing, expect, tell)
+
+
+def _search(options: argparse.Namespace, console: Console) -> _Work:
+    """A search, whose trials are not known yet. Raises ConfigError for what `tune` cannot be told."""
+    given = {
+        "--seeds": options.seeds, "--shards": options.shards, "--reuse-changed-code": options.reuse_changed_code
+    }  # fmt: skip
+    if problems := [Problem("", 0, name, "a search takes no such option") for name in given if given[name]]:
+        raise ConfigError(problems)
+    wish = Wish(options.space, domain=options.domain, settings=options.set)
+    study = open_study(load_tuning_space(wish, extra_checks=[check_figures]), options.results)
+    introduce(study, console)
+    quote = SearchQuote(study)
+
+    def expect(end: LaunchEnd) -> None:
+        end.expected_of_others = quote.seconds_to_checkpoint()
+
+    def tell() -> None:
+        if study.earlier_plan_hash is None:
+            write_study(study.folder, search_document(study, []))
+
+    num_trials = search_config(study.space.config).trials
+    return _Work(study, "search", "tune", num_trials, quote.is_through, expect, tell)
 
 
 def _limit(time: str | None) -> TimeLimit | None:
@@ -231,9 +283,9 @@ def _limit(time: str | None) -> TimeLimit | None:
         raise ConfigError([Problem("", 0, "--time", str(error))]) from error
 
 
-def _launch(options: argparse.Namespace) -> Iterator[str]:
-    """The arguments of `run`, with paths that hold anywhere."""
-    yield "run"
+def _launch(options: argparse.Namespace, command: str) -> Iterator[str]:
+    """The arguments of `run` or `tune`, with paths that hold anywhere."""
+    yield command
     yield _anywhere(options.space)
     yield from ("--results", _place(options.results.absolute()))
     if options.domain is not None:
@@ -246,14 +298,15 @@ def _launch(options: argparse.Namespace) -> Iterator[str]:
         yield from ("--log-to", where)
     if options.reuse_changed_code:
         yield "--reuse-changed-code"
-    yield "--yes"
+    if command == "run":  # `tune` asks nothing.
+        yield "--yes"
 
 
-def _at_once(study: Study, asked: Settings) -> Iterator[str]:
+def _at_once(work: _Work, asked: Settings) -> Iterator[str]:
     """For how many trials a cluster that grows is asked: as many as its most machines hold."""
     if isinstance(asked, KubeRaySite):
         node = {"CPU": asked.cpus_per_node, "GPU": asked.gpus_per_node}
-        most = num_slots(study.space.config.execution, [node] * asked.nodes, len(study.plan.trials))
+        most = num_slots(work.study.space.config.execution, [node] * asked.nodes, work.num_trials)
         yield from ("--concurrency", str(most))
 
 

@@ -51,7 +51,7 @@ def _tune(options: argparse.Namespace, end: LaunchEnd, console: Console, command
     space = load_tuning_space(_wish(options), extra_checks=[check_figures])
     study = open_study(space, options.results)
     chosen = run_options(options, listeners=log_openings(options.log_to), end=end)
-    _introduce(study, console)
+    introduce(study, console)
     with end.interruptible():
         price = _price(study, chosen, options, console) if options.price else None
     check_limit(end)
@@ -99,7 +99,8 @@ def _is_space(what: str) -> bool:
     return isinstance(design, dict) and design.get("kind") == "optuna"
 
 
-def _introduce(study: Study, console: Console) -> None:
+def introduce(study: Study, console: Console) -> None:
+    """Say what a search looks for, and where."""
     config = study.space.config
     search = search_config(config)
     objectives = ", ".join(search.objectives or (config.primary.metric,))

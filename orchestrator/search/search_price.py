@@ -59,6 +59,11 @@ class SearchQuote:
         self._default_is_done = candidates.default.signature in ended
         self._num_tests = 0 if self.num_left == 0 and _default_won(study) else _num_tests(study)
 
+    @property
+    def is_through(self) -> bool:
+        """Whether all is tried and tested."""
+        return self.num_left == 0 and self._num_tests == 0
+
     def of(self, num_points: int) -> Price | None:
         """Price of this many more points; None where nothing is left to do."""
         if num_points == 0 and self._num_tests == 0:
@@ -77,7 +82,7 @@ class SearchQuote:
         )
 
     def seconds_to_checkpoint(self) -> float:
-        """As `Quote.seconds_to_checkpoint`, of the untuned default; `of` comes first."""
+        """As `Quote.seconds_to_checkpoint`, of the untuned default; by earlier trials alone, unless `of` came first."""
         return self._quote.seconds_to_checkpoint(self._default)
 
     def _priced(self, num_points: int, configs: Sequence[Settings]) -> Price | None:

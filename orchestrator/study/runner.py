@@ -1,6 +1,7 @@
 """Runs what a study still misses: lock, clean up, prepare, train, commit."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -32,9 +33,11 @@ from orchestrator.study.listening import Listening, Opening
 from orchestrator.study.observing import Outcome, StudyObserver
 from orchestrator.views.live import Display
 from orchestrator.views.progress import Progress
-from orchestrator.views.running_file import COMPLETE, running_name, write_end
+from orchestrator.views.running_file import COMPLETE, RunningFile, running_name, write_end
 from trainables.errors import UserError
 from trainables.names import visible
+
+_SHOW_CURSOR = "\x1b[?25h"
 
 
 @dataclass(frozen=True)
@@ -155,11 +158,21 @@ class Launch:
             num_cpus=options.num_cpus,
             extra_modules=options.extra_modules,
             note=self.display.note,
+            gone=self._end_without_ray,
             wait_seconds=options.wait_seconds,
             concurrency=options.concurrency,
             end=options.end,
         )
         return RayBackend(settings, wanted)
+
+    def _end_without_ray(self, why: str) -> None:
+        """Say why the launch ends, here and for `status`; what it has recorded is whole at any time."""
+        folder, shard = self.study.folder, self.study.shard
+        cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""  # A live table has hidden it.
+        told = "The launch was stopped. What has finished is kept; the same command goes on"
+        print(f"{cursor}{why}.\n{told}", file=sys.stderr, flush=True)
+        write_end(folder, f"it was stopped: {why}; the same command goes on")
+        RunningFile(folder, "" if shard is None else shard.name).remove()
 
 
 def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:

@@ -25,7 +25,7 @@ class Request:
     number: int
     """Counts the submissions of the study, from 1."""
     launch: tuple[str, ...]
-    """Arguments of asyrp-sweep: `run`, the space, and its options."""
+    """Arguments of asyrp-sweep: `run` or `tune`, the space, and its options."""
     seconds: float | None
     """Most time of the job; None where the place decides."""
     said: str

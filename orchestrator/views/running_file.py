@@ -101,8 +101,12 @@ class RunningFile:
         finally:
             ended.set()
             thread.join()
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+            self.remove()
+
+    def remove(self) -> None:
+        """The launch is over."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def changed(self) -> None:
         """The file is out of date: it is written anew soon."""

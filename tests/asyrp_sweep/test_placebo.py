@@ -111,8 +111,9 @@ def test_the_difference_that_is_detectable_is_that_of_the_t_test() -> None:
 
 
 def test_a_plan_says_what_its_seeds_can_decide_from_the_spread_of_earlier_studies(tmp_path: Path) -> None:
-    def lines(name: str, seeds: int) -> str:
-        planned = open_space(space(seeds=seeds), name=name, results=tmp_path / "results")
+    def lines(name: str, seeds: int, margin: float = 0.1) -> str:
+        asked = space(seeds=seeds, primary={"metric": "score", "margin": margin})
+        planned = open_space(asked, name=name, results=tmp_path / "results")
         found = foresight(as_launched(planned._planned), planned.folder)
         return "" if found is None else " ".join(found.lines())
 
@@ -123,6 +124,7 @@ def test_a_plan_says_what_its_seeds_can_decide_from_the_spread_of_earlier_studie
     assert "a guess" not in lines("second", 12)
     assert "this study so far" in lines("first", 12)
     assert "can decide: nothing" in lines("third", 3)
+    assert "(within ±1e+06) takes 6 seeds" in lines("wide", 12, margin=1e6)
 
 
 def test_looking_at_what_a_launch_would_record_records_nothing(tmp_path: Path) -> None:

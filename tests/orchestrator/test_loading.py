@@ -166,7 +166,7 @@ MISTAKES = {
     "mistake in a named value": (
         "axes:\n",
         "axes:\n  size: {values: {small: {}, large: {training: {t_edit: -1}}}}\n",
-        "space.yaml:7  axes.size.values.large.training.t_edit: expected at least 0 or 'auto'; found -1",
+        "space.yaml:7  axes.size.values.large.training.t_edit: expected at least 0, 'auto' or a mapping; found -1",
     ),
     "seeds that are no number": (
         "seeds: 2",

@@ -1,5 +1,7 @@
 """Machines that leave a cluster are named once; room is asked for as many trials as are left."""
 
+import socket
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +9,9 @@ from typing import Any
 import pytest
 
 from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.ray import head
 from orchestrator.execution.ray import machines as of_clusters
+from orchestrator.execution.ray.head import HeadWatch
 from orchestrator.execution.ray.machines import AVOID_SECONDS, SECONDS_BETWEEN_LOOKS, AskedRoom, Machines
 from orchestrator.execution.ray.tune import last_words
 from orchestrator.execution.tasks import TrialTask
@@ -85,6 +89,26 @@ def test_the_only_machine_with_room_for_a_trial_is_asked_again_all_the_same(
     assert told is not None
     assert told.endswith("no other machine has room for a trial, so it is asked again all the same")
     assert machines.avoided() == {}
+
+
+def test_a_head_is_gone_once_it_has_been_silent_for_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "_LOOK_SECONDS", 0.01)
+    told: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        watch = HeadWatch(f"127.0.0.1:{port}", told.append, patience=0.05)
+        with watch:
+            threading.Event().wait(0.2)
+            assert told == []
+            server.close()
+            for _ in range(500):
+                if told:
+                    break
+                threading.Event().wait(0.01)
+
+    assert told == [
+        f"Ray's head at 127.0.0.1:{port} has not answered for 0.05 s, so there is no cluster any more"
+    ]
 
 
 def test_room_is_asked_for_while_trials_are_left_and_never_for_more_of_them(

@@ -217,6 +217,23 @@ class TestSlurm:
         assert command("cancel", "widths")[1].startswith("Cancelled: job 7 of slurm.")
         assert Path("cancelled").read_text().strip() == "7"
 
+    def test_a_search_is_submitted_as_a_plan_is(self, command: Command) -> None:
+        Path("widths.yaml").write_text(
+            SPACE.replace("seeds: 2", "seeds: 1\ndesign: {kind: optuna, trials: 5}")
+        )
+        code, _, err = command(*submitted("--seeds", "3"))
+        assert (code, "--seeds: a search takes no such option" in err) == (2, True)
+
+        code, out, err = command(*submitted())
+
+        assert (code, err) == (0, "")
+        assert "5 trials in all" in out
+        script = Path("results/tune_widths/submissions/001.sh").read_text()
+        assert f"tune {Path('widths.yaml').absolute()} --results {Path('results').absolute()})\n" in script
+        assert "as job 7 of slurm: RUNNING" in command("status", "tune_widths")[1]
+        assert "job 7 of slurm is RUNNING. Nothing was submitted" in command(*submitted())[2]
+        assert command("cancel", "tune_widths")[1].startswith("Cancelled: job 7 of slurm.")
+
     def test_a_site_says_what_the_command_line_does_not(self, command: Command, tmp_path: Path) -> None:
         own = tmp_path / ".config/asyrp-sweep/site.yaml"
         own.parent.mkdir(parents=True)

@@ -9,6 +9,7 @@ from trainables.h_space.attributes import ATTRIBUTES, Attribute
 from trainables.h_space.editors import EDITORS, any_editor
 from trainables.h_space.optimizers import OPTIMIZERS
 from trainables.h_space.precision import PrecisionConfig
+from trainables.h_space.timesteps import PUBLISHED_T_MAX
 from trainables.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,6 +64,13 @@ class OptimizerConfig(Settings):
         return type(self)(**{name: value for name, value in self if name not in self.inactive()})
 
 
+class PublishedTimestep(Settings):
+    """A timestep of the published noise schedule, where a domain's own model counts others."""
+
+    like: int = Field(ge=0, le=PUBLISHED_T_MAX)
+    """It stands for the timestep of equal ᾱ of the domain's diffusion model."""
+
+
 class TrainingConfig(Settings):
     """One training, as in the published code unless a comment says otherwise (method.md sections 7 and 8)."""
 
@@ -78,8 +86,9 @@ class TrainingConfig(Settings):
     inversion_refinements: int = Field(default=0, ge=0)
     """Fixed-point iterations at every step of the inversion; 0 is the published one. One already makes
     reconstructions several times closer, for one more U-Net pass a step, once per image."""
-    t_edit: Annotated[int, Field(ge=0)] | Literal["auto"] = 500
-    """The edit is trained and applied while t >= t_edit. auto: found by the published rule (method.md section 5)."""
+    t_edit: Annotated[int, Field(ge=0)] | Literal["auto"] | PublishedTimestep = 500
+    """The edit is trained and applied while t >= t_edit. auto: found by the published rule (method.md section 5);
+    `{like: 513}`: as noisy as that t of the published schedule, a number from when a space is read on."""
     trajectory: Literal["edited", "reference"] = "edited"
     """Where x_t comes from. edited: each timestep goes on from the image that the last one left, as published;
     reference: the cached unedited process, whose timesteps need no order and are shuffled for every batch."""
@@ -118,8 +127,8 @@ class TrainingConfig(Settings):
     @property
     def lowest_t(self) -> int:
         """`t_edit` as a number. Raises ValueError while it is "auto"; `editing_interval.resolved` finds it."""
-        if self.t_edit == "auto":
-            raise ValueError("training.t_edit is auto and has not been found yet")
+        if not isinstance(self.t_edit, int):
+            raise ValueError(f"training.t_edit is {self.t_edit} and has not been found yet")
         return self.t_edit
 
     def inactive(self) -> tuple[str, ...]:

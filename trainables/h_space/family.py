@@ -172,8 +172,8 @@ class HSpace(Family):
         return layers.layers(space, chosen, self._summarise)
 
     def settled(self, settings: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Without known texts, and without the settings of other editors."""
-        return layers.settled(settings)
+        """Without known texts, without the settings of other editors, timesteps the domain's own."""
+        return layers.settled(settings, self._summarise)
 
     def unused(self, dropped: str, cells: Sequence[Mapping[str, Any]]) -> str:
         """Which editors have the setting."""
@@ -320,12 +320,20 @@ class HSpace(Family):
         return Trial(config, seed, cache_dir=cache_dir, device=device, start_from=start_from)
 
     def preparation(self, configs: Sequence[Any], cache_dir: Path) -> Iterator[Sequence[Any]]:
-        """First what finds `t_edit: auto`, then trajectories and texts, then what is seen in unedited pictures."""
+        """First whether latents are scaled rightly, then what finds `t_edit: auto`, then trajectories and texts, then
+        what is seen in unedited pictures. Raises UserError where latents are not, or nothing gives t_edit.
+        """
         from trainables.errors import UserError
         from trainables.h_space.editing_interval import IntervalError, interval_tasks
+        from trainables.h_space.latents_check import check_scaling, read_scaling, scaling_tasks
         from trainables.h_space.trajectories import merged, picture_tasks, preparation_tasks
 
-        yield list(dict.fromkeys(task for config in configs for task in interval_tasks(config, cache_dir)))
+        scalings = scaling_tasks(config.domain for config in configs)
+        measured = [task for task in scalings if read_scaling(task, cache_dir) is None]
+        intervals = (task for config in configs for task in interval_tasks(config, cache_dir))
+        yield [*measured, *dict.fromkeys(intervals)]
+        for scaling in scalings:
+            check_scaling(scaling, cache_dir)
         try:
             found = [task for config in configs for task in preparation_tasks(config, cache_dir)]
         except IntervalError as error:
@@ -334,10 +342,14 @@ class HSpace(Family):
         yield picture_tasks(configs, cache_dir)
 
     def run_preparation(self, task: Any, cache_dir: Path, device: str) -> None:
-        """Invert and cache images, find t_edit, embed texts, or look at unedited pictures."""
+        """Measure a scaling, invert and cache images, find t_edit, embed texts, or look at unedited pictures."""
+        from trainables.h_space.latents_check import ScalingTask, run_scaling
         from trainables.h_space.trajectories import run_preparation
 
-        run_preparation(task, cache_dir, device)
+        if isinstance(task, ScalingTask):
+            run_scaling(task, cache_dir, device)
+        else:
+            run_preparation(task, cache_dir, device)
 
     def with_seed(self, config: Any, seed: int) -> CellConfig:
         """With the seed's images."""

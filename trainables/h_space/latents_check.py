@@ -7,15 +7,19 @@ large do, but are larger than those that the diffusion model makes from noise.
 Legend: B images, C channels, H x W pixels in [-1, 1], x latents.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from trainables.atomic import read_tensors, save_tensors
+from trainables.errors import UserError
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.diffusion import generate, invert
-from trainables.h_space.domains.loading import Domain
+from trainables.h_space.domains import domain_summary
+from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.timesteps import timestep_sequence
 from trainables.h_space.trajectories import CachedImages
 from trainables.randomness import generator_for
@@ -28,6 +32,7 @@ MAX_ERROR = 1.0
 """Of what comes back, in deviations of what went in: there, a flat picture is as close."""
 MAX_RATIO = 2.0
 """Between the deviations of generated and of encoded latents, either way."""
+ADVICE = "set autoencoder: {scaling_factor: ...} in the domain's file to what the model was trained with"
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,13 @@ class Scaling:
 def measure_scaling(domain: Domain) -> Scaling:
     """Invert a few training images of a domain of latents, generate them again, and as many from noise.
 
-    Raises ValueError for a domain of pixels or one with fewer images.
+    Raises ValueError for a domain of pixels.
     """
     if domain.autoencoder is None:
         raise ValueError(f"domain {domain.name} works on pixels")
     any_attribute = next(iter(ATTRIBUTES.values()))  # training images are the same for all of them
-    x_0 = domain.to_latent(domain.load_images(domain.images.ids("train", NUM_IMAGES, any_attribute)))
+    count = min(NUM_IMAGES, domain.images.count("train"))
+    x_0 = domain.to_latent(domain.load_images(domain.images.ids("train", count, any_attribute)))
     timesteps = timestep_sequence(NUM_STEPS, domain.diffusion.t_max)
     returned = generate(domain.diffusion, invert(domain.diffusion, x_0, timesteps, 1), timesteps)
     noise = torch.randn(x_0.shape, generator=generator_for(0, "scaling factor")).to(domain.device)
@@ -75,6 +81,53 @@ def measure_scaling(domain: Domain) -> Scaling:
     return Scaling(
         domain.autoencoder.spec.scaling_factor, _relative_error(returned, x_0), float(made.std() / x_0.std())
     )
+
+
+@dataclass(frozen=True)
+class ScalingTask:
+    """A domain's factor is to be measured; plain data, so it can travel to a worker."""
+
+    domain: str
+    cache_name: str
+    """Folder of what preparation leaves for this domain."""
+
+    def kept(self, cache_dir: Path) -> Path:
+        """Where what was measured is."""
+        return cache_dir / self.cache_name / "scaling.safetensors"
+
+
+def scaling_tasks(domains: Iterable[str]) -> list[ScalingTask]:
+    """What `check_scaling` wants to be known: of every domain of latents whose file does not do without."""
+    found = []
+    for name in dict.fromkeys(domains):
+        summary = domain_summary(name)
+        own = None if summary.source is None else summary.source.domain.autoencoder
+        if summary.latents is not None and (own is None or own.check_scaling):
+            found.append(ScalingTask(name, summary.cache_name))
+    return found
+
+
+def read_scaling(task: ScalingTask, cache_dir: Path) -> Scaling | None:
+    """What was measured; None where it is not there, or damaged."""
+    kept = read_tensors(task.kept(cache_dir))
+    return None if kept is None else Scaling(**{name: float(value) for name, value in kept.items()})
+
+
+def run_scaling(task: ScalingTask, cache_dir: Path, device: str = "cpu") -> None:
+    """Measure a domain's factor and keep what was found. Idempotent."""
+    if read_scaling(task, cache_dir) is None:
+        found = vars(measure_scaling(load_domain(task.domain, device)))
+        save_tensors(task.kept(cache_dir), {name: torch.tensor(found[name]) for name in found}, {})
+
+
+def check_scaling(task: ScalingTask, cache_dir: Path) -> None:
+    """Raises UserError where a factor that was measured does not fit."""
+    found = read_scaling(task, cache_dir)
+    if found is not None and not found.is_right:
+        raise UserError(
+            f"domain {domain_summary(task.domain).name}: {found}; {ADVICE}, or add `check_scaling: false` to it where "
+            "this is meant"
+        )
 
 
 def latent_notes(domain: Domain, images: CachedImages) -> Iterator[str]:

@@ -11,6 +11,8 @@ from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.domains import DomainSummary
 from trainables.h_space.domains.files import DomainSource
 from trainables.h_space.editors import EDITORS
+from trainables.h_space.schedule import as_noisy
+from trainables.h_space.timesteps import PUBLISHED_T_MAX
 from trainables.paths import absolute_path
 from trainables.settings import Settings
 from trainables.wording import look_up
@@ -56,7 +58,7 @@ def with_absolute_paths(settings: dict[str, Any], folder: Path) -> dict[str, Any
     return found
 
 
-def _with(settings: Mapping[str, Any], place: Sequence[str], value: str) -> dict[str, Any]:
+def _with(settings: Mapping[str, Any], place: Sequence[str], value: str | int) -> dict[str, Any]:
     first, *rest = place
     return {**settings, first: _with(settings[first], rest, value) if rest else value}
 
@@ -66,12 +68,13 @@ def owners(setting: str) -> list[str]:
     return [kind for kind, editor in EDITORS.items() if setting in editor.model_fields]
 
 
-def settled(settings: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def settled(settings: dict[str, Any], summarise: Summarise) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The settings without known texts and without what only other editors have; and the names of the latter.
 
-    A setting that no kind has is kept, for validation to complain about.
+    A timestep of the published schedule is the domain's own from here on. A setting that no kind has is kept, for
+    validation to complain about.
     """
-    settings = _without_known_texts(settings)
+    settings = _with_own_timestep(_without_known_texts(settings), summarise)
     editor = settings.get("editor")
     kind = editor.get("kind") if isinstance(editor, Mapping) else None
     if not isinstance(editor, Mapping) or not isinstance(kind, str) or kind not in EDITORS:
@@ -79,6 +82,17 @@ def settled(settings: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     foreign = [key for key in editor if owners(key) and kind not in owners(key)]
     kept = {key: value for key, value in editor.items() if key not in foreign}
     return {**settings, "editor": kept}, tuple(f"editor.{key}" for key in foreign)
+
+
+def _with_own_timestep(settings: dict[str, Any], summarise: Summarise) -> dict[str, Any]:
+    """The settings with a well-formed `t_edit: {like: T}` as the number that it is for the domain's model."""
+    place, domain = ("training", "t_edit"), settings.get("domain")
+    asked = look_up(settings, place)
+    like = asked.get("like") if isinstance(asked, Mapping) and len(asked) == 1 else None
+    if type(like) is not int or not 0 <= like <= PUBLISHED_T_MAX or not isinstance(domain, str):
+        return settings
+    schedule = summarise(domain).schedule
+    return _with(settings, place, like if schedule is None else as_noisy(schedule.betas, like)[0])
 
 
 def _without_known_texts(settings: dict[str, Any]) -> dict[str, Any]:

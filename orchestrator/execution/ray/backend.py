@@ -35,6 +35,7 @@ from orchestrator.execution.ray.cluster import (
     wanted_of,
     why_not_connected,
 )
+from orchestrator.execution.ray.head import HeadWatch
 from orchestrator.execution.ray.machines import AskedRoom, Machines
 from orchestrator.execution.ray.ready import forget_authentication, ray, request_resources, tune
 from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, launch_folder
@@ -70,6 +71,8 @@ class RayOptions:
     """Single Python files that workers must be able to import beside our packages."""
     note: Callable[[str], None] = lambda line: None
     """Told what the user should know before the first trial starts."""
+    gone: Callable[[str], None] = lambda line: None
+    """Told that Ray is gone, from a thread; the process ends after it, for its other threads may wait for Ray."""
     wait_seconds: float | None = None
     """How long to wait for a machine with room for a trial, in the place of `execution.wait_minutes`."""
     concurrency: int | None = None
@@ -86,6 +89,7 @@ class RayBackend:
         self._signals = SignalWatch(self._options.end)
         self._folder: Path | None = None
         self._stack = ExitStack()
+        self._watch = ExitStack()
         self._is_joined = False
         """Whether Ray runs without this launch."""
         if settings.family.recipe is not None:
@@ -103,6 +107,7 @@ class RayBackend:
         self._folder = self._stack.enter_context(launch_folder(MAX_LENGTH if address == LOCAL else None))
         try:
             self._connect(self._folder, address)
+            self._watch.enter_context(HeadWatch(ray.get_runtime_context().gcs_address, self._end_without_ray))
             self._signals.__enter__()
             self._find_room(self._patience if self._is_joined else 0.0)
         except BaseException:
@@ -111,9 +116,16 @@ class RayBackend:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._watch.close()
         self._signals.__exit__()
         ray.shutdown()
         self._stack.close()
+
+    def _end_without_ray(self, why: str) -> None:
+        try:
+            self._options.gone(why)
+        finally:
+            os._exit(1)
 
     @property
     def _patience(self) -> float:

@@ -11,6 +11,9 @@ from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import shipped_domains
 from trainables.h_space.family import FAMILY
 
+UNCHECKED = "autoencoder: {check_scaling: false}\n"
+"""Lines of a domain of latents whose weights are random, which no scaling factor fits."""
+
 CLIP = shipped_domains()["avatars"].parent / "weights" / "clip"
 
 

@@ -4,18 +4,23 @@ import re
 import shutil
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from random_domains import write_domain, write_pixel_model
 
+from orchestrator.plan.loading import load_space
+from orchestrator.space.config import ConfigError
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.domains import DomainError, domain_summary, read_domain_file, shipped_domains
 from trainables.h_space.domains.files import clip_weights
 from trainables.h_space.domains.folder import FolderImages
 from trainables.h_space.domains.images import AvatarImages, in_order
 from trainables.h_space.domains.loading import load_domain
+from trainables.h_space.family import FAMILY
 
 AVATARS = Path(str(files("trainables.h_space.domains"))) / "avatars"
 
@@ -251,3 +256,32 @@ def test_a_seed_shuffles_a_split_and_more_images_begin_as_fewer_do() -> None:
 
     assert first == more[:5] != other
     assert sorted(more) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "t_edit"),
+    [({}, 513), ({"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}, 561)],
+)
+def test_a_published_timestep_is_the_models_own_of_equal_noise(
+    schedule: dict[str, Any], t_edit: int, tmp_path: Path
+) -> None:
+    write_pixel_model(tmp_path, **schedule)
+    cell = {"domain": write_domain(tmp_path), "training": {"t_edit": {"like": 513}}}
+
+    settings, _ = FAMILY.settled(cell)
+
+    assert settings["training"] == {"t_edit": t_edit}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("{like: 1000}", "expected at most 999; found 1000"),
+        ("soon", "expected a whole number, 'auto' or a mapping; found 'soon'"),
+    ],
+)
+def test_a_timestep_that_nothing_has_is_one_message(asked: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_space("encoder", settings=[f"training.t_edit={asked}"])
+
+    assert [problem.message for problem in caught.value.problems] == [message]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from random_domains import (
+    UNCHECKED,
     change_json,
     prepare,
     small_config,
@@ -26,6 +27,7 @@ from trainables.h_space.domains.loading import Domain, load_domain
 from trainables.h_space.edit_session import EditSession, EditSettings
 from trainables.h_space.editing_interval import measure
 from trainables.h_space.editor_file import load_editor
+from trainables.h_space.family import FAMILY
 from trainables.h_space.identity import identity
 from trainables.h_space.room import preparation_bytes
 from trainables.h_space.timesteps import training_timesteps
@@ -33,7 +35,10 @@ from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import load_cached
 from trainables.h_space.trial import Trial
 
-FACTORS = {"AutoencoderKL": "", "VQModel": "autoencoder: {scaling_factor: 0.5, quantise: true}\n"}
+FACTORS = {
+    "AutoencoderKL": UNCHECKED,
+    "VQModel": "autoencoder: {scaling_factor: 0.5, quantise: true, check_scaling: false}\n",
+}
 
 
 def latent_domain(folder: Path, kind: str = "AutoencoderKL", **settings: Any) -> str:
@@ -313,3 +318,19 @@ def test_a_factor_unlike_the_files_own_is_said(tmp_path: Path) -> None:
     assert latents is not None
     assert latents.scaling_factor == 1.0
     assert latents.remark.startswith("the domain's scaling_factor 1 is used; ")
+
+
+def test_trials_do_not_start_on_latents_of_a_wrong_scale(tmp_path: Path) -> None:
+    write_latent_model(tmp_path)
+    path = Path(write_domain(tmp_path, extra="autoencoder: {scaling_factor: 0.001}\n"))
+
+    for _ in range(2):  # measured, then as it was measured
+        with pytest.raises(
+            UserError, match=r"domain random: scaling_factor 0.001 does not fit .*check_scaling: false"
+        ):
+            prepare(small_config(str(path)), tmp_path / "cache")
+
+    path.write_text(path.read_text().replace("0.001}", "0.001, check_scaling: false}"))
+    domain_summary.cache_clear()
+    stage = next(iter(FAMILY.preparation([small_config(str(path))], tmp_path / "cache")))
+    assert list(stage) == []

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from random_domains import prepare, small_config, write_domain, write_pixel_model, write_prompted_model
+from random_domains import (
+    UNCHECKED,
+    prepare,
+    small_config,
+    write_domain,
+    write_pixel_model,
+    write_prompted_model,
+)
 from safetensors.torch import load_file, save_file
 
 from trainables.errors import UserError
@@ -78,7 +85,7 @@ def _beside(folder: Path, extra: str) -> str:
 @pytest.mark.parametrize("extra", [PROMPT, GUIDED])
 def test_a_trial_under_a_prompt_trains_and_measures(extra: str, tmp_path: Path) -> None:
     write_prompted_model(tmp_path)
-    config = small_config(write_domain(tmp_path, extra=extra))
+    config = small_config(write_domain(tmp_path, extra=extra + UNCHECKED))
     prepare(config, tmp_path / "cache")
 
     trial = Trial(config, 0, cache_dir=tmp_path / "cache")

@@ -52,8 +52,7 @@ def _tried(summary: DomainSummary, domain: str) -> Iterator[Finding]:
         yield Finding(what, "ok", "none: the diffusion model works on pixels")
         return
     from trainables.h_space.domains.loading import load_domain  # torch and the models
-    from trainables.h_space.latents_check import measure_scaling
+    from trainables.h_space.latents_check import ADVICE, measure_scaling
 
     found = measure_scaling(load_domain(domain))
-    advice = "set autoencoder: {scaling_factor: ...} in the domain's file to what the model was trained with"
-    yield Finding(what, "ok", str(found)) if found.is_right else Finding(what, "FIX", str(found), advice)
+    yield Finding(what, "ok", str(found)) if found.is_right else Finding(what, "FIX", str(found), ADVICE)

@@ -84,6 +84,9 @@ class AutoencoderFile(Settings):
     """Its diffusers folder; `vae/` or `vqvae/` beside the diffusion model's `unet/` when left out."""
     scaling_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """What latents are multiplied by before the diffusion model reads them; that of its own file when left out."""
+    check_scaling: bool = True
+    """Whether trials start only where a short inversion and generation says that the factor fits. `false` where it is
+    meant to be another one than the diffusion model was trained with."""
     quantise: bool = False
     """Whether shown and measured pictures are decoded through the codes of a VQModel. Training never is."""
 
