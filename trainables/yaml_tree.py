@@ -101,6 +101,24 @@ class YamlTree:
             loc = loc[:-1]
         return self.lines.get(loc, 0)
 
+    def depth_of(self, loc: Loc) -> int:
+        """How many parts of a place the document has."""
+        return next(depth for depth in range(len(loc), -1, -1) if not depth or loc[:depth] in self.lines)
+
+
+def laid_over(below: Any, above: Any) -> Any:
+    """Deep merge; a block of another `kind` replaces the one below, whose settings were not meant for it."""
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    if "kind" in below and "kind" in above and below["kind"] != above["kind"]:
+        return above
+    return {
+        key: laid_over(below[key], above[key])
+        if key in below and key in above
+        else above.get(key, below.get(key))
+        for key in [*below, *(key for key in above if key not in below)]
+    }
+
 
 def read_yaml_file(path: Path) -> YamlTree:
     """Read a file in UTF-8, or in UTF-16 with a byte order mark. Raises OSError where it cannot be read."""

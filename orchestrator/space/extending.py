@@ -11,7 +11,7 @@ from search_spaces import shipped_spaces
 from trainables.errors import UserError, without_echoes
 from trainables.paths import absolute_path, user_path
 from trainables.wording import did_you_mean, expected, shown
-from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml, read_yaml_file
+from trainables.yaml_tree import Loc, YamlTree, dotted, laid_over, read_yaml, read_yaml_file
 
 EXTENDS = "extends"
 
@@ -51,9 +51,7 @@ class Sources:
 
     def problem(self, place: Loc, message: str) -> Problem:
         """A problem with the value at a place, in the file that says most of the way to it."""
-        depths = [_depth(file.tree, place) for file in self.files]
-        file = self.files[depths.index(max(depths))]
-        return file.problem(place, message)
+        return max(self.files, key=lambda file: file.tree.depth_of(place)).problem(place, message)
 
 
 def sources_of(name: str, text: str, folder: Path) -> Sources:
@@ -141,7 +139,7 @@ def _merged(files: Sequence[SpaceFile]) -> dict[str, Any]:
     content = dict(last.tree.content) if not nearer else _with_absolute_paths(last)
     for file in reversed(nearer):
         own = file.tree.content if file is files[0] else _with_absolute_paths(file)
-        merged = _over(_with_full_design(content), _with_full_design(own))
+        merged = laid_over(_with_full_design(content), _with_full_design(own))
         content = _without_dropped_axes(merged, content)
     return content
 
@@ -171,20 +169,6 @@ def _with_absolute_yaml(baseline: dict[str, Any], folder: Path) -> dict[str, Any
     }
 
 
-def _over(below: Any, above: Any) -> Any:
-    """Deep merge; a block of another `kind` replaces the one below, whose settings were not meant for it."""
-    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
-        return above
-    if "kind" in below and "kind" in above and below["kind"] != above["kind"]:
-        return above
-    return {
-        key: _over(below[key], above[key])
-        if key in below and key in above
-        else above.get(key, below.get(key))
-        for key in [*below, *(key for key in above if key not in below)]
-    }
-
-
 def _without_dropped_axes(merged: dict[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
     """Without the axes that the nearer file sets to nothing (`heads: null`): those it does not want to inherit."""
     axes, inherited = merged.get("axes"), below.get("axes")
@@ -192,8 +176,3 @@ def _without_dropped_axes(merged: dict[str, Any], below: Mapping[str, Any]) -> d
         return merged
     kept = {name: axis for name, axis in axes.items() if axis is not None or name not in inherited}
     return {**merged, "axes": kept}
-
-
-def _depth(tree: YamlTree, place: Loc) -> int:
-    """How many parts of a place a file says."""
-    return next(depth for depth in range(len(place), -1, -1) if not depth or place[:depth] in tree.lines)

@@ -6,34 +6,16 @@ is the edit `dog_happy`, trained on the images `dog`. The weights themselves do 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from trainables.h_space.attributes import ATTRIBUTES, Attribute
+from trainables.h_space.domains.files import read_domain_source, shipped_domains
 
 _FILE_NAME = re.compile(r"(?P<edit>.+?)_LC_(?P<images>.+)_t\d+_ninv\d+_ngen\d+_\d+\.pth")
 FACES = "CelebA_HQ"
 """The images whose edits are in the table of attributes."""
-
-_TEXTS = {
-    "dog_angry": ("Dog", "Angry Dog"),
-    "dog_happy": ("Dog", "Happy Dog"),
-    "dog_sleepy": ("Dog", "Sleepy Dog"),
-    "dog_wolf": ("Dog", "Wolf"),
-    "dog_yorkshire": ("Dog", "Yorkshire Terrier"),
-    "church_department_store": ("church", "department store"),
-    "church_factory": ("church", "factory with chimneys"),
-    "church_gothic": ("Church", "Gothic Church"),
-    "church_red_brick": ("Church", "Red brick wall Church"),
-    "church_temple": ("Church", "Temple"),
-    "church_wooden_church": ("Church", "Wooden Church"),
-    "bedroom_hotel": ("Bedroom", "Hotel Bedroom"),
-    "bedroom_princess": ("Bedroom", "Princess Bedroom"),
-    "metface_angry": ("painting of a person", "painting of a Angry person"),
-    "metface_disgusted": ("painting of a person", "painting of a Disgusted person"),
-    "metface_sad": ("painting of a person", "painting of a Sad person"),
-    "metface_smiling": ("painting of a person", "painting of a Smiling person"),
-}
-"""Source and target of the repository's own list of prompts, where the table of attributes lacks the edit."""
 
 _WITHOUT_PROMPTS = {"random_noise_man": "man", "random_noise_woman": "woman", "zombie_new": "zombie"}
 """Released edits that the repository's list of prompts lacks, and those whose texts are taken for them."""
@@ -53,13 +35,26 @@ def released(file_name: str) -> Released | None:
     return None if found is None else Released(found["edit"], found["images"])
 
 
+@cache
+def _texts() -> Mapping[str, Mapping[str, str]]:
+    """Source and target of the edits of dogs, churches and others, as the shipped domains declare them."""
+    domains = [read_domain_source(name).domain for name in shipped_domains()]
+    return {
+        name: own["texts"]
+        for domain in domains
+        for name, own in domain.per_attribute.items()
+        if "texts" in own
+    }
+
+
 def published_edit(name: str) -> Attribute | None:
     """An edit by its published name, with its texts; None where it was neither released nor is in the table."""
-    if name in _TEXTS:
-        return Attribute(name, *_TEXTS[name], "unseen")
+    if (texts := _texts().get(name)) is not None:
+        return Attribute(name, texts["source"], texts["target"], "unseen")
     row = ATTRIBUTES.get(_WITHOUT_PROMPTS.get(name, name))
     return None if row is None else Attribute(name, row.source, row.target, row.domain, row.redraw)
 
 
-PUBLISHED_EDITS = (*ATTRIBUTES, *_TEXTS, *_WITHOUT_PROMPTS)
-"""Every name that `published_edit` knows."""
+def published_edits() -> tuple[str, ...]:
+    """Every name that `published_edit` knows."""
+    return (*ATTRIBUTES, *_texts(), *_WITHOUT_PROMPTS)

@@ -1,6 +1,7 @@
 """`doctor --domain`: every file of a domain, what it enables, how large it is, and where a missing one goes."""
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,12 @@ from random_domains import write_domain, write_latent_model, write_pixel_model
 
 from orchestrator.cli import parser as cli
 from orchestrator.cli.disk_probe import Finding
-from trainables.h_space.cli.checks import parts_of_domain
-from trainables.h_space.domains import DomainError, shipped_domains
+from trainables.h_space.attributes import ATTRIBUTES
+from trainables.h_space.backbones.shapes import BottleneckShape
+from trainables.h_space.cli.checks import parts_of_domain, settings_of_domain
+from trainables.h_space.domains import DomainError, DomainSummary, shipped_domains
+from trainables.h_space.domains.files import read_domain_source
+from trainables.h_space.family import HSpace
 
 
 def found(domain: str, *, try_it: bool = False) -> dict[str, Finding]:
@@ -21,6 +26,7 @@ def test_a_domain_that_lacks_nothing_it_names_has_nothing_to_fix() -> None:
     parts = found("avatars")
 
     assert {part.level for part in parts.values()} == {"ok", "note"}
+    assert "attributes and" in parts["settings"].found
     assert parts["diffusion"].level == parts["clip"].level == parts["images"].level == "ok"
     assert "MB), of pixels; enables everything" in parts["diffusion"].found
     assert "not named; enables frechet_distance, " in parts["inception"].found
@@ -58,13 +64,47 @@ def test_a_model_of_latents_says_so_and_what_keeps_it_from_use(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", sorted(set(shipped_domains()) - {"avatars", "avatars_ldm"}))
 def test_shipped_domains_say_what_they_still_need(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("CELEBAHQ", "CELEBAHQ_LDM", "IMAGES", "STABLE_DIFFUSION"):
+    for variable in re.findall(r"\$(\w+)", shipped_domains()[name].read_text()):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("CELEBAHQ", raising=False)
 
     parts = found(name)
 
     assert parts["images"].level == "FIX"
     assert "train/ and test/" in parts["images"].advice
+    assert "is not set" in parts[name].advice
+
+
+@pytest.mark.parametrize("name", shipped_domains())
+def test_settings_of_shipped_domains_fit_a_published_bottleneck(name: str) -> None:
+    source = read_domain_source(name)
+    own = source.domain
+    declared = [attribute for attribute, said in own.per_attribute.items() if "texts" in said]
+    offered = (*(ATTRIBUTES if own.attributes is None else own.attributes), *declared)
+    layers = (own.defaults, own.per_attribute, own.per_editor, own.stand_ins)
+    summary = DomainSummary(own.name, "", BottleneckShape(512, 8, 8, 512), offered, *layers, source=source)
+
+    (finding,) = settings_of_domain(summary, name, HSpace(lambda _: summary))
+
+    assert finding.level == "ok"
+
+
+def test_wrong_settings_of_a_domain_are_named_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "extends: avatars\nname: mine\ndefaults: {training: {num_imagez: 3}}\nper_attribute:\n"
+        "  smiling: {training: {t_edit: 5000}}\nper_editor:\n  pixell: {training: {epochs: 3}}\n"
+        "  pixel: {editor: {num_heads: 7}}\n"
+    )
+    options = argparse.Namespace(domain=str(path), try_it=False)
+
+    found = [one for one in parts_of_domain(options) if one.name == "mine settings"]
+
+    assert [one.level for one in found] == ["note", "FIX", "FIX", "FIX"]
+    assert "found 'pixell'; did you mean pixel?" in found[0].found
+    assert f"{path}:3  defaults.training.num_imagez: unknown setting" in found[1].found
+    assert f"{path}:5  per_attribute.smiling.training.t_edit: expected at most 999" in found[2].found
+    assert f"{path}:8  per_editor.pixel.editor.num_heads: num_heads 7 does not divide" in found[3].found
 
 
 def test_models_of_no_domain_cannot_be_tried() -> None:

@@ -18,7 +18,7 @@ from trainables.h_space.editor_file import EditorFileError, LoadedEditor, load_e
 from trainables.h_space.editors import EDITORS, BlockSettings
 from trainables.h_space.editors_export import public_state, unsaid, write_public
 from trainables.h_space.editors_import import import_editor
-from trainables.h_space.released_editors import FACES, PUBLISHED_EDITS, published_edit, released
+from trainables.h_space.released_editors import FACES, published_edit, published_edits, released
 from trainables.h_space.timesteps import PUBLISHED_T_MAX, training_timesteps
 from trainables.names import wrong_label
 from trainables.paths import absolute_path
@@ -144,7 +144,7 @@ def _texts(options: argparse.Namespace, name: str) -> AttributeText | None:
         return AttributeText(source=edit.source, target=edit.target, domain=edit.domain)
     raise _wrong(
         "attribute",
-        f"{name!r} is no published edit{did_you_mean(name, PUBLISHED_EDITS) or '.'} Give its two texts, such as "
+        f"{name!r} is no published edit{did_you_mean(name, published_edits()) or '.'} Give its two texts, such as "
         "--source person --target goblin",
     )
 
@@ -172,7 +172,7 @@ def _check_names(options: argparse.Namespace) -> None:
     if not is_file and options.domain not in shipped_domains():
         named.append(("domain", options.domain, list(shipped_domains())))
         if options.source is None:  # Of a domain that is there, it may be one that the domain declares.
-            named.append(("attribute", options.attribute, list(PUBLISHED_EDITS)))
+            named.append(("attribute", options.attribute, list(published_edits())))
     problems = [
         Problem(
             "", 0, f"--{option}", f"expected {one_of(names)}; found {value!r}{did_you_mean(value, names)}"

@@ -1,7 +1,8 @@
 """A domain's YAML, and where the files that it names are."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,7 +20,7 @@ from trainables.names import wrong_name
 from trainables.paths import user_path
 from trainables.settings import Settings
 from trainables.wording import expected, validation_problems
-from trainables.yaml_tree import Loc, YamlTree, dotted, read_yaml_file
+from trainables.yaml_tree import Loc, YamlTree, dotted, laid_over, read_yaml_file
 
 _WEIGHT_ENDINGS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
@@ -28,6 +29,11 @@ PUBLISHED_FILES = {
     "lpips": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
 }
 """The weights files of the networks that metrics use, as torchvision publishes them."""
+
+
+_LAID_OVER = ("defaults", "per_attribute", "per_editor", "stand_ins")
+"""Keys of a file whose values are merged with those of the file that it extends."""
+_NAMING_FILES = ("diffusion", "folder", "file", "pretrained", "inception", "lpips")
 
 
 class DomainError(UserError):
@@ -104,6 +110,9 @@ class PromptFile(Settings):
 class DomainFile(Settings):
     """The content of a domain YAML. Paths are relative to the file; $VARIABLES are expanded."""
 
+    extends: str | None = None
+    """Another domain, shipped or the path of its file, whose values stand where this file has none. `defaults`,
+    `per_attribute`, `per_editor` and `stand_ins` are laid over its; other keys replace its."""
     name: str
     """The domain's name in tables and messages."""
     diffusion: str
@@ -133,7 +142,7 @@ class DomainFile(Settings):
     interval: IntervalThresholds = PUBLISHED_THRESHOLDS
     """Thresholds of `training.t_edit: auto` and of t_boost, in LPIPS where the domain has it, else in CLIP distance."""
     attributes: tuple[str, ...] | None = None
-    """The attributes offered here; all of them when absent."""
+    """The attributes offered here, beside those that `per_attribute` declares; all of the table when left out."""
     stand_ins: dict[str, str] = Field(default_factory=dict)
     """Attribute of a published study -> the one that takes its place here."""
     defaults: dict[str, Any] = Field(default_factory=dict)
@@ -152,17 +161,28 @@ def shipped_domains() -> dict[str, Path]:
     return {path.parent.name if path.name == "domain.yaml" else path.stem: path for path in sorted(found)}
 
 
+Read = tuple[Path, YamlTree]
+"""A file, and what is in it."""
+
+
 @dataclass(frozen=True)
 class DomainSource:
-    """A domain's file as read."""
+    """A domain's file as read, with those that it extends."""
 
     path: Path
-    tree: YamlTree
+    files: tuple[Read, ...]
+    """The nearest first."""
     domain: DomainFile
 
     def problem(self, place: Loc, message: str) -> Problem:
         """What is wrong with the value at a place."""
-        return Problem(str(self.path), self.tree.line_of(place), dotted(place), message)
+        return _problem(self.files, place, message)
+
+
+def _problem(files: Sequence[Read], place: Loc, message: str) -> Problem:
+    """A problem in the file that says most of the way to a place."""
+    path, tree = max(files, key=lambda file: file[1].depth_of(place))
+    return Problem(str(path), tree.line_of(place), dotted(place), message)
 
 
 def read_domain_file(name: str) -> tuple[DomainFile, Path]:
@@ -173,23 +193,17 @@ def read_domain_file(name: str) -> tuple[DomainFile, Path]:
 
 def read_domain_source(name: str) -> DomainSource:
     """The file of a shipped domain or of a path. Raises DomainError with everything wrong with it."""
-    path = _domain_path(name)
-    try:
-        tree = read_yaml_file(path)
-    except OSError as error:
-        raise DomainError(f"{path} cannot be read: {error.strerror}") from error
-    content = tree.content
-    problems = [Problem(str(path), *found) for found in tree.problems]
-    if not isinstance(content, dict):
-        raise DomainError(*(problems or [Problem(str(path), 1, "", expected("a mapping", content))]))
+    files = _read(_domain_path(name))
+    content = _merged(files)
+    problems = [Problem(str(path), *found) for path, tree in files for found in tree.problems]
     if isinstance(content.get("attributes"), list):
         content = {**content, "attributes": tuple(content["attributes"])}
     try:
-        source = DomainSource(path, tree, DomainFile.model_validate(content))
+        source = DomainSource(files[0][0], tuple(files), DomainFile.model_validate(content))
         problems += [source.problem(place, message) for place, message in _wrong_names(source.domain)]
     except ValidationError as error:
         found = [
-            Problem(str(path), tree.line_of(place), dotted(place), message)
+            _problem(files, place, message)
             for place, message in validation_problems(error, DomainFile, content)
         ]
         problems += without_echoes(found, problems)
@@ -198,10 +212,57 @@ def read_domain_source(name: str) -> DomainSource:
     return source
 
 
-def _domain_path(name: str) -> Path:
+def _read(path: Path) -> list[Read]:
+    """A domain's file and those that it extends, the nearest first. Raises DomainError for one that is no mapping."""
+    files: list[Read] = []
+    while True:
+        try:
+            tree = read_yaml_file(path)
+        except OSError as error:
+            raise DomainError(f"{path} cannot be read: {error.strerror}") from error
+        if not isinstance(tree.content, dict):
+            problems = [Problem(str(path), *found) for found in tree.problems]
+            raise DomainError(*(problems or [Problem(str(path), 1, "", expected("a mapping", tree.content))]))
+        files.append((path, tree))
+        named = tree.content.get("extends")
+        if not isinstance(named, str):
+            return files
+        place = Problem(str(path), tree.line_of(("extends",)), "extends", "")
+        try:
+            path = _domain_path(named, path.parent)
+        except DomainError as error:
+            raise DomainError(replace(place, message=str(error))) from error
+        if any(path.samefile(earlier) for earlier, _ in files):
+            raise DomainError(replace(place, message=f"comes back to itself: {path}"))
+
+
+def _merged(files: Sequence[Read]) -> dict[str, Any]:
+    """One content, each file over those that it extends, whose paths are as seen from anywhere."""
+    (_, own), *extended = files
+    content: dict[str, Any] = own.content
+    for path, tree in extended:
+        below = _with_absolute_paths(tree.content, path.parent)
+        laid = {key: laid_over(below.get(key, {}), content[key]) for key in _LAID_OVER if key in content}
+        content = {**below, **content, **laid}
+    return content
+
+
+def _with_absolute_paths(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A file's content with what it names beside itself, such as weights."""
+    return {
+        key: _with_absolute_paths(value, folder)
+        if isinstance(value, Mapping) and key not in _LAID_OVER
+        else str((folder / value).absolute())
+        if isinstance(value, str) and key in _NAMING_FILES and os.path.exists(folder / value)  # noqa: PTH110 - as user_path
+        else value
+        for key, value in content.items()
+    }
+
+
+def _domain_path(name: str, folder: Path = Path()) -> Path:
     shipped = shipped_domains()
     try:
-        path = shipped.get(name) or user_path(name)
+        path = shipped.get(name) or user_path(name, folder)
     except UserError as error:
         raise DomainError(str(error)) from error
     if path.is_dir():
@@ -217,6 +278,12 @@ def _domain_path(name: str) -> Path:
 
 def _wrong_names(domain: DomainFile) -> Iterator[tuple[Loc, str]]:
     """A name that cannot be one, and attributes that neither the table nor the file itself knows."""
+    for name in domain.per_attribute:
+        if name not in ATTRIBUTES and "texts" not in domain.per_attribute[name]:
+            yield (
+                ("per_attribute", name),
+                expected("an attribute, or `texts` that declare one", name, ATTRIBUTES),
+            )
     if wrong := wrong_name(domain.name):
         yield ("name",), wrong
     declared = {name for name, own in domain.per_attribute.items() if "texts" in own}

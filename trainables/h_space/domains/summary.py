@@ -122,7 +122,7 @@ def domain_summary(name: str) -> DomainSummary:
 
 def _summary(source: DomainSource) -> DomainSummary:
     domain, base = source.domain, source.path.parent
-    folder = diffusion_folder(domain, base)
+    folder, images = _folder_and_images(domain, base)
     unet_config, revision = _unet_config(domain, folder)
     schedule = (
         read_schedule(folder)
@@ -132,7 +132,6 @@ def _summary(source: DomainSource) -> DomainSummary:
     prompt = prompt_spec(domain, base, unet_config)
     latents = latent_spec(domain, base, folder, unet_config)
     x_shape = image_shape(unet_config)
-    images = image_source(domain, base)
     identity = {
         "diffusion": _folder_digest(folder) if folder is not None else [domain.diffusion, revision],
         "clip": _clip_identity(domain, base),
@@ -147,7 +146,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         name=domain.name,
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
         shape=bottleneck_shape(unet_config),
-        attributes=(*(domain.attributes or ATTRIBUTES), *_declared(domain)),
+        attributes=(*_offered(domain), *_declared(domain)),
         defaults=domain.defaults,
         per_attribute=domain.per_attribute,
         per_editor=domain.per_editor,
@@ -169,6 +168,21 @@ def _summary(source: DomainSource) -> DomainSummary:
         segmenter=domain.segmenter,
         judge=domain.judge,
     )
+
+
+def _folder_and_images(domain: DomainFile, base: Path) -> tuple[Path | None, ImageSource]:
+    """Of the diffusion model, and the pictures. Raises DomainError with what is wrong with either, nothing fetched."""
+    found: list[Any] = []
+    wrong = []
+    for look in (diffusion_folder, image_source):
+        try:
+            found.append(look(domain, base))
+        except UserError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise DomainError("; ".join(wrong))
+    folder, images = found
+    return folder, images
 
 
 def domain_image_ids(
@@ -197,8 +211,12 @@ def _images(name: str) -> ImageSource:
 
 def _declared(domain: DomainFile) -> list[str]:
     """Attributes that the domain's file adds to the table by giving their texts."""
-    offered = domain.attributes or ATTRIBUTES
+    offered = _offered(domain)
     return [name for name, own in domain.per_attribute.items() if "texts" in own and name not in offered]
+
+
+def _offered(domain: DomainFile) -> Sequence[str]:
+    return tuple(ATTRIBUTES) if domain.attributes is None else domain.attributes
 
 
 def _offers(domain: DomainFile, images: ImageSource) -> frozenset[Need]:
@@ -289,8 +307,8 @@ def _fetched(domain: DomainFile, names: Sequence[str]) -> Path:
             failed = failed or error
     raise DomainError(
         f"domain {domain.name}: the diffusion model {domain.diffusion!r} is neither a folder nor can it be fetched "
-        f"from the hub ({type(failed).__name__}). Download it where there is a network and name its folder under "
-        f"`diffusion:` in a copy of the domain's YAML."
+        f"from the hub ({type(failed).__name__}). Where there is a network: hf download {domain.diffusion} --local-dir "
+        "DIR; then name DIR under `diffusion:` of the domain's YAML, or of one of your own that `extends:` it"
     ) from failed
 
 
