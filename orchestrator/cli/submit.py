@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -127,28 +128,38 @@ def logs_command(options: argparse.Namespace, console: Console, command_line: st
         )
     latest = found[-1]
     at = place_of(latest)
-    if (text := at.log(latest.job)) is not None:
-        say(console, text)
-        return 0
-    positions = dict.fromkeys(latest.logs(folder), 0)
+    if is_asked_for := at.log(latest.job) is not None:
+        readers = [partial(_read_of_job, at, latest.job)]
+    else:
+        readers = [partial(read_from, file) for file in latest.logs(folder)]
+    positions = [0] * len(readers)
     shown = None
     while True:
         is_active = options.follow and at.jobs([latest.job])[latest.job].is_active
-        for number, file in enumerate(positions, start=1):
-            text, positions[file] = read_from(file, positions[file])
-            if text and latest.shards and shown != file:
-                say(console, f"shard {number}/{latest.shards}:")
+        for number, read in enumerate(readers):
+            text, positions[number] = read(positions[number])
+            if text and latest.shards and shown != number:
+                say(console, f"shard {number + 1}/{latest.shards}:")
             if text:
-                shown = file
+                shown = number
                 say(console, text.rstrip("\n"))
         if not is_active:
             break
         time.sleep(FOLLOW_SECONDS)
-    if not any(positions.values()):
-        file = next(iter(positions))
+    if not any(positions):
+        file = latest.logs(folder)[0]
         where = f" here; its log is {file} where it was submitted" if latest.files else f" yet ({file})"
-        say(console, f"Job {latest.job} of {latest.on} has printed nothing{where}.")
+        say(
+            console,
+            f"Job {latest.job} of {latest.on} has printed nothing{' yet' if is_asked_for else where}.",
+        )
     return 0
+
+
+def _read_of_job(at: Place, job: str, position: int) -> tuple[str, int]:
+    """As `read_from`, of what a scheduler keeps itself."""
+    text = at.log(job) or ""
+    return text[position:], len(text)
 
 
 def read_from(file: Path, position: int) -> tuple[str, int]:

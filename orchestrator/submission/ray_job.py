@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.execution.ray.jobs import job_client
-from orchestrator.submission.request import Job, Request, SubmissionError
+from orchestrator.submission.request import COMMAND_VARIABLE, Job, Request, SubmissionError
 from orchestrator.submission.site import RayJobSite
 
 _ACTIVE = {"PENDING", "RUNNING"}
@@ -53,7 +53,7 @@ class RayJob:
             id: str = job_client(self.address).submit_job(
                 entrypoint=file.read_text(encoding="utf-8").strip(),
                 submission_id=f"{request.study}-{request.name}-{os.urandom(3).hex()}",
-                runtime_env={"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "30"}},
+                runtime_env={"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "30", COMMAND_VARIABLE: request.said}},
             )
             return id
 

@@ -14,6 +14,7 @@ import yaml
 from object_server import BUCKET, needs_server
 
 from orchestrator.cli import parser as cli
+from orchestrator.cli import submit
 from orchestrator.cli.submit import read_from
 from orchestrator.ledger import LedgerLock
 from orchestrator.ledger.copies import SCRATCH
@@ -351,12 +352,17 @@ class TestKubeRay:
         assert "kuberay.image: expected a container image" in err
         assert "kuberay.claim: expected a volume claim" in err
 
-    def test_it_is_created_watched_and_deleted_by_kubectl(self, command: Command) -> None:
+    def test_it_is_created_watched_and_deleted_by_kubectl(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(submit, "FOLLOW_SECONDS", 0.01)
         Path("site.yaml").write_text(SITE)
         program(
             "kubectl",
             'echo "$@" >> asked\n[ "$1" = create ] && : > there\n[ "$3" = delete ] && rm -f there\n'
-            '[ "$3" = get ] && [ -f there ] && case "$*" in *jsonpath*) echo Running;; *) echo rayjob;; esac\ntrue',
+            '[ "$3" = get ] && [ -f there ] && case "$*" in *jsonpath*) echo Running;; *) echo rayjob;; esac\n'
+            '[ "$3" = logs ] && echo >> log && mapfile -t lines < log && printf "%s\\n" "${!lines[@]}" '
+            "&& [ ${#lines[@]} = 3 ] && rm there\ntrue",
         )
         (Path("bin") / "rm").symlink_to("/bin/rm")
         (Path("bin") / "true").symlink_to("/bin/true")
@@ -364,6 +370,8 @@ class TestKubeRay:
         assert command("submit", "widths.yaml", "--site", "site.yaml")[0] == 0
         assert command("submit", "widths.yaml", "--site", "site.yaml")[0] == 2
         assert "Cancelled: job widths-001 of kuberay" in command("cancel", "widths")[1]
+        assert command("submit", "widths.yaml", "--site", "site.yaml")[0] == 0
+        assert command("logs", "widths", "--follow")[1] == "0\n1\n2\n3\n"
         assert "No launch works on" in command("cancel", "widths")[1]
 
 
