@@ -154,7 +154,8 @@ def verdict_sentence(frames: StudyFrames, contrast: Contrast) -> str:
     if contrast.verdict == "equivalent":
         return f"{label} is equivalent within ±{contrast.margin:g}: {numbers}."
     word = "estimate only" if contrast.is_estimate else "undecided"
-    return f"{label}: {word}, {numbers}. {seeds_sentence(contrast)}"
+    guard = f" The sign-flip test does not agree, {p_value(contrast.p)}." if contrast.is_held_back else ""
+    return f"{label}: {word}, {numbers}.{guard} {seeds_sentence(contrast)}"
 
 
 def _early(contrast: Contrast) -> str:

@@ -93,6 +93,11 @@ class Contrast:
         return self.verdict == "undecided" and (self.n < self.min_pairs or not self.look.is_held)
 
     @property
+    def is_held_back(self) -> bool:
+        """Whether the interval leaves zero out and the guard, the sign-flip test, alone keeps it from a verdict."""
+        return self.verdict == "undecided" and not self.is_estimate and self.p_holm <= self.alpha < self.p
+
+    @property
     def exceeds_margin(self) -> bool:
         """Whether the whole interval of a contrast that helps or hurts lies beyond the margin."""
         end = {"helps": self.interval.low, "hurts": -self.interval.high}.get(self.verdict)

@@ -247,6 +247,18 @@ def test_noise_is_undecided_and_says_how_many_seeds_would_decide() -> None:
     assert contrast.seeds_needed == seeds_to_decide(contrast.mean, contrast.sd, 0.1, 0.05) > 8
 
 
+def test_a_difference_that_the_sign_flip_test_alone_keeps_from_a_verdict_is_known_as_such() -> None:
+    gains = [0.052, 0.068, 0.116, -0.003, 0.132, 0.020]
+
+    (contrast,) = judge([sample(gains)], margin=0.05, alpha=0.05)
+
+    assert contrast.verdict == "undecided"
+    assert contrast.interval.low > 0
+    assert contrast.p == pytest.approx(4 / 2**6)
+    assert contrast.is_held_back
+    assert not judge([sample(gains[:5])], margin=0.05, alpha=0.05)[0].is_held_back
+
+
 @pytest.mark.parametrize("value", [0.0, 0.4])
 def test_five_pairs_are_at_most_an_estimate(value: float) -> None:
     (contrast,) = judge([sample([value] * 5)], margin=0.1, alpha=0.05)
