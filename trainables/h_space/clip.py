@@ -27,6 +27,7 @@ from trainables.h_space.clip_folder import (
 )
 from trainables.h_space.lowering import computing_in
 from trainables.h_space.precision import Precision
+from trainables.h_space.undrawn import Undrawn
 from trainables.h_space.word_tokenizer import WordTokenizer
 
 if TYPE_CHECKING:  # Imported by what loads a model: it takes seconds, and plans need none.
@@ -87,7 +88,8 @@ class ClipModel:
         import open_clip
 
         try:
-            model, _, _ = open_clip.create_model_and_transforms(model_name, pretrained=pretrained)
+            with Undrawn():
+                model, _, _ = open_clip.create_model_and_transforms(model_name, pretrained=pretrained)
         except (OSError, RuntimeError) as error:
             raise ClipNotFoundError(
                 f"open_clip {model_name!r} with pretrained {pretrained!r} is neither on this machine nor "

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trainables.digests import file_digest
 from trainables.h_space.clip import in_colour
 from trainables.h_space.metrics import Pictures
+from trainables.h_space.undrawn import Undrawn
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
@@ -68,7 +69,8 @@ def load_lpips(path: Path, device: torch.device) -> Callable[[Tensor, Tensor], T
         raise ImportError("LPIPS needs torchmetrics; install it with: pip install torchmetrics") from error
 
     state = _weights(path)
-    model = _LPIPS(pretrained=True, net="alex", pnet_rand=True, eval_mode=True)
+    with Undrawn():
+        model = _LPIPS(pretrained=True, net="alex", pnet_rand=True, eval_mode=True)
     layers = {name: name.partition(".")[2] for name in model.net.state_dict()}  # slice1.0.weight -> 0.weight
     model.net.load_state_dict({name: state[f"features.{layer}"] for name, layer in layers.items()})
     model.requires_grad_(False).to(device)

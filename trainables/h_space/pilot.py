@@ -25,7 +25,7 @@ from trainables.h_space.references import Lookup, Reference
 from trainables.h_space.timesteps import Step, training_timesteps
 from trainables.h_space.training import Objective, train_batches
 from trainables.h_space.trajectories import CachedBatch
-from trainables.h_space.trajectory_files import IMAGES_PER_TASK
+from trainables.h_space.trajectory_files import images_at_once
 from trainables.h_space.word_tokenizer import UnknownWordError
 from trainables.h_space.workload import measured_pictures, sample_steps, sampling_passes, trained_timesteps
 from trainables.randomness import generator_for
@@ -253,9 +253,10 @@ def _training(
 
 
 def _unedited_passes(domain: Domain, clock: Clock) -> list[float]:
-    x_T = _images_of_noise(domain, IMAGES_PER_TASK)
+    size = images_at_once(domain)
+    x_T = _images_of_noise(domain, size)
     passes = _seconds(lambda: generate(domain.diffusion, x_T, [domain.diffusion.t_max]), clock)
-    return [seconds / IMAGES_PER_TASK for seconds in passes]
+    return [seconds / size for seconds in passes]
 
 
 def _noise(domain: Domain, size: int) -> CachedBatch:

@@ -6,6 +6,7 @@ Legend: T timesteps, x (C, H, W) pixels in [-1, 1] or latents, D CLIP width. Ori
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -19,10 +20,10 @@ from trainables.h_space.domains.loading import Domain
 from trainables.h_space.timesteps import timestep_sequence
 
 IMAGES_PER_TASK = 8
-"""Images of one preparation task: enough to be worth a worker's call, few enough to share the work evenly.
+"""Images of one preparation task: enough to be worth a worker's call, few enough to share the work evenly."""
 
-They go through the U-Net together, so another number would move the last bits of what is cached.
-"""
+_LARGE = 64 * 64 * 3
+"""Numbers of an x that keep a core busy by itself, as those of published models do."""
 
 _LONGEST_STEM = 150
 """Bytes; file systems end at 255, and a file has a longer name while it is written."""
@@ -47,6 +48,16 @@ class PreparationTask:
     """P_t is kept for every t of the sequence from here up; None keeps none (held-out images)."""
     embeds_p_t: bool = False
     """Whether the CLIP embedding of every P_t is kept as well."""
+
+
+def images_at_once(domain: Domain) -> int:
+    """Images that go through the U-Net together; another number would move the last bits of what is cached.
+
+    Eight share what a pass costs a GPU or a small model. On a CPU an image of a large one costs the same alone, and
+    eight would be paid for where a task has fewer, with eight times the memory.
+    """
+    is_large = domain.device.type == "cpu" and prod(domain.diffusion.x_shape) >= _LARGE
+    return 1 if is_large else IMAGES_PER_TASK
 
 
 def path_of(cache_dir: Path, task: PreparationTask, image_id: str) -> Path:
@@ -145,7 +156,7 @@ def _invert(files: Sequence[_File], domain: Domain, task: PreparationTask) -> No
         return {"original": original, "x_T": x_T, "embedding": domain.clip.image(original)}
 
     originals = [domain.load_images([file.image_id])[0] for file in files]
-    for file, tensors in zip(files, _in_batches(compute, originals, domain.device), strict=True):
+    for file, tensors in zip(files, _in_batches(compute, originals, domain), strict=True):
         file.found = tensors
 
 
@@ -164,24 +175,24 @@ def _descend(files: Sequence[_File], domain: Domain, task: PreparationTask, lowe
         }
 
     starts = [file.found["x_T"] for file in files]
-    for file, tensors in zip(files, _in_batches(compute, starts, domain.device), strict=True):
+    for file, tensors in zip(files, _in_batches(compute, starts, domain), strict=True):
         file.found = {name: file.found[name] for name in ("original", "x_T", "embedding")} | tensors
         file.lowest_t = lowest_t
 
 
 def _in_batches(
-    compute: Callable[[Tensor], dict[str, Tensor]], images: Sequence[Tensor], device: torch.device
+    compute: Callable[[Tensor], dict[str, Tensor]], images: Sequence[Tensor], domain: Domain
 ) -> list[dict[str, Tensor]]:
     """What `compute` gives for each image (C, H, W), from batches that all have the same size.
 
     With another size its last bits would depend on who shares the batch, and a preparation that was killed and
     taken up again would not give the same trials. So a smaller rest is filled up with its last image.
     """
-    size, results = IMAGES_PER_TASK, []
+    size, results = images_at_once(domain), []
     for start in range(0, len(images), size):
         group = images[start : start + size]
         padding = [group[-1]] * (size - len(group))
-        batch = compute(torch.stack([*group, *padding]).to(device))
+        batch = compute(torch.stack([*group, *padding]).to(domain.device))
         results += [{name: tensor[row] for name, tensor in batch.items()} for row in range(len(group))]
     return results
 

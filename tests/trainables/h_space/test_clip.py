@@ -45,6 +45,22 @@ def test_it_answers_as_the_model_that_open_clip_builds_and_fills(clip: ClipModel
     assert torch.equal(clip.model.encode_image(x), whole.encode_image(x))
 
 
+def test_a_model_that_open_clip_knows_holds_the_weights_of_its_file(clip: ClipModel, tmp_path: Path) -> None:
+    with as_file(files("trainables.h_space.domains.avatars") / "weights" / "clip") as folder:
+        config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
+    (tmp_path / "of-this-test.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path)
+    torch.save(clip.model.state_dict(), tmp_path / "weights.pt")
+
+    found = ClipModel.from_pretrained("of-this-test", str(tmp_path / "weights.pt"))
+
+    expected = clip.model.state_dict()
+    assert found.model.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in found.model.state_dict().items())
+    assert torch.equal(found.model.attn_mask, clip.model.attn_mask)
+    assert torch.nn.Linear(4, 4).weight.std() > 0  # what is built afterwards is drawn as ever
+
+
 def test_gradient_reaches_the_pixels_and_not_the_weights(clip: ClipModel) -> None:
     x = torch.zeros(1, 3, 32, 32, requires_grad=True)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from trainables.h_space import trajectory_files
+from trainables.h_space.backbones.unet import Encoded, FrozenDiffusion
 from trainables.h_space.config import CellConfig
 from trainables.h_space.diffusion import generate, unedited_trajectory
 from trainables.h_space.domains.loading import load_domain
@@ -20,7 +22,7 @@ from trainables.h_space.trajectories import (
     run_preparation,
     unedited_states,
 )
-from trainables.h_space.trajectory_files import PreparationTask, path_of
+from trainables.h_space.trajectory_files import PreparationTask, path_of, read
 from trainables.h_space.trial import Trial
 
 
@@ -89,6 +91,28 @@ def test_an_image_of_a_batch_does_not_depend_on_its_company(
     for name, whole in vars(at_once).items():
         if whole is not None:
             assert torch.equal(whole, getattr(in_steps, name)), name
+
+
+def test_images_of_a_large_model_go_through_it_alone_on_a_cpu(
+    tiny_config: CellConfig, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trajectory_files, "_LARGE", 3 * 32 * 32)
+    task = image_tasks(with_training(tiny_config, num_images=1), tmp_path)[0]
+    sizes: list[int] = []
+    encode = FrozenDiffusion.encode
+
+    def watched(model: FrozenDiffusion, x_t: torch.Tensor, t: int) -> Encoded:
+        sizes.append(len(x_t))
+        return encode(model, x_t, t)
+
+    monkeypatch.setattr(FrozenDiffusion, "encode", watched)
+    run_preparation(task, tmp_path)
+
+    assert set(sizes) == {1}
+    alone, in_eight = (
+        read(path_of(cache, task, "avatar-0"), {"p_t"})["p_t"] for cache in (tmp_path, cache_dir)
+    )
+    assert torch.allclose(alone, in_eight, atol=1e-3)
 
 
 def test_every_seed_has_images_of_its_own_and_all_cells_share_them(tiny_config: CellConfig) -> None:
