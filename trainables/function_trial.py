@@ -118,7 +118,7 @@ class FunctionTrial:
 
     def load_checkpoint(self, folder: Path, rows: Iterable[Row]) -> None:
         """Raises TrialFailed: there is nothing to go on from."""
-        raise TrialFailed("a train function starts from its beginning")
+        raise TrialFailed("a train function goes on from no checkpoint")
 
     # In the function's thread
 

@@ -74,7 +74,7 @@ class Curves:
         self._earlier, self._own = self._entries(), []
 
     def follow(self, file: Path, pattern: str | None = None) -> None:
-        """Read this file, from its beginning on: what matches the pattern, where there is one."""
+        """Read this file from its first line: what matches the pattern, where there is one."""
         if self._tail is not None and self._tail.path == file:
             return
         self._earlier, self._own, self._num_read, self._stride, self._restarts = self._entries(), [], 0, 1, 0

@@ -89,7 +89,7 @@ class Tail:
     """The rows of a JSONL or CSV file as they appear; with a `pattern`, of any text: named groups are columns.
 
     A last line without its line break is left for next time. A file that was written anew, which shows where the last
-    line was read, is read from its beginning: then `times_restarted` rises, and the rows before count no more.
+    line was read, is read from its first line again: then `times_restarted` rises, and the rows before count no more.
     """
 
     path: Path

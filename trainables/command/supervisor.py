@@ -31,7 +31,7 @@ IS_LINUX = sys.platform == "linux"
 HAS_PROC = IS_LINUX and Path("/proc/self/stat").is_file()
 """Whether processes can be listed."""
 HEAD_BYTES, TAIL_BYTES = 1 << 20, 1 << 20
-"""How much of the output is kept: its beginning, and at least this much of its end."""
+"""How much of the output is kept: the first part, and at least this much of the last."""
 BLOCK = 1 << 16
 LEFT_SECONDS = 1.0
 """How long processes that the command left running may take to end by themselves."""
@@ -70,7 +70,7 @@ class BoundedLog:
                 self._turn()
 
     def finish(self) -> None:
-        """Leave one file: all of the output, or its beginning and end with a line that counts what is between them."""
+        """Leave one file: all of the output, or its first and last part and a line that counts what is between."""
         self._file.close()
         head, *tail = self._pieces
         kept = sum(piece.stat().st_size for piece in self._pieces if piece.is_file())

@@ -134,20 +134,24 @@ class ClipModel:
             return cast(Tensor, self.model.encode_text(tokens, normalize=True))
 
     def image_features(self, x: Tensor) -> list[Tensor]:
-        """The image tokens after every block: (B, 3, H, W) in [-1, 1] -> a (B, T, W) for each."""
-        from open_clip.transformer import VisionTransformer
+        """The image tokens after every block: (B, 3, H, W) in [-1, 1] -> a (B, T, W) for each.
 
-        visual = self.model.visual
-        if not isinstance(visual, VisionTransformer):
-            raise TypeError(
-                f"image_features needs a vision transformer; this CLIP has a {type(visual).__name__}"
-            )
+        Of a ResNet, the positions after its stem and after every stage, each as wide as the stage.
+        """
+        from open_clip.modified_resnet import ModifiedResNet
+
+        visual: Any = self.model.visual
+        is_resnet = isinstance(visual, ModifiedResNet)
         pixels = self._prepare(x)
         with computing_in(self.precision, self._device):
             found = visual.forward_intermediates(
-                pixels, output_fmt="NLC", normalize_intermediates=False, intermediates_only=True
+                pixels,
+                output_fmt="NCHW" if is_resnet else "NLC",
+                normalize_intermediates=False,
+                intermediates_only=True,
             )
-        return [features.float() for features in found["image_intermediates"]]
+        features = [one.float() for one in found["image_intermediates"]]
+        return [one.flatten(2).mT for one in features] if is_resnet else features
 
     def perceptual_distance(self, a: Tensor, b: Tensor) -> Tensor:
         """How differently two batches of pictures look to the image tower: (B, 3, H, W) twice -> (B,).

@@ -7,7 +7,7 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from trainables.h_space import clip as clip_module
 from trainables.h_space.clip import ClipModel
@@ -141,3 +141,42 @@ def test_a_gpu_resizes_with_the_weights_that_a_cpu_resizes_with() -> None:
     by_matrices = rows @ x @ columns.T
 
     torch.testing.assert_close(by_matrices, clip_module._interpolated(x, (12, 30)))
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP of the kind of RN50, narrower, with random weights in open_clip's layout."""
+    size = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8}
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": size,
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    }
+    folder = tmp_path_factory.mktemp("resnet")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = open_clip.CLIP(**config)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    preprocess = {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]}
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess})
+    )
+    return folder
+
+
+def test_a_resnet_embeds_and_tells_distances_as_a_transformer_does(resnet: Path) -> None:
+    clip = ClipModel.from_folder(resnet)
+    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+    embedded = clip.image(pictures)
+    features = clip.image_features(pictures)
+    distance = clip.perceptual_distance(pictures, pictures.flip(0))
+    distance.sum().backward()
+
+    assert embedded.shape == clip.text(["a face", "a church"]).shape == (2, 16)
+    assert [tuple(one.shape[1:]) for one in features] == [(256, 8), (256, 32), (64, 64), (16, 128), (4, 256)]
+    assert torch.allclose(distance[0], distance[1])
+    assert 0 < distance[0].item() < 4
+    assert torch.allclose(clip.perceptual_distance(pictures, pictures), torch.zeros(2), atol=1e-6)
+    assert pictures.grad is not None
+    assert pictures.grad.abs().max() > 0
