@@ -1,7 +1,6 @@
 """Every space that ships plans, and its head comment says what it costs."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.loading import load_space
 from search_spaces import shipped_spaces
-from trainables.h_space.backbones.latents import LatentSpec
 from trainables.h_space.domains import domain_summary
 from trainables.h_space.family import HSpace
 from trainables.h_space.layers import Summarise
@@ -18,10 +16,8 @@ from trainables.yaml_tree import read_yaml_file
 
 @pytest.fixture
 def avatars() -> Summarise:
-    """The built-in domain stands in for that of any shipped space; that of latents has an autoencoder."""
-    pixels = domain_summary("avatars")
-    latents = replace(pixels, latents=LatentSpec(Path("vae"), "AutoencoderKL", 4, 4, 1.0, False))
-    return lambda name: latents if name == "avatars_ldm" else pixels
+    """The built-in domain of pixels stands in for that of any shipped space."""
+    return lambda name: domain_summary("avatars_ldm" if name == "avatars_ldm" else "avatars")
 
 
 @pytest.mark.parametrize("name", shipped_spaces())

@@ -40,15 +40,15 @@ def test_the_domains_that_ship() -> None:
 def test_a_domain_without_its_weights_says_which_command_makes_them(
     folder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("AVATARS_LDM", raising=False)
+    monkeypatch.delenv("AFHQ_DOG_MODEL", raising=False)
     if folder is not None:
-        monkeypatch.setenv("AVATARS_LDM", str(tmp_path / folder))
+        monkeypatch.setenv("AFHQ_DOG_MODEL", str(tmp_path / folder))
     domain_summary.cache_clear()
 
     with pytest.raises(
-        DomainError, match="do not ship; this command makes them: asyrp-sweep pretrain avatars_ldm"
+        DomainError, match="do not ship; this command makes them: asyrp-sweep convert-backbone afhq"
     ):
-        domain_summary("avatars_ldm")
+        domain_summary("afhq_dog")
 
 
 def test_avatars_are_drawn_at_the_size_that_the_domain_says() -> None:

@@ -12,10 +12,9 @@ from test_pretrain import same_weights
 from trainables.h_space.backbones.autoencoder import FrozenAutoencoder
 from trainables.h_space.backbones.latents import read_latents
 from trainables.h_space.backbones.unet import FrozenDiffusion
-from trainables.h_space.domains import domain_summary
+from trainables.h_space.domains import domain_summary, shipped_domains
 from trainables.h_space.domains.avatars.drawing import Picture, draw_faces
 from trainables.h_space.domains.avatars.faces import sample_face
-from trainables.h_space.domains.loading import load_domain
 from trainables.h_space.pretrain import avatars_ldm, avatars_ldm_quality, pretrain_avatars_ldm
 from trainables.h_space.pretrain import avatars_ldm_recipe as recipe
 from trainables.h_space.pretrain.avatars_ldm import AutoencoderRun, LatentRun, psnr
@@ -103,25 +102,26 @@ def test_resumed_stage_ends_with_the_same_bits(
     assert same_weights(whole.ema, second_half.ema)
 
 
-def test_the_model_that_the_variable_names_is_a_domain_and_is_measured(
+def test_a_model_made_anew_is_a_domain_and_is_measured(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AVATARS_LDM", str(trained))
     monkeypatch.setattr(avatars_ldm_quality, "NUM_STEPS", 4)
-    domain_summary.cache_clear()
+    shipped = shipped_domains()["avatars_ldm"]
+    name = str(tmp_path / "anew.yaml")
+    clip = shipped.parent.parent / "avatars/weights/clip"
+    text = shipped.read_text().replace("diffusion: weights", f"diffusion: {trained}")
+    Path(name).write_text(text.replace("../avatars/weights/clip", str(clip)))
     said: list[str] = []
 
-    avatars_ldm_quality.main(tmp_path, num_faces=4, num_samples=8, log=said.append)
+    avatars_ldm_quality.main(tmp_path, name, num_faces=4, num_samples=8, log=said.append)
 
-    summary = domain_summary("avatars_ldm")
+    summary = domain_summary(name)
     assert (summary.image_size, summary.x_shape, summary.shape[:3]) == ((64, 64), (4, 16, 16), (96, 8, 8))
     assert summary.shape[:3] == domain_summary("avatars").shape[:3]  # so that editors are alike in both
     firsts = [line.split()[0] for line in said]
     assert firsts == [*["autoencoder,", "labels"] * 2, *["inversion,"] * 2, *["Fréchet"] * 3]
-    for name in ("autoencoder_persons", "autoencoder_unseen_kinds", "trajectory", "samples"):
-        assert (tmp_path / f"{name}.png").is_file()
-    domain_summary.cache_clear()
-    load_domain.cache_clear()
+    for picture in ("autoencoder_persons", "autoencoder_unseen_kinds", "trajectory", "samples"):
+        assert (tmp_path / f"{picture}.png").is_file()
 
 
 def test_psnr_is_that_of_the_mean_squared_error() -> None:

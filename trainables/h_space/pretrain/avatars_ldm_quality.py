@@ -1,6 +1,6 @@
 """Measure the latent diffusion model of drawn faces: the numbers and pictures of its model cards.
 
-    AVATARS_LDM=models/avatars_ldm python -m trainables.h_space.pretrain.avatars_ldm_quality OUT
+    python -m trainables.h_space.pretrain.avatars_ldm_quality OUT [DOMAIN]
 
 Legend: N faces, pictures (N, 3, 64, 64) in [-1, 1], x latents (N, 4, 16, 16).
 """
@@ -111,14 +111,16 @@ def _embedded(clip: ClipModel, pictures: Tensor) -> Tensor:
     return in_parts(lambda x: clip.image(x.clamp(-1, 1)), pictures)
 
 
-def main(out: Path, *, num_faces: int = 64, num_samples: int = 500, log: Log = print) -> None:
-    """Report on the model that AVATARS_LDM names; its pictures are written to `out`."""
+def main(
+    out: Path, name: str = "avatars_ldm", *, num_faces: int = 64, num_samples: int = 500, log: Log = print
+) -> None:
+    """Report on the model of a domain, `name` or the path of its YAML; its pictures are written to `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    domain = load_domain("avatars_ldm")
+    domain = load_domain(name)
     report_autoencoder(domain, out, 4 * num_faces, log)
     report_inversion(domain, out, num_faces, log)
     report_samples(domain, out, num_samples, log)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:3])
