@@ -38,12 +38,15 @@ seeds: 2
 primary: {metric: accuracy, margin: 0.1}
 """
 TRAIN = """
-import json, sys, time
+import json, os, sys, time
 width, seed, folder = sys.argv[1:]
-time.sleep(5)
-with open(f"{folder}/metrics.json", "w") as file:
-    json.dump({"accuracy": int(width) / (2 + int(seed))}, file)
+while width == "2" and not os.path.exists("{go}"):
+    time.sleep(0.1)
+time.sleep(1)
+with open(folder + "/metrics.json", "w") as file:
+    json.dump(dict(accuracy=int(width) / (2 + int(seed))), file)
 """
+"""Trials of width 2 wait for a file: a study that is cancelled before it is there is never over."""
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}
@@ -147,7 +150,8 @@ def test_a_study_that_was_cancelled_half_way_and_submitted_again_is_the_undistur
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     Path("widths.yaml").write_text(SPACE)
-    Path("train.py").write_text(TRAIN)
+    go = tmp_path / "go"
+    Path("train.py").write_text(TRAIN.format(go=go))
     of_study = ["widths", "--results", results]
     submit = ["submit", "widths.yaml", "--on", "slurm", "--results", results, "--time", "20m", *machines]
 
@@ -158,6 +162,7 @@ def test_a_study_that_was_cancelled_half_way_and_submitted_again_is_the_undistur
     assert cli.main(["cancel", *of_study]) == 0
     until(lambda: output("squeue", "--noheader") == "")
     num_done = len(rows(results))
+    go.touch()
     assert cli.main(submit) == 0
     until(lambda: output("squeue", "--noheader") == "")
 
