@@ -1,7 +1,11 @@
 """`--time-limit`: the end of a launch that is known beforehand, and what is said when it has come."""
 
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from rich.console import Console
 
@@ -42,9 +46,27 @@ def until_end(end: LaunchEnd, console: Console, command_line: str, work: Callabl
     """Do the work of a command, as far as its end allows; its exit code."""
     with end.watching():
         try:
-            return work()
+            with _unwound_by_term():
+                return work()
         except Interrupted as interrupt:
             return tell_end(Outcome(interrupted_by=interrupt.signal_number), end, console, command_line)
+
+
+@contextmanager
+def _unwound_by_term() -> Iterator[None]:
+    """SIGTERM raises Interrupted, as Ctrl-C raises, where no back end watches for it: leases are let go of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)
 
 
 def tell_end(outcome: Outcome, end: LaunchEnd, console: Console, command_line: str) -> int:

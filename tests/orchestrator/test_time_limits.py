@@ -1,5 +1,6 @@
 """Launches that know their end: what they still begin, how they stop, and that going on changes nothing."""
 
+import io
 import os
 import signal
 from collections.abc import Callable
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from orchestrator.cli.option_values import Cost
 from orchestrator.cli.parser import main
-from orchestrator.cli.time_limits import launch_end
+from orchestrator.cli.time_limits import launch_end, until_end
 from orchestrator.execution.ending import GO_ON, WARNING, Interrupted, LaunchEnd, TimeLimit
 from orchestrator.execution.models import model_path
 from orchestrator.execution.queue import TrialQueue
@@ -262,3 +264,21 @@ def test_a_limit_that_is_over_before_anything_is_reached_is_told(
     assert code == 2
     assert "--time-limit 0.01s: over before any trial had reached a checkpoint" in capsys.readouterr().err
     assert signal.getsignal(WARNING) == before
+
+
+def test_a_term_before_any_trial_lets_go_of_what_the_launch_holds() -> None:
+    """Killed at once, it would keep others from the study for as long as its lease lives."""
+    released = []
+    before = signal.getsignal(signal.SIGTERM)
+    console = Console(file=io.StringIO())
+
+    def work() -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return 0
+        finally:
+            released.append("lease")
+
+    assert until_end(LaunchEnd(None), console, "run widths", work) == 128 + signal.SIGTERM
+    assert released == ["lease"]
+    assert signal.getsignal(signal.SIGTERM) == before
