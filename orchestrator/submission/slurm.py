@@ -85,8 +85,14 @@ class Slurm:
         return {id: Job(id, ", ".join(told), is_active=any(told.values())) for id, told in states.items()}
 
     def cancel(self, id: str) -> None:
-        """By scancel: TERM to the launch, 30 s later KILL."""
-        output_of("scancel", id, what=f"job {id} was not cancelled")
+        """By scancel: TERM to the launch, 30 s later KILL. What waits is taken out of the queue first.
+
+        TERM goes to the batch shell alone: without it scancel would end the job's Ray beside the launch, which then
+        may not come to its end, and in an object store its lease would keep others out.
+        """
+        what = f"job {id} was not cancelled"
+        output_of("scancel", "--state=PENDING", id, what=what)
+        output_of("scancel", "--state=RUNNING", "--batch", "--signal=TERM", id, what=what)
 
     def log(self, id: str) -> str | None:
         """In the submission's own file."""
@@ -198,11 +204,11 @@ LAUNCH+=(--address "$IP:$PORT")"""
 # Slurm signals the batch shell alone, and a wait returns at a signal before the launch has ended.
 _ENDING = """\
 "${{LAUNCH[@]}}" & RUNNING=$!
-trap 'kill -TERM $RUNNING' TERM
+trap 'kill -TERM $RUNNING; (sleep 30; kill -KILL $RUNNING 2>/dev/null) & KILLER=$!' TERM
 trap 'kill -USR1 $RUNNING' USR1
 wait $RUNNING; CODE=$?
 while kill -0 $RUNNING 2>/dev/null; do wait $RUNNING; CODE=$?; done
-for STEP in "${{STEPS[@]:-}}"; do [ -n "$STEP" ] && kill "$STEP" 2>/dev/null; done
+for STEP in "${{STEPS[@]:-}}" "${{KILLER:-}}"; do [ -n "$STEP" ] && kill "$STEP" 2>/dev/null; done
 wait
 [ $CODE -eq {code} ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ] && scontrol requeue "$SLURM_JOB_ID"
 exit $CODE"""

@@ -69,7 +69,7 @@ def slurm(command: Command) -> None:
     program("sinfo", "echo 'main*|2|1:00:00'; echo 'long|1|2-00:00:00'")
     program("sbatch", "echo \"$@\" >> submitted; echo '7|RUNNING|None' > queue; echo 7")
     program("squeue", '[ ! -s queue ] || echo "$(<queue)"')
-    program("scancel", "echo $1 > cancelled; : > queue")
+    program("scancel", "echo ${@: -1} > cancelled; : > queue")
 
 
 def submitted(*options: str) -> tuple[str, ...]:
