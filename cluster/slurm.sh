@@ -50,11 +50,11 @@ done
 LAUNCH+=(--address "$IP:$PORT")
 LAUNCH+=(--time-limit "$((14400 - SECONDS))s")  # what is left of the job
 "${LAUNCH[@]}" & RUNNING=$!
-trap 'kill -TERM $RUNNING' TERM
+trap 'kill -TERM $RUNNING; (sleep 30; kill -KILL $RUNNING 2>/dev/null) & KILLER=$!' TERM
 trap 'kill -USR1 $RUNNING' USR1
 wait $RUNNING; CODE=$?
 while kill -0 $RUNNING 2>/dev/null; do wait $RUNNING; CODE=$?; done
-for STEP in "${STEPS[@]:-}"; do [ -n "$STEP" ] && kill "$STEP" 2>/dev/null; done
+for STEP in "${STEPS[@]:-}" "${KILLER:-}"; do [ -n "$STEP" ] && kill "$STEP" 2>/dev/null; done
 wait
 [ $CODE -eq 75 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 20 ] && scontrol requeue "$SLURM_JOB_ID"
 exit $CODE
