@@ -28,7 +28,7 @@ from typing import Any
 
 from orchestrator.ledger import LedgerError
 from orchestrator.ledger.copies import Copy, working_copy_of
-from orchestrator.ledger.durable import fsync, together
+from orchestrator.ledger.durable import fsync, sync
 from orchestrator.ledger.files import writing
 from trainables.model_files import MODEL_FOLDER
 
@@ -131,7 +131,7 @@ class CheckpointStore:
             rows = self._rows.append(epoch, rows_after)
             manifest = temporary / MANIFEST
             manifest.write_text(json.dumps({"epoch": epoch, "files": files, "rows": rows, "extra": extra}))
-            together(fsync, [*written, manifest, temporary, self._rows.path])
+            sync([*written, manifest, temporary, self._rows.path])
             # Listed before the claim is looked at: what a later worker puts there is not among them.
             before = list(self.folder.iterdir())
             self.check()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger.copies import working_copy_of
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.durable import Fill, write_atomically
 from orchestrator.ledger.files import writing
 from trainables.errors import UserError
 from trainables.model_files import MODEL_FOLDER, model_file
@@ -64,10 +64,17 @@ def start_file(task: TrialTask, study_folder: Path) -> Path | None:
     return found
 
 
-def put_model(path: Path, write: Callable[[Path], object], check: Callable[[], None] = lambda: None) -> None:
-    """Write a trial's model. Another one that is there already, of an earlier attempt, is kept under `replaced/`.
+def put_model(path: Path, write: Fill, check: Callable[[], None] = lambda: None) -> None:
+    """Write a trial's model, as `model_writer` says, and publish it."""
+    write_atomically(path, model_writer(path, write, check))
+    publish(path)
 
-    `check` is called once the model is written, just before it takes its place; what it raises leaves all as it was.
+
+def model_writer(path: Path, write: Fill, check: Callable[[], None] = lambda: None) -> Fill:
+    """What writes a trial's model to a file that is to take its place at `path`.
+
+    Another one that is there already, of an earlier attempt, is kept under `replaced/`. `check` is called once the
+    model is written; what it raises leaves all as it was.
     """
 
     def fill(temporary: Path) -> None:
@@ -77,13 +84,12 @@ def put_model(path: Path, write: Callable[[Path], object], check: Callable[[], N
             digest = hashlib.sha256(earlier).hexdigest()
             aside = path.parent / REPLACED / f"{path.stem}-{digest[:16]}{path.suffix}"
             write_atomically(aside, lambda target: target.write_bytes(earlier))
-            _publish(aside)
+            publish(aside)
 
-    write_atomically(path, fill)
-    _publish(path)
+    return fill
 
 
-def _publish(path: Path) -> None:
+def publish(path: Path) -> None:
     """Put a model into the store, where the study's folder is a copy of one. Raises LedgerError."""
     study_folder = path.parent.parent if path.parent.name == FOLDER else path.parent.parent.parent
     if (copy := working_copy_of(study_folder)) is not None:
@@ -106,7 +112,7 @@ def collect_model(study_folder: Path, path: Path, digest: str) -> None:
         raise MissingModel(f"{path} has changed since the plan was made; plan again")
     with writing(study_folder):
         write_atomically(target, lambda temporary: temporary.write_bytes(content))
-        _publish(target)
+        publish(target)
 
 
 def _collected(study_folder: Path, digest: str) -> Path:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.execution.checkpoints import CheckpointStore, DamagedCheckpoint, Superseded
-from orchestrator.execution.models import is_there, model_path, put_model, start_file
+from orchestrator.execution.models import is_there, model_path, model_writer, publish, put_model, start_file
 from orchestrator.execution.provenance import host, provenance
 from orchestrator.execution.tasks import UNTOLD, Record, TrialTask, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError
@@ -176,8 +176,8 @@ class TrialRun:
         new = family.trial if settings.trial_class is None else import_class(settings.trial_class)
         return new(config, task.seed if task.draws is None else task.draws, **given)
 
-    def _put_model(self, epoch: int | None = None) -> None:
-        """Keep the model of an epoch, or of the last one."""
+    def _put_model(self, epoch: int) -> None:
+        """Keep the model of an epoch."""
         put_model(self._model_path(epoch), self._trial.save_model, self._checkpoints.check)
 
     def _model_path(self, epoch: int | None = None) -> Path:
@@ -194,10 +194,14 @@ class TrialRun:
         task = self._task
         rows = {name: getattr(result, name) for name in ("curves", "evaluations", "samples")}
         with writing(self._settings.study_folder):
+            model = self._model_path()
+            models = {}
             if hasattr(self._trial, "save_model"):
-                self._put_model()
+                models[model] = model_writer(model, self._trial.save_model, self._checkpoints.check)
             self._checkpoints.check()
-            Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, **rows)
+            Ledger(self._ledger_folder).write_rows(task.signature, task.attempt, models, **rows)
+            for path in models:
+                publish(path)
             self._checkpoints.check()
             if self._copy is not None:
                 self._copy.push_rows(self._settings.study_folder.name, PartKey(task.signature, task.attempt))

@@ -5,7 +5,8 @@ import errno
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,14 +14,17 @@ _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.
 _AT_ONCE = 16
 
 T = TypeVar("T")
+Fill = Callable[[Path], object]
+"""Writes a file."""
+NO_FILES: Mapping[Path, Fill] = {}
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Fill) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in its place in one step. Raises OSError."""
     write_together({path: write})
 
 
-def write_together(files: Mapping[Path, Callable[[Path], object]]) -> None:
+def write_together(files: Mapping[Path, Fill]) -> None:
     """The same for several files, which take their places in this order, once all are on the disk.
 
     A disk takes about as long for all of them as for one.
@@ -32,14 +36,14 @@ def write_together(files: Mapping[Path, Callable[[Path], object]]) -> None:
     try:
         for path, write in files.items():
             write(temporaries[path])
-        together(fsync, temporaries.values())
+        sync(temporaries.values())
         for path, temporary in temporaries.items():
             temporary.replace(path)
     finally:
         for temporary in temporaries.values():
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-    together(fsync, folders)
+    sync(folders)
 
 
 def together(work: Callable[[T], object], items: Iterable[T]) -> list[T]:
@@ -57,6 +61,24 @@ def together(work: Callable[[T], object], items: Iterable[T]) -> list[T]:
 def write_text_atomically(path: Path, text: str) -> None:
     """The same for a text. Raises OSError."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """`fsync` files and folders, all at once. Raises what it raises for any of them, once none is under way."""
+    paths = list(paths)
+    if len(paths) == 1:
+        fsync(paths[0])
+        return
+    asked = [_threads(os.getpid()).submit(fsync, path) for path in paths]
+    wait(asked)
+    for one in asked:
+        one.result()
+
+
+@lru_cache(maxsize=1)
+def _threads(process: int) -> ThreadPoolExecutor:
+    """Kept, since starting a thread can take longer than the disk does; a forked process has none of its parent's."""
+    return ThreadPoolExecutor(_AT_ONCE, "sync")
 
 
 def fsync(path: Path) -> None:

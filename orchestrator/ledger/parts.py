@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from orchestrator.ledger.durable import write_together
+from orchestrator.ledger.durable import NO_FILES, Fill, write_together
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.files import DamagedPart, opened, sealed, without_lists, writing
 from orchestrator.ledger.index import (
@@ -142,14 +142,17 @@ class Parts:
         with opened(self.filesystem, self._path(place, file_name), f"{table}/{file_name}", whole=True):
             pass
 
-    def write(self, parts: Mapping[tuple[str, PartKey], pa.Table]) -> None:
+    def write(
+        self, parts: Mapping[tuple[str, PartKey], pa.Table], before: Mapping[Path, Fill] = NO_FILES
+    ) -> None:
         """Write parts of tables, in this order, each of them completely or not at all, whatever is killed when.
 
-        Raises LedgerError when the folder cannot be written.
+        Files to be written `before` them wait for the disk with them. Raises LedgerError where one cannot be written.
         """
         places = {self.local_folder(table) / key.file_name: part for (table, key), part in parts.items()}
-        with writing(Path(commonpath(path.parent for path in places))):
-            write_together({path: sealed(content) for path, content in places.items()})
+        files = {**before, **{path: sealed(content) for path, content in places.items()}}
+        with writing(Path(commonpath(path.parent for path in files))):
+            write_together(files)
 
     def ignore(self, table: str, file_name: str) -> None:
         """Count a damaged file no more. Nothing on disk changes."""

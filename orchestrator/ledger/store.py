@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from orchestrator.ledger.columns import shared_columns
+from orchestrator.ledger.durable import NO_FILES, Fill
 from orchestrator.ledger.files import DamagedPart, without_lists, writing
 from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.merging import settle
@@ -50,16 +51,20 @@ class Ledger:
         self,
         signature: str,
         attempt: int,
+        before: Mapping[Path, Fill] = NO_FILES,
         *,
         curves: Sequence[Row],
         evaluations: Sequence[Row],
         samples: Sequence[Row],
     ) -> None:
-        """Write a trial's rows, seen by nobody before `commit`. Called by the worker. Raises as `commit` does."""
+        """Write a trial's rows, seen by nobody before `commit`, and `before` them other files of it.
+
+        Called by the worker. Raises as `commit` does.
+        """
         named = {"signature": signature, "attempt": attempt}
         tables = zip(ROW_TABLES, (curves, evaluations, samples), strict=True)
         key = PartKey(signature, attempt)
-        self._write({(table, key): [{**row, **named} for row in rows] for table, rows in tables})
+        self._write({(table, key): [{**row, **named} for row in rows] for table, rows in tables}, before)
 
     def commit(self, *records: Row) -> None:
         """Record how attempts ended, in this order; their rows exist from here on. Called by the driver.
@@ -76,12 +81,15 @@ class Ledger:
             self._commits.pop(key, None)
             self._broken.discard(key)
 
-    def _write(self, parts: Mapping[tuple[str, PartKey], Sequence[Row]]) -> None:
+    def _write(
+        self, parts: Mapping[tuple[str, PartKey], Sequence[Row]], before: Mapping[Path, Fill] = NO_FILES
+    ) -> None:
         with writing(Path(self._parts.root)):
             root = self._parts.local_folder("")
             shared = {table: shared_columns(root, table) for table in {table for table, _ in parts}}
             self._parts.write(
-                {(table, key): to_arrow(table, rows, shared[table]) for (table, key), rows in parts.items()}
+                {(table, key): to_arrow(table, rows, shared[table]) for (table, key), rows in parts.items()},
+                before,
             )
 
     def clean_uncommitted(self, unfinished: Container[str] = ()) -> list[str]:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
 
-from orchestrator.execution.models import model_path, put_model
+from orchestrator.execution.models import model_path, model_writer, publish
 from orchestrator.ledger import Ledger, LedgerError
-from orchestrator.ledger.files import writing
 from orchestrator.plan.cells import Plan
 
 COPIED_FROM = "copied_from"
@@ -89,9 +88,10 @@ def adopt(hits: Collection[Hit], plan: Plan, study_folder: Path, ledger: Ledger)
             model = model_path(hit.ledger_folder.parent, hit.signature).read_bytes()
         except OSError:
             continue  # Gone meanwhile.
-        with writing(study_folder):
-            put_model(model_path(study_folder, hit.signature), methodcaller("write_bytes", model))
-        ledger.write_rows(hit.signature, attempt, **rows)
+        place = model_path(study_folder, hit.signature)
+        writer = model_writer(place, methodcaller("write_bytes", model))
+        ledger.write_rows(hit.signature, attempt, {place: writer}, **rows)
+        publish(place)
         # How that study's space names the trial, and how it is stored there, stays behind.
         kept = {
             key: value
