@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from asyrp_sweep import Study, UserError, ablate, open_space
+from asyrp_sweep import Study, UserError, ablate, open_space, open_study
 from orchestrator.cli.parser import main
 from trainables.function_family import FunctionFamily
 
@@ -138,6 +138,25 @@ def test_what_it_did_can_be_saved_and_run_from_the_command_line(capsys: pytest.C
     assert main(["run", "score.yaml", "--inline", "--no-price"]) == 0
 
     assert "18 trials: 18 done, 0 to run" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_results_folder_is_read_without_its_space(tmp_path: Path) -> None:
+    study = ablated()
+
+    read = open_study(tmp_path / "results" / study.name)
+
+    assert not hasattr(read, "run")
+    assert (repr(read), read.verdicts) == (repr(study), study.verdicts)
+    assert open_study(study.name).trials.equals(study.trials)
+    with pytest.raises(UserError, match=f"holds no study.*did you mean {study.name}"):
+        open_study(f"{study.name}x")
+
+
+def test_a_name_that_the_package_lacks_is_told_the_nearest() -> None:
+    import asyrp_sweep
+
+    with pytest.raises(AttributeError, match="did you mean open_space"):
+        asyrp_sweep.open_spaces  # noqa: B018
 
 
 def test_a_space_opens_as_a_file_a_shipped_name_or_its_content() -> None:

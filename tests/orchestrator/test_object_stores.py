@@ -17,6 +17,7 @@ import pytest
 from object_server import Server, needs_server
 from searches import launcher, points_of, records_of, states_of
 
+import asyrp_sweep
 from orchestrator.cli import parser as cli
 from orchestrator.cli.disk_probe import object_store
 from orchestrator.execution.models import model_path
@@ -36,6 +37,7 @@ from orchestrator.study.launch import Study, describe, open_study
 from orchestrator.study.observing import Outcome
 from orchestrator.study.runner import RunOptions, published, run_missing
 from orchestrator.study.shards import Shard
+from trainables.errors import UserError
 from trainables.h_space.layers import Summarise
 
 pytestmark = needs_server
@@ -564,7 +566,11 @@ def test_a_study_in_a_store_is_that_of_a_folder_and_everything_reads_its_url(
         f"s3://{place}/trials/*.parquet", storage_options={"aws_endpoint_url": endpoint}
     )
     by_ledger = Ledger(place, arrow).records()
-    assert {len(by_pandas), len(by_polars), len(by_ledger)} == {NUM_TRIALS}
+    read = [asyrp_sweep.open_study(f"{URL}/chain"), asyrp_sweep.open_study("chain", results=URL)]
+    in_python = [len(study.trials) for study in read]
+    assert {len(by_pandas), len(by_polars), len(by_ledger), *in_python} == {NUM_TRIALS}
+    with pytest.raises(UserError, match="holds no study chian; did you mean chain"):
+        asyrp_sweep.open_study(f"{URL}/chian")
 
 
 # Shards
