@@ -152,7 +152,9 @@ def verdict_sentence(frames: StudyFrames, contrast: Contrast) -> str:
         caution = "" if contrast.survives_failures else " Not so once failed trials are ranked worst."
         return f"{label} {contrast.words}: {numbers}, {p_value(contrast.p_holm)}.{caution}{_early(contrast)}"
     if contrast.verdict == "equivalent":
-        return f"{label} is equivalent within ±{contrast.margin:g}: {numbers}."
+        inside = max(-contrast.interval.low, contrast.interval.high) <= contrast.margin
+        shown = "" if inside else f" Two one-sided tests show it, {p_value(contrast.tost_p_holm)}."
+        return f"{label} is equivalent within ±{contrast.margin:g}: {numbers}.{shown}"
     word = "estimate only" if contrast.is_estimate else "undecided"
     guard = f" The sign-flip test does not agree, {p_value(contrast.p)}." if contrast.is_held_back else ""
     return f"{label}: {word}, {numbers}.{guard} {seeds_sentence(contrast)}"

@@ -160,6 +160,11 @@ def sample_kinds() -> tuple[SampleKind, ...]:
     return _now().sample_kinds
 
 
+def references() -> dict[str, SampleKind]:
+    """Kinds of samples that are shown beside what trials made."""
+    return {kind.name: kind for kind in sample_kinds() if kind.is_reference}
+
+
 def shown_with_costs() -> Mapping[str, str]:
     """Metric -> its heading, of those that are shown among the costs of a cell."""
     return _now().fairness

@@ -22,6 +22,8 @@ STATE_WORDS: dict[State, str] = {
 }
 MAX_SECONDS = 1e9
 """A launch that expects to take decades does not know."""
+NOT_JUDGED = "not judged yet"
+"""Of a study that the dashboard has not come to."""
 OPEN = ("waiting", "interrupted", "running")
 """States of trials that are still to end."""
 
@@ -77,11 +79,15 @@ def summary(entry: Entry, verdicts: Mapping[str, str] | None = None) -> Summary:
             f"{duration(seconds)} on {device}" for device, seconds in entry.totals.seconds.items()
         ),
         left=f"about {duration(left)}" if is_number(left) and 0 < left < MAX_SECONDS else "",
-        verdicts="; ".join(
-            f"{count} {word}" for word, count in Counter((verdicts or {}).values()).most_common()
-        ),
+        verdicts=_verdicts(verdicts, num_ended),
         damaged=standing.get("damaged", ()),
     )
+
+
+def _verdicts(verdicts: Mapping[str, str] | None, num_ended: int) -> str:
+    if verdicts is None:
+        return NOT_JUDGED if num_ended else ""
+    return "; ".join(f"{word}: {count}" for word, count in Counter(verdicts.values()).most_common())
 
 
 def _counts(standing: Standing) -> Counter[str]:

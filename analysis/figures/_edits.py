@@ -10,18 +10,13 @@ import pandas as pd
 
 from analysis.figures._base import AxisValue
 from analysis.frames import MISSING, StudyFrames, primary
-from analysis.labels import EPOCH, filled, places, sample_kinds, swept, value_label
+from analysis.labels import EPOCH, filled, places, references, swept, value_label
 from trainables.exchange import SampleKind
 
 
 def dimensions() -> tuple[str, ...]:
     """What a grid can run over besides the axes of the space and `cell`."""
     return (*places(), "image", "seed")
-
-
-def references() -> dict[str, SampleKind]:
-    """Kinds of samples that are shown beside what trials made."""
-    return {kind.name: kind for kind in sample_kinds() if kind.is_reference}
 
 
 MADE = "made"

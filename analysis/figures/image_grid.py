@@ -26,11 +26,10 @@ from analysis.figures._edits import (
     held_axes,
     made_tile,
     reference_tiles,
-    references,
     tile_label,
 )
 from analysis.frames import StudyFrames
-from analysis.labels import axis_label, places, plural, sample_kinds, swept, value_label
+from analysis.labels import axis_label, places, plural, references, sample_kinds, swept, value_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
-from analysis.frames import StudyFrames
-from analysis.labels import axis_label, value_label
+from analysis.frames import StudyFrames, primary
+from analysis.labels import axis_label, references, sample_kinds, value_label
 from analysis.page.shape import Content, Coordinate, Sample, SampleKind, Samples
 
 Address = Callable[[str], str]
@@ -42,7 +42,7 @@ def samples_of(frames: StudyFrames, address: Address | None) -> Samples:
     rows = rows.assign(digest=[digest(content) for content in rows["content"]])
     kinds = _kinds(rows)
     shared = [kind["name"] for kind in kinds if kind["is_shared"]]
-    coordinates = list(_coordinates(rows[~rows["kind"].isin(shared)]))
+    coordinates = list(_coordinates(frames, rows[~rows["kind"].isin(shared)]))
     wanted = _in_order(rows, shared, coordinates)
     chosen = _with_room(wanted) if address is None else wanted
     contents = chosen.drop_duplicates("digest")
@@ -88,21 +88,26 @@ def media_type(kind: str, content: bytes) -> str:
 
 
 def _kinds(rows: pd.DataFrame) -> list[SampleKind]:
-    """Kinds of samples; shared are those of which several trials have one and the same for an item."""
+    """Kinds of samples, first those that trials made; shared are those that are the same for an item in all trials."""
+    said = {kind.name: kind for kind in sample_kinds()}
     kinds: list[SampleKind] = []
-    for name, own in rows.groupby("kind", sort=False):
+    for name in dict.fromkeys(rows["kind"]):
+        own = rows[rows["kind"] == name]
         is_same = bool((own.groupby("image_id")["digest"].nunique() == 1).all())
         is_shared = is_same and own["signature"].nunique() > 1
-        kinds.append({"name": str(name), "label": value_label(name), "is_shared": is_shared})
-    return kinds
+        label = said[name].label if name in said else ""
+        kinds.append({"name": name, "label": label or value_label(name), "is_shared": is_shared})
+    return sorted(kinds, key=lambda kind: kind["name"] in references())
 
 
-def _coordinates(rows: pd.DataFrame) -> Iterator[Coordinate]:
-    """Columns in which samples of one item by one trial differ, each with a slider that starts where most samples are.
+def _coordinates(frames: StudyFrames, rows: pd.DataFrame) -> Iterator[Coordinate]:
+    """Columns in which samples of one item by one trial differ, each with a slider.
 
-    What tells items or trials apart, such as an item's true value, is no place between which a reader could move.
+    It starts where most trials are judged, or else where most samples are of those that trials made. What tells items
+    or trials apart, such as an item's true value, is no place between which a reader could move.
     """
     places = rows.groupby(["signature", "kind", "image_id"], dropna=False)
+    made = rows[~rows["kind"].isin(references())]
     for name in rows.columns:
         if name in _NO_COORDINATE or name.startswith("axis_") or name == "digest":
             continue
@@ -110,12 +115,14 @@ def _coordinates(rows: pd.DataFrame) -> Iterator[Coordinate]:
         if len(counts) < 2 or places[name].nunique().max() < 2:
             continue
         values = [value.item() if hasattr(value, "item") else value for value in counts.index]
+        judged = frames.trials[primary(name)] if primary(name) in frames.trials else pd.Series(dtype=float)
+        most = next((at[at.isin(values)] for at in (judged, made[name]) if at.isin(values).any()), rows[name])
         yield {
             "name": str(name),
             "label": axis_label(str(name)),
             "values": values,
             "labels": [value_label(value) for value in values],
-            "start": max(range(len(values)), key=lambda index: (counts.iloc[index], index)),
+            "start": values.index(most.value_counts().sort_index(ascending=False).idxmax()),
         }
 
 

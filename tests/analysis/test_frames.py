@@ -3,12 +3,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analysis.accounting import answer_costs
 from analysis.contrasts import judge_study, paired_sample, verdict_sentence
 from analysis.frames import load_frames, primary_values, summary_metrics
 from analysis.report import verdict_lines
+from analysis.stats import PairedSample, judge
 from orchestrator.ledger import read_study
 
 TWO = {"pixel_channel": 0.6, "conv": 0.4}
@@ -197,6 +199,23 @@ def test_sentences_say_verdict_numbers_and_what_is_missing(
     (contrast,) = judge_study(frames).contrasts
 
     assert re.search(expected, verdict_sentence(frames, contrast))
+
+
+def test_equivalence_with_an_interval_beyond_the_margin_names_the_tests_that_show_it(
+    make_study: Study,
+) -> None:
+    frames = load_frames(make_study(effects=TWO, num_seeds=6))
+    (cell,) = judge_study(frames).contrasts
+    apart = np.array([0.05, -0.05, 0.05, -0.05, 0.05, -0.05])
+    wide, narrow = (
+        judge([PairedSample(cell.name, differences, tuple(range(6)))], margin=0.05, alpha=0.05)[0]
+        for differences in (apart, apart / 2)
+    )
+
+    assert wide.verdict == narrow.verdict == "equivalent"
+    assert wide.interval.high > 0.05
+    assert verdict_sentence(frames, wide).endswith("6 pairs. Two one-sided tests show it, p = 0.038.")
+    assert verdict_sentence(frames, narrow).endswith("6 pairs.")
 
 
 def test_cells_are_compared_along_one_axis_with_all_others_equal(

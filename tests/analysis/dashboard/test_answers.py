@@ -13,6 +13,7 @@ import pytest
 from dashboard_client import SMALL, Client, Serve
 
 from analysis.contrasts import judge_study
+from analysis.dashboard.summaries import NOT_JUDGED
 from analysis.frames import load_frames
 from analysis.page.payload import study_page
 from orchestrator.ledger import Ledger, read_study, write_study
@@ -290,7 +291,7 @@ def test_a_new_part_is_noticed_and_told(watched: Client, growing: Path) -> None:
 
 def all_judged(page: dict[str, Any]) -> bool:
     """Whether the pages of all studies have been prepared, so that the list has their verdicts."""
-    return all(study["verdicts"] for study in page["studies"])
+    return all(study["verdicts"] not in ("", NOT_JUDGED) for study in page["studies"])
 
 
 def test_a_page_that_comes_again_hears_only_what_it_has_missed(watched: Client, growing: Path) -> None:

@@ -109,3 +109,19 @@ def test_what_tells_items_apart_is_no_slider_and_what_tells_samples_of_one_apart
     assert [one["name"] for one in moved] == ["epoch", "truth"]
     assert fixed["coordinates"] == []
     assert [sample["at"] for sample in fixed["samples"]] == [[], [], [], []]
+
+
+def test_what_trials_made_is_shown_first_and_where_they_are_judged(frames: StudyFrames) -> None:
+    trials = frames.trials.assign(primary_strength=0.5)
+    given = with_samples(frames, "edit", [b"1", b"2", b"3", b"4"]).samples
+    edits = [
+        given.assign(strength=at, content=given["content"] + bytes([i])) for i, at in enumerate((0.5, 1.0))
+    ]
+    true_edits = given.assign(kind="counterfactual", strength=0.0, content=[b"a", b"b", b"c", b"d"])
+    mixed = replace(frames, trials=trials, samples=pd.concat([true_edits, *edits, edits[1].assign(epoch=0)]))
+
+    found = samples_of(mixed, None)
+
+    assert [kind["name"] for kind in found["kinds"]] == ["edit", "counterfactual"]
+    [strength] = [one for one in found["coordinates"] if one["name"] == "strength"]
+    assert strength["values"][strength["start"]] == 0.5
