@@ -23,6 +23,8 @@ WARNED_SECONDS = 60.0
 MARGIN_SECONDS = 20.0
 """Left of a time limit for what ends a launch: Ray's end, above all; of a short limit at most `MARGIN_SHARE`."""
 MARGIN_SHARE = 0.2
+NEAR_SECONDS = 300.0
+"""A warning this long before the limit, or in its second half, is the limit's; an earlier one takes the machine away."""
 ALLOCATION_END = "SLURM_JOB_END_TIME"
 """Variable of Slurm: when the allocation ends, in seconds since 1970."""
 _POLL_SECONDS = 1.0
@@ -89,7 +91,7 @@ class LaunchEnd:
         """Whether the launch has reached anything that the next one goes on from."""
         self._clock = clock
         self._at = None if limit is None else clock() + limit.usable
-        self._is_warned = False
+        self._is_warned = self._is_taken_away = False
         self._is_watching = self._raises_at_once = False
         self._at_work: dict[str, _Work] = {}
         self._measured: dict[tuple[str, bool], float] = {}
@@ -103,8 +105,8 @@ class LaunchEnd:
 
     @property
     def is_by_limit(self) -> bool:
-        """Whether nothing but its time limit can have ended the launch."""
-        return self.limit is not None and not self._is_warned
+        """Whether its time limit has ended the launch, so that the next one would have no more time."""
+        return self.limit is not None and not self._is_taken_away
 
     # Trials
 
@@ -215,6 +217,9 @@ class LaunchEnd:
     def warn(self) -> None:
         """The end comes soon: no trial begins, and those at work go on to their next checkpoint at most."""
         self._is_warned = True
+        if self.limit is not None:
+            near = min(NEAR_SECONDS, self.limit.seconds / 2)
+            self._is_taken_away = self._seconds_left() > near
         warned = self._clock() + WARNED_SECONDS - MARGIN_SECONDS
         self._at = warned if self._at is None else min(self._at, warned)
 

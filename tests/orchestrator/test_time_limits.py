@@ -137,6 +137,16 @@ def test_after_a_warning_an_epoch_that_takes_longer_is_not_waited_for(clock: Clo
         queue.check_time()
 
 
+@pytest.mark.parametrize(("at", "is_by_limit"), [(10, False), (90, True)])
+def test_a_warning_shortly_before_the_limit_is_the_limits(clock: Clock, at: float, is_by_limit: bool) -> None:
+    end = end_in(100, clock)
+
+    clock.now = at
+    end.warn()
+
+    assert end.is_by_limit == is_by_limit
+
+
 def test_the_allocation_tells_the_end_where_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 1_000_000.0)
     monkeypatch.setenv("SLURM_JOB_END_TIME", "1003600")
