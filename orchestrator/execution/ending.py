@@ -24,7 +24,7 @@ MARGIN_SECONDS = 20.0
 """Left of a time limit for what ends a launch: Ray's end, above all; of a short limit at most `MARGIN_SHARE`."""
 MARGIN_SHARE = 0.2
 NEAR_SECONDS = 300.0
-"""A warning this long before the limit, or in its second half, is the limit's; an earlier one takes the machine away."""
+"""A warning this long before the limit, or in its second half, is the limit's; an earlier one is pre-emption."""
 ALLOCATION_END = "SLURM_JOB_END_TIME"
 """Variable of Slurm: when the allocation ends, in seconds since 1970."""
 _POLL_SECONDS = 1.0
@@ -91,7 +91,7 @@ class LaunchEnd:
         """Whether the launch has reached anything that the next one goes on from."""
         self._clock = clock
         self._at = None if limit is None else clock() + limit.usable
-        self._is_warned = self._is_taken_away = False
+        self._is_warned = self._is_preempted = False
         self._is_watching = self._raises_at_once = False
         self._at_work: dict[str, _Work] = {}
         self._measured: dict[tuple[str, bool], float] = {}
@@ -106,7 +106,7 @@ class LaunchEnd:
     @property
     def is_by_limit(self) -> bool:
         """Whether its time limit has ended the launch, so that the next one would have no more time."""
-        return self.limit is not None and not self._is_taken_away
+        return self.limit is not None and not self._is_preempted
 
     # Trials
 
@@ -219,7 +219,7 @@ class LaunchEnd:
         self._is_warned = True
         if self.limit is not None:
             near = min(NEAR_SECONDS, self.limit.seconds / 2)
-            self._is_taken_away = self._seconds_left() > near
+            self._is_preempted = self._seconds_left() > near
         warned = self._clock() + WARNED_SECONDS - MARGIN_SECONDS
         self._at = warned if self._at is None else min(self._at, warned)
 
