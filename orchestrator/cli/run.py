@@ -3,7 +3,7 @@
 import argparse
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from orchestrator.cli.export import log_lines, log_openings
 from orchestrator.cli.figure_checks import check_figures, figure_remarks
 from orchestrator.cli.reporting import name_failures, show_report
 from orchestrator.cli.time_limits import check_limit, launch_end, tell_end, until_end
+from orchestrator.execution.contract import JoinedCluster
 from orchestrator.execution.ending import LaunchEnd
 from orchestrator.ledger import Ledger
 from orchestrator.plan.loading import load_space
@@ -28,7 +29,7 @@ from orchestrator.study.launch import Study, as_launched, open_study, standing
 from orchestrator.study.observing import Outcome
 from orchestrator.study.price.budget import check_cost, check_options
 from orchestrator.study.price.pilots import announcing
-from orchestrator.study.price.quoting import Quote
+from orchestrator.study.price.quoting import Quote, cluster_of
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.runner import RunOptions
 from orchestrator.views.live import make_display, say
@@ -64,7 +65,8 @@ def _run(options: argparse.Namespace, end: LaunchEnd, console: Console, command_
     # Also where the plan misses nothing: only a launch looks at every byte of what is done.
     for line in log_lines(options.log_to, study.folder):
         say(console, line)
-    outcome = _trained(study, run_options(options, listeners=listeners, end=end), console)
+    joined = _pricing(view, options, console, end) if options.price else None
+    outcome = _trained(study, run_options(options, listeners=listeners, end=end, joined=joined), console)
     if not (view.num_missing or view.hits or outcome.num_run or outcome.exit_code):
         whose = "plan" if study.shard is None else "shard"
         say(console, f"Nothing is missing: every trial of this {whose} is done.")
@@ -156,20 +158,46 @@ def asked_space(options: argparse.Namespace) -> Space:
     )
 
 
+def _pricing(
+    view: planning.PlanView, options: argparse.Namespace, console: Console, end: LaunchEnd
+) -> Callable[[JoinedCluster], None]:
+    """Print what the plan costs on a cluster, once that is joined. Raises ConfigError as the price here does."""
+
+    def price(joined: JoinedCluster) -> None:
+        tell_silent(joined, console)
+        planning.show_price(_priced(view, options, console, end, joined), console)
+        check_limit(end)
+
+    return price
+
+
+def tell_silent(joined: JoinedCluster, console: Console) -> None:
+    """Say of how many machines a price knows nothing."""
+    if joined.num_silent:
+        say(console, f"{joined.num_silent} machines had no free place for a trial: the price leaves them out")
+
+
 def _priced(
-    view: planning.PlanView, options: argparse.Namespace, console: Console, end: LaunchEnd | None = None
+    view: planning.PlanView,
+    options: argparse.Namespace,
+    console: Console,
+    end: LaunchEnd | None = None,
+    joined: JoinedCluster | None = None,
 ) -> planning.PlanView:
     """The plan with its price, unless that is left out. Raises ConfigError where it is above --max-cost.
 
-    The end of a launch learns what a trial's next checkpoint takes.
+    The end of a launch learns what a trial's next checkpoint takes. A launch that will join a cluster has its price
+    then.
     """
     if not options.price:
         return view
-    quote = Quote(view.study, run_options(options), announcing(console))
+    chosen = run_options(options)
+    quote = Quote(view.study, chosen, announcing(console), joined)
     view = planning.priced(view, quote)
     if end is not None:
         end.expected = planning.seconds_to_checkpoints(view, quote)
-    if options.max_cost is not None:
+    is_later = end is not None and joined is None and cluster_of(chosen) is not None
+    if options.max_cost is not None and not is_later:
         try:
             check_cost(view, quote, *options.max_cost)
         except ConfigError:

@@ -9,8 +9,9 @@ from rich.console import Console
 from orchestrator.cli.export import log_openings
 from orchestrator.cli.figure_checks import check_figures, figure_remarks
 from orchestrator.cli.reporting import name_failures, show_report
-from orchestrator.cli.run import run_options
+from orchestrator.cli.run import run_options, tell_silent
 from orchestrator.cli.time_limits import check_limit, launch_end, tell_end, until_end
+from orchestrator.execution.contract import JoinedCluster
 from orchestrator.execution.ending import LaunchEnd
 from orchestrator.ledger import Ledger, LedgerLock
 from orchestrator.ledger.copies import copy_of
@@ -31,6 +32,7 @@ from orchestrator.study.launch import Study, open_study, standing
 from orchestrator.study.price.budget import check_options
 from orchestrator.study.price.pilots import announcing
 from orchestrator.study.price.pricing import Price, price_lines
+from orchestrator.study.price.quoting import cluster_of
 from orchestrator.study.runner import RunOptions, published, run_missing
 from orchestrator.views.live import make_display, say
 from search_spaces import shipped_spaces
@@ -57,7 +59,14 @@ def _tune(options: argparse.Namespace, end: LaunchEnd, console: Console, command
     check_limit(end)
     if lacking := search_lacks_room(study, price):
         raise ConfigError([Problem("", 0, "--results", lacking)])
-    launch = run_search(study, chosen, make_display(console))
+
+    def joined(cluster: JoinedCluster) -> None:
+        tell_silent(cluster, console)
+        _price(study, chosen, options, console, cluster)
+        check_limit(end)
+
+    searching = replace(chosen, joined=joined) if options.price else chosen
+    launch = run_search(study, searching, make_display(console))
     for note in launch.notes:
         say(console, f"note: {note}")
     if launch.outcome.preparation_error is not None:
@@ -115,14 +124,24 @@ def introduce(study: Study, console: Console) -> None:
     say(console, f"{search.trials} trials{seeds} in all{limit}; {journal}")
 
 
-def _price(study: Study, chosen: RunOptions, options: argparse.Namespace, console: Console) -> Price | None:
-    """Say what the search will cost; raises ConfigError where that is more than it may."""
-    quote = SearchQuote(study, chosen, announcing(console))
+def _price(
+    study: Study,
+    chosen: RunOptions,
+    options: argparse.Namespace,
+    console: Console,
+    joined: JoinedCluster | None = None,
+) -> Price | None:
+    """Say what the search will cost; raises ConfigError where that is more than it may.
+
+    A launch that will join a cluster has its price then.
+    """
+    quote = SearchQuote(study, chosen, announcing(console), joined)
     price = quote.of(quote.num_left)
     for line in price_lines(price) if price is not None else ():
         say(console, line)
     chosen.end.expected_of_others = quote.seconds_to_checkpoint()
-    if options.max_cost is not None:
+    is_later = joined is None and cluster_of(chosen) is not None
+    if options.max_cost is not None and not is_later:
         check_search_cost(quote, price, *options.max_cost)
     return price
 

@@ -1,13 +1,15 @@
 """The contract both back ends keep: what they are given, what they report, how they are interrupted."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import Record, TrialTask
 from orchestrator.ledger import LedgerError
 from trainables.errors import UserError
+from trainables.settings import Settings
 
 
 class Observer(Protocol):
@@ -66,6 +68,30 @@ class Backend(Protocol):
     def run(self, queue: TrialQueue, observer: Observer) -> None:
         """Run trials until the queue is empty. Raises Interrupted soon after the first signal, and before the launch's
         time is over."""
+
+
+@dataclass(frozen=True)
+class MachineKind:
+    """Machines of a cluster that are alike."""
+
+    name: str
+    """As `provenance.machine_kind` tells it of a trial that has run there."""
+    nodes: tuple[str, ...]
+    """Ids of the machines."""
+    num_parallel: int
+    """How many trials they hold at a time."""
+
+
+class JoinedCluster(Protocol):
+    """A cluster as a launch finds it on joining."""
+
+    kinds: Sequence[MachineKind]
+    """Machines that had a free place for a trial, by kind, in the order of their names."""
+    num_silent: int
+    """Machines on which a trial fits that had no free place."""
+
+    def pilot(self, kind: MachineKind, config: Settings) -> Mapping[str, Any]:
+        """What `Family.pilot` finds on a machine of a kind. Raises UserError where that is impossible, Interrupted."""
 
 
 class BackendError(UserError):

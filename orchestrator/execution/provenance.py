@@ -76,15 +76,35 @@ def provenance(
         "device": device,
         "threads": threads,
         "float32": None if float32 is None else dict(float32),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": _system(),
         "hardware": {**hardware(), "allotted": None if allotted is None else dict(allotted)},
     }
+
+
+def machine_kind(entry: Mapping[str, Any]) -> str:
+    """In words, what the machine of such an entry was: its GPU, where the trial had one, and its CPU.
+
+    Trials take alike where it is the same. Memory and the number of CPUs are not part of it: they decide how many
+    trials run at once, and follow a job's allocation. Entries of before `hardware` was recorded name no kind of CPU.
+    """
+    cpu = (entry.get("hardware") or {}).get("cpu") or entry.get("machine") or "unknown CPU"
+    device = entry.get("device") or "cpu"
+    return str(cpu) if device == "cpu" else f"{device}, {cpu}"
 
 
 @functools.cache
 def hardware() -> dict[str, Any]:
     """What this machine has: kind and number of its CPUs, as far as this process may use them, and bytes of memory."""
     return {"cpu": _cpu_name(), "cpus": usable_cores(), "memory_bytes": usable_bytes()}
+
+
+def this_kind(device: str) -> str:
+    """The kind of this machine, for trials on a device that records name so."""
+    return machine_kind({"device": device, "machine": _system(), "hardware": hardware()})
+
+
+def _system() -> str:
+    return f"{platform.system()} {platform.machine()}"
 
 
 def _cpu_name() -> str | None:

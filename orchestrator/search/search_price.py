@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from orchestrator.execution.contract import JoinedCluster
 from orchestrator.ledger import Ledger
 from orchestrator.plan.cells import TrialSpec
 from orchestrator.search.candidates import Candidate, Candidates
@@ -42,11 +43,13 @@ class SearchQuote:
         study: Study,
         options: RunOptions | None = None,
         announce: Announce = silently,
+        joined: JoinedCluster | None = None,
     ) -> None:
+        """`joined` as for `Quote`."""
         config = search_config(study.space.config)
         candidates = Candidates(study.space)
         self._study = study
-        self._quote = Quote(study, options, announce)
+        self._quote = Quote(study, options, announce, joined)
         self._prepared = reachable(study.space)
         self._default = candidates.default.config
         self._draws = [candidate.config for candidate in _drawn(candidates)]

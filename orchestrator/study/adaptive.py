@@ -35,7 +35,7 @@ def run_until_decided(
             return total
         note(_added(study, grown))
         study = grown
-        more = run_missing(study, replace(options, retries_failed=False), display)
+        more = run_missing(study, replace(options, retries_failed=False, joined=None), display)
         total = replace(more, num_run=total.num_run + more.num_run, failed=[*total.failed, *more.failed])
     return total
 

@@ -252,7 +252,7 @@ def _cell_json(family: Family, cell: Cell) -> dict[str, Any]:
 
 def price_json(price: Price) -> dict[str, Any]:
     """The documented form of a price: a range is three entries, the typical value under the name itself."""
-    plain = {name: value for name, value in vars(price).items() if not isinstance(value, Range)}
+    plain = {name: value for name, value in vars(price).items() if not isinstance(value, Range | tuple)}
     ranges = {
         "seconds": price.seconds,
         "preparation_seconds": price.preparation,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.execution.checkpoints import drop_committed, unfinished
-from orchestrator.execution.contract import Backend, LaunchStopped, PreparationFailed
+from orchestrator.execution.contract import Backend, JoinedCluster, LaunchStopped, PreparationFailed
 from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
 from orchestrator.execution.models import collect_model
 from orchestrator.execution.provenance import git_commit
@@ -52,6 +52,8 @@ class RunOptions:
     """How long to wait until a cluster has room for a trial; None for what the space says."""
     concurrency: int | None = None
     """For how many trials at a time a cluster is asked, at most; None for what its machines hold."""
+    joined: Callable[[JoinedCluster], None] | None = None
+    """Told of a cluster that was joined, before anything starts there; what it raises ends the launch."""
     retries_failed: bool = True
     """Whether trials that failed in an earlier launch are tried again."""
     trial_class: str | None = None
@@ -161,6 +163,7 @@ class Launch:
             gone=self._end_without_ray,
             wait_seconds=options.wait_seconds,
             concurrency=options.concurrency,
+            joined=options.joined,
             end=options.end,
         )
         return RayBackend(settings, wanted)

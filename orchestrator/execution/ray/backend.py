@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.execution.contract import BackendError, Observer, PreparationFailed
+from orchestrator.execution.contract import BackendError, JoinedCluster, Observer, PreparationFailed
 from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
 from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.machine import usable_cores
@@ -36,6 +36,7 @@ from orchestrator.execution.ray.cluster import (
     why_not_connected,
 )
 from orchestrator.execution.ray.head import HeadWatch
+from orchestrator.execution.ray.kinds import JoinedMachines
 from orchestrator.execution.ray.machines import AskedRoom, Machines
 from orchestrator.execution.ray.ready import forget_authentication, ray, request_resources, tune
 from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, launch_folder
@@ -77,6 +78,8 @@ class RayOptions:
     """How long to wait for a machine with room for a trial, in the place of `execution.wait_minutes`."""
     concurrency: int | None = None
     """How many trials run at a time at most, and for how many at once a cluster that grows is asked."""
+    joined: Callable[[JoinedCluster], None] | None = None
+    """Told of a cluster that was joined once it has room, before anything starts; what it raises ends the launch."""
     end: LaunchEnd = field(default_factory=LaunchEnd)
 
 
@@ -110,6 +113,8 @@ class RayBackend:
             self._watch.enter_context(HeadWatch(ray.get_runtime_context().gcs_address, self._end_without_ray))
             self._signals.__enter__()
             self._find_room(self._patience if self._is_joined else 0.0)
+            if self._is_joined and self._options.joined is not None:
+                self._options.joined(JoinedMachines(self._settings, _all_nodes(), self._signals.check))
         except BaseException:
             self.__exit__()
             raise

@@ -2,6 +2,7 @@
 
 import math
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 
 from orchestrator.execution.contract import BackendError
@@ -72,8 +73,8 @@ def room_asked_for(execution: ExecutionConfig, nodes: Sequence[Node]) -> str:
     )
 
 
-def num_slots(execution: ExecutionConfig, nodes: Sequence[Node], num_trials: int) -> int:
-    """How many trials the cluster holds at a time."""
+def num_slots(execution: ExecutionConfig, nodes: Sequence[Node], num_trials: int = sys.maxsize) -> int:
+    """How many of these trials the machines hold at a time."""
     slots = 0
     for node in nodes:
         fitting = node.get("CPU", 0) / execution.cpus_per_trial

@@ -1,6 +1,6 @@
 """Pilots: a few timed steps of a kind of trial, kept on disk so that they are timed once.
 
-A pilot is kept by machine, code, device, number of threads and what its family says it depends on: in the cache of a
+A pilot is kept by machine, in a cluster by kind of machine, by code, device, number of threads and what its family says it depends on: in the cache of a
 results folder, or in the user's cache folder where the results folder does not exist or cannot be written.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 import trainables
+from orchestrator.execution.contract import JoinedCluster, MachineKind
 from orchestrator.execution.provenance import host
 from orchestrator.ledger.durable import write_text_atomically
 from orchestrator.plan.identity import canonical_text
@@ -56,11 +57,18 @@ def announcing(console: Console) -> Announce:
 
 
 class Pilots:
-    """Pilots of this machine, read from disk where they are there and timed where they are not."""
+    """Pilots of this machine, or of a kind of a cluster's, read from disk where they are there, timed where not."""
 
     def __init__(
-        self, family: Family, cache_dir: Path, execution: ExecutionConfig, announce: Announce = silently
+        self,
+        family: Family,
+        cache_dir: Path,
+        execution: ExecutionConfig,
+        announce: Announce = silently,
+        on: tuple[JoinedCluster, MachineKind] | None = None,
     ) -> None:
+        """`on` says on which machines of a cluster they are timed; None for here."""
+        self._on = on
         self._family = family
         self._folders = (cache_dir / "pilots", user_cache() / "pilots")
         self._device = "cuda" if execution.gpus_per_trial > 0 else "cpu"
@@ -85,9 +93,9 @@ class Pilots:
             if timing is not None:
                 self.kept.add(kind)
             else:
-                text = f"pilot {place}: a few steps of {kind[-1]}, timed for the price"
-                with self._announce(text):
-                    found = self._family.pilot(config, self._device, self._num_threads)
+                where = "" if self._on is None else f" on {self._on[1].name}"
+                with self._announce(f"pilot {place}{where}: a few steps of {kind[-1]}, timed for the price"):
+                    found = self._timed(config)
                 self._keep(name, found)
                 timing = self._family.timing(config, found)
         except UserError as error:
@@ -99,10 +107,19 @@ class Pilots:
             for one in timing.rounds
         ]
 
+    def _timed(self, config: Settings) -> Mapping[str, Any]:
+        if self._on is None:
+            return self._family.pilot(config, self._device, self._num_threads)
+        cluster, machines = self._on
+        return cluster.pilot(machines, config)
+
     def _name(self, config: Settings) -> str:
         """The file of a configuration's pilot. Raises UserError where what it reads cannot be read."""
+        here = (
+            [host(), os.cpu_count(), _device_name(self._device)] if self._on is None else [self._on[1].name]
+        )
         content: Mapping[str, Any] = {
-            "machine": [host(), os.cpu_count(), _device_name(self._device), self._num_threads],
+            "machine": [*here, self._num_threads],
             "code": _code_digest(),
             "plugins": [plugin.digest for plugin in plugins_in_use()],
             **self._family.pilot_identity(config),

@@ -50,6 +50,20 @@ class Price:
     """The part of `seconds` until processes run and have loaded the models."""
     unknown: str = ""
     """Why the duration is unknown."""
+    kinds: tuple["KindPrice", ...] = ()
+    """What it rests on in a cluster, by kind of machine; none for this machine."""
+
+
+@dataclass(frozen=True)
+class KindPrice:
+    """What is known of trials on machines of one kind in a cluster."""
+
+    name: str
+    num_machines: int
+    alone: Price
+    """Had these machines to run all trials."""
+    per_trial: Range
+    """Seconds of a trial, the mean of all that are missing; nothing where `alone` is unknown."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,8 @@ class Conditions:
     """What a unit of it takes, as measured by a pilot's rounds."""
     failures: Mapping[Kind, str] = field(default_factory=dict)
     """Why a kind of trial could not be timed."""
+    place: str = "here"
+    """Where trials are measured, in words."""
 
 
 def price(
@@ -84,13 +100,13 @@ def price(
     num_pilots = sum(any(rate.is_pilot for rate in of_kind) for of_kind in rates.values())
     num_measured = num_pilots + sum(not rate.is_pilot for of_kind in rates.values() for rate in of_kind)
     device = device_of(execution)
-    if reason := _unknown(family, missing, rates, num_measured, given.failures):
+    if reason := _unknown(family, missing, rates, num_measured, given):
         return Price(
             len(missing), device, given.num_parallel, None,
             num_measured=num_measured, num_pilots=num_pilots, unknown=reason,
         )  # fmt: skip
-    costs = _costs(family, missing, rates, _sharing(execution))
-    alone = _preparation(given)
+    costs = costs_of(family, missing, rates, execution)
+    alone = preparation_alone(given)
     shared = Range.by(lambda end: end(alone) / given.num_parallel)
     trials = Range.by(lambda end: makespan(map(end, costs), given.num_parallel))
     in_all = sum(cost.typical for cost in costs) + alone.typical
@@ -111,10 +127,19 @@ def price(
 
 def makespan(costs: Iterable[float], num_parallel: int) -> float:
     """When the last of these ends, each started in turn as soon as one of so many places is free."""
-    free = [0.0] * num_parallel
-    for cost in costs:
-        heapq.heapreplace(free, free[0] + cost)
-    return max(free)
+    return max(used_by_place([[*costs]], [0] * num_parallel))
+
+
+def used_by_place(costs: Sequence[Sequence[float]], places: Sequence[int]) -> list[float]:
+    """How long each place is used where trials take these times, by kind of place, and `places` are of these kinds.
+
+    Each trial is started in turn in the place that is free first, of several in the one that is listed first.
+    """
+    free = [(0.0, number) for number in range(len(places))]
+    for trial in range(len(costs[0])):
+        used, number = free[0]
+        heapq.heapreplace(free, (used + costs[places[number]][trial], number))
+    return [used for used, _ in free]
 
 
 def _unknown(
@@ -122,23 +147,26 @@ def _unknown(
     missing: Sequence[TrialSpec],
     rates: Throughput,
     num_measured: int,
-    failures: Mapping[Kind, str],
+    given: Conditions,
 ) -> str:
     """Why these trials cannot be priced; empty where they can."""
     cells = dict.fromkeys(trial.cell for trial in missing if not rates[family.kind(trial.config)])
     if not cells:
         return ""
     without = [kind for kind, of_kind in rates.items() if not of_kind]
-    reasons = dict.fromkeys(failures[kind] for kind in without if kind in failures)
+    reasons = dict.fromkeys(given.failures[kind] for kind in without if kind in given.failures)
     like = "" if num_measured == 0 else f" like {', '.join(cells)}"
     why = f", and a pilot could not be timed: {'; '.join(reasons)}" if reasons else ""
-    return f"no trial{like} has been measured here yet{why}"
+    return f"no trial{like} has been measured {given.place} yet{why}"
 
 
-def _costs(family: Family, missing: Sequence[TrialSpec], rates: Throughput, sharing: float) -> list[Range]:
+def costs_of(
+    family: Family, missing: Sequence[TrialSpec], rates: Throughput, execution: ExecutionConfig
+) -> list[Range]:
     """Seconds of each trial, in their order."""
     # Seeds share a configuration, and kinds share rates: each is worked out once.
-    paces = {kind: _pace(of_kind, sharing) for kind, of_kind in rates.items()}
+    sharing = _sharing(execution)
+    paces = {kind: _pace(of_kind, sharing) for kind, of_kind in rates.items() if of_kind}
     configs = {id(trial.config): trial.config for trial in missing}
     found = {key: _seconds(family, config, *paces[family.kind(config)]) for key, config in configs.items()}
     return [found[id(trial.config)] for trial in missing]
@@ -157,7 +185,7 @@ def _sharing(execution: ExecutionConfig) -> float:
     return max(1.0, 1 / execution.gpus_per_trial) if execution.gpus_per_trial > 0 else 1.0
 
 
-def _preparation(given: Conditions) -> Range:
+def preparation_alone(given: Conditions) -> Range:
     """Seconds of what all trials share, as if one piece were done after the other."""
     if not given.work or not given.preparing:
         return NOTHING
@@ -170,18 +198,27 @@ def _preparation(given: Conditions) -> Range:
 
 def price_lines(price: Price, label: str = "price") -> list[str]:
     """The price in words, a line each."""
+    of_kinds = [_kind_line(kind) for kind in price.kinds]
     if price.seconds is None:
-        return [f"{label}: unknown: {price.unknown}"]
+        return [f"{label}: unknown: {price.unknown}", *of_kinds]
     hours = "GPU hours" if price.device == "cuda" else "CPU core hours"
-    parts = []
+    parts = ["on the machines that are there now" if price.kinds else f"by {_basis(price)} here"]
     if price.preparation.typical >= 1:
         parts.append(f"{_with_ends(price.preparation)} of it to prepare what all trials share")
     if price.start.typical >= 1:
         parts.append(f"{_with_ends(price.start)} of it to start")
     return [
         f"{label}: {about(price)}, {price.num_parallel} at a time, {price.device_hours:.2g} {hours}, "
-        f"{(price.num_bytes or 0) / 1e6:.2g} MB; {'; '.join([f'by {_basis(price)} here', *parts])}"
+        f"{(price.num_bytes or 0) / 1e6:.2g} MB; {'; '.join(parts)}",
+        *of_kinds,
     ]
+
+
+def _kind_line(kind: KindPrice) -> str:
+    takes = "unknown"
+    if kind.alone.seconds is not None:
+        takes = f"{_with_ends(kind.per_trial)} a trial, by {_basis(kind.alone)} there"
+    return f"  {kind.alone.num_parallel} at a time on {kind.num_machines} x {kind.name}: {takes}"
 
 
 def about(price: Price) -> str:

@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+from orchestrator.execution.contract import JoinedCluster
 from orchestrator.plan.cells import Plan
 from orchestrator.study.launch import Study, configs_to_prepare
+from orchestrator.study.price.mixed import KnownMachines, price_of_cluster
 from orchestrator.study.price.pilots import Announce, Pilots, silently
 from orchestrator.study.price.pricing import (
     Conditions,
@@ -27,23 +30,50 @@ LOADS = Range(1.5, 3.0, 5.0)
 """So many times what a pilot took to load the models alone: by preparation, then by trials, two processes at once."""
 
 
+@dataclass
+class _Machines:
+    """This machine, or those of a kind in a cluster, and what is known of trials there."""
+
+    throughput: dict[Kind, Sequence[Measured]]
+    pilots: Pilots
+    num_parallel: int
+    name: str = ""
+    count: int = 1
+
+
 class Quote:
     """Prices of parts of a study's plan for a launch with these options, from what was measured once."""
 
     def __init__(
-        self, study: Study, options: RunOptions | None = None, announce: Announce = silently
+        self,
+        study: Study,
+        options: RunOptions | None = None,
+        announce: Announce = silently,
+        joined: JoinedCluster | None = None,
     ) -> None:
+        """`joined` is the cluster that the launch runs on, once that is known."""
         self._study = study
         self._family = study.space.family
         self._family.activate()
         self._options = options or RunOptions()
         self._execution = study.space.config.execution
+        self._joined = joined
         at_once = parallel_trials(self._execution, self._options.num_cpus, self._options.inline)
         self._num_parallel = min(at_once, self._options.concurrency or at_once)
-        self._throughput: dict[Kind, Sequence[Measured]] = dict(
-            measured(study.folder.parent, device_of(self._execution), self._family)
-        )
-        self._pilots = Pilots(self._family, study.cache_dir, self._execution, announce)
+        results, device = study.folder.parent, device_of(self._execution)
+        asked = (self._family, study.cache_dir, self._execution, announce)
+        if joined is None:
+            here = dict(measured(results, device, self._family))
+            self._machines = [_Machines(here, Pilots(*asked), self._num_parallel)]
+            return
+        self._machines = [
+            _Machines(
+                dict(measured(results, device, self._family, kind.name)),
+                Pilots(*asked, on=(joined, kind)),
+                *(kind.num_parallel, kind.name, len(kind.nodes)),
+            )
+            for kind in joined.kinds
+        ]
 
     def of(self, plan: Plan, done: Collection[str], prepared: Plan | None = None) -> Price | None:
         """Price of what a plan lacks; None where it lacks nothing.
@@ -53,59 +83,91 @@ class Quote:
         missing = {trial.signature: trial.config for trial in plan.trials if trial.signature not in done}
         if not missing:
             return None
-        if (cluster := _cluster(self._options)) is not None:
-            why = f"trials run on the cluster at {cluster}, whose machines have not been timed"
+        if why := self._unknown_cluster():
             device = device_of(self._execution)
             return Price(len(missing), device, self._num_parallel, None, unknown=why)
-        unknown = {self._family.kind(config): config for config in missing.values()}
-        unknown = {kind: config for kind, config in unknown.items() if not self._throughput.get(kind)}
-        self._throughput |= piloted(unknown, self._pilots)
         if prepared is None:
             configs = configs_to_prepare(plan, missing.keys())
         else:
             configs = configs_to_prepare(prepared, {trial.signature for trial in prepared.trials})
         work = self._family.preparation_work(configs, self._study.cache_dir)
-        kinds = {self._family.kind(config) for config in missing.values()}
-        conditions = Conditions(
-            num_parallel=self._num_parallel,
-            num_kept=len(kinds & self._pilots.kept),
+        wanted = {self._family.kind(config): config for config in missing.values()}
+        given = [self._conditions(machines, wanted, configs, work) for machines in self._machines]
+        if self._joined is None:
+            return price(plan, done, self._machines[0].throughput, self._execution, given[0])
+        known = [
+            KnownMachines(machines.name, machines.count, machines.throughput, conditions)
+            for machines, conditions in zip(self._machines, given, strict=True)
+        ]
+        return price_of_cluster(plan, done, known, self._execution, self._options.concurrency)
+
+    def _unknown_cluster(self) -> str:
+        """Why nothing can be known of the machines that trials run on; empty where it can."""
+        if self._joined is None:
+            cluster = cluster_of(self._options)
+            return "" if cluster is None else f"a launch tells it once it has joined the cluster at {cluster}"
+        return "" if self._machines else "no machine of the cluster has a free place for a trial now"
+
+    def _conditions(
+        self,
+        machines: _Machines,
+        wanted: Mapping[Kind, Settings],
+        configs: Sequence[Settings],
+        work: Mapping[str, float],
+    ) -> Conditions:
+        """What a price of these kinds of trials there depends on; what is not known of them is timed."""
+        unknown = {kind: config for kind, config in wanted.items() if not machines.throughput.get(kind)}
+        machines.throughput |= piloted(unknown, machines.pilots)
+        return Conditions(
+            num_parallel=machines.num_parallel,
+            num_kept=len(wanted.keys() & machines.pilots.kept),
             work=work,
-            preparing=self._preparing(configs) if any(work.values()) else (),
-            start=self._start(),
-            failures=self._pilots.failures,
+            preparing=self._preparing(machines, configs) if any(work.values()) else (),
+            start=self._start(machines.pilots.load_seconds),
+            failures=machines.pilots.failures,
+            place="there" if machines.name else "here",
         )
-        return price(plan, done, self._throughput, self._execution, conditions)
 
     def seconds_of(self, config: Settings) -> float:
-        """Seconds of one trial, by the median of what `of` has used; 0 where nothing is known of its kind."""
-        rates = self._throughput.get(self._family.kind(config), ())
-        return median_seconds(self._family, config, rates) if rates else 0.0
+        """Seconds of one trial, by the median of what `of` has used, on the fastest machines of a cluster.
+
+        0 where nothing is known of its kind.
+        """
+        return min(
+            (median_seconds(self._family, config, rates) for rates in self._rates(config)), default=0.0
+        )
 
     def seconds_to_checkpoint(self, config: Settings) -> float:
-        """Seconds of a trial until it can be gone on from; 0 where its kind, machine or epochs are unknown."""
-        rates = self._throughput.get(self._family.kind(config), ())
-        if not rates or _cluster(self._options) is not None:
+        """As `seconds_of`, until a trial can be gone on from; 0 where its kind, machine or epochs are unknown."""
+        known = self._rates(config)
+        if not known or self._unknown_cluster():
             return 0.0
         if not self._family.is_resumable(config):
             return self.seconds_of(config)
         if not self._family.has_epochs(config):
             return 0.0
-        return median_training(self._family, config, rates) / self._family.num_epochs(config)
+        fastest = min(median_training(self._family, config, rates) for rates in known)
+        return fastest / self._family.num_epochs(config)
 
-    def _preparing(self, configs: Sequence[Settings]) -> list[PreparationRates]:
-        """What preparation takes; timed here where only finished trials are known, which do not record it."""
+    def _rates(self, config: Settings) -> list[Sequence[Measured]]:
+        """What was measured of trials like this one, by the machines of which anything was."""
+        kind = self._family.kind(config)
+        return [rates for machines in self._machines if (rates := machines.throughput.get(kind))]
+
+    def _preparing(self, machines: _Machines, configs: Sequence[Settings]) -> list[PreparationRates]:
+        """What preparation takes; timed where only finished trials are known, which do not record it."""
         kinds = {self._family.kind(config) for config in configs}
-        known = [rate for kind in kinds for rate in self._throughput.get(kind, ())]
+        known = [rate for kind in kinds for rate in machines.throughput.get(kind, ())]
         if not known:
             return []
         if not any(rate.preparing is not None for rate in known):
             first = self._family.kind(configs[0])
-            known = [*piloted({first: configs[0]}, self._pilots).get(first, ())]
+            known = [*piloted({first: configs[0]}, machines.pilots).get(first, ())]
         return [rate.preparing for rate in known if rate.preparing is not None]
 
-    def _start(self) -> Range:
+    def _start(self, load_seconds: float) -> Range:
         """Until processes run and have loaded the models."""
-        loading = Range(*[self._pilots.load_seconds] * 3)
+        loading = Range(*[load_seconds] * 3)
         if self._options.inline:
             return loading.times(0.0, 1.0, 1.5)
         return START_SECONDS + loading.times(LOADS.low, LOADS.typical, LOADS.high)
@@ -120,7 +182,7 @@ def piloted(configs: Mapping[Kind, Settings], pilots: Pilots) -> dict[Kind, list
     return {kind: rates for kind, rates in found.items() if rates}
 
 
-def _cluster(options: RunOptions) -> str | None:
+def cluster_of(options: RunOptions) -> str | None:
     """The address of the cluster that a launch would join; None where it runs on this machine."""
     if options.inline:
         return None

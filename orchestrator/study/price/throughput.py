@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.execution.models import model_path
-from orchestrator.execution.provenance import host
+from orchestrator.execution.provenance import host, machine_kind
 from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.study.reuse import COPIED_FROM
 from trainables.family import Family
@@ -47,7 +47,7 @@ class Measured:
 
 
 Throughput = Mapping[Kind, Sequence[Measured]]
-"""What was measured on this machine, by what trials cost alike in."""
+"""What was measured on this machine, or on those of a kind, by what trials cost alike in."""
 
 
 def error_of(rates: Sequence[Measured]) -> tuple[float, float]:
@@ -57,29 +57,38 @@ def error_of(rates: Sequence[Measured]) -> tuple[float, float]:
     return FEW_ERROR if len(rates) < MANY else (1.0, 1.0)
 
 
-def measured(results: Path, device: str, family: Family) -> dict[Kind, list[Measured]]:
-    """What the done trials of all studies in a results folder took on this machine and device."""
+def measured(
+    results: Path, device: str, family: Family, machines: str | None = None
+) -> dict[Kind, list[Measured]]:
+    """What the done trials of all studies in a results folder took on this device of this machine.
+
+    With `machines`, on machines of the kind that is called so (`provenance.machine_kind`).
+    """
     found: dict[Kind, list[Measured]] = {}
     for ledger_folder in sorted(results.glob("*/ledger")):
         with contextlib.suppress(LedgerError):  # A study that cannot be read tells nothing.
-            for kind, entry in _measured_in(ledger_folder, device, family):
+            for kind, entry in _measured_in(ledger_folder, device, family, machines):
                 found.setdefault(kind, []).append(entry)
     return found
 
 
-def _measured_in(ledger_folder: Path, device: str, family: Family) -> Iterator[tuple[Kind, Measured]]:
+def _measured_in(
+    ledger_folder: Path, device: str, family: Family, machines: str | None
+) -> Iterator[tuple[Kind, Measured]]:
     ledger = Ledger(ledger_folder)
     num_bytes = ledger.num_bytes()
     for record in ledger.records():
-        if record["status"] == "done" and record["device"] == device and _is_of_this_host(record):
+        if record["status"] == "done" and record["device"] == device and _is_of(machines, record):
             model = model_path(ledger_folder.parent, record["signature"])
             kept = model.stat().st_size if model.is_file() else 0
             yield from _measured_by(record, num_bytes.get(record["signature"], 0) + kept, family)
 
 
-def _is_of_this_host(record: Mapping[str, Any]) -> bool:
+def _is_of(machines: str | None, record: Mapping[str, Any]) -> bool:
+    """Whether a trial has run on machines of this kind, or on this one."""
     provenance = json.loads(record["provenance"] or "{}")
-    return provenance.get("host") == host() and COPIED_FROM not in provenance
+    is_alike = provenance.get("host") == host() if machines is None else machine_kind(provenance) == machines
+    return is_alike and COPIED_FROM not in provenance
 
 
 def _measured_by(
