@@ -24,7 +24,7 @@ PILOT_SECONDS = 600.0
 
 
 class JoinedMachines:
-    """The contract of `JoinedCluster` on Ray. A machine is asked with what a trial asks for, so never one without it."""
+    """The contract of `JoinedCluster` on Ray. Machines are asked with what a trial asks for, so never one without."""
 
     def __init__(
         self, settings: WorkerSettings, nodes: Sequence[Mapping[str, Any]], check: Callable[[], None]
@@ -45,7 +45,7 @@ class JoinedMachines:
                 found.setdefault(ray.get(reference), []).append(asked[reference])
             except ray.exceptions.RayError:  # It has left, or cannot start a worker: trials will tell.
                 continue
-        self.kinds = [
+        self.kinds: Sequence[MachineKind] = [
             MachineKind(name, tuple(of_kind), num_slots(execution, [offers[node] for node in of_kind]))
             for name, of_kind in sorted(found.items())
         ]

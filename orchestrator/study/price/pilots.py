@@ -1,7 +1,8 @@
 """Pilots: a few timed steps of a kind of trial, kept on disk so that they are timed once.
 
-A pilot is kept by machine, in a cluster by kind of machine, by code, device, number of threads and what its family says it depends on: in the cache of a
-results folder, or in the user's cache folder where the results folder does not exist or cannot be written.
+A pilot is kept by machine (of a cluster's by kind), code, device, number of threads and what its family says it
+depends on: in the cache of a results folder, or in the user's cache folder where the results folder does not exist or
+cannot be written.
 """
 
 import contextlib

@@ -19,7 +19,7 @@ from orchestrator.study.price.pricing import (
     price,
 )
 from orchestrator.study.price.ranges import Range
-from orchestrator.study.price.throughput import Kind, Measured, PreparationRates, measured
+from orchestrator.study.price.throughput import Kind, Measured, PreparationRates, Throughput, measured
 from orchestrator.study.runner import RunOptions
 from trainables.settings import Settings
 
@@ -34,7 +34,7 @@ LOADS = Range(1.5, 3.0, 5.0)
 class _Machines:
     """This machine, or those of a kind in a cluster, and what is known of trials there."""
 
-    throughput: dict[Kind, Sequence[Measured]]
+    throughput: Throughput
     pilots: Pilots
     num_parallel: int
     name: str = ""
@@ -63,12 +63,12 @@ class Quote:
         results, device = study.folder.parent, device_of(self._execution)
         asked = (self._family, study.cache_dir, self._execution, announce)
         if joined is None:
-            here = dict(measured(results, device, self._family))
+            here = measured(results, device, self._family)
             self._machines = [_Machines(here, Pilots(*asked), self._num_parallel)]
             return
         self._machines = [
             _Machines(
-                dict(measured(results, device, self._family, kind.name)),
+                measured(results, device, self._family, kind.name),
                 Pilots(*asked, on=(joined, kind)),
                 *(kind.num_parallel, kind.name, len(kind.nodes)),
             )
@@ -117,7 +117,7 @@ class Quote:
     ) -> Conditions:
         """What a price of these kinds of trials there depends on; what is not known of them is timed."""
         unknown = {kind: config for kind, config in wanted.items() if not machines.throughput.get(kind)}
-        machines.throughput |= piloted(unknown, machines.pilots)
+        machines.throughput = {**machines.throughput, **piloted(unknown, machines.pilots)}
         return Conditions(
             num_parallel=machines.num_parallel,
             num_kept=len(wanted.keys() & machines.pilots.kept),
