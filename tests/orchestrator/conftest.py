@@ -231,7 +231,9 @@ def write_editor() -> WriteEditor:
 def write_done() -> Callable[..., None]:
     """Record the first trial of a plan as done in `study` of a results folder, here or on another machine."""
 
-    def write(results: Path, plan: Plan, train_seconds: float, wall_seconds: float, at: str = "") -> None:
+    def write(
+        results: Path, plan: Plan, train_seconds: float, wall_seconds: float, at: str = "", cpu: str = ""
+    ) -> None:
         trial = plan.trials[0]
         ledger = Ledger(results / "study" / "ledger")
         ledger.write_rows(trial.signature, 1, curves=[], evaluations=[], samples=[])
@@ -241,7 +243,7 @@ def write_done() -> Callable[..., None]:
                 "attempt": 1,
                 "status": "done",
                 "config": trial.config.model_dump(mode="json"),
-                "provenance": {"host": at or host()},
+                "provenance": {"host": at or host(), "device": "cpu", "hardware": {"cpu": cpu}},
                 "device": "cpu",
                 "train_seconds": train_seconds,
                 "wall_seconds": wall_seconds,

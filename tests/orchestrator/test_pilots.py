@@ -193,15 +193,14 @@ def test_a_limit_without_a_price_is_refused(
     assert not Path("results").exists()
 
 
-def test_on_a_cluster_the_price_is_unknown_and_a_limit_refused(
+def test_before_a_cluster_is_joined_the_price_is_unknown_and_a_limit_refused(
     timer: Timer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert plan("--address", "auto") == 0
-    assert "price: unknown: trials run on the cluster at auto" in capsys.readouterr().out
+    assert "price: unknown: a launch tells it" in capsys.readouterr().out
 
-    assert cli.main(["run", "rates.yaml", "--address", "auto", "--max-cost", "1h"]) == 2
+    assert plan("--address", "auto", "--max-cost", "1h") == 2
     assert "A limit cannot be kept; leave --max-cost out" in re.sub(r"\s+", " ", capsys.readouterr().err)
-    assert not Path("results/rates/ledger").exists()
 
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert plan("--max-cost", "1h") == 2

@@ -29,7 +29,7 @@ def check_cost(view: PlanView, quote: Quote, text: str, seconds: float) -> None:
 def known(price: Price, text: str) -> Range:
     """How long it takes. Raises ConfigError where it is unknown, so that the limit cannot be kept."""
     if price.seconds is None:
-        advice = f"leave {OPTION} out to start without a limit, or let a trial finish on this machine first"
+        advice = f"leave {OPTION} out to start without a limit, or let a trial finish first"
         raise refused(text, f"unknown: {price.unknown}. A limit cannot be kept; {advice}")
     return price.seconds
 

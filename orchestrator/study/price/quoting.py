@@ -105,7 +105,8 @@ class Quote:
         """Why nothing can be known of the machines that trials run on; empty where it can."""
         if self._joined is None:
             cluster = cluster_of(self._options)
-            return "" if cluster is None else f"a launch tells it once it has joined the cluster at {cluster}"
+            joining = f"a launch tells it, and keeps a limit, once it has joined the cluster at {cluster}"
+            return "" if cluster is None else joining
         return "" if self._machines else "no machine of the cluster has a free place for a trial now"
 
     def _conditions(
