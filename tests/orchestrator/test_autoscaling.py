@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -109,6 +110,7 @@ def test_a_launch_waits_for_machines_and_gets_as_many_as_it_can_use(folder: Path
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(REPOSITORY),
         "HOME": str(folder),
+        "COLUMNS": "200",
         "RAY_AUTH_MODE": "disabled",
         "RAY_FAKE_CLUSTER": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -127,6 +129,7 @@ def test_a_launch_waits_for_machines_and_gets_as_many_as_it_can_use(folder: Path
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "price: unknown: trials run on the cluster" in done.stdout  # No pilot was run on the head.
+    assert "price: unknown: a launch tells it" in done.stdout
+    assert re.search(r"\n  \d at a time on \d x .*: unknown\n", done.stdout)  # Of the machines that came.
     assert "at most 0 CPUs and 0 GPUs yet; waiting for one, 5 min at most" in done.stdout
     assert "[2/2]" in done.stdout
