@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.parser import main
 from orchestrator.execution.contract import JoinedCluster, MachineKind
 from orchestrator.execution.provenance import machine_kind, this_kind
 from orchestrator.execution.ray.backend import RayBackend, RayOptions
 from orchestrator.execution.tasks import FamilyRef, WorkerSettings
+from orchestrator.ledger import Ledger
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
 from orchestrator.plan.loading import load_space
@@ -199,6 +201,20 @@ def test_a_cluster_that_was_joined_is_told_with_its_kinds_and_times_pilots(
     assert family.timing(config, found[3]).rounds
 
 
+def test_run_compares_its_limit_with_the_price_of_the_cluster_it_has_joined(
+    ray_cluster: str, study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["run", "mine.yaml", "--address", ray_cluster, "--max-cost", "1s"])
+
+    told = capsys.readouterr()
+    said = " ".join(told.out.split())
+    assert code == 2
+    assert f"pilot 1 of 2 on {this_kind('cpu')}: a few steps of" in said
+    assert f"2 at a time on 1 x {this_kind('cpu')}: " in said
+    assert "--max-cost 1s: the plan costs about" in told.err
+    assert Ledger(study.ledger_folder).records() == []
+
+
 PROGRAM = """
 set -e
 ip link set lo up
@@ -220,6 +236,9 @@ run --seeds 6 --max-cost 2s
 @pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("unshare") is None or shutil.which("ip") is None, reason="util-linux, iproute2"
+)
+@pytest.mark.skipif(
+    "ASYRP_AUTOSCALING" not in os.environ, reason="takes two minutes; ASYRP_AUTOSCALING=1 runs it"
 )
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts and processes of its own need root")
 @pytest.mark.timeout(300)
