@@ -55,10 +55,10 @@ def name_failures(folder: Path, outcome: "Outcome", console: Console) -> None:
         say(console, f"{len(outcome.failed)} trials did not finish; the same command tries them again.")
 
 
-def show_report(folder: Path, out: Path | None, console: Console) -> str:
+def show_report(folder: Path, out: Path | None, console: Console) -> list[str]:
     """Write figures, tables and the report of a study; show its verdicts and where the report is.
 
-    The verdicts in one line.
+    The lines of the verdicts.
     """
     from analysis.report import build_report, verdict_lines
 
@@ -73,4 +73,4 @@ def show_report(folder: Path, out: Path | None, console: Console) -> str:
     say(console, f"Report: {written}")
     if copy is not None:
         say(console, f"        {copy.objects.url}/{written.relative_to(copy.root).as_posix()}")
-    return " ".join(line.strip() for line in lines if line.strip())
+    return [line.strip() for line in lines if line.strip()]

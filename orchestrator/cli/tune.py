@@ -187,7 +187,7 @@ def _conclude(
     """Test the winner, then write what is left of the search."""
     if winner.candidate.config == results.default.config:
         say(console, "Nothing did better than the untuned default.")
-        return _leave(study, winner, "The untuned default did best.", None, console)
+        return _leave(study, winner, ["The untuned default did best."], None, console)
     with LedgerLock(study.ledger_folder), published(study):
         path = write_retest(study, results, winner)
     retest = open_study(load_space(path), study.folder.parent)
@@ -200,17 +200,19 @@ def _conclude(
         return tell_end(outcome, options.end, console, command_line)
     name_failures(retest.folder, outcome, console)
     with options.end.interruptible():
-        verdict = show_report(retest.folder, None, console)
-    return max(_leave(study, winner, verdict, retest, console), outcome.exit_code)
+        verdicts = show_report(retest.folder, None, console)
+    return max(_leave(study, winner, verdicts, retest, console), outcome.exit_code)
 
 
-def _leave(study: Study, winner: Found, verdict: str, retest: Study | None, console: Console) -> int:
+def _leave(
+    study: Study, winner: Found, verdicts: Sequence[str], retest: Study | None, console: Console
+) -> int:
     """Settings, a model and figures, each with its place."""
     from analysis.report import build_report
 
     family = study.space.family
     with LedgerLock(study.ledger_folder), published(study):
-        settings = write_settings(study, winner, verdict)
+        settings = write_settings(study, winner, verdicts)
         model = keep_model(study, winner, retest)
         report = build_report(study.folder)
     say(console, f"Settings: {settings}")

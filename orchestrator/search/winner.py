@@ -4,7 +4,7 @@ import itertools
 import shutil
 import statistics
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,12 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
     return path
 
 
-def write_settings(study: Study, winner: Found, verdict: str) -> Path:
+def write_settings(study: Study, winner: Found, verdicts: Sequence[str]) -> Path:
     """Write the winner's settings, as a family puts them, or as a baseline for a space."""
     found = study.space.family.winner(winner.candidate.config, _Beyond(study.space, winner.candidate.config))
     head = [
         f"# Settings for {tuned_name(study)}, found by `asyrp-sweep tune`.",
-        *textwrap.wrap(verdict, 100, initial_indent="# ", subsequent_indent="# "),
+        *(line for said in verdicts for line in textwrap.wrap(f"# {said}", 100, subsequent_indent="#   ")),
         f"# {found.advice}",
     ]
     path = study.folder / f"{tuned_name(study)}.yaml"
