@@ -189,7 +189,7 @@ def provenance(frames: StudyFrames) -> list[tuple[str, str]]:
         ("earlier plan hash", f"{entry['hash']}, from {entry['since']}")
         for entry in frames.study.plan_hashes[:-1]
     ]
-    rows += [(f"published {name}", str(value)) for name, value in frames.study.published.items()]
+    rows += [(f"published {name}", value) for name, value in frames.published.items()]
     rows += [(f"set {path}", value_label(value)) for path, value in frames.study.settings.items()]
     ran = frames.trials[frames.trials["finished_at"].notna()]
     if len(ran):

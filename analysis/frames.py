@@ -96,6 +96,11 @@ class StudyFrames:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
     @property
+    def published(self) -> dict[str, str]:
+        """What was published of the question, such as a figure's number; empty where the space says `none`."""
+        return {name: str(value) for name, value in self.study.published.items() if value != "none"}
+
+    @property
     def reference_label(self) -> str:
         """What the cells are compared with, in words."""
         axis = self.study.compare

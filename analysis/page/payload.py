@@ -76,7 +76,7 @@ def _header(frames: StudyFrames) -> shape.Header:
     return {
         "study": frames.study.name,
         "question": frames.study.question,
-        "published": [[name, str(value)] for name, value in frames.study.published.items()],
+        "published": [[name, value] for name, value in frames.published.items()],
         "terms": _terms(frames),
         "progress": accounting.progress_sentence(frames),
         "counts": dict(Counter(map(str, frames.trials["status"]))),

@@ -11,7 +11,7 @@ from orchestrator.execution.tasks import Record
 from trainables.wording import duration
 
 TrialState = Literal["done", "pruned", "failed", "skipped", "running", "waiting"]
-AVOIDED = "not asked, for workers kept dying there"
+AVOIDED = "machines that are not asked, since workers kept dying there"
 """What is said before the names of machines that are avoided."""
 _LOSSES = ("loss_direction", "loss_total", "loss")
 """What an epoch may call its loss; the first one that it has is shown."""

@@ -63,7 +63,7 @@ class Launch:
     @property
     def on_machines(self) -> list[str]:
         """What to say of machines that it has lost or avoids."""
-        told = {"left the cluster": self.lost_machines, AVOIDED: self.avoided_machines}
+        told = {"machines that left the cluster": self.lost_machines, AVOIDED: self.avoided_machines}
         return [f"{what}: {', '.join(names)}" for what, names in told.items() if names]
 
     @property

@@ -239,7 +239,7 @@ def test_readers_see_the_launches_of_all_shards_as_one(opened: Open, display: An
     shown = Console(width=200, record=True, file=io.StringIO())
     shown.print(status.drawing(found, shown))
     text = shown.export_text()
-    assert "left the cluster: node-2 at noon, node-3 at noon" in text
+    assert "machines that left the cluster: node-2 at noon, node-3 at noon" in text
     assert (
-        "not asked, for workers kept dying there: node-9 before one\n" in text
+        "machines that are not asked, since workers kept dying there: node-9 before one\n" in text
     )  # Said by the living one alone.

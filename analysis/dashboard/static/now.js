@@ -24,7 +24,7 @@ export function now({ now: shown, cells }) {
   if (!launch && !running.length) return null;
   return section("now", "Now",
     launch && element("p", { class: "lead" }, `Launch of process ${launch.process} on ${launch.host}, last heartbeat `, ago(launch.beat_at), "."),
-    launch?.on_machines.map((line) => element("p", { class: "changed" }, `Machines that ${line}.`)),
+    launch?.on_machines.map((line) => element("p", { class: "changed" }, `${line[0].toUpperCase()}${line.slice(1)}.`)),
     running.length ? runningTable(running, labelsOf(cells)) : element("p", {}, "No trial is running."));
 }
 
