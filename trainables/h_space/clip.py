@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from zipfile import is_zipfile
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils.serialization import config
 
 from trainables.digests import file_digest, remembered
 from trainables.h_space.clip_folder import (
@@ -27,7 +29,7 @@ from trainables.h_space.clip_folder import (
 )
 from trainables.h_space.lowering import computing_in
 from trainables.h_space.precision import Precision
-from trainables.h_space.undrawn import Undrawn
+from trainables.h_space.undrawn import Undrawn, align
 from trainables.h_space.word_tokenizer import WordTokenizer
 
 if TYPE_CHECKING:  # Imported by what loads a model: it takes seconds, and plans need none.
@@ -46,11 +48,14 @@ class ClipModel:
         *,
         mean: Sequence[float],
         std: Sequence[float],
-        fingerprint: str,
+        digest: Callable[[], str],
+        is_mapped: bool = False,
     ) -> None:
+        """`is_mapped`: texts are embedded with weights that `align` moves, which it does where there are any."""
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.fingerprint = fingerprint
+        self._digest = cache(digest)
+        self._is_mapped = is_mapped
         self.precision: Precision = "float32"
         self._mean = torch.tensor(mean).view(1, 3, 1, 1)
         self._std = torch.tensor(std).view(1, 3, 1, 1)
@@ -79,7 +84,7 @@ class ClipModel:
             tokenizer,
             mean=preprocess["mean"],
             std=preprocess["std"],
-            fingerprint=file_digest(*files),
+            digest=partial(file_digest, *files),
         )
 
     @classmethod
@@ -87,8 +92,9 @@ class ClipModel:
         """Load a published open_clip model; `pretrained` is one of its tags or a local weights file."""
         import open_clip
 
+        file = Path(pretrained)
         try:
-            with Undrawn():
+            with Undrawn(), config.patch({"load.mmap": is_zipfile(file)}):  # older files cannot be mapped
                 model, _, _ = open_clip.create_model_and_transforms(model_name, pretrained=pretrained)
         except (OSError, RuntimeError) as error:
             raise ClipNotFoundError(
@@ -97,22 +103,27 @@ class ClipModel:
                 "give the path of the weights file as `pretrained`, or a folder in open_clip's layout."
             ) from error
         model = cast("open_clip.CLIP", model)
-        state = model.state_dict()
+        align(model.visual)
 
         def digest() -> str:
             whole = hashlib.sha256(model_name.encode())
-            for name, value in state.items():
+            for name, value in model.state_dict().items():
                 whole.update(f"{name} ".encode() + value.cpu().numpy().tobytes())
             return whole.hexdigest()
 
-        file = Path(pretrained)
         return cls(
             model,
             open_clip.get_tokenizer(model_name),
             mean=open_clip.get_model_preprocess_cfg(model)["mean"],
             std=open_clip.get_model_preprocess_cfg(model)["std"],
-            fingerprint=remembered(f"CLIP {model_name}", [file], digest) if file.is_file() else digest(),
+            digest=partial(remembered, f"CLIP {model_name}", [file], digest) if file.is_file() else digest,
+            is_mapped=True,
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the weights, and of what else decides embeddings. Reads all of them, those of texts as well."""
+        return self._digest()
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -129,6 +140,8 @@ class ClipModel:
 
     def text(self, texts: Sequence[str]) -> Tensor:
         """Unit embeddings of texts: N strings -> (N, D)."""
+        if self._is_mapped:
+            align(self.model)
         tokens = self.tokenizer(list(texts)).to(self._device)
         with torch.no_grad():
             return cast(Tensor, self.model.encode_text(tokens, normalize=True))
