@@ -32,6 +32,7 @@ from orchestrator.ledger.files import writing
 from orchestrator.ledger.index import PartKey
 from orchestrator.ledger.study import log_file
 from trainables.errors import UserError
+from trainables.loading import to_be_kept
 from trainables.trials import Untold, close
 
 TRACEBACK_LINES = 12
@@ -266,7 +267,8 @@ def prepare_torch(settings: WorkerSettings) -> None:
     Ray hides GPUs by an environment variable; a trial that was promised one and finds none would
     otherwise train on the CPU, unnoticed and a hundred times slower.
     """
-    import torch
+    with to_be_kept():
+        import torch
 
     torch.set_num_threads(settings.execution.threads_per_trial)
     _choose_precision()

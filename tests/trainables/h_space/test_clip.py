@@ -1,6 +1,7 @@
 """The CLIP wrapper and its word tokenizer, on a small random model and on the shipped one."""
 
 import json
+import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -45,20 +46,45 @@ def test_it_answers_as_the_model_that_open_clip_builds_and_fills(clip: ClipModel
     assert torch.equal(clip.model.encode_image(x), whole.encode_image(x))
 
 
-def test_a_model_that_open_clip_knows_holds_the_weights_of_its_file(clip: ClipModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_a_model_that_open_clip_knows_holds_the_weights_of_its_file(
+    clip: ClipModel, tmp_path: Path, name: str
+) -> None:
     with as_file(files("trainables.h_space.domains.avatars") / "weights" / "clip") as folder:
         config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
     (tmp_path / "of-this-test.json").write_text(json.dumps(config))
     open_clip.add_model_config(tmp_path)
-    torch.save(clip.model.state_dict(), tmp_path / "weights.pt")
+    expected = {key: value.clone() for key, value in clip.model.state_dict().items()}
+    if name.endswith("pt"):
+        torch.save(expected, tmp_path / name)
+    else:
+        save_file(expected, tmp_path / name, {"padding": "of a header that no tensor is aligned after"})
 
-    found = ClipModel.from_pretrained("of-this-test", str(tmp_path / "weights.pt"))
+    found = ClipModel.from_pretrained("of-this-test", str(tmp_path / name))
 
-    expected = clip.model.state_dict()
     assert found.model.state_dict().keys() == expected.keys()
-    assert all(torch.equal(value, expected[name]) for name, value in found.model.state_dict().items())
+    assert all(torch.equal(value, expected[key]) for key, value in found.model.state_dict().items())
     assert torch.equal(found.model.attn_mask, clip.model.attn_mask)
     assert torch.nn.Linear(4, 4).weight.std() > 0  # what is built afterwards is drawn as ever
+    plain = open_clip.create_model("of-this-test", str(tmp_path / name)).eval().requires_grad_(False)
+    texts, x = ["face", "smiling face"], torch.rand(2, 3, *clip.image_size) * 2 - 1
+    assert torch.equal(
+        found.image(x), plain.encode_image((((x + 1) / 2) - found._mean) / found._std, normalize=True)
+    )
+    if sys.platform == "linux":
+        assert name in mapped_from(found.model.token_embedding.weight)  # nothing of the texts' tower was read
+    found.tokenizer = clip.tokenizer  # that of a model of this name knows more words
+    assert torch.equal(found.text(texts), plain.encode_text(found.tokenizer(texts), normalize=True))
+    assert all(weight.data_ptr() % 64 == 0 for weight in found.model.parameters())
+
+
+def mapped_from(tensor: torch.Tensor) -> str:
+    """The line of this process's memory that a tensor lies in; it ends with the file's path where it is one's."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        first, last = (int(end, 16) for end in line.split()[0].split("-"))
+        if first <= tensor.data_ptr() < last:
+            return line
+    raise AssertionError("in no part of memory")
 
 
 def test_gradient_reaches_the_pixels_and_not_the_weights(clip: ClipModel) -> None:

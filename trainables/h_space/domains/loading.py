@@ -32,6 +32,7 @@ from trainables.h_space.domains.summary import domain_summary
 from trainables.h_space.lowering import lowered
 from trainables.h_space.perception import FeatureExtractor, load_inception, load_lpips
 from trainables.h_space.precision import PrecisionConfig
+from trainables.loading import to_be_kept
 from trainables.wording import expected
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Domain:
 
 
 @lru_cache(maxsize=2)
+@to_be_kept()
 def load_domain(name: str, device: str = "cpu") -> Domain:
     """Load a domain's models onto a device, once per process.
 
