@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -94,7 +95,7 @@ class ClipModel:
 
         file = Path(pretrained)
         try:
-            with Undrawn(), config.patch({"load.mmap": is_zipfile(file)}):  # older files cannot be mapped
+            with Undrawn(), _mapping(file):
                 model, _, _ = open_clip.create_model_and_transforms(model_name, pretrained=pretrained)
         except (OSError, RuntimeError) as error:
             raise ClipNotFoundError(
@@ -219,6 +220,14 @@ def _with_weights(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> o
     if isinstance(mask := model.attn_mask, Tensor) and mask.is_meta:  # the one tensor that no file holds
         model.attn_mask = torch.full(mask.shape, float("-inf")).triu(1)
     return model
+
+
+def _mapping(file: Path) -> AbstractContextManager[None]:
+    """Within, torch maps this weights file into memory and reads of it what is used; older files it reads whole."""
+    found: AbstractContextManager[None] = config.patch(  # type: ignore[attr-defined]  # set at run time
+        {"load.mmap": is_zipfile(file)}
+    )
+    return found
 
 
 def in_colour(x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from trainables.h_space.domains.scanning import printable
 from trainables.h_space.editing import Part, Window, apply_editors, equal_coefficients
 from trainables.h_space.editor_file import LoadedEditor
 from trainables.h_space.evaluation import png
+from trainables.h_space.precision import PrecisionConfig
 from trainables.h_space.timesteps import timestep_sequence
 from trainables.paths import user_path
 from trainables.randomness import generator_for
@@ -102,8 +103,13 @@ class EditSession:
     """Editors of one domain, applied to one image after another."""
 
     def __init__(self, domain: Domain, editors: Sequence[LoadedEditor], settings: EditSettings) -> None:
-        """Raises EditError when the editors, their number or the settings do not fit the domain."""
+        """Edits are computed in the precision that the editors' records say, all else in float32, as in their trials.
+
+        `notes` says so. Raises EditError when the editors, their number or the settings do not fit the domain.
+        """
         self._domain = domain
+        precision, self.notes = _precision(editors, domain)
+        self._lowered = domain.at(precision)
         self._settings = settings
         self._attributes = [editor.metadata.config.edit for editor in editors]
         self.parts = _parts(domain, editors, settings)
@@ -194,14 +200,18 @@ class EditSession:
 
     def _frames(self, names: Sequence[str], ways: Sequence[Way]) -> tuple[Frame, ...]:
         """The ways beside each other. P_t is not quantised: of a noisy t it lies between the codes."""
-        decode = torch.no_grad()(self._domain.to_pixels)
-        return tuple(
-            Frame(
-                points[0][0],
-                tuple(_tile(name, decode(p_t)) for name, (_, p_t) in zip(names, points, strict=True)),
+        domains = [self._domain, *[self._lowered] * len(self._settings.strengths)]
+        with torch.no_grad():
+            return tuple(
+                Frame(
+                    points[0][0],
+                    tuple(
+                        _tile(name, domain.to_pixels(p_t))
+                        for name, domain, (_, p_t) in zip(names, domains, points, strict=True)
+                    ),
+                )
+                for points in zip(*ways, strict=True)
             )
-            for points in zip(*ways, strict=True)
-        )
 
     def _edited(self, x_T: Tensor, strength: float, ways: list[Way]) -> Tensor:
         """One strength, whose way is added to `ways`.
@@ -210,8 +220,9 @@ class EditSession:
         """
         settings, way = self._settings, Way()
         ways.append(way)
+        domain = self._lowered if strength else self._domain
         x_0 = apply_editors(
-            self._domain.diffusion,
+            domain.diffusion,
             x_T,
             self.parts,
             strength,
@@ -221,13 +232,26 @@ class EditSession:
             noise_generator=generator_for(settings.seed, "boost noise"),
             watch=lambda t, p_t: way.append((t, p_t)),
         )
-        return self._domain.to_pictures(x_0)
+        return domain.to_pictures(x_0)
 
     def _true_edit(self, image_id: str) -> Tensor | None:
         """The image drawn with the attribute, where the domain can; of one editor only."""
         if len(self._attributes) > 1:
             return None
         return self._domain.images.counterfactuals([image_id], self._attributes[0])
+
+
+def _precision(editors: Sequence[LoadedEditor], domain: Domain) -> tuple[PrecisionConfig, list[str]]:
+    """How the records say that edits are computed, and what the user should know of it."""
+    unmeasured = {"clip": "float32", "metrics": "float32"}  # networks that an edit does not run through
+    found, *others = (e.metadata.config.precision.model_copy(update=unmeasured).canonical() for e in editors)
+    if any(other != found for other in others):
+        return PrecisionConfig(), ["note: the editors' records say different precisions; all is in float32"]
+    if not (words := found.in_words()):
+        return found, []
+    if "float16" in (found.unet, found.decoder) and domain.device.type == "cpu":
+        return PrecisionConfig(), [f"note: the record says {words}, which is for GPUs; all is in float32"]
+    return found, [f"note: edits are computed with {words}, as the record says; all else is in float32"]
 
 
 def _parts(domain: Domain, editors: Sequence[LoadedEditor], settings: EditSettings) -> list[Part]:

@@ -13,6 +13,8 @@ from trainables.h_space.cell_checks import check_cell
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import domain_summary
 from trainables.h_space.domains.loading import load_domain
+from trainables.h_space.edit_session import EditSession, EditSettings
+from trainables.h_space.editor_file import EditorMetadata, LoadedEditor
 from trainables.h_space.family import FAMILY
 from trainables.h_space.identity import identity
 from trainables.h_space.precision import PrecisionConfig
@@ -99,6 +101,32 @@ def test_a_lowered_trial_resumes_to_the_same_bits_over_the_same_preparation(
     ]
     assert reconstructions[0] == reconstructions[1]
     assert found.summary["judged_gain"] == pytest.approx(other.summary["judged_gain"], abs=0.05)
+
+
+def test_edit_follows_the_record_and_leaves_the_rest_in_float32(tiny_config: CellConfig) -> None:
+    domain = load_domain("avatars")
+    editor = tiny_config.editor.build(domain.diffusion.shape, torch.Generator().manual_seed(0), (999,))
+
+    def session(*precisions: PrecisionConfig) -> EditSession:
+        configs = (tiny_config.model_copy(update={"precision": one}) for one in precisions)
+        metadata = (EditorMetadata(one, domain.diffusion.shape, (999,), {}) for one in configs)
+        loaded = [LoadedEditor(tiny_config.editor, editor, one) for one in metadata]
+        return EditSession(domain, loaded, EditSettings(num_steps=3))
+
+    sessions = [session(PrecisionConfig(metrics="bfloat16")), session(LOW)]
+    plain, low = (one.strip(one.read(one.held_out(1)[0]), has_frames=True) for one in sessions)
+
+    assert sessions[0].notes == []
+    assert sessions[1].notes == [
+        "note: edits are computed with unet in bfloat16, as the record says; all else is in float32"
+    ]
+    assert plain.references == low.references
+    assert plain.edits != low.edits
+    assert {a.tiles[0] == b.tiles[0] for a, b in zip(plain.frames, low.frames, strict=True)} == {True}
+    (difference,) = session(LOW, PrecisionConfig()).notes
+    assert "different precisions; all is in float32" in difference
+    (refusal,) = session(PrecisionConfig(unet="float16")).notes
+    assert "unet in float16, which is for GPUs; all is in float32" in refusal
 
 
 def test_gradients_that_are_scaled_on_their_way_are_the_same(

@@ -61,7 +61,8 @@ def open_edit(options: argparse.Namespace, study_folder: Path | None, say: Say) 
     wanted = [*named, *(session.held_out(options.faces) if options.faces else [])]
     sources = [*map(session.read, wanted), *session.made_up(options.generate or 0)]
     _check_writable(options.out)
-    notes = [*_other_versions(paths, editors, domain), *(s.note for s in sources if s.note is not None)]
+    of_sources = (source.note for source in sources if source.note is not None)
+    notes = [*_other_versions(paths, editors, domain), *session.notes, *of_sources]
     return EditJob(session, sources, notes)
 
 
