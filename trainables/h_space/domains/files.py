@@ -25,10 +25,11 @@ from trainables.yaml_tree import Loc, YamlTree, dotted, laid_over, read_yaml_fil
 _WEIGHT_ENDINGS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
 PUBLISHED_FILES = {
-    "inception": "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+    "inception": "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    "pt_inception-2015-12-05-6726825d.pth",
     "lpips": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
 }
-"""The weights files of the networks that metrics use, as torchvision publishes them."""
+"""The weights files of the networks that metrics use, where they are published."""
 
 
 _LAID_OVER = ("defaults", "per_attribute", "per_editor", "stand_ins")
@@ -136,7 +137,8 @@ class DomainFile(Settings):
     judge: str | None = None
     """A name of `trainables.h_space.judges.JUDGES`: a network that trains no editor, for the metrics judged_*."""
     inception: str | None = None
-    """torchvision's weights file of Inception v3, for FID and KID; the domain's CLIP is used without."""
+    """Weights file of Inception v3, for FID and KID: that of 2015, as papers use it
+    (pt_inception-2015-12-05-6726825d.pth, with torch-fidelity), or torchvision's. The domain's CLIP is used without."""
     lpips: str | None = None
     """torchvision's weights file of AlexNet, for LPIPS."""
     interval: IntervalThresholds = PUBLISHED_THRESHOLDS

@@ -9,7 +9,7 @@ METRIC = SetMetric(
     unit="squared distance of features",
     higher_is_better=False,
     description="Fréchet distance between the set of reconstructions and the set of edits. It is the published FID "
-    "only where `feature_extractor` says Inception; elsewhere the features are the domain's CLIP. It "
+    "only where `feature_extractor` says the Inception of 2015; else they are torchvision's, or the domain's CLIP. It "
     "depends on the number of images, and doing nothing wins it: read it beside kernel_distance and a metric of "
     "success, at equal image sets.",
     reference="reconstruction",

@@ -9,7 +9,7 @@ METRIC = SetMetric(
     unit="squared distance of features",
     higher_is_better=False,
     description="Unbiased squared maximum mean discrepancy, polynomial kernel of degree 3, between the set of "
-    "reconstructions and the set of edits: KID where `feature_extractor` says Inception. Its expectation "
+    "reconstructions and the set of edits: KID where `feature_extractor` says the Inception of 2015. Its expectation "
     "does not depend on the number of images; it may be negative. Doing nothing wins it.",
     reference="reconstruction",
     compute=kernel_distance,
