@@ -143,6 +143,7 @@ class ClipModel:
         """Unit embeddings of texts: N strings -> (N, D)."""
         if self._is_mapped:
             align(self.model)
+        self.model.to(self._device)
         tokens = self.tokenizer(list(texts)).to(self._device)
         with torch.no_grad():
             return cast(Tensor, self.model.encode_text(tokens, normalize=True))
@@ -189,8 +190,8 @@ class ClipModel:
         return found
 
     def to(self, device: torch.device | str) -> ClipModel:
-        """Move the model to a device; returns itself."""
-        self.model.to(device)
+        """Move the model to a device, what embeds texts when the first one comes; returns itself."""
+        self.model.visual.to(device)
         self._mean, self._std = self._mean.to(device), self._std.to(device)
         return self
 

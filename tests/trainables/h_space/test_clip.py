@@ -78,6 +78,16 @@ def test_a_model_that_open_clip_knows_holds_the_weights_of_its_file(
     assert all(weight.data_ptr() % 64 == 0 for weight in found.model.parameters())
 
 
+def test_what_embeds_texts_goes_to_a_device_with_the_first_text() -> None:
+    with as_file(files("trainables.h_space.domains.avatars") / "weights" / "clip") as folder:
+        found = ClipModel.from_folder(folder).to("meta")
+
+    assert found.image(torch.zeros(1, 3, *found.image_size, device="meta")).is_meta
+    assert not found.model.token_embedding.weight.is_meta
+    assert found.text(["face"]).is_meta
+    assert found.model.token_embedding.weight.is_meta
+
+
 def mapped_from(tensor: torch.Tensor) -> str:
     """The line of this process's memory that a tensor lies in; it ends with the file's path where it is one's."""
     for line in Path("/proc/self/maps").read_text().splitlines():
