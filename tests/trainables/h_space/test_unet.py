@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from trainables.h_space.backbones._folder import check_folder
 from trainables.h_space.backbones.bottleneck import bottleneck_shape
-from trainables.h_space.backbones.shapes import BackboneError
-from trainables.h_space.backbones.unet import FrozenDiffusion, SplitUNet
+from trainables.h_space.backbones.shapes import BackboneError, halved_shape
+from trainables.h_space.backbones.unet import FrozenDiffusion, SplitUNet, built_shape
 from trainables.h_space.diffusion import predicted_x0
 from trainables.h_space.schedule import alpha_bars
 
@@ -126,6 +126,18 @@ def test_bottleneck_shape_is_told_by_the_configuration(variant: str) -> None:
 
     assert shape[:3] == encoded.h.shape[1:]
     assert shape.temb_width == encoded.temb.shape[1]
+
+
+def test_a_configuration_of_an_older_diffusers_tells_its_bottleneck_without_a_network() -> None:
+    later = {"class_embed_type", "num_class_embeds", "time_embedding_dim"}
+    older = {name: value for name, value in make_unet().config.items() if name not in later}
+
+    assert halved_shape(older) == built_shape(older)
+    assert halved_shape({**older, "num_class_embeds": 3}) is None
+    assert halved_shape({**older, "time_embedding_dim": 24}) == built_shape(
+        {**older, "time_embedding_dim": 24}
+    )
+    assert halved_shape({name: value for name, value in older.items() if name != "up_block_types"}) is None
 
 
 def test_class_conditional_models_are_refused() -> None:

@@ -18,6 +18,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "block_out_channels": (224, 448, 672, 896),
     "class_embed_type": None,
     "num_class_embeds": None,
+    "time_embedding_dim": None,
 }
 """diffusers' own, for configurations that leave them out."""
 _CONDITIONAL_DEFAULTS: Mapping[str, Any] = {
@@ -44,17 +45,17 @@ class BottleneckShape(NamedTuple):
 
 
 def halved_shape(config: Mapping[str, Any]) -> BottleneckShape | None:
-    """The bottleneck told by a complete diffusers configuration whose levels halve the image evenly; None for others.
+    """The bottleneck told by a diffusers configuration that names its blocks and halves the image evenly; else None.
 
     Every level but the last halves height and width, whatever its blocks; where they are odd, it depends on padding.
     """
-    try:
-        channels, size = config["block_out_channels"], config["sample_size"]
-        names = [config["down_block_types"], config["up_block_types"]]
-        has_classes = (config["class_embed_type"], config["num_class_embeds"]) != (None, None)
-        temb_width = config["time_embedding_dim"] or 4 * channels[0]
-    except KeyError:
+    known = with_defaults(config)
+    if any(name not in config for name in ("block_out_channels", "down_block_types", "up_block_types")):
         return None
+    channels, size = known["block_out_channels"], known["sample_size"]
+    names = [known["down_block_types"], known["up_block_types"]]
+    has_classes = (known["class_embed_type"], known["num_class_embeds"]) != (None, None)
+    temb_width = known["time_embedding_dim"] or 4 * channels[0]
     if size is None or has_classes or any(len(types) != len(channels) for types in names):
         return None
     height, width = (size, size) if isinstance(size, int) else size
