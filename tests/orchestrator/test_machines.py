@@ -12,7 +12,14 @@ from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.ray import head
 from orchestrator.execution.ray import machines as of_clusters
 from orchestrator.execution.ray.head import HeadWatch
-from orchestrator.execution.ray.machines import AVOID_SECONDS, SECONDS_BETWEEN_LOOKS, AskedRoom, Machines
+from orchestrator.execution.ray.machines import (
+    AVOID_SECONDS,
+    SECONDS_BETWEEN_LOOKS,
+    SPARE_SECONDS,
+    AskedRoom,
+    Machines,
+    RoomForTrials,
+)
 from orchestrator.execution.ray.tune import last_words
 from orchestrator.execution.tasks import TrialTask
 
@@ -129,6 +136,36 @@ def test_room_is_asked_for_while_trials_are_left_and_never_for_more_of_them(
         queue.mark_done("c")
 
     assert asked == [2, 1, 0]
+
+
+def test_room_that_was_given_back_is_kept_for_the_next_trial_and_only_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    now = 0.0
+    manager = of_clusters.PlacementGroupResourceManager
+    monkeypatch.setattr(manager, "request_resources", lambda self, request: asked.append("+"))
+    monkeypatch.setattr(manager, "cancel_resource_request", lambda self, request: asked.append("-"))
+    monkeypatch.setattr(of_clusters.time, "monotonic", lambda: now)
+    monkeypatch.setattr(manager, "clear", lambda self: None)
+    room = RoomForTrials()
+
+    for _ in range(3):  # Three trials, each taken by a worker that became free first.
+        room.request_resources(of_clusters.ResourceRequest([{"CPU": 1}]))
+        room.cancel_resource_request(of_clusters.ResourceRequest([{"CPU": 1}]))
+        room.settle()
+    assert asked == ["+"]
+
+    room.request_resources(of_clusters.ResourceRequest([{"CPU": 2}]))
+    now = SPARE_SECONDS + 1
+    room.settle()
+    room.settle()
+    assert asked == ["+", "+", "-"]
+
+    room.request_resources(of_clusters.ResourceRequest([{"CPU": 1}]))
+    room.cancel_resource_request(of_clusters.ResourceRequest([{"CPU": 1}]))
+    room.avoid({"id-1"}, [of_clusters.ResourceRequest([{"CPU": 2}])])
+    assert asked[3:] == ["+", "-", "-", "+"]
 
 
 @pytest.mark.parametrize(

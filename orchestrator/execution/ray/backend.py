@@ -212,14 +212,9 @@ class RayBackend:
     def _tuner(self, queue: TrialQueue, callback: "ObserverCallback") -> tune.Tuner:
         assert self._folder is not None, "run() needs an entered back end"
         execution = self._settings.execution
-        shared = {
-            "settings": self._settings,
-            "cpus": execution.cpus_per_trial,
-            "gpus": execution.gpus_per_trial,
-        }
         return tune.Tuner(
-            TuneTrial,
-            param_space=shared,
+            tune.with_parameters(TuneTrial, settings=self._settings),
+            param_space={"cpus": execution.cpus_per_trial, "gpus": execution.gpus_per_trial},
             tune_config=tune.TuneConfig(
                 search_alg=QueueSearcher(queue, callback.guard, lambda: callback.settle(wait=True)),
                 scheduler=QueueScheduler(queue, callback.stopped, callback.guard, callback.machines),

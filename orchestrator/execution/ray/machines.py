@@ -21,6 +21,8 @@ SECONDS_BETWEEN_LOOKS = 2.0
 MOST_DEATHS = 2
 """So many workers that died on a machine, and no trial that finished in between: it is not asked for a while."""
 AVOID_SECONDS = 600.0
+SPARE_SECONDS = 1.0
+"""How long room that was given back is kept."""
 NODE_LABEL = "ray.io/node-id"
 """Ray's own label of every machine."""
 
@@ -93,25 +95,55 @@ class Machines:
 
 
 class RoomForTrials(PlacementGroupResourceManager):
-    """Gets Tune the room that it asks for, elsewhere than on machines that are avoided."""
+    """Gets Tune the room that it asks for, elsewhere than on machines that are avoided.
+
+    Tune asks for room for every trial, and gives it back when a worker becomes free first, which takes the trial. What
+    it gives back is kept for a moment: the next trial asks for the same, and making a placement group and removing it
+    costs more than all that a trial without work does.
+    """
 
     _avoided: frozenset[str] = frozenset()
+
+    def __init__(self, update_interval_s: float = 0.1) -> None:
+        super().__init__(update_interval_s)
+        self._spare: Counter[ResourceRequest] = Counter()
+        """What was given back and is still asked for."""
+        self._given_back_at = 0.0
 
     def avoid(self, nodes: Collection[str], wanted: Sequence[ResourceRequest]) -> None:
         """From now on ask elsewhere; also for what has been asked for and is not in use yet, as listed."""
         if self._avoided == frozenset(nodes):
             return
         self._avoided = frozenset(nodes)
+        self._drop_spare()
         for request in wanted:
-            self.cancel_resource_request(request)
+            super().cancel_resource_request(request)
         for request in wanted:
             self.request_resources(request)
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
         """Ask for room."""
+        if self._spare[resource_request]:
+            self._spare[resource_request] -= 1
+            return
         super().request_resources(
             _Elsewhere(resource_request, self._avoided) if self._avoided else resource_request
         )
+
+    def cancel_resource_request(self, resource_request: ResourceRequest) -> None:
+        """Ask for it no more, soon."""
+        self._spare[resource_request] += 1
+        self._given_back_at = time.monotonic()
+
+    def settle(self) -> None:
+        """Let go of what was given back and has not been asked for again."""
+        if self._spare.total() and time.monotonic() - self._given_back_at > SPARE_SECONDS:
+            self._drop_spare()
+
+    def _drop_spare(self) -> None:
+        for request in self._spare.elements():
+            super().cancel_resource_request(request)
+        self._spare.clear()
 
 
 class _Elsewhere(ResourceRequest):

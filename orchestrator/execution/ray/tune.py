@@ -13,7 +13,7 @@ from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.ray.machines import AskedRoom, Machines, RoomForTrials
 from orchestrator.execution.ray.ready import FIFOScheduler, Searcher, ray, tune
 from orchestrator.execution.recording import Recording
-from orchestrator.execution.tasks import TrialTask
+from orchestrator.execution.tasks import TrialTask, WorkerSettings
 from orchestrator.execution.worker import Step, TrialRun
 from orchestrator.ledger import LedgerError
 
@@ -86,6 +86,7 @@ class QueueScheduler(FIFOScheduler):
         actors._resource_manager = self._room
         wanted = [request for *_, request in actors._pending_actors_to_attrs.values()]
         self._room.avoid(self._machines.avoided(), wanted)
+        self._room.settle()
         return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -108,13 +109,15 @@ class TuneTrial(tune.Trainable):
         """CPUs and GPUs both: asking Tune for a GPU alone means no CPU at all."""
         return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
 
-    def setup(self, config: dict[str, Any]) -> None:
-        """Take the first trial."""
+    def setup(self, config: dict[str, Any], settings: WorkerSettings | None = None) -> None:
+        """Take the first trial. `settings` are those of all trials, and come once for each worker."""
+        assert settings is not None, "Tune calls it through `with_parameters`"
+        self._settings = settings
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another trial; its work, and every way it can fail, belongs to `step`."""
-        self._run = TrialRun(TrialTask.from_json(new_config["task"]), new_config["settings"])
+        self._run = TrialRun(TrialTask.from_json(new_config["task"]), self._settings)
         return True
 
     def step(self) -> dict[str, Any]:
