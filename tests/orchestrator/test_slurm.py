@@ -1,8 +1,10 @@
-"""A real Slurm of two nodes on this machine, a folder and S3: submitted, cancelled half-way, submitted again."""
+"""A real Slurm of two nodes on this machine, a folder and S3: cancelled half-way, nodes killed, time over."""
 
+import contextlib
 import os
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,6 +20,7 @@ from orchestrator.ledger.copies import reading_copy
 from orchestrator.ledger.objects import is_url
 from orchestrator.submission.record import submissions
 
+REPOSITORY = Path(__file__).parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "unshare")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 pytestmark = [
@@ -66,16 +69,20 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 ReturnToService=2
+SlurmdTimeout=30
 NodeName=n0 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1
 PartitionName=main Nodes=n0,n1 Default=YES MaxTime=60 State=UP
 """
+_SLURMD = [b"slurmd", b"-D", b"-N"]
 DAEMONS = """
 munged --foreground --force --key-file {folder}/key --socket {folder}/munge.socket --pid-file {folder}/munge.pid \\
   --log-file {folder}/munge.log --seed-file {folder}/seed &
 until [ -S {folder}/munge.socket ]; do sleep 0.1; done
-slurmctld -D & slurmd -D -N n0 & slurmd -D -N n1 & wait
+node() { while true; do slurmd -D -N "$1"; sleep 45; done; }
+slurmctld -D & node n0 & node n1 & wait
 """
+"""A node that is killed comes back after a while, as a machine that starts again does."""
 
 
 @pytest.fixture
@@ -119,18 +126,43 @@ def until(is_so: Callable[[], bool], seconds: float = 240) -> None:
         time.sleep(0.5)
 
 
-def rows(results: str) -> pd.DataFrame:
-    """What the study's finished trials measured, by trial."""
+def table(results: str, name: str) -> pd.DataFrame:
+    """A table of the study's ledger."""
     root = Path(results)
     if is_url(results):
         reading_copy(results).refresh("widths")
         root = reading_copy(results).root
-    files = root.glob("widths/ledger/trials/*.parquet")
-    found = [pd.read_parquet(file) for file in files]
-    if not found:
-        return pd.DataFrame()
-    trials = pd.concat(found)
+    found = [pd.read_parquet(file) for file in root.glob(f"widths/ledger/{name}/*.parquet")]
+    return pd.concat(found) if found else pd.DataFrame({"signature": [], "status": []})
+
+
+def rows(results: str) -> pd.DataFrame:
+    """What the study's finished trials measured, by trial."""
+    trials = table(results, "trials")
     return trials[trials["status"] == "done"].set_index("signature").sort_index()
+
+
+def kill_node(name: str) -> None:
+    """End, as losing the machine would, a node's slurmd and all that it runs."""
+    ours = f"SLURM_CONF={os.environ['SLURM_CONF']}".encode()
+    on_it = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+            if ours in environment and (
+                f"SLURMD_NODENAME={name}".encode() in environment or command[:4] == _SLURMD + [name.encode()]
+            ):
+                on_it[int(folder.name)] = folder
+    for folder in [*on_it.values()]:
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if b"slurmstepd" in Path(f"/proc/{parent}/cmdline").read_bytes():
+                on_it[parent] = Path(f"/proc/{parent}")
+    assert any(b"slurmd" in (folder / "cmdline").read_bytes() for folder in on_it.values())
+    for process in on_it:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 @needs_server
@@ -148,7 +180,7 @@ def test_a_study_that_was_cancelled_half_way_and_submitted_again_is_the_undistur
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     Path("widths.yaml").write_text(SPACE)
     go = tmp_path / "go"
     Path("train.py").write_text(TRAIN.format(go=go))
@@ -174,3 +206,78 @@ def test_a_study_that_was_cancelled_half_way_and_submitted_again_is_the_undistur
         assert len(submissions(Path("results/widths"))) == 2
         kept = {path.suffix for path in Path("results/widths/submissions").iterdir()}
         assert kept == {".sh", ".json", ".log"}
+
+
+DIGITS = """
+question: Does the width matter?
+family: command
+baseline:
+  command: "{python} digits.py --out {folder} --seed {seed} --epochs {epochs} --width {width} --dropout 0.2"
+  settings: {epochs: 12, width: 64}
+  metrics: {accuracy: higher is better}
+  items_file: items.csv
+  keep: {model: weights.pt}
+  resume: true
+axes: {width: {path: settings.width, values: [64, 16]}}
+seeds: 8
+primary: {metric: accuracy, margin: 0.1}
+"""
+KEYS = {
+    "trials": ["signature"],
+    "curves": ["signature", "epoch"],
+    "evaluations": ["signature", "image_id"],
+}
+"""What tells the rows of a table apart: two rows with the same would be a trial that ran twice."""
+DIFFERENT = {"attempt", "started_at", "finished_at", "wall_seconds", "train_seconds", "provenance", "notes"}
+"""Columns that say when, where and how often a trial was begun."""
+
+
+@needs_server
+@pytest.mark.usefixtures("server", "slurm")
+@pytest.mark.skipif(
+    "ASYRP_SLURM_LOSSES" not in os.environ,
+    reason="takes ten minutes, and a machine to itself; ASYRP_SLURM_LOSSES=1 runs it",
+)
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("results", ["results", f"s3://{BUCKET}/results"])
+def test_a_study_whose_nodes_were_lost_and_whose_time_was_over_is_the_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    Path("widths.yaml").write_text(DIGITS)
+    script = (REPOSITORY / "trainables" / "command" / "digits.py").read_text()
+    epoch = "        network.train()\n"
+    assert script.count(epoch) == 1
+    Path("digits.py").write_text(script.replace(epoch, f"        __import__('time').sleep(0.7)\n{epoch}"))
+    told: list[str] = []
+
+    def has_happened(count: int) -> bool:
+        """Whether so many trials are done; what the job says of itself meanwhile is kept."""
+        state = output("squeue", "--noheader", "--format=%T %r %M")
+        if told[-1:] != [state]:
+            told.append(state)
+            print(f"{time.monotonic() - began:.0f} s: {state}; {len(rows(results))} done", flush=True)
+        return len(rows(results)) >= count or state == ""
+
+    began = time.monotonic()
+    submit = ["submit", "widths.yaml", "--on", "slurm", "--results", results, "--time", "2m", "--nodes", "2"]
+    assert cli.main(submit) == 0
+    until(lambda: has_happened(2), 600)
+    print(f"{time.monotonic() - began:.0f} s: n1 is killed", flush=True)
+    kill_node("n1")
+    until(lambda: has_happened(8), 600)
+    print(f"{time.monotonic() - began:.0f} s: n0, with the launch, is killed", flush=True)
+    kill_node("n0")
+    until(lambda: has_happened(17), 1200)
+
+    assert cli.main(["run", "widths.yaml", "--inline", "--no-price", "--results", "undisturbed"]) == 0
+    assert cli.main(["status", "widths", "--results", results]) == 0
+    print(Path("results/widths/submissions/001.log").read_text() if not is_url(results) else "", flush=True)
+    for name in ("trials", "curves", "evaluations"):
+        one, other = (table(where, name) for where in (results, "undisturbed"))
+        assert not one.duplicated(KEYS[name]).any()
+        same = [column for column in one.columns if column not in DIFFERENT]
+        ordered = [each[same].sort_values([*KEYS[name]]).reset_index(drop=True) for each in (one, other)]
+        pd.testing.assert_frame_equal(*ordered, check_exact=True)
