@@ -20,7 +20,8 @@ os.environ.update(
         # Inside a job of Ray's whose runtime environment names what ours does, ours counts, and the two merge.
         "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
         # Ray prints these on the driver even when told to log nothing there; our notes say it shorter.
-        "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|killed due to memory pressure",
+        "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|killed due to memory pressure"
+        "|Raylet is terminated|has been marked dead because",
     }
 )
 
