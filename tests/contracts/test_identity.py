@@ -39,6 +39,7 @@ segmenter: avatars
 judge: avatars
 inception: inception.pth
 lpips: lpips.pth
+identity: {file: who.onnx}
 """
 
 
@@ -61,7 +62,7 @@ def paint(path: Path) -> None:
 def domain(tmp_path: Path) -> Path:
     """A domain of photographs with everything that one can name."""
     shutil.copytree(WEIGHTS, tmp_path / "weights")
-    for name in ("second.pt", "inception.pth", "lpips.pth"):
+    for name in ("second.pt", "inception.pth", "lpips.pth", "who.onnx"):
         (tmp_path / name).write_bytes(b"weights")
     for split in ("train", "test"):
         (tmp_path / "pictures" / split).mkdir(parents=True)
@@ -108,6 +109,10 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a weight of the second CLIP": lambda folder: flip(folder / "second.pt"),
     "a weight of Inception": lambda folder: flip(folder / "inception.pth"),
     "a weight of LPIPS": lambda folder: flip(folder / "lpips.pth"),
+    "a weight of the network of identities": lambda folder: flip(folder / "who.onnx"),
+    "what that network is shown": lambda folder: (folder / "mine.yaml").write_text(
+        PHOTOGRAPHS.replace("who.onnx}", "who.onnx, size: 64}")
+    ),
     "the templates": lambda folder: (folder / "mine.yaml").write_text(f"{PHOTOGRAPHS}templates: avatars\n"),
 }
 

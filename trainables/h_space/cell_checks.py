@@ -10,6 +10,7 @@ from trainables.exchange import Asked, Finding, InSpace, Outside
 from trainables.h_space.attributes import ATTRIBUTES
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError, DomainSummary
+from trainables.h_space.domains.networks import unfit_files
 from trainables.h_space.editors import num_parameters
 from trainables.h_space.layers import Summarise
 from trainables.h_space.metric_checks import check_asked, check_grouped, check_named, check_unit
@@ -141,6 +142,7 @@ def _check_names(
                 yield Outside(said.file, said.where, said.line), said.message
     elif isinstance(domain, str):
         yield from _check_segmenter(summarise(domain))
+        yield from _check_network_files(summarise(domain))
     if not isinstance(attribute, str):
         return
     place: Loc = ("attribute",)
@@ -169,6 +171,15 @@ def _check_segmenter(summary: DomainSummary) -> Iterator[Finding]:
         said = source.problem(
             ("segmenter",), f"{expected('a segmenter', name, known)}; known: {one_of(sorted(known))}"
         )
+        yield Outside(said.file, said.where, said.line), said.message
+
+
+def _check_network_files(summary: DomainSummary) -> Iterator[Finding]:
+    """The files of the networks that measure hold what they are named for, and can be read here."""
+    if summary.source is None:
+        return
+    for key, message in unfit_files(summary.source):
+        said = summary.source.problem((key,), message)
         yield Outside(said.file, said.where, said.line), said.message
 
 

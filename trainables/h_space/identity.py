@@ -54,11 +54,10 @@ def code(config: CellConfig, domain: DomainSummary) -> str:
     own = [f"{what}s.{name}" for what, name in variants if origin_of(what, name) is None]
     used = ["trial", "trajectories", *own]
     apart = {_ATTRIBUTES}
-    segmenter = domain.source.domain.segmenter if domain.source else None
     if domain.judge is not None and any("judge" in metric.needs for metric in metrics):
         used += [f"judges.{domain.judge}"] if origin_of("judge", domain.judge) is None else []
-    if segmenter is not None and any("segmenter" in metric.needs for metric in metrics):
-        used += [f"segmenters.{segmenter}"] if origin_of("segmenter", segmenter) is None else []
+    if domain.segmenter is not None and any("segmenter" in metric.needs for metric in metrics):
+        used += [f"segmenters.{domain.segmenter}"] if origin_of("segmenter", domain.segmenter) is None else []
     elif domain.pictures is not None:
         apart |= _DRAWING
     if domain.pictures is None:

@@ -26,7 +26,7 @@ class PrecisionConfig(Settings):
     decoder: Precision = "float32"
     """The decoder of a model of latents."""
     metrics: Precision = "float32"
-    """Networks that only measure: the judge, the second CLIP, the segmenter, Inception, LPIPS."""
+    """Networks that only measure: the judge, the second CLIP, the segmenter, Inception, LPIPS; no ONNX file."""
 
     def in_words(self) -> str:
         """Which parts are lowered, as `unet in bfloat16 below t = 396, clip in bfloat16`; nothing where none is."""

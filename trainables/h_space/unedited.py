@@ -44,6 +44,7 @@ class Asked:
 
     parts: bool
     inception: bool
+    identity: bool = False
 
     @classmethod
     def of(cls, settings: EvaluationConfig, offers: Collection[Need]) -> "Asked":
@@ -53,6 +54,7 @@ class Asked:
         return cls(
             parts="segmenter" in offers and "segmenter" in needed(metrics),
             inception="inception" in offers and in_sets and settings.fid_features != "clip",
+            identity="identity" in offers and "identity" in needed(metrics),
         )
 
 
@@ -88,7 +90,9 @@ def batches(count: int) -> Iterator[range]:
 
 def seen(domain: Domain, pixels: Tensor, asked: Asked, embedding: Tensor | None = None) -> Pictures:
     """Unedited pictures (B, C, H, W) with all that is asked of them."""
-    return _with_features(domain, pictures_of(domain, pixels, asked.parts, embedding=embedding), asked)
+    return _with_features(
+        domain, pictures_of(domain, pixels, asked.parts, asked.identity, embedding=embedding), asked
+    )
 
 
 def originals(
@@ -97,7 +101,9 @@ def originals(
     """The original pictures of these ids, with their true parts where those are known."""
     parts = domain.images.parts(list(ids)) if asked.parts else None
     parts = None if parts is None else parts.to(pixels.device)
-    return _with_features(domain, pictures_of(domain, pixels, asked.parts, parts, embedding), asked)
+    return _with_features(
+        domain, pictures_of(domain, pixels, asked.parts, asked.identity, parts, embedding), asked
+    )
 
 
 def counterfactuals(
@@ -127,7 +133,7 @@ def _tasks(config: CellConfig, images: PreparationTask) -> Iterator[UneditedTask
     offers, settings = domain_summary(config.domain).offers, config.evaluation
     asked = Asked.of(settings, offers)
     kinds: list[tuple[Kind, int]] = []
-    if asked.parts or asked.inception or "second_clip" in offers or "judge" in offers:
+    if asked.parts or asked.inception or asked.identity or "second_clip" in offers or "judge" in offers:
         kinds.append(("original", 0))
     if settings.t_boost == 0:
         kinds += [("reconstruction", steps) for steps in settings.all_sample_steps]

@@ -76,7 +76,8 @@ class Yardsticks:
 
     def pictures(self, pixels: Tensor) -> Pictures:
         """Pictures (B, C, H, W) with all that the measured metrics see in them."""
-        return pictures_of(self.domain, pixels, "segmenter" in needed(self.metrics))
+        needs = needed(self.metrics)
+        return pictures_of(self.domain, pixels, "segmenter" in needs, "identity" in needs)
 
     def unedited(
         self, original: Pictures, reconstruction: Pictures, counterfactual: Pictures | None
@@ -103,6 +104,7 @@ def pictures_of(
     domain: Domain,
     pixels: Tensor,
     has_parts: bool,
+    has_identity: bool,
     parts: Tensor | None = None,
     embedding: Tensor | None = None,
 ) -> Pictures:
@@ -115,6 +117,7 @@ def pictures_of(
         second=None if domain.clip_eval is None else domain.clip_eval.image(pixels),
         parts=parts,
         judged=None if domain.judge is None else domain.judge.look(pixels),
+        identity=domain.identify(pixels) if has_identity and domain.identify is not None else None,
     )
 
 

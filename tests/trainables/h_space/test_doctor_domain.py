@@ -30,7 +30,15 @@ def test_a_domain_that_lacks_nothing_it_names_has_nothing_to_fix() -> None:
     assert parts["diffusion"].level == parts["clip"].level == parts["images"].level == "ok"
     assert "MB), of pixels; enables everything" in parts["diffusion"].found
     assert "not named; enables frechet_distance, " in parts["inception"].found
-    assert "6726825d.pth (96 MB) and add `inception: PATH` to a copy of " in parts["inception"].advice
+    advice = parts["inception"].advice
+    assert "6726825d.pth (96 MB, which torch-fidelity reads: pip install 'asyrp-sweep[metrics]')" in advice
+    assert "and add `inception: PATH` to a copy of " in advice
+    assert parts["segmenter"].found == (
+        "avatars, of the package or a plugin; enables segmentation_consistency, "
+        "segmentation_consistency_from_reconstruction"
+    )
+    assert parts["identity"].found == "not named; enables identity_similarity"
+    assert "onnxruntime reads" in parts["identity"].advice
     assert "enables lpips; `interval`" in parts["lpips"].found
     assert "s_dir_second" in parts["clip_eval"].found
 

@@ -34,7 +34,8 @@ def batch_of(edit_as: str) -> EditBatch:
         assert domain.segment is not None
         assert domain.judge is not None
         embedding, judged = domain.clip.image(pixels), domain.judge.look(pixels)
-        return Pictures(pixels, embedding, second=embedding, parts=domain.segment(pixels), judged=judged)
+        parts = domain.segment(pixels)
+        return Pictures(pixels, embedding, second=embedding, parts=parts, judged=judged, identity=embedding)
 
     watched = [AttributeTexts.of(domain, ATTRIBUTES[name]).direction for name in ("smiling", "old", "tanned")]
     return EditBatch(
@@ -190,8 +191,11 @@ def test_identity_looks_past_the_attribute_s_own_direction() -> None:
     assert (measure("clip_similarity_kept", "noise") < measure("clip_similarity_kept", "true edit")).all()
 
 
-@pytest.mark.parametrize("name", ["segmentation_consistency", "segmentation_consistency_from_reconstruction"])
-def test_parts_stay_where_nothing_is_done_and_not_in_noise(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["segmentation_consistency", "segmentation_consistency_from_reconstruction", "identity_similarity"],
+)
+def test_parts_and_person_stay_where_nothing_is_done_and_not_in_noise(name: str) -> None:
     torch.testing.assert_close(measure(name, "nothing"), torch.ones(2))
     assert (measure(name, "true edit") > measure(name, "noise")).all()
 

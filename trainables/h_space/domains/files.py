@@ -24,12 +24,40 @@ from trainables.yaml_tree import Loc, YamlTree, dotted, laid_over, read_yaml_fil
 
 _WEIGHT_ENDINGS = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of a network that metrics use."""
+
+    address: str
+    megabytes: int
+    example: str = "PATH"
+    """What a domain's file says of it."""
+    needs: str = ""
+    """The package that reads it, of the extra `metrics`."""
+
+
 PUBLISHED_FILES = {
-    "inception": "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
-    "pt_inception-2015-12-05-6726825d.pth",
-    "lpips": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "inception": PublishedFile(
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+        96,
+        needs="torch-fidelity",
+    ),
+    "lpips": PublishedFile("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", 233),
+    "segmenter": PublishedFile(
+        "https://github.com/yakhyo/face-parsing/releases/download/weights/resnet18.onnx",
+        50,
+        "{file: PATH, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}",
+        "onnxruntime",
+    ),
+    "identity": PublishedFile(
+        "https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip and take w600k_r50.onnx out",
+        174,
+        "{file: PATH, crop: [0.137, 0.125, 0.871, 0.859]}",
+        "onnxruntime",
+    ),
 }
-"""The weights files of the networks that metrics use, where they are published."""
+"""Files that serve the metrics' networks: those that papers use, or ones that many do."""
 
 
 _LAID_OVER = ("defaults", "per_attribute", "per_editor", "stand_ins")
@@ -108,6 +136,38 @@ class PromptFile(Settings):
     from it."""
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class NetworkFile(Settings):
+    """A network as an ONNX file: one input, (1, 3, height, width) of 32-bit numbers; its first output counts."""
+
+    file: str
+    """Path of the file, which holds its weights itself."""
+    size: Annotated[int, Field(ge=8, le=4096)] | None = None
+    """Pixels of a side that pictures are resized to; the file's own where its input is of a fixed size."""
+    mean: Annotated[tuple[Finite, Finite, Finite], Field(strict=False)] = (0.5, 0.5, 0.5)
+    """Subtracted from red, green and blue in [0, 1]. With the defaults the network reads [-1, 1]."""
+    std: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)] = (0.5, 0.5, 0.5)
+    """What the differences are divided by."""
+
+
+class IdentityFile(NetworkFile):
+    """A network whose features, (1, features), are alike for pictures of one person."""
+
+    crop: Annotated[tuple[Share, Share, Share, Share], Field(strict=False)] = (0.0, 0.0, 1.0, 1.0)
+    """Top, left, bottom and right of the face, as shares of the picture."""
+
+    @model_validator(mode="after")
+    def _crops_something(self) -> "IdentityFile":
+        top, left, bottom, right = self.crop
+        if top >= bottom or left >= right:
+            raise ValueError(f"crop: expected top, left, bottom, right of a part; found {list(self.crop)}")
+        return self
+
+
 class DomainFile(Settings):
     """The content of a domain YAML. Paths are relative to the file; $VARIABLES are expanded."""
 
@@ -132,8 +192,9 @@ class DomainFile(Settings):
     """Prompt templates for the text direction: open_clip's ImageNet ones, or the avatars' own."""
     clip_eval: ClipFile | None = None
     """A second CLIP model, for metrics alone."""
-    segmenter: str | None = None
-    """A name of `trainables.h_space.segmenters.SEGMENTERS`, for segmentation consistency."""
+    segmenter: str | NetworkFile | None = None
+    """What says which part every pixel shows, for segmentation consistency: a name of
+    `trainables.h_space.segmenters.SEGMENTERS`, or a file whose output is logits (1, parts, height, width)."""
     judge: str | None = None
     """A name of `trainables.h_space.judges.JUDGES`: a network that trains no editor, for the metrics judged_*."""
     inception: str | None = None
@@ -141,6 +202,8 @@ class DomainFile(Settings):
     (pt_inception-2015-12-05-6726825d.pth, with torch-fidelity), or torchvision's. The domain's CLIP is used without."""
     lpips: str | None = None
     """torchvision's weights file of AlexNet, for LPIPS."""
+    identity: IdentityFile | None = None
+    """A file whose output is features of a person, (1, features), such as ArcFace's, for `identity_similarity`."""
     interval: IntervalThresholds = PUBLISHED_THRESHOLDS
     """Thresholds of `training.t_edit: auto` and of t_boost, in LPIPS where the domain has it, else in CLIP distance."""
     attributes: tuple[str, ...] | None = None
@@ -360,18 +423,30 @@ def prompt_spec(domain: DomainFile, base: Path, unet: Mapping[str, Any]) -> Prom
     return prompt_of(path, 1.0 if given is None else given.guidance, unet)
 
 
-def weights_file(domain: DomainFile, base: Path, key: Literal["inception", "lpips"]) -> Path | None:
-    """The weights file that the domain names. Raises DomainError where it names one that does not exist."""
-    text: str | None = getattr(domain, key)
+MetricFile = Literal["inception", "lpips", "segmenter", "identity"]
+"""Keys of a domain that may name the file of a network of metrics."""
+
+
+def weights_file(domain: DomainFile, base: Path, key: MetricFile) -> Path | None:
+    """The network's file that the domain names. Raises DomainError where it names one that does not exist."""
+    text = named_file(domain, key)
     if text is None:
         return None
     path = resolved_path(text, base, f"{key} of domain {domain.name}")
     if not path.is_file():
         raise DomainError(
-            f"domain {domain.name}: {key} names {path}, which does not exist. Put {PUBLISHED_FILES[key]} there, or "
-            f"leave `{key}` out of a copy of the domain's YAML."
+            f"domain {domain.name}: {key} names {path}, which does not exist. Put "
+            f"{PUBLISHED_FILES[key].address} there, or leave `{key}` out of a copy of the domain's YAML."
         )
     return path
+
+
+def named_file(domain: DomainFile, key: MetricFile) -> str | None:
+    """The text by which the domain names a network's file; None where it names none, or a segmenter of the package."""
+    found = getattr(domain, key)
+    if isinstance(found, NetworkFile):
+        return found.file
+    return None if key == "segmenter" else found
 
 
 def clip_weights(domain: DomainFile, base: Path, key: str = "clip") -> str:

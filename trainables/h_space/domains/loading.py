@@ -20,6 +20,7 @@ from trainables.h_space.domains.files import (
     ClipFile,
     DomainError,
     DomainFile,
+    NetworkFile,
     clip_weights,
     diffusion_folder,
     image_source,
@@ -58,6 +59,8 @@ class Domain:
     inception: FeatureExtractor | None = None
     lpips: Callable[[Tensor, Tensor], Tensor] | None = None
     """LPIPS of two (B, C, H, W): (B,)."""
+    identify: Callable[[Tensor], Tensor] | None = None
+    """Who a picture shows: (B, C, H, W) -> (B, F) of unit length."""
     autoencoder: FrozenAutoencoder | None = None
     """Between pictures and what the diffusion model works on; None where that is the pictures themselves."""
 
@@ -142,10 +145,11 @@ def load_domain(name: str, device: str = "cpu") -> Domain:
         clip_eval=None
         if domain.clip_eval is None
         else _load_clip(domain, base, "clip_eval").to(torch.device(device)),
-        segment=_segmenter(domain, torch.device(device)),
+        segment=_segmenter(domain, base, torch.device(device)),
         judge=_judge(domain, torch.device(device)),
         inception=None if inception is None else load_inception(inception, torch.device(device)),
         lpips=None if lpips is None else load_lpips(lpips, torch.device(device)),
+        identify=_identity(domain, base, torch.device(device)),
         autoencoder=None if spec is None else FrozenAutoencoder.load(spec).to(torch.device(device)),
     )
 
@@ -157,9 +161,23 @@ def _load_clip(domain: DomainFile, base: Path, key: str = "clip") -> ClipModel:
     return ClipModel.from_pretrained(str(clip.model), clip_weights(domain, base, key))
 
 
-def _segmenter(domain: DomainFile, device: torch.device) -> Callable[[Tensor], Tensor] | None:
+def _identity(domain: DomainFile, base: Path, device: torch.device) -> Callable[[Tensor], Tensor] | None:
+    path = weights_file(domain, base, "identity")
+    if path is None or domain.identity is None:
+        return None
+    from trainables.h_space.onnx_files import load_identity
+
+    return load_identity(path, domain.identity, device)
+
+
+def _segmenter(domain: DomainFile, base: Path, device: torch.device) -> Callable[[Tensor], Tensor] | None:
     if domain.segmenter is None:
         return None
+    if isinstance(domain.segmenter, NetworkFile):
+        from trainables.h_space.onnx_files import segmenter_of
+
+        path = weights_file(domain, base, "segmenter")
+        return None if path is None else segmenter_of(path, domain.segmenter).load(device)
     from trainables.h_space.segmenters import SEGMENTERS  # They draw avatars, which is not needed to plan.
 
     if domain.segmenter not in SEGMENTERS:

@@ -1,9 +1,11 @@
 """The files of a domain: which are there, which are missing, what each enables, how large it is and where it goes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+from trainables.digests import remembered
 from trainables.errors import UserError
 from trainables.h_space.backbones.latents import FOLDERS, autoencoder_folder
 from trainables.h_space.domains.files import (
@@ -11,17 +13,18 @@ from trainables.h_space.domains.files import (
     ClipFile,
     DomainError,
     DomainSource,
+    MetricFile,
+    NetworkFile,
     clip_weights,
     diffusion_folder,
     image_source,
+    named_file,
     resolved_path,
 )
 from trainables.h_space.domains.images import SPLITS
 from trainables.h_space.metrics import METRICS, Need, SetMetric
 
 MEGABYTES = {
-    "inception": 96,
-    "lpips": 233,
     "ViT-B-32": 605,
     "ViT-B-16": 600,
     "ViT-L-14": 1710,
@@ -52,8 +55,50 @@ def parts_of(source: DomainSource) -> Iterator[DomainPart]:
     yield _clip(source, "clip", _EVERYTHING)
     yield _images(source)
     yield _clip(source, "clip_eval", enabled_by("second_clip"))
-    for key, need in (("inception", "inception"), ("lpips", "lpips")):
-        yield _weights(source, key, enabled_by(need))
+    for key in get_args(MetricFile):
+        yield _weights(source, key, enabled_by(key))
+
+
+def unfit_files(source: DomainSource) -> Iterator[tuple[MetricFile, str]]:
+    """(key, what is wrong) of files of metrics' networks that are there and cannot serve. Each is looked into once."""
+    for key in get_args(MetricFile):
+        text, given = named_file(source.domain, key), getattr(source.domain, key)
+        if text is None:
+            continue
+        path = resolved_path(text, source.path.parent, f"{key} of domain {source.domain.name}")
+        if not path.is_file():
+            continue  # the domain's summary says so
+        shape = given.model_dump_json(exclude={"file"}) if isinstance(given, NetworkFile) else ""
+        try:
+            _check(key, path, given, shape)
+        except UserError as error:
+            yield key, str(error)
+
+
+def _check(key: MetricFile, path: Path, given: object, shape: str) -> None:
+    """Raises UserError for a file that cannot serve."""
+    from trainables.h_space import perception
+
+    if isinstance(given, NetworkFile):
+        from trainables.h_space.onnx_files import check_onnx, check_onnxruntime
+
+        check_onnxruntime(path)
+        file, check = given, check_onnx
+        _once(f"{key} {shape}", path, lambda: check(path, file))
+    elif key == "inception":
+        _once(key, path, lambda: perception.kind_of_inception(path))
+    else:
+        _once(key, path, lambda: perception.check_alexnet(path))
+
+
+def _once(what: str, path: Path, check: Callable[[], object]) -> None:
+    """Check a file where that was not done before, as long as the file stays what it is."""
+
+    def compute() -> str:
+        check()
+        return "f" * 64
+
+    remembered(f"{what} fits", [path], compute, is_slow=True)
 
 
 def enabled_by(need: str) -> str:
@@ -124,12 +169,18 @@ def _images(source: DomainSource) -> DomainPart:
     return DomainPart("images", _EVERYTHING, f"{domain.images.folder}: {counts}", True, True)
 
 
-def _weights(source: DomainSource, key: str, enables: str) -> DomainPart:
-    text: str | None = getattr(source.domain, key)
-    from_where = f"{PUBLISHED_FILES[key]} ({MEGABYTES[key]} MB)"
-    if text is None:
-        advice = f"download {from_where} and add `{key}: PATH` to {_own(source)}"
+def _weights(source: DomainSource, key: MetricFile, enables: str) -> DomainPart:
+    published, given = PUBLISHED_FILES[key], getattr(source.domain, key)
+    package = (
+        f", which {published.needs} reads: pip install 'asyrp-sweep[metrics]'" if published.needs else ""
+    )
+    from_where = f"{published.address} ({published.megabytes} MB{package})"
+    if given is None:
+        advice = f"download {from_where} and add `{key}: {published.example}` to {_own(source)}"
         return DomainPart(key, enables, "not named", False, False, advice)
+    text = named_file(source.domain, key)
+    if text is None:
+        return DomainPart(key, enables, f"{given}, of the package or a plugin", True, True)
     path = resolved_path(text, source.path.parent, f"{key} of domain {source.domain.name}")
     return _named(key, enables, path, f"put {from_where} there")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from trainables.digests import file_digest
 from trainables.errors import UserError
@@ -30,6 +30,8 @@ from trainables.h_space.domains.files import (
     DomainError,
     DomainFile,
     DomainSource,
+    MetricFile,
+    NetworkFile,
     clip_weights,
     diffusion_folder,
     image_source,
@@ -89,7 +91,7 @@ class DomainSummary:
     prompt: PromptSpec | None = None
     """What the diffusion model attends to; None for one without text."""
     segmenter: str | None = None
-    """The name of the one that the domain's file asks for."""
+    """The name of the one that the domain's file asks for; None also where that names an ONNX file."""
     judge: str | None = None
     """The same of the judge."""
     t_max: int = PUBLISHED_T_MAX
@@ -165,7 +167,7 @@ def _summary(source: DomainSource) -> DomainSummary:
         t_max=schedule.t_max,
         schedule=schedule,
         revision=revision,
-        segmenter=domain.segmenter,
+        segmenter=domain.segmenter if isinstance(domain.segmenter, str) else None,
         judge=domain.judge,
     )
 
@@ -229,6 +231,7 @@ def _offers(domain: DomainFile, images: ImageSource) -> frozenset[Need]:
         "judge": domain.judge is not None,
         "inception": domain.inception is not None,
         "lpips": domain.lpips is not None,
+        "identity": domain.identity is not None,
     }
     return frozenset(need for need, is_offered in found.items() if is_offered)
 
@@ -251,11 +254,15 @@ def _evaluation_identity(domain: DomainFile, base: Path) -> dict[str, object]:
     identity: dict[str, object] = {}
     if domain.clip_eval is not None:
         identity["clip_eval"] = _clip_identity(domain, base, "clip_eval")
-    for key in ("inception", "lpips"):
+    for key in get_args(MetricFile):
         if (path := weights_file(domain, base, key)) is not None:
-            identity[key] = file_digest(path)
+            given = getattr(domain, key)
+            is_shaped = isinstance(given, NetworkFile)
+            identity[key] = (
+                [file_digest(path), given.model_dump(exclude={"file"})] if is_shaped else file_digest(path)
+            )
     for what, folder in _MEASURING.items():
-        if (name := getattr(domain, what)) is not None:
+        if isinstance(name := getattr(domain, what), str):
             weights = [path for path in sorted(folder.glob(f"{name}.*")) if path.suffix != ".py"]
             identity[what] = [name, *map(file_digest, weights)]
     return identity

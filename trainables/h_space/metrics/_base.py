@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from trainables.h_space.judges import Judge
 
-Need = Literal["counterfactual", "labels", "second_clip", "segmenter", "judge", "inception", "lpips"]
+Need = Literal[
+    "counterfactual", "labels", "second_clip", "segmenter", "judge", "inception", "lpips", "identity"
+]
 """What a metric needs beyond pictures and the training CLIP. The first two depend on the attribute as well."""
 WEIGHT = "_weight"
 """Ends the name of the column that holds each image's weight in a metric's mean."""
@@ -29,6 +31,7 @@ NEEDS: dict[Need, str] = {
     "judge": "a judge (`judge` in the domain's file)",
     "inception": "Inception's weights (`inception` in the domain's file)",
     "lpips": "AlexNet's weights for LPIPS (`lpips` in the domain's file)",
+    "identity": "a network of identities (`identity` in the domain's file)",
 }
 
 
@@ -41,6 +44,7 @@ class Pictures:
     second: Tensor | None = None  # (B, E), unit, in the domain's second CLIP
     parts: Tensor | None = None  # (B, H, W): which part each pixel shows, where a metric asks for it
     judged: Tensor | None = None  # (B, L + F), what the domain's judge sees: logits, then features
+    identity: Tensor | None = None  # (B, F), unit: who they show, where a metric asks for it
     inception: Tensor | None = None  # (B, F), the domain's Inception features, where they are known already
 
 
