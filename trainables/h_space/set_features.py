@@ -116,14 +116,14 @@ class SetFeatures:
             return []
         if count < MIN_IMAGES:
             return [f"{', '.join(self._names())} need two images and were not measured"]
-        notes = []
+        names = ", ".join(metric.name for metric in self._metrics[self._chosen.name])
+        note = f"{names}: {count} images for {features} features ({self._chosen.name})"
         if count < max(ENOUGH_IMAGES, features):
-            names = ", ".join(metric.name for metric in self._metrics[self._chosen.name])
-            notes.append(
-                f"{names}: {count} images for {features} features ({self._chosen.name}); with so few, the Fréchet "
-                "distance depends on their number, so only values at the same number can be compared"
+            note += (
+                "; with so few, the Fréchet distance depends on their number, so only values at the same number can be "
+                "compared"
             )
-        return [*notes, *self._group_notes()]
+        return [note, *self._group_notes()]
 
     def _group_notes(self) -> list[str]:
         """How few images the subgroups have."""
