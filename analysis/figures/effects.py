@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _TEXT = 8.0
 """Points."""
+_TICK_WIDTH = 0.4
+"""Inches that the number of a tick needs."""
 _DOTS = 300
 """Pairs of a contrast that are drawn one by one."""
 _LABEL_LETTERS = 34
@@ -112,7 +114,6 @@ def draw(table: pd.DataFrame, config: Config) -> "Figure":
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(_x_label(contrasts), **style.MATH)
         axes.margins(x=0.06)
-        axes.locator_params(axis="x", nbins=6)
         _write_columns(figure, axes, records)
         return figure
 
@@ -142,16 +143,19 @@ def _axes_beside_text(contrasts: pd.DataFrame) -> "tuple[Figure, Axes]":
     from analysis import style
 
     records = contrasts.to_dict("records")
-    width, height = style.TEXT_WIDTH, 0.8 + 0.27 * len(contrasts)
+    height = 0.8 + 0.27 * len(contrasts)
     right = (
         style.text_width(map(_numbers, records), _TEXT)
         + style.text_width(map(_verdict, records), _TEXT)
         + 0.3
     )
     left = style.text_width([_label(record) for record in records], _TEXT) + 0.12
+    plot = max(1.2, style.TEXT_WIDTH - left - right)
+    width = left + plot + right
     figure = style.new_figure(width, height, w_pad=None)
-    plot = max(1.2, width - left - right)
-    return figure, figure.add_axes((left / width, 0.48 / height, plot / width, (height - 0.7) / height))
+    axes = figure.add_axes((left / width, 0.48 / height, plot / width, (height - 0.7) / height))
+    axes.locator_params(axis="x", nbins=min(6, int(plot / _TICK_WIDTH)))
+    return figure, axes
 
 
 def _write_columns(figure: "Figure", axes: "Axes", records: Sequence[Mapping[Hashable, Any]]) -> None:
