@@ -31,7 +31,6 @@ def test_the_wheel_holds_spaces_domains_weights_and_templates(wheel: Path) -> No
         "trainables/h_space/domains/avatars/domain.yaml",
         "trainables/h_space/domains/avatars/weights/unet/diffusion_pytorch_model.safetensors",
         "trainables/h_space/domains/avatars/weights/clip/open_clip_model.safetensors",
-        "trainables/h_space/lpips_alexnet.safetensors",
         "trainables/h_space/segmenters/avatars.safetensors",
         "analysis/page/page.html.j2",
         "analysis/page/static/report.js",

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainables.digests import file_digest
@@ -24,7 +23,8 @@ from trainables.h_space.undrawn import Undrawn
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 INCEPTION_SIZE: Final = 299
-LPIPS_WEIGHTS: Final = Path(__file__).with_name("lpips_alexnet.safetensors")
+LPIPS_WEIGHTS: Final = "weights/v0.1/alex.pth"
+"""In the authors' package."""
 LPIPS_SHIFT: Final = (-0.030, -0.088, -0.188)
 LPIPS_SCALE: Final = (0.458, 0.448, 0.450)
 _INCEPTION: Final = "weights of Inception v3, of 2015 or torchvision's"
@@ -128,11 +128,12 @@ def load_lpips(path: Path, device: torch.device) -> Callable[[Tensor, Tensor], T
 
         d(a, b) = sum over layers of the mean over pixels of w · (â - b̂)²     with features â, b̂ of unit length
 
-    The weights w of the channels are the authors', which ship with the package. The result maps two (B, 3, H, W) to
-    (B,). Raises CheckpointError for a file that holds no AlexNet.
+    The weights w of the channels are read from the authors' package, of which nothing is run. The result maps two
+    (B, 3, H, W) to (B,). Raises CheckpointError for a file that holds no AlexNet, UserError without that package.
     """
     layers = _alexnet(path).eval().requires_grad_(False).to(device)
-    weights = [weight.view(1, -1, 1, 1).to(device) for _, weight in sorted(load_file(LPIPS_WEIGHTS).items())]
+    channels = _weights(_lpips_weights(path), "LPIPS's weights of AlexNet's channels")
+    weights = [weight.view(1, -1, 1, 1).to(device) for _, weight in sorted(channels.items())]
     shift, scale = (
         torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (LPIPS_SHIFT, LPIPS_SCALE)
     )
@@ -160,8 +161,16 @@ def load_lpips(path: Path, device: torch.device) -> Callable[[Tensor, Tensor], T
 
 
 def check_alexnet(path: Path) -> None:
-    """Raises CheckpointError for a file that does not hold torchvision's AlexNet."""
+    """Raises CheckpointError for a file that does not hold torchvision's AlexNet, UserError without `lpips`."""
     _alexnet(path)
+    _lpips_weights(path)
+
+
+def _lpips_weights(path: Path) -> Path:
+    found = find_spec("lpips")
+    if found is None or found.origin is None:
+        raise UserError(f"LPIPS in {path} needs the authors' weights: pip install 'asyrp-sweep[metrics]'")
+    return Path(found.origin).parent / LPIPS_WEIGHTS
 
 
 def _alexnet(path: Path) -> nn.Module:

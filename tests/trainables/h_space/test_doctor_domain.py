@@ -52,7 +52,7 @@ def test_every_file_that_is_missing_is_named_with_its_place(tmp_path: Path) -> N
     assert set(wrong) == {"diffusion", "inception", "lpips", "random"}
     assert f"vae/ or vqvae/ for a model of latents) at {tmp_path / 'model'}" in wrong["diffusion"].advice
     assert f"{tmp_path / 'nets/alexnet.pth'} does not exist; enables lpips" in wrong["lpips"].found
-    assert "alexnet-owt-7be5be79.pth (233 MB) there" in wrong["lpips"].advice
+    assert "alexnet-owt-7be5be79.pth (233 MB, which lpips reads" in wrong["lpips"].advice
 
 
 def test_a_model_of_latents_says_so_and_what_keeps_it_from_use(tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ PUBLISHED_FILES = {
         96,
         needs="torch-fidelity",
     ),
-    "lpips": PublishedFile("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", 233),
+    "lpips": PublishedFile(
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", 233, needs="lpips"
+    ),
     "segmenter": PublishedFile(
         "https://github.com/yakhyo/face-parsing/releases/download/weights/resnet18.onnx",
         50,
