@@ -277,15 +277,18 @@ def test_a_study_whose_nodes_were_lost_and_whose_time_was_over_is_the_undisturbe
     until(lambda: has_happened(2), 600)
     print(f"{time.monotonic() - began:.0f} s: n1 is killed", flush=True)
     kill_node("n1")
-    until(lambda: _OVER in output("cat", *map(str, tmp_path.rglob("*submissions/001.log"))), 600)
-    num_done = len(rows(results))
-    until(lambda: has_happened(num_done + 1), 600)
+    (log,) = tmp_path.rglob("*submissions/001.log")
+    until(lambda: "price: about" in log.read_text().partition(_OVER)[2], 600)
+    time.sleep(8)  # Trials are at work, and Slurm has time to notice before that of the job is over.
     print(f"{time.monotonic() - began:.0f} s: n0, with the launch, is killed", flush=True)
     kill_node("n0")
     until(lambda: has_happened(13), 1200)
+    if len(rows(results)) < 12:  # On a slow machine it had not: the job counted as over.
+        print("submitted again", flush=True)
+        assert cli.main(submit) == 0
+        until(lambda: has_happened(13), 1200)
 
     assert cli.main(["run", "widths.yaml", "--inline", "--no-price", "--results", "undisturbed"]) == 0
-    (log,) = tmp_path.rglob("*submissions/001.log")
     assert "has left the cluster; what ran on it goes on elsewhere" in log.read_text()
     assert "state-dump" not in log.read_text()
     for name in ("trials", "curves", "evaluations"):
