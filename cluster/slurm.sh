@@ -40,8 +40,14 @@ until (exec 3<>"/dev/tcp/$IP/$PORT") 2>/dev/null; do
   kill -0 "${STEPS[0]}" || { echo "Ray's head did not start: $LOG-ray-${NODES[0]}.log"; exit 1; }
   sleep 0.5
 done
+# --no-kill leaves the other nodes to a job whose first one, with this script, is lost: one of them starts it again.
+WITHOUT_FIRST='"${@:2}"
+  until LEFT=$(squeue --noheader --job "$SLURM_JOB_ID" --format %N) && [ -n "$LEFT" ] &&
+      ! scontrol show hostnames "$LEFT" | grep -qx "$1"; do sleep 30; done
+  [ "${SLURM_RESTART_COUNT:-0}" -lt 20 ] && scontrol requeue "$SLURM_JOB_ID" || scancel "$SLURM_JOB_ID"'
 for NODE in "${NODES[@]:1}"; do
-  srun -N1 -n1 -w "$NODE" "${RAY[@]}" --address "$IP:$PORT" >"$LOG-ray-$NODE.log" 2>&1 & STEPS+=($!)
+  srun -N1 -n1 -w "$NODE" bash -c "$WITHOUT_FIRST" bash "${NODES[0]}" "${RAY[@]}" \
+    --address "$IP:$PORT" >"$LOG-ray-$NODE.log" 2>&1 & STEPS+=($!)
 done
 for _ in {1..240}; do  # two minutes; what comes later is used by the next launch
   [ "$(grep -ls 'Ray runtime started' "$LOG"-ray-*.log | wc -l)" -ge "${#NODES[@]}" ] && break

@@ -199,7 +199,8 @@ WITHOUT_FIRST='"${{@:2}}"
       ! scontrol show hostnames "$LEFT" | grep -qx "$1"; do sleep 30; done
   [ "${{SLURM_RESTART_COUNT:-0}}" -lt {requeues} ] && scontrol requeue "$SLURM_JOB_ID" || scancel "$SLURM_JOB_ID"'
 for NODE in "${{NODES[@]:1}}"; do
-  srun -N1 -n1 -w "$NODE" bash -c "$WITHOUT_FIRST" bash "${{NODES[0]}}" "${{RAY[@]}}" --address "$IP:$PORT" >"$LOG-ray-$NODE.log" 2>&1 & STEPS+=($!)
+  srun -N1 -n1 -w "$NODE" bash -c "$WITHOUT_FIRST" bash "${{NODES[0]}}" "${{RAY[@]}}" \\
+    --address "$IP:$PORT" >"$LOG-ray-$NODE.log" 2>&1 & STEPS+=($!)
 done
 for _ in {{1..240}}; do  # two minutes; what comes later is used by the next launch
   [ "$(grep -ls 'Ray runtime started' "$LOG"-ray-*.log | wc -l)" -ge "${{#NODES[@]}}" ] && break

@@ -79,7 +79,7 @@ DAEMONS = """
 munged --foreground --force --key-file {folder}/key --socket {folder}/munge.socket --pid-file {folder}/munge.pid \\
   --log-file {folder}/munge.log --seed-file {folder}/seed &
 until [ -S {folder}/munge.socket ]; do sleep 0.1; done
-node() {{ while true; do slurmd -D -N "$1"; sleep 30; done; }}
+node() {{ while true; do slurmd -D -N "$1"; sleep 60; done; }}
 slurmctld -D & node n0 & node n1 & wait
 """
 """A node that is killed comes back after a while, as a machine that starts again does."""
