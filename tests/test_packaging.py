@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS_LIMIT = 15 * 2**20
@@ -84,3 +87,16 @@ def test_the_installed_wheel_runs_among_packages_of_the_same_names(wheel: Path, 
     assert (project / "results" / "small" / "report" / "report.html").is_file()
     for noise in ("(raylet)", "WARNING"):
         assert noise not in ended.stdout + ended.stderr
+
+
+def test_pinned_versions_install_on_every_python_3_11() -> None:
+    """Of those that are installed here: a machine with Debian's 3.11.2 refused one that asked for 3.11.5."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    found = {
+        found.name.lower().replace("_", "-"): found.metadata["Requires-Python"] for found in distributions()
+    }
+    asked = {pin.name: found.get(pin.name.lower().replace("_", "-")) for pin in pins}
+
+    assert sum(wanted is not None for wanted in asked.values()) > 50
+    assert not [name for name, wanted in asked.items() if wanted and "3.11.0" not in SpecifierSet(wanted)]
