@@ -84,8 +84,8 @@ class TrainingConfig(Settings):
     """Length of the DDIM sequence that ends at the model's noisiest timestep, for inversion, training and the unedited
     trajectory alike."""
     inversion_refinements: int = Field(default=0, ge=0)
-    """Fixed-point iterations at every step of the inversion; 0 is the published one. One already makes
-    reconstructions several times closer, for one more U-Net pass a step, once per image."""
+    """Fixed-point iterations at every step of the inversion, a U-Net pass each; 0 is the published one, which takes a
+    pass a step, too. One already makes reconstructions several times closer."""
     t_edit: Annotated[int, Field(ge=0)] | Literal["auto"] | PublishedTimestep = 500
     """The edit is trained and applied while t >= t_edit. auto: found by the published rule (method.md section 5);
     `{like: 513}`: as noisy as that t of the published schedule, a number from when a space is read on."""

@@ -98,20 +98,33 @@ def invert(model: FrozenDiffusion, x_0: Tensor, timesteps: Sequence[int], num_re
     The image counts as x at the first timestep, and each move uses eps at the step it leaves, as in the
     published code. (B, C, H, W) in and out.
 
-    The way back uses eps at the step it leaves, which here is the step arrived at. Each refinement repeats a move
-    with eps there, at the image the last try arrived at: a fixed-point iteration (Pan et al. 2023, AIDI) for the
-    image that the way back returns from exactly. It costs one more U-Net pass a step.
+    The way back uses eps at the step it leaves, which here is the step arrived at. With refinements, a move starts
+    from a guess of eps there, the line through the eps of the last two steps, and each refinement repeats it with the
+    model's eps there, at the image the last try arrived at: a fixed-point iteration (Pan et al. 2023, AIDI) for the
+    image that the way back returns from exactly. It costs a U-Net pass each, and none at the step that is left
+    (docs/design/008).
     """
     x_t = x_0
+    last_two: list[Tensor] = []
     for t, t_next in itertools.pairwise(timesteps):
         alpha_bar_t, alpha_bar_next = model.alpha_bar_at(t), model.alpha_bar_at(t_next)
-        eps = model.eps(x_t, t)
+        if num_refinements == 0 or not last_two:
+            eps = model.eps(x_t, t)
+            last_two = [eps]
+        else:
+            eps = 2 * last_two[1] - last_two[0]
         x_next = asymmetric_step(x_t, eps, eps, alpha_bar_t, alpha_bar_next)
         for _ in range(num_refinements):
             eps = model.eps(x_next, t_next)
             x_next = asymmetric_step(x_t, eps, eps, alpha_bar_t, alpha_bar_next)
-        x_t = x_next
+        x_t, last_two = x_next, [last_two[-1], eps]
     return x_t
+
+
+def num_inversion_passes(num_steps: int, num_refinements: int) -> int:
+    """Passes of the U-Net that `invert` takes an image, for a sequence of so many timesteps."""
+    moves = num_steps - 1
+    return 1 + moves * num_refinements if num_refinements else moves
 
 
 @torch.no_grad()

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -123,43 +124,76 @@ def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: flo
     timesteps = _timesteps(domain)
     editor = config.editor.build(shape, generator_for(0, "pilot"), tuple(t for t, _ in timesteps))
     editor = editor.to(domain.device)
-    batch = _noise(domain, min(config.training.batch_size, config.training.num_images))
-    size, t = len(batch.x_T), timesteps[0].t
+    shared = _shared(_Alike.of(config, domain, clock))
+    batch, lowered = shared.batch, domain.at(config.precision)
 
-    lowered = domain.at(config.precision)
     training = _training(config, lowered, editor, batch, clock)
-    plain = _seconds(lambda: generate(lowered.diffusion, batch.x_T, [t]), clock)
-    edited = _seconds(lambda: generate(lowered.diffusion, batch.x_T, [t], editor), clock)
-    unedited = _unedited_passes(domain, clock)
-    num_kinds, seen, evaluated = _evaluation(config, domain, editor, clock)
-    image = _seconds(lambda: domain.embed(batch.x_T[:1]), clock)
-    prompts = domain.prompts(config.edit.target)[:NUM_PROMPTS]
-    prompt = _seconds(lambda: domain.clip.text(prompts), clock)
-
+    edited = _seconds(lambda: generate(lowered.diffusion, batch.x_T, [timesteps[0].t], editor), clock)
+    size = len(batch.x_T)
     rounds = tuple(
-        Pieces(
-            between=training[number][0] / size,
-            end=training[number][1] / size,
-            plain=plain[number] / size,
-            edited=edited[number] / size,
-            unedited=unedited[number],
-            # One picture is measured, after two edited passes, and compared with unedited ones.
-            measuring=max(evaluated[number] - seen[number] - 2 * edited[number] / size, 0.0),
-            image=image[number],
-            picture=seen[number] / num_kinds,
-            prompt=prompt[number] / len(prompts),
-        )
-        for number in range(NUM_PIECES)
+        Pieces(between=between / size, end=end / size, edited=one_edited / size, **pieces)
+        for (between, end), one_edited, pieces in zip(training, edited, shared.rounds, strict=True)
     )
     return Pilot(rounds, num_parameters(config.editor, shape, trained), len(domain.templates), load_seconds)
 
 
-def _evaluation(
-    config: CellConfig, domain: Domain, editor: nn.Module, clock: Clock
-) -> tuple[int, list[float], list[float]]:
-    """(kinds of unedited pictures, seconds of seeing an image's, seconds of evaluating it), `NUM_PIECES` times.
+@dataclass(frozen=True)
+class _Alike:
+    """A configuration in the eyes of what does not depend on its editor, nor on how that is trained."""
 
-    Evaluating it at one strength and two steps is seeing the unedited pictures, then one measured edit.
+    key: str
+    clock: Clock
+    config: CellConfig = field(compare=False)
+    domain: Domain = field(compare=False)
+    batch_size: int
+
+    @classmethod
+    def of(cls, config: CellConfig, domain: Domain, clock: Clock) -> "_Alike":
+        key = config.model_dump_json(exclude={"editor", "training", "init"})
+        size = min(config.training.batch_size, config.training.num_images)
+        key += f" {domain.fingerprint} {domain.device} {torch.get_num_threads()}"
+        return cls(key, clock, config, domain, size)
+
+
+class _Shared(NamedTuple):
+    """What pilots of one domain have in common: a batch of noise, and the pieces that no editor changes."""
+
+    batch: CachedBatch
+    rounds: list[dict[str, float]]
+    """The other fields of `Pieces`, `NUM_PIECES` times."""
+
+
+@lru_cache(maxsize=1)
+def _shared(alike: _Alike) -> _Shared:
+    """Timed for the first of several pilots that a launch takes one after another."""
+    config, domain, clock = alike.config, alike.domain, alike.clock
+    batch = _noise(domain, alike.batch_size)
+    size, t, lowered = len(batch.x_T), _timesteps(domain)[0].t, domain.at(config.precision)
+    plain = _seconds(lambda: generate(lowered.diffusion, batch.x_T, [t]), clock)
+    unedited = _unedited_passes(domain, clock)
+    num_kinds, seen, measuring = _evaluation(config, domain, clock)
+    image = _seconds(lambda: domain.embed(batch.x_T[:1]), clock)
+    prompts = domain.prompts(config.edit.target)[:NUM_PROMPTS]
+    prompt = _seconds(lambda: domain.clip.text(prompts), clock)
+    rounds = [
+        {
+            "plain": plain[number] / size,
+            "unedited": unedited[number],
+            "measuring": measuring[number],
+            "image": image[number],
+            "picture": seen[number] / num_kinds,
+            "prompt": prompt[number] / len(prompts),
+        }
+        for number in range(NUM_PIECES)
+    ]
+    return _Shared(batch, rounds)
+
+
+def _evaluation(config: CellConfig, domain: Domain, clock: Clock) -> tuple[int, list[float], list[float]]:
+    """(kinds of unedited pictures, seconds of seeing an image's, seconds of measuring an edit), `NUM_PIECES` times.
+
+    Evaluating an image at one strength and two steps is seeing the unedited pictures, two edited passes, and
+    measuring the edit.
     """
     count = min(NUM_EVALUATED, config.evaluation.num_images)
     settings = {
@@ -183,18 +217,28 @@ def _evaluation(
     look_up = _noise_look_up(domain, images.noise)
     texts = AttributeTexts.of(domain, config.edit, look_up)
     evaluation = Evaluation(short, domain, images, texts, look_up=look_up)
-    rows, steps = list(range(count)), short.evaluation.num_sample_steps
+    rows = list(range(count))
 
     def see() -> EditBatch:
-        return evaluation.unedited(rows, images.noise, steps)
+        return evaluation.unedited(rows, images.noise, short.evaluation.num_sample_steps)
 
     found = see()
     num_kinds = sum(one is not None for one in (found.original, found.reconstruction, found.counterfactual))
-    seen, evaluated = (
+    seen, edited, evaluated = (
         [seconds / count for seconds in _seconds(work, clock)]
-        for work in (see, lambda: evaluation.run(editor, 1))
+        for work in (
+            see,
+            lambda: evaluation.edit(_no_editor, rows, 1.0),
+            lambda: evaluation.run(_no_editor, 1),
+        )
     )
-    return num_kinds, seen, evaluated
+    parts = zip(seen, edited, evaluated, strict=True)
+    return num_kinds, seen, [max(whole - unedited - passes, 0.0) for unedited, passes, whole in parts]
+
+
+def _no_editor(h: Tensor, temb: Tensor, t: int) -> Tensor:
+    """An editor that costs nothing."""
+    return torch.zeros_like(h)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from trainables.atomic import save_tensors
-from trainables.h_space.diffusion import generate, invert, unedited_trajectory
+from trainables.h_space.diffusion import generate, invert, num_inversion_passes, unedited_trajectory
 from trainables.h_space.domains.images import Split
 from trainables.h_space.domains.loading import Domain
 from trainables.h_space.timesteps import timestep_sequence
@@ -49,6 +49,11 @@ class PreparationTask:
     embeds_p_t: bool = False
     """Whether the CLIP embedding of every P_t is kept as well."""
 
+    @property
+    def inversion(self) -> str:
+        """Name of the inversion in the cache; one that is computed otherwise gets another name."""
+        return f"invert-{self.num_inversion_steps}r{self.num_refinements}"
+
 
 def images_at_once(domain: Domain) -> int:
     """Images that go through the U-Net together; another number would move the last bits of what is cached.
@@ -62,7 +67,7 @@ def images_at_once(domain: Domain) -> int:
 
 def path_of(cache_dir: Path, task: PreparationTask, image_id: str) -> Path:
     """Where one image of a task is kept."""
-    steps = f"invert-{task.num_inversion_steps}x{1 + task.num_refinements}_sample-{task.num_sample_steps}"
+    steps = f"{task.inversion}_sample-{task.num_sample_steps}"
     return cache_dir / task.cache_name / steps / f"{_file_stem(image_id)}.safetensors"
 
 
@@ -86,8 +91,9 @@ def num_passes(path: Path, task: PreparationTask) -> int:
     names, lowest_t = _kept(path)
     if names and (task.lowest_t is None or lowest_t <= task.lowest_t):
         return 0
-    inversion = (task.num_inversion_steps - 1) * (1 + task.num_refinements)
-    return task.num_sample_steps + (0 if "x_T" in names else inversion)
+    return task.num_sample_steps + (
+        0 if "x_T" in names else num_inversion_passes(task.num_inversion_steps, task.num_refinements)
+    )
 
 
 def fill(cache_dir: Path, domain: Domain, task: PreparationTask, image_ids: Sequence[str]) -> None:

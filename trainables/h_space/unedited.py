@@ -227,7 +227,7 @@ def _as_it_was(name: str, value: Tensor) -> tuple[str, Tensor]:
 def _path(cache_dir: Path, task: UneditedTask) -> Path:
     """Named by all that the pictures depend on and the name of the cache's folder does not cover."""
     images, summary = task.images, domain_summary(task.images.domain)
-    steps = [images.num_inversion_steps, images.num_refinements, images.num_sample_steps, task.num_steps]
+    steps = [images.inversion, images.num_sample_steps, task.num_steps]
     made: dict[Kind, object] = {"reconstruction": steps, "counterfactual": task.attribute.redraw}
     content = [
         summary.texts_identity,

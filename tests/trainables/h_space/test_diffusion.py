@@ -198,6 +198,15 @@ def test_refined_inversion_finds_the_image_that_generation_returns_from(
     assert lost(3) < lost(1) / 2
 
 
+@pytest.mark.parametrize(("num_refinements", "passes"), [(0, 4), (1, 5), (2, 9)])
+def test_a_refinement_takes_a_pass_a_step_and_none_where_the_step_is_left(
+    model: Recording, x_T: Tensor, num_refinements: int, passes: int
+) -> None:
+    diffusion.invert(model, x_T, [0, 200, 400, 600, 800], num_refinements)
+
+    assert sum(model.decodes.values()) == passes == diffusion.num_inversion_passes(5, num_refinements)
+
+
 def test_inversion_climbs_with_the_noise_of_the_step_it_leaves(model: Recording, x_T: Tensor) -> None:
     alpha_bar = schedule.alpha_bars()
     eps = model.eps(x_T, 0)

@@ -23,6 +23,21 @@ def test_a_pilot_tells_rates_and_leaves_the_threads_alone(tiny_config: CellConfi
     assert rates.num_parameters == 28_128
 
 
+def test_pilots_of_several_editors_time_what_they_share_once(tiny_config: CellConfig) -> None:
+    cell = tiny_config.model_dump()
+    other = CellConfig.model_validate({**cell, "editor": {"kind": "pixel"}})
+    smaller = other.model_copy(update={"training": other.training.model_copy(update={"batch_size": 1})})
+
+    first, second, third = pilot(tiny_config), pilot(other), pilot(smaller)
+
+    assert first.num_parameters != second.num_parameters
+    shared = ("plain", "unedited", "measuring", "image", "picture", "prompt")
+    for one, another, further in zip(first.rounds, second.rounds, third.rounds, strict=True):
+        assert all(getattr(one, name) == getattr(another, name) for name in shared)
+        assert one.between != another.between
+        assert another.plain != further.plain
+
+
 def test_a_pilot_leaves_the_global_generator_alone(tiny_config: CellConfig) -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
