@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,7 @@ from orchestrator.plan.cells import Plan
 from orchestrator.plan.loading import load_space
 from orchestrator.space.execution import ExecutionConfig
 from orchestrator.study.launch import Study, open_study
-from orchestrator.study.price.mixed import KnownMachines, price_of_cluster
-from orchestrator.study.price.pricing import Conditions, price, price_lines
+from orchestrator.study.price.pricing import Machines, price, price_lines
 from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.throughput import FEW_ERROR, Measured, Throughput
 from orchestrator.study.runner import RunOptions
@@ -83,12 +83,11 @@ def rates_of(plan: Plan, seconds: float) -> Throughput:
 def test_trials_go_to_the_place_that_is_free_first_whatever_its_machine(study: Study) -> None:
     plan = study.plan
     fast, slow = (
-        KnownMachines(name, 2, rates_of(plan, seconds), Conditions(1))
-        for name, seconds in (("Fast", 2.0), ("Slow", 9.0))
+        Machines(rates_of(plan, seconds), 1, name, 2) for name, seconds in (("Fast", 2.0), ("Slow", 9.0))
     )
 
-    found = price_of_cluster(plan, (), [fast, slow], EXECUTION)
-    limited = price_of_cluster(plan, (), [slow, fast], EXECUTION, most=1)
+    found = price(plan, (), [fast, slow], EXECUTION)
+    limited = price(plan, (), [slow, fast], EXECUTION, most=1)
 
     assert found.seconds is not None
     assert limited.seconds is not None
@@ -102,14 +101,14 @@ def test_trials_go_to_the_place_that_is_free_first_whatever_its_machine(study: S
     ]
 
 
-def test_one_kind_costs_what_one_machine_with_its_places_would(study: Study) -> None:
+def test_kinds_alike_cost_what_one_machine_with_their_places_would(study: Study) -> None:
     rates = rates_of(study.plan, 3.0)
     work = {"conditions": 5.0}
-    given = Conditions(3, work=work, preparing=[{"conditions": 2.0}])
+    here = Machines(rates, 3, work=work, preparing=[{"conditions": 2.0}])
 
-    whole = price_of_cluster(study.plan, (), [KnownMachines("Only", 3, rates, given)], EXECUTION)
+    whole = price(study.plan, (), [replace(here, num_parallel=1, name="Alike")] * 3, EXECUTION)
 
-    alone = price(study.plan, (), rates, EXECUTION, given)
+    alone = price(study.plan, (), [here], EXECUTION)
     assert whole.seconds is not None
     assert alone.seconds is not None
     assert whole.seconds.typical == pytest.approx(alone.seconds.typical)
@@ -119,10 +118,10 @@ def test_one_kind_costs_what_one_machine_with_its_places_would(study: Study) -> 
 
 def test_a_kind_of_which_nothing_is_known_leaves_the_price_unknown_and_the_others_told(study: Study) -> None:
     failures = dict.fromkeys(rates_of(study.plan, 1.0), "no room")
-    known = KnownMachines("Fast", 1, rates_of(study.plan, 2.0), Conditions(1))
-    unknown = KnownMachines("Odd", 1, {}, Conditions(2, failures=failures, place="there"))
+    known = Machines(rates_of(study.plan, 2.0), 1, "Fast")
+    unknown = Machines({}, 2, "Odd", failures=failures)
 
-    lines = price_lines(price_of_cluster(study.plan, (), [known, unknown], EXECUTION))
+    lines = price_lines(price(study.plan, (), [known, unknown], EXECUTION))
 
     assert lines == [
         "price: unknown: on Odd no trial has been measured there yet, and a pilot could not be timed: no room",
@@ -161,7 +160,7 @@ def test_records_of_a_kind_come_first_and_a_pilot_is_timed_once_on_each_other_ki
     assert first is not None
     assert second is not None
     (fast, slow), (kept, _) = first.kinds, second.kinds
-    assert (fast.alone.num_pilots, slow.alone.num_pilots, kept.alone.num_kept) == (1, 0, 1)
+    assert (fast.num_pilots, slow.num_pilots, kept.num_kept) == (1, 0, 1)
     assert slow.per_trial.typical == pytest.approx(10)
     assert slow.per_trial.high == pytest.approx(10 * FEW_ERROR[1])
     assert first.num_parallel == 4

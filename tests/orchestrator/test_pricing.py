@@ -9,7 +9,7 @@ from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
 from orchestrator.space.config import Space
 from orchestrator.space.execution import ExecutionConfig
-from orchestrator.study.price.pricing import Conditions, makespan, parallel_trials, price, price_lines
+from orchestrator.study.price.pricing import Machines, parallel_trials, price, price_lines, used_by_place
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.price.throughput import FEW_ERROR, PILOT_ERROR, Measured, measured
 from trainables.h_space.family import FAMILY
@@ -26,7 +26,7 @@ def plan(load: Callable[..., Space], space_text: str) -> Plan:
 
 
 def test_without_any_measurement_the_price_is_unknown(plan: Plan) -> None:
-    unknown = price(plan, (), {}, EXECUTION)
+    unknown = price(plan, (), [Machines({})], EXECUTION)
 
     assert (unknown.num_trials, unknown.seconds) == (4, None)
     assert price_lines(unknown) == ["price: unknown: no trial has been measured here yet"]
@@ -35,7 +35,7 @@ def test_without_any_measurement_the_price_is_unknown(plan: Plan) -> None:
 def test_a_kind_of_cell_never_measured_is_named(plan: Plan) -> None:
     throughput = {("tiny", "pixel_channel"): [Measured(0.01, 0.01, 1000)]}
 
-    partly = price(plan, (), throughput, EXECUTION)
+    partly = price(plan, (), [Machines(throughput)], EXECUTION)
 
     assert price_lines(partly) == ["price: unknown: no trial like encoder=conv has been measured here yet"]
 
@@ -47,7 +47,7 @@ def test_measured_trials_price_the_missing_ones(
     throughput = measured(tmp_path, "cpu", FAMILY)
     conv = {trial.signature for trial in plan.trials if trial.cell != "baseline"}
 
-    of_two = price(plan, conv, throughput, EXECUTION)
+    of_two = price(plan, conv, [Machines(throughput)], EXECUTION)
 
     assert of_two.num_trials == 2
     assert of_two.device_hours == pytest.approx(2 * 40 / 3600)
@@ -61,7 +61,7 @@ def test_the_spread_of_the_measurements_is_the_range(plan: Plan) -> None:
     rates = [Measured(0.1, 0.1, 10), Measured(0.2, 0.2, 10), Measured(0.4, 0.4, 10)]
     throughput = dict.fromkeys(KINDS, rates)
 
-    ranged = price(plan, (), throughput, EXECUTION)
+    ranged = price(plan, (), [Machines(throughput)], EXECUTION)
 
     assert ranged.seconds is not None
     assert ranged.seconds.low == pytest.approx(ranged.seconds.typical / 2)
@@ -73,14 +73,14 @@ def test_a_trial_in_ten_beyond_the_others_is_left_out_of_the_range(plan: Plan) -
     usual = [Measured(0.1, 0.1, 10), *[Measured(0.2, 0.2, 10)] * 9, Measured(0.3, 0.3, 10)]
     asleep = [Measured(9.0, 9.0, 10)]
 
-    ranged = price(plan, (), dict.fromkeys(KINDS, usual + asleep), EXECUTION)
+    ranged = price(plan, (), [Machines(dict.fromkeys(KINDS, usual + asleep))], EXECUTION)
 
     assert ranged.seconds is not None
     assert ranged.seconds.high == pytest.approx(ranged.seconds.typical * 1.5)
 
 
 def test_a_single_finished_trial_does_not_pass_for_certainty(plan: Plan) -> None:
-    ranged = price(plan, (), {kind: [Measured(0.1, 0.1, 10)] for kind in KINDS}, EXECUTION)
+    ranged = price(plan, (), [Machines({kind: [Measured(0.1, 0.1, 10)] for kind in KINDS})], EXECUTION)
 
     assert ranged.seconds is not None
     assert ranged.seconds.low == pytest.approx(ranged.seconds.typical * FEW_ERROR[0])
@@ -95,10 +95,10 @@ def test_a_pilot_shows_its_spread_and_its_error_also_for_the_preparation(plan: P
     work = {"passes": 9_000.0, "images": 100.0, "texts": 10.0, "prompts": 100.0}
     start = Range(1.0, 2.0, 9.0)
 
-    trials = price(plan, (), dict.fromkeys(KINDS, rates), EXECUTION, Conditions(2))
+    trials = price(plan, (), [Machines(dict.fromkeys(KINDS, rates), 2)], EXECUTION)
     all_of_it = price(
-        plan, (), dict.fromkeys(KINDS, rates), EXECUTION,
-        Conditions(2, start=start, work=work, preparing=preparing),
+        plan, (),
+        [Machines(dict.fromkeys(KINDS, rates), 2, start=start, work=work, preparing=preparing)], EXECUTION,
     )  # fmt: skip
 
     assert (trials.num_measured, trials.num_pilots) == (2, 2)
@@ -129,7 +129,7 @@ def test_a_pilot_shows_its_spread_and_its_error_also_for_the_preparation(plan: P
 def test_a_price_from_kept_pilots_says_so(plan: Plan, num_kept: int, text: str) -> None:
     rates = {kind: [Measured(0.1, 0.1, 10, is_pilot=True)] for kind in KINDS}
 
-    kept = price(plan, (), rates, EXECUTION, Conditions(2, num_kept=num_kept))
+    kept = price(plan, (), [Machines(rates, 2, num_kept=num_kept)], EXECUTION)
 
     assert text in price_lines(kept)[0]
 
@@ -137,7 +137,7 @@ def test_a_price_from_kept_pilots_says_so(plan: Plan, num_kept: int, text: str) 
 def test_a_pilot_that_failed_says_why_the_price_is_unknown(plan: Plan) -> None:
     failures = dict.fromkeys(KINDS, "the split test holds only 2 images")
 
-    unknown = price(plan, (), {}, EXECUTION, Conditions(failures=failures))
+    unknown = price(plan, (), [Machines({}, failures=failures)], EXECUTION)
 
     assert price_lines(unknown) == [
         "price: unknown: no trial has been measured here yet, and a pilot could not be timed: "
@@ -146,9 +146,9 @@ def test_a_pilot_that_failed_says_why_the_price_is_unknown(plan: Plan) -> None:
 
 
 def test_trials_of_unequal_length_wait_for_the_longest() -> None:
-    assert makespan([1.0, 1.0, 1.0, 10.0], 2) == 11.0  # not half of 13
-    assert makespan([10.0, 1.0, 1.0, 1.0], 2) == 10.0
-    assert makespan([], 2) == 0.0
+    assert max(used_by_place([[1.0, 1.0, 1.0, 10.0]], [0, 0])) == 11.0  # not half of 13
+    assert max(used_by_place([[10.0, 1.0, 1.0, 1.0]], [0, 0])) == 10.0
+    assert used_by_place([[]], [0, 0]) == [0.0, 0.0]
 
 
 def test_the_number_at_once_follows_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def test_trials_that_share_a_gpu_may_take_as_many_times_as_long_as_a_pilot_alone
     rates = {kind: [Measured(0.1, 0.1, 10, is_pilot=True)] for kind in KINDS}
 
     alone, shared = (
-        price(plan, (), rates, ExecutionConfig(gpus_per_trial=share), Conditions(1)).seconds
+        price(plan, (), [Machines(rates, 1)], ExecutionConfig(gpus_per_trial=share)).seconds
         for share in (1.0, 0.25)
     )
 
@@ -183,7 +183,7 @@ def test_trials_of_another_machine_or_device_tell_nothing(
 
 
 def test_nothing_missing_costs_nothing(plan: Plan) -> None:
-    free = price(plan, {trial.signature for trial in plan.trials}, {}, EXECUTION)
+    free = price(plan, {trial.signature for trial in plan.trials}, [Machines({})], EXECUTION)
 
     assert (free.num_trials, free.seconds, free.num_bytes) == (0, Range(), 0)
 

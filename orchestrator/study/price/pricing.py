@@ -2,8 +2,8 @@
 
 import heapq
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from orchestrator.execution.machine import usable_cores, usable_gpus
 from orchestrator.plan.cells import Plan, TrialSpec
@@ -55,22 +55,14 @@ class Price:
 
 
 @dataclass(frozen=True)
-class KindPrice:
-    """What is known of trials on machines of one kind in a cluster."""
+class Machines:
+    """This machine, or those of a kind in a cluster, and what a price on them depends on."""
 
-    name: str
-    num_machines: int
-    alone: Price
-    """Had these machines to run all trials."""
-    per_trial: Range
-    """Seconds of a trial, the mean of all that are missing; nothing where `alone` is unknown."""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What a price depends on beside trials and their pace."""
-
+    throughput: Throughput
     num_parallel: int = 1
+    name: str = ""
+    """Of the kind; empty for this machine."""
+    count: int = 1
     num_kept: int = 0
     """Pilots from an earlier price."""
     start: Range = NOTHING
@@ -80,54 +72,121 @@ class Conditions:
     """What a unit of it takes, as measured by a pilot's rounds."""
     failures: Mapping[Kind, str] = field(default_factory=dict)
     """Why a kind of trial could not be timed."""
-    place: str = "here"
-    """Where trials are measured, in words."""
+
+    @property
+    def place(self) -> str:
+        """Where trials are measured, in words."""
+        return "there" if self.name else "here"
+
+    @property
+    def preparation(self) -> Range:
+        """Seconds of what all trials share, as if one piece were done after the other."""
+        if not self.work or not self.preparing:
+            return NOTHING
+        rounds = [
+            sum(rates.get(unit, 0.0) * count for unit, count in self.work.items()) for rates in self.preparing
+        ]
+        low, high = PILOT_ERROR  # No whole preparation has been timed.
+        return _spread(rounds).times(low, 1.0, high)
+
+
+@dataclass(frozen=True)
+class KindPrice:
+    """What is known of the missing trials on machines of one kind."""
+
+    machines: Machines
+    num_measured: int
+    num_pilots: int
+    unknown: str
+    """Why nothing is known."""
+    costs: Sequence[Range] = ()
+    """Seconds of each trial, in their order; none where they are unknown."""
+    num_bytes: int = 0
+
+    @property
+    def num_kept(self) -> int:
+        """How many of the pilots were timed for an earlier price."""
+        return 0 if self.unknown else self.machines.num_kept
+
+    @property
+    def per_trial(self) -> Range:
+        """Seconds of a trial, the mean of all that are missing."""
+        return Range.by(lambda end: sum(map(end, self.costs)) / max(len(self.costs), 1))
 
 
 def price(
     plan: Plan,
     done: Collection[str],
-    throughput: Throughput,
+    machines: Sequence[Machines],
     execution: ExecutionConfig,
-    conditions: Conditions | None = None,
+    most: int | None = None,
 ) -> Price:
-    """Price the trials of a plan whose signatures are not in `done`."""
-    family = plan.family
-    given = conditions or Conditions(parallel_trials(execution))
+    """Price the trials of a plan whose signatures are not in `done`; at most so many run at a time.
+
+    A trial goes to the place that is free first, whatever its machine. Ray does not say which of several free places
+    it takes: the fastest at the low end and for the typical value, the slowest at the high end.
+    """
     missing = [trial for trial in plan.trials if trial.signature not in done]
-    kinds = {family.kind(trial.config) for trial in missing}
-    rates = {kind: throughput.get(kind, ()) for kind in kinds}
-    num_pilots = sum(any(rate.is_pilot for rate in of_kind) for of_kind in rates.values())
-    num_measured = num_pilots + sum(not rate.is_pilot for of_kind in rates.values() for rate in of_kind)
-    device = device_of(execution)
-    if reason := _unknown(family, missing, rates, num_measured, given):
-        return Price(
-            len(missing), device, given.num_parallel, None,
-            num_measured=num_measured, num_pilots=num_pilots, unknown=reason,
-        )  # fmt: skip
-    costs = costs_of(family, missing, rates, execution)
-    alone = preparation_alone(given)
-    shared = Range.by(lambda end: end(alone) / given.num_parallel)
-    trials = Range.by(lambda end: makespan(map(end, costs), given.num_parallel))
-    in_all = sum(cost.typical for cost in costs) + alone.typical
-    return Price(
+    kinds = [_known(plan.family, missing, one, execution) for one in machines]
+    places = [number for number, one in enumerate(machines) for _ in range(one.num_parallel)]
+    found = Price(
         num_trials=len(missing),
-        device=device,
-        num_parallel=given.num_parallel,
-        seconds=trials + shared + given.start if missing else NOTHING,
-        device_hours=in_all * (execution.gpus_per_trial or execution.cpus_per_trial) / 3600,
-        num_bytes=_num_bytes_of(family, missing, rates),
-        num_measured=num_measured,
-        num_pilots=num_pilots,
-        num_kept=given.num_kept,
-        preparation=shared,
-        start=given.start,
+        device=device_of(execution),
+        num_parallel=min(len(places), most or len(places)),
+        seconds=None,
+        num_measured=sum(kind.num_measured for kind in kinds),
+        num_pilots=sum(kind.num_pilots for kind in kinds),
+        num_kept=sum(kind.num_kept for kind in kinds),
+        unknown="; ".join(
+            f"on {kind.machines.name} {kind.unknown}" if kind.machines.name else kind.unknown
+            for kind in kinds
+            if kind.unknown
+        ),
+        kinds=tuple(kind for kind in kinds if kind.machines.name),
+    )
+    if found.unknown:
+        return found
+
+    def used(end: Callable[[Range], float], places: Sequence[int]) -> list[float]:
+        return used_by_place([[*map(end, kind.costs)] for kind in kinds], places[: found.num_parallel])
+
+    fastest = sorted(places, key=lambda kind: kinds[kind].per_trial.typical)
+    usual = used(lambda cost: cost.typical, fastest)
+    slowest = used(lambda cost: cost.high, fastest[::-1])
+    trials = Range(max(used(lambda cost: cost.low, fastest)), max(usual), max(*slowest, *usual))
+    preparation = Range.by(lambda end: _together(machines, end))
+    start = Range.by(lambda end: max(end(one.start) for one in machines))
+    hours = (sum(usual) + preparation.typical * found.num_parallel) / 3600
+    return replace(
+        found,
+        seconds=trials + preparation + start,
+        device_hours=hours * (execution.gpus_per_trial or execution.cpus_per_trial),
+        num_bytes=kinds[0].num_bytes,
+        preparation=preparation,
+        start=start,
     )
 
 
-def makespan(costs: Iterable[float], num_parallel: int) -> float:
-    """When the last of these ends, each started in turn as soon as one of so many places is free."""
-    return max(used_by_place([[*costs]], [0] * num_parallel))
+def _together(machines: Sequence[Machines], end: Callable[[Range], float]) -> float:
+    """Seconds of what all trials share where each place does as much of it as it can."""
+    pace = sum(one.num_parallel / seconds for one in machines if (seconds := end(one.preparation)) > 0)
+    return 1 / pace if pace else 0.0
+
+
+def _known(
+    family: Family, missing: Sequence[TrialSpec], machines: Machines, execution: ExecutionConfig
+) -> KindPrice:
+    """What is known of trials on machines of one kind."""
+    kinds = {family.kind(trial.config) for trial in missing}
+    rates = {kind: machines.throughput.get(kind, ()) for kind in kinds}
+    num_pilots = sum(any(rate.is_pilot for rate in of_kind) for of_kind in rates.values())
+    num_measured = num_pilots + sum(not rate.is_pilot for of_kind in rates.values() for rate in of_kind)
+    if unknown := _unknown(family, missing, rates, num_measured, machines):
+        return KindPrice(machines, num_measured, num_pilots, unknown)
+    means = {kind: statistics.fmean(rate.num_bytes for rate in of_kind) for kind, of_kind in rates.items()}
+    num_bytes = sum(round(means[family.kind(trial.config)]) for trial in missing)
+    costs = _costs(family, missing, rates, execution)
+    return KindPrice(machines, num_measured, num_pilots, "", costs, num_bytes)
 
 
 def used_by_place(costs: Sequence[Sequence[float]], places: Sequence[int]) -> list[float]:
@@ -147,20 +206,20 @@ def _unknown(
     missing: Sequence[TrialSpec],
     rates: Throughput,
     num_measured: int,
-    given: Conditions,
+    machines: Machines,
 ) -> str:
     """Why these trials cannot be priced; empty where they can."""
     cells = dict.fromkeys(trial.cell for trial in missing if not rates[family.kind(trial.config)])
     if not cells:
         return ""
     without = [kind for kind, of_kind in rates.items() if not of_kind]
-    reasons = dict.fromkeys(given.failures[kind] for kind in without if kind in given.failures)
+    reasons = dict.fromkeys(machines.failures[kind] for kind in without if kind in machines.failures)
     like = "" if num_measured == 0 else f" like {', '.join(cells)}"
     why = f", and a pilot could not be timed: {'; '.join(reasons)}" if reasons else ""
-    return f"no trial{like} has been measured {given.place} yet{why}"
+    return f"no trial{like} has been measured {machines.place} yet{why}"
 
 
-def costs_of(
+def _costs(
     family: Family, missing: Sequence[TrialSpec], rates: Throughput, execution: ExecutionConfig
 ) -> list[Range]:
     """Seconds of each trial, in their order."""
@@ -185,17 +244,6 @@ def _sharing(execution: ExecutionConfig) -> float:
     return max(1.0, 1 / execution.gpus_per_trial) if execution.gpus_per_trial > 0 else 1.0
 
 
-def preparation_alone(given: Conditions) -> Range:
-    """Seconds of what all trials share, as if one piece were done after the other."""
-    if not given.work or not given.preparing:
-        return NOTHING
-    rounds = [
-        sum(rates.get(unit, 0.0) * count for unit, count in given.work.items()) for rates in given.preparing
-    ]
-    low, high = PILOT_ERROR  # No whole preparation has been timed.
-    return _spread(rounds).times(low, 1.0, high)
-
-
 def price_lines(price: Price, label: str = "price") -> list[str]:
     """The price in words, a line each."""
     of_kinds = [_kind_line(kind) for kind in price.kinds]
@@ -216,9 +264,10 @@ def price_lines(price: Price, label: str = "price") -> list[str]:
 
 def _kind_line(kind: KindPrice) -> str:
     takes = "unknown"
-    if kind.alone.seconds is not None:
-        takes = f"{_with_ends(kind.per_trial)} a trial, by {_basis(kind.alone)} there"
-    return f"  {kind.alone.num_parallel} at a time on {kind.num_machines} x {kind.name}: {takes}"
+    if not kind.unknown:
+        takes = f"{_with_ends(kind.per_trial)} a trial, by {_basis(kind)} there"
+    machines = kind.machines
+    return f"  {machines.num_parallel} at a time on {machines.count} x {machines.name}: {takes}"
 
 
 def about(price: Price) -> str:
@@ -231,7 +280,7 @@ def _with_ends(seconds: Range) -> str:
     return f"{duration(seconds.typical)} ({duration(seconds.low)} to {duration(seconds.high)})"
 
 
-def _basis(price: Price) -> str:
+def _basis(price: Price | KindPrice) -> str:
     num_finished = price.num_measured - price.num_pilots
     parts = []
     if num_finished:
@@ -276,19 +325,3 @@ def _seconds(family: Family, config: Settings, train: Range, other: Range) -> Ra
     """Seconds of one trial."""
     work = family.work(config)
     return Range.by(lambda end: end(train) * work.train + end(other) * work.other)
-
-
-def median_seconds(family: Family, config: Settings, rates: Sequence[Measured]) -> float:
-    """Seconds of one trial by the median of what was measured of its kind."""
-    return _seconds(family, config, *_pace(rates, 1.0)).typical
-
-
-def median_training(family: Family, config: Settings, rates: Sequence[Measured]) -> float:
-    """Seconds of a trial's epochs alone, as `median_seconds`."""
-    train, _ = _pace(rates, 1.0)
-    return train.typical * family.work(config).train
-
-
-def _num_bytes_of(family: Family, missing: Sequence[TrialSpec], rates: Throughput) -> int:
-    means = {kind: statistics.fmean(rate.num_bytes for rate in of_kind) for kind, of_kind in rates.items()}
-    return sum(round(means[family.kind(trial.config)]) for trial in missing)

@@ -2,22 +2,14 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from statistics import median
 
 from orchestrator.execution.contract import JoinedCluster
 from orchestrator.plan.cells import Plan
 from orchestrator.study.launch import Study, configs_to_prepare
-from orchestrator.study.price.mixed import KnownMachines, price_of_cluster
 from orchestrator.study.price.pilots import Announce, Pilots, silently
-from orchestrator.study.price.pricing import (
-    Conditions,
-    Price,
-    device_of,
-    median_seconds,
-    median_training,
-    parallel_trials,
-    price,
-)
+from orchestrator.study.price.pricing import Machines, Price, device_of, parallel_trials, price
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.price.throughput import Kind, Measured, PreparationRates, Throughput, measured
 from orchestrator.study.runner import RunOptions
@@ -28,17 +20,6 @@ START_SECONDS = Range(7.0, 11.0, 25.0)
 docs/design/009-prices.md."""
 LOADS = Range(1.5, 3.0, 5.0)
 """So many times what a pilot took to load the models alone: by preparation, then by trials, two processes at once."""
-
-
-@dataclass
-class _Machines:
-    """This machine, or those of a kind in a cluster, and what is known of trials there."""
-
-    throughput: Throughput
-    pilots: Pilots
-    num_parallel: int
-    name: str = ""
-    count: int = 1
 
 
 class Quote:
@@ -62,18 +43,21 @@ class Quote:
         self._num_parallel = min(at_once, self._options.concurrency or at_once)
         results, device = study.folder.parent, device_of(self._execution)
         asked = (self._family, study.cache_dir, self._execution, announce)
+        self._machines: list[tuple[Machines, Pilots]]
         if joined is None:
-            here = measured(results, device, self._family)
-            self._machines = [_Machines(here, Pilots(*asked), self._num_parallel)]
-            return
-        self._machines = [
-            _Machines(
-                measured(results, device, self._family, kind.name),
-                Pilots(*asked, on=(joined, kind)),
-                *(kind.num_parallel, kind.name, len(kind.nodes)),
-            )
-            for kind in joined.kinds
-        ]
+            here = Machines(measured(results, device, self._family), self._num_parallel)
+            self._machines = [(here, Pilots(*asked))]
+        else:
+            self._machines = [
+                (
+                    Machines(
+                        measured(results, device, self._family, kind.name),
+                        *(kind.num_parallel, kind.name, len(kind.nodes)),
+                    ),
+                    Pilots(*asked, on=(joined, kind)),
+                )
+                for kind in joined.kinds
+            ]
 
     def of(self, plan: Plan, done: Collection[str], prepared: Plan | None = None) -> Price | None:
         """Price of what a plan lacks; None where it lacks nothing.
@@ -92,14 +76,12 @@ class Quote:
             configs = configs_to_prepare(prepared, {trial.signature for trial in prepared.trials})
         work = self._family.preparation_work(configs, self._study.cache_dir)
         wanted = {self._family.kind(config): config for config in missing.values()}
-        given = [self._conditions(machines, wanted, configs, work) for machines in self._machines]
-        if self._joined is None:
-            return price(plan, done, self._machines[0].throughput, self._execution, given[0])
-        known = [
-            KnownMachines(machines.name, machines.count, machines.throughput, conditions)
-            for machines, conditions in zip(self._machines, given, strict=True)
+        self._machines = [
+            (self._informed(machines, pilots, wanted, configs, work), pilots)
+            for machines, pilots in self._machines
         ]
-        return price_of_cluster(plan, done, known, self._execution, self._options.concurrency)
+        known = [machines for machines, _ in self._machines]
+        return price(plan, done, known, self._execution, self._options.concurrency)
 
     def _unknown_cluster(self) -> str:
         """Why nothing can be known of the machines that trials run on; empty where it can."""
@@ -109,24 +91,25 @@ class Quote:
             return "" if cluster is None else joining
         return "" if self._machines else "no machine of the cluster has a free place for a trial now"
 
-    def _conditions(
+    def _informed(
         self,
-        machines: _Machines,
+        machines: Machines,
+        pilots: Pilots,
         wanted: Mapping[Kind, Settings],
         configs: Sequence[Settings],
         work: Mapping[str, float],
-    ) -> Conditions:
-        """What a price of these kinds of trials there depends on; what is not known of them is timed."""
+    ) -> Machines:
+        """The machines with what a price of these kinds of trials depends on; what is not known of them is timed."""
         unknown = {kind: config for kind, config in wanted.items() if not machines.throughput.get(kind)}
-        machines.throughput = {**machines.throughput, **piloted(unknown, machines.pilots)}
-        return Conditions(
-            num_parallel=machines.num_parallel,
-            num_kept=len(wanted.keys() & machines.pilots.kept),
+        throughput = {**machines.throughput, **piloted(unknown, pilots)}
+        return replace(
+            machines,
+            throughput=throughput,
+            num_kept=len(wanted.keys() & pilots.kept),
             work=work,
-            preparing=self._preparing(machines, configs) if any(work.values()) else (),
-            start=self._start(machines.pilots.load_seconds),
-            failures=machines.pilots.failures,
-            place="there" if machines.name else "here",
+            preparing=self._preparing(throughput, pilots, configs) if any(work.values()) else (),
+            start=self._start(pilots.load_seconds),
+            failures=pilots.failures,
         )
 
     def seconds_of(self, config: Settings) -> float:
@@ -134,8 +117,14 @@ class Quote:
 
         0 where nothing is known of its kind.
         """
+        work = self._family.work(config)
         return min(
-            (median_seconds(self._family, config, rates) for rates in self._rates(config)), default=0.0
+            (
+                median(rate.train_rate for rate in rates) * work.train
+                + median(rate.other_rate for rate in rates) * work.other
+                for rates in self._rates(config)
+            ),
+            default=0.0,
         )
 
     def seconds_to_checkpoint(self, config: Settings) -> float:
@@ -147,23 +136,23 @@ class Quote:
             return self.seconds_of(config)
         if not self._family.has_epochs(config):
             return 0.0
-        fastest = min(median_training(self._family, config, rates) for rates in known)
-        return fastest / self._family.num_epochs(config)
+        fastest = min(median(rate.train_rate for rate in rates) for rates in known)
+        return fastest * self._family.work(config).train / self._family.num_epochs(config)
 
     def _rates(self, config: Settings) -> list[Sequence[Measured]]:
         """What was measured of trials like this one, by the machines of which anything was."""
         kind = self._family.kind(config)
-        return [rates for machines in self._machines if (rates := machines.throughput.get(kind))]
+        return [rates for machines, _ in self._machines if (rates := machines.throughput.get(kind))]
 
-    def _preparing(self, machines: _Machines, configs: Sequence[Settings]) -> list[PreparationRates]:
+    def _preparing(
+        self, throughput: Throughput, pilots: Pilots, configs: Sequence[Settings]
+    ) -> list[PreparationRates]:
         """What preparation takes; timed where only finished trials are known, which do not record it."""
         kinds = {self._family.kind(config) for config in configs}
-        known = [rate for kind in kinds for rate in machines.throughput.get(kind, ())]
-        if not known:
-            return []
-        if not any(rate.preparing is not None for rate in known):
+        known = [rate for kind in kinds for rate in throughput.get(kind, ())]
+        if known and not any(rate.preparing is not None for rate in known):
             first = self._family.kind(configs[0])
-            known = [*piloted({first: configs[0]}, machines.pilots).get(first, ())]
+            known = [*piloted({first: configs[0]}, pilots).get(first, ())]
         return [rate.preparing for rate in known if rate.preparing is not None]
 
     def _start(self, load_seconds: float) -> Range:
