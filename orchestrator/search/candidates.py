@@ -12,7 +12,6 @@ from orchestrator.plan.identity import Identity
 from orchestrator.space.axes import AxisValue, AxisValues
 from orchestrator.space.config import Space
 from orchestrator.space.points import baseline_values, is_allowed, settled_point
-from trainables.family import Family
 from trainables.settings import Settings
 
 Record = Mapping[str, Any]
@@ -80,9 +79,3 @@ class Candidates:
         except (ValueError, KeyError):
             return None
         return candidate if record["signature"] in candidate.signatures else None
-
-
-def record_config(record: Record, family: Family) -> Settings:
-    """The configuration in a record, be it the worker's or a row of the ledger."""
-    config = record["config"]
-    return family.Config.model_validate_json(config if isinstance(config, str) else json.dumps(config))

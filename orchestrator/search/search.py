@@ -18,7 +18,7 @@ from time import monotonic as now
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger import Ledger
 from orchestrator.ledger.parts import DAMAGED_FOLDER
-from orchestrator.search.candidates import Candidate, Candidates, Record, record_config
+from orchestrator.search.candidates import Candidate, Candidates, Record
 from orchestrator.search.objectives import objectives, search_config
 from orchestrator.search.optimizer import Optimizer, Outcome, Proposal
 from orchestrator.space.axes import AxisValues
@@ -232,14 +232,13 @@ class Search:
         return [], next((r["reason"] for r in records if r["status"] != "done" and r.get("reason")), "")
 
     def mean_values(self, candidate: Candidate) -> list[float]:
-        """Mean of every objective over the trials of a point whose trials are all done."""
-        values = [self.values_of(self.records[name]) for name in candidate.signatures]
+        """Mean of every objective over the trials of a point that are all done; NaN where a record has none."""
+        family = self.space.family
+        values = [
+            [objective.of(self.records[name], candidate.config, family) for objective in self.objectives]
+            for name in candidate.signatures
+        ]
         return [math.fsum(of_seeds) / len(of_seeds) for of_seeds in zip(*values, strict=True)]
-
-    def values_of(self, record: Record) -> list[float]:
-        """The objectives of a done trial, NaN where its record has none."""
-        config = record_config(record, self.space.family)
-        return [objective.of(record, config, self.space.family) for objective in self.objectives]
 
     # Taking up
 

@@ -21,7 +21,9 @@ def study_document(plan: Plan, space: Space, *, counts_parameters: bool = True) 
     Counting parameters imports torch; whoever only looks at the plan leaves that out.
     """
     config = space.config.model_dump(mode="json")
-    trials = _by_cell(plan.trials)
+    trials: dict[str, list[TrialSpec]] = {cell.name: [] for cell in plan.cells}
+    for trial in plan.trials:
+        trials[trial.cell].append(trial)
     rule = space.config.adaptive
     return {
         "schema_version": STUDY_SCHEMA_VERSION,
@@ -45,8 +47,7 @@ def study_document(plan: Plan, space: Space, *, counts_parameters: bool = True) 
         "extended": [{"file": file, "text": text} for file, text in space.extended],
         "settings": {setting.path: setting.value for setting in space.settings},
         "cells": [
-            _cell_document(plan.family, cell, trials.get(cell.name, []), counts_parameters)
-            for cell in plan.cells
+            _cell_document(plan.family, cell, trials[cell.name], counts_parameters) for cell in plan.cells
         ],
         "excluded": [
             {"axis_values": dict(point.axis_values), "because": point.because} for point in plan.excluded
@@ -60,13 +61,6 @@ def _axis_documents(space: Space, plan: Plan) -> dict[str, list[AxisValue]]:
     for name, axis in space.config.axes.items():
         if axis.range is not None:
             found[name].sort(key=float)
-    return found
-
-
-def _by_cell(trials: Sequence[TrialSpec]) -> dict[str, list[TrialSpec]]:
-    found: dict[str, list[TrialSpec]] = {}
-    for trial in trials:
-        found.setdefault(trial.cell, []).append(trial)
     return found
 
 

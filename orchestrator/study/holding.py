@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 from orchestrator.execution.checkpoints import CheckpointStore
 from orchestrator.ledger import LedgerError, LedgerLock, read_study
@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.1
 _STORE_POLL_SECONDS = 1.0
 
 
-class Holding:
+class Holding(ExitStack):
     """A launch's hold of its study.
 
     Entering raises LedgerError when another launch holds what this one needs, or where shards of another division or
@@ -42,41 +42,23 @@ class Holding:
     """
 
     def __init__(self, study: Study) -> None:
+        super().__init__()
         self._study = study
         self._shards = study.folder / FOLDER
         self._copy = working_copy_of(study.folder)
-        self._whole = ExitStack()
-        self._turn = ExitStack()
+        self._turn = self.enter_context(ExitStack())
         self.is_alone = True
         """Whether no other launch of the study is at work, so that this one may touch what is everybody's."""
 
-    def __enter__(self) -> "Holding":
-        study, shard = self._study, self._study.shard
-        try:
-            if shard is None:
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            undo.push(self)
+            if self._study.shard is None:
                 self._hold_all()
             else:
-                self._take_turn()
-                with _named(f"shard {shard}"):
-                    if (
-                        self._copy is not None
-                    ):  # What others have begun meanwhile. `published` takes the lease.
-                        self._copy.refresh(study.folder.name)
-                        self._whole.enter_context(LedgerLock(study.ledger_folder))
-                    else:
-                        self._whole.enter_context(LedgerLock(self._shards / shard.name))
-                self.is_alone = not self._others()
-                if not self.is_alone:
-                    self._check_plan()
-        except BaseException:
-            self._release()
-            raise
+                self._hold_shard(self._study.shard)
+            undo.pop_all()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._release()
 
     def begun(self) -> None:
         """What this launch has to run is settled: other shards may begin."""
@@ -85,12 +67,12 @@ class Holding:
     @contextmanager
     def ending(self) -> Iterator[bool]:
         """Whether this launch, which is about to end, is alone now."""
-        if self._study.shard is None:
+        if (shard := self._study.shard) is None:
             yield True
             return
         self._take_turn()
         try:
-            yield not self._others()
+            yield not self._others(shard)
         finally:
             self._turn.close()
 
@@ -107,24 +89,35 @@ class Holding:
                 store.revoke()
 
     def _hold_all(self) -> None:
-        self._whole.enter_context(LedgerLock(self._study.ledger_folder))
-        if not self._shards.is_dir():
-            return
-        with ExitStack() as stack:
-            _wait_for(stack, self._shards, _BRIEF_SECONDS, self._copy)
-            refuse_shards(self._study)
+        self.enter_context(LedgerLock(self._study.ledger_folder))
+        if self._shards.is_dir():
+            with in_turn(self._study.folder, _BRIEF_SECONDS):
+                refuse_shards(self._study)
+
+    def _hold_shard(self, shard: Shard) -> None:
+        self._take_turn()
+        lock = self._shards / shard.name
+        if self._copy is not None:  # What others have begun meanwhile. `published` takes the lease.
+            self._copy.refresh(self._study.folder.name)
+            lock = self._study.ledger_folder
+        try:
+            self.enter_context(LedgerLock(lock))
+        except LedgerError as error:
+            raise LedgerError(f"shard {shard}: {error}") from error
+        self.is_alone = not self._others(shard)
+        if not self.is_alone:
+            self._check_plan()
 
     def _take_turn(self) -> None:
         whole = self._study.ledger_folder if self._copy is None else self._study.folder
         _wait_for(self._turn, self._shards, _TURN_SECONDS, self._copy)
         _wait_for(self._turn, whole, PROBE_SECONDS, self._copy)
 
-    def _others(self) -> list[Shard]:
+    def _others(self, own: Shard) -> list[Shard]:
         """Other shards at work. Raises LedgerError where they are of another division."""
         others = [shard for shard, _ in _at_work(self._study)]
-        own = self._study.shard
         for other in others:
-            if own is not None and other.count != own.count:
+            if other.count != own.count:
                 raise LedgerError(
                     f"shard {own}: this study is being run in {other.count} shards, and shard {other} is at work; "
                     f"give --shard K/{other.count}, or wait until all of them have ended"
@@ -142,10 +135,6 @@ class Holding:
                 f"shard {self._study.shard}: other shards of this study are at work on another plan; give every "
                 "shard the same space and options, or wait until the others have ended"
             )
-
-    def _release(self) -> None:
-        self._turn.close()
-        self._whole.close()
 
 
 def refuse_shards(study: Study) -> None:
@@ -175,10 +164,10 @@ def _locked(place: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def in_turn(study_folder: Path) -> Iterator[None]:
-    """Do what only one shard may do at a time. Raises LedgerError where its turn does not come."""
+def in_turn(study_folder: Path, seconds: float = _TURN_SECONDS) -> Iterator[None]:
+    """Do what only one shard may do at a time. Raises LedgerError where its turn does not come so soon."""
     with ExitStack() as stack:
-        _wait_for(stack, study_folder / FOLDER, _TURN_SECONDS, working_copy_of(study_folder))
+        _wait_for(stack, study_folder / FOLDER, seconds, working_copy_of(study_folder))
         yield
 
 
@@ -193,11 +182,3 @@ def _wait_for(stack: ExitStack, folder: Path, seconds: float, copy: Copy | None)
             if time.monotonic() >= end:
                 raise
             time.sleep(_POLL_SECONDS if copy is None else _STORE_POLL_SECONDS)
-
-
-@contextmanager
-def _named(what: str) -> Iterator[None]:
-    try:
-        yield
-    except LedgerError as error:
-        raise LedgerError(f"{what}: {error}") from error

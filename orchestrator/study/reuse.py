@@ -40,27 +40,21 @@ def found_elsewhere(
     """
     found: dict[str, Hit] = {}
     for any_code in (False, True) if reuses_changed_code else (False,):
-        asked = {name: None if any_code else code for name, code in wanted.items() if name not in found}
-        found |= _found(asked, study_folder)
-    return found
-
-
-def _found(wanted: Mapping[str, str | None], study_folder: Path) -> dict[str, Hit]:
-    """Done trials of other studies, made by this code where one is given."""
-    missing = set(wanted)
-    found: dict[str, Hit] = {}
-    for ledger_folder in sorted(study_folder.parent.glob("*/ledger")):
-        folder = ledger_folder.parent
-        if folder == study_folder or not missing:
-            continue
-        with contextlib.suppress(LedgerError, OSError):  # A study that cannot be read has nothing to offer.
-            ledger = Ledger(ledger_folder)
-            attempts = ledger.attempts()
-            for signature in missing & attempts.keys():
-                attempt = ledger.done_attempt(signature, attempts[signature], wanted[signature])
-                if attempt is not None and model_path(folder, signature).is_file():
-                    found[signature] = Hit(signature, folder.name, ledger_folder, attempt)
-        missing -= found.keys()
+        for ledger_folder in sorted(study_folder.parent.glob("*/ledger")):
+            folder = ledger_folder.parent
+            missing = wanted.keys() - found.keys()
+            if folder == study_folder or not missing:
+                continue
+            with contextlib.suppress(
+                LedgerError, OSError
+            ):  # A study that cannot be read has nothing to offer.
+                ledger = Ledger(ledger_folder)
+                attempts = ledger.attempts()
+                for signature in missing & attempts.keys():
+                    code = None if any_code else wanted[signature]
+                    attempt = ledger.done_attempt(signature, attempts[signature], code)
+                    if attempt is not None and model_path(folder, signature).is_file():
+                        found[signature] = Hit(signature, folder.name, ledger_folder, attempt)
     return found
 
 

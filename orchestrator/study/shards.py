@@ -1,7 +1,6 @@
 """A study in shards: launches side by side, each of which runs its own share of the trials."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.plan.cells import Plan
@@ -36,7 +35,10 @@ def share(plan: Plan, shard: Shard) -> frozenset[str]:
     A trial that starts from another one's model is in that one's shard, for nobody else could tell when it is done.
     Every family of trials goes to the shard that has the fewest epochs so far.
     """
-    first = _first_ancestors(plan)
+    first: dict[str, str] = {}
+    """Signature -> that of the trial which its chain of warm starts begins with, in plan order."""
+    for trial in plan.trials:  # Every parent comes before its children.
+        first[trial.signature] = first.get(trial.parent or "", trial.signature)
     epochs: dict[str, int] = dict.fromkeys(first.values(), 0)
     for trial in {trial.signature: trial for trial in plan.trials}.values():
         epochs[first[trial.signature]] += plan.family.num_epochs(trial.config)
@@ -46,11 +48,3 @@ def share(plan: Plan, shard: Shard) -> frozenset[str]:
         holder[ancestor] = least = min(range(shard.count), key=loads.__getitem__)
         loads[least] += max(num_epochs, 1)
     return frozenset(name for name, ancestor in first.items() if holder[ancestor] == shard.number - 1)
-
-
-def _first_ancestors(plan: Plan) -> Mapping[str, str]:
-    """Signature -> that of the trial which its chain of warm starts begins with, in plan order."""
-    first: dict[str, str] = {}
-    for trial in plan.trials:  # Every parent comes before its children.
-        first[trial.signature] = first.get(trial.parent or "", trial.signature)
-    return first

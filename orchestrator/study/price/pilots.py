@@ -96,7 +96,11 @@ class Pilots:
             else:
                 where = "" if self._on is None else f" on {self._on[1].name}"
                 with self._announce(f"pilot {place}{where}: a few steps of {kind[-1]}, timed for the price"):
-                    found = self._timed(config)
+                    found: Mapping[str, Any] = (
+                        self._family.pilot(config, self._device, self._num_threads)
+                        if self._on is None
+                        else self._on[0].pilot(self._on[1], config)
+                    )
                 self._keep(name, found)
                 timing = self._family.timing(config, found)
         except UserError as error:
@@ -107,12 +111,6 @@ class Pilots:
             Measured(one.train, one.other, timing.num_bytes, is_pilot=True, preparing=one.preparation)
             for one in timing.rounds
         ]
-
-    def _timed(self, config: Settings) -> Mapping[str, Any]:
-        if self._on is None:
-            return self._family.pilot(config, self._device, self._num_threads)
-        cluster, machines = self._on
-        return cluster.pilot(machines, config)
 
     def _name(self, config: Settings) -> str:
         """The file of a configuration's pilot. Raises UserError where what it reads cannot be read."""

@@ -12,13 +12,11 @@ from orchestrator.study.price.ranges import NOTHING, Range
 from orchestrator.study.price.throughput import (
     PILOT_ERROR,
     Kind,
-    Measured,
     PreparationRates,
     Throughput,
     error_of,
 )
 from trainables.family import Family
-from trainables.settings import Settings
 from trainables.wording import duration
 
 
@@ -72,11 +70,6 @@ class Machines:
     """What a unit of it takes, as measured by a pilot's rounds."""
     failures: Mapping[Kind, str] = field(default_factory=dict)
     """Why a kind of trial could not be timed."""
-
-    @property
-    def place(self) -> str:
-        """Where trials are measured, in words."""
-        return "there" if self.name else "here"
 
     @property
     def preparation(self) -> Range:
@@ -150,7 +143,8 @@ def price(
     def used(end: Callable[[Range], float], places: Sequence[int]) -> list[float]:
         return used_by_place([[*map(end, kind.costs)] for kind in kinds], places[: found.num_parallel])
 
-    fastest = sorted(places, key=lambda kind: kinds[kind].per_trial.typical)
+    usually = [kind.per_trial.typical for kind in kinds]
+    fastest = sorted(places, key=usually.__getitem__)
     usual = used(lambda cost: cost.typical, fastest)
     slowest = used(lambda cost: cost.high, fastest[::-1])
     trials = Range(max(used(lambda cost: cost.low, fastest)), max(usual), max(*slowest, *usual))
@@ -202,51 +196,45 @@ def used_by_place(costs: Sequence[Sequence[float]], places: Sequence[int]) -> li
 
 
 def _unknown(
-    family: Family,
-    missing: Sequence[TrialSpec],
-    rates: Throughput,
-    num_measured: int,
-    machines: Machines,
+    family: Family, missing: Sequence[TrialSpec], rates: Throughput, num_measured: int, machines: Machines
 ) -> str:
     """Why these trials cannot be priced; empty where they can."""
-    cells = dict.fromkeys(trial.cell for trial in missing if not rates[family.kind(trial.config)])
-    if not cells:
-        return ""
     without = [kind for kind, of_kind in rates.items() if not of_kind]
+    if not without:
+        return ""
     reasons = dict.fromkeys(machines.failures[kind] for kind in without if kind in machines.failures)
+    cells = dict.fromkeys(trial.cell for trial in missing if family.kind(trial.config) in without)
     like = "" if num_measured == 0 else f" like {', '.join(cells)}"
     why = f", and a pilot could not be timed: {'; '.join(reasons)}" if reasons else ""
-    return f"no trial{like} has been measured {machines.place} yet{why}"
+    return f"no trial{like} has been measured {'there' if machines.name else 'here'} yet{why}"
 
 
 def _costs(
     family: Family, missing: Sequence[TrialSpec], rates: Throughput, execution: ExecutionConfig
 ) -> list[Range]:
-    """Seconds of each trial, in their order."""
-    # Seeds share a configuration, and kinds share rates: each is worked out once.
-    sharing = _sharing(execution)
-    paces = {kind: _pace(of_kind, sharing) for kind, of_kind in rates.items() if of_kind}
-    configs = {id(trial.config): trial.config for trial in missing}
-    found = {key: _seconds(family, config, *paces[family.kind(config)]) for key, config in configs.items()}
+    """Seconds of each trial, in their order; where trials share a GPU, so many times what a pilot took alone."""
+    share = execution.gpus_per_trial
+    paces = {}
+    for kind, of_kind in rates.items():
+        low, high = error_of(of_kind)
+        if 0 < share < 1 and any(rate.is_pilot for rate in of_kind):
+            high /= share
+        both = [rate.train_rate for rate in of_kind], [rate.other_rate for rate in of_kind]
+        paces[kind] = [_spread(rates).times(low, 1.0, high) for rates in both]
+    found = {}
+    for config in {id(trial.config): trial.config for trial in missing}.values():  # Seeds share theirs.
+        (train, other), work = paces[family.kind(config)], family.work(config)
+        found[id(config)] = train.times(*[work.train] * 3) + other.times(*[work.other] * 3)
     return [found[id(trial.config)] for trial in missing]
-
-
-def _pace(of_kind: Sequence[Measured], sharing: float) -> tuple[Range, Range]:
-    """(training, other) seconds per step; trials that share a GPU may take so many times what a pilot did alone."""
-    low, high = error_of(of_kind)
-    high *= sharing if any(rate.is_pilot for rate in of_kind) else 1.0
-    train, other = ([rate.train_rate for rate in of_kind], [rate.other_rate for rate in of_kind])
-    return _spread(train).times(low, 1.0, high), _spread(other).times(low, 1.0, high)
-
-
-def _sharing(execution: ExecutionConfig) -> float:
-    """How many trials one GPU is shared by."""
-    return max(1.0, 1 / execution.gpus_per_trial) if execution.gpus_per_trial > 0 else 1.0
 
 
 def price_lines(price: Price, label: str = "price") -> list[str]:
     """The price in words, a line each."""
-    of_kinds = [_kind_line(kind) for kind in price.kinds]
+    of_kinds = []
+    for kind in price.kinds:
+        takes = f"{_with_ends(kind.per_trial)} a trial, by {_basis(kind)} there"
+        here = f"{kind.machines.num_parallel} at a time on {kind.machines.count} x {kind.machines.name}"
+        of_kinds.append(f"  {here}: {'unknown' if kind.unknown else takes}")
     if price.seconds is None:
         return [f"{label}: unknown: {price.unknown}", *of_kinds]
     hours = "GPU hours" if price.device == "cuda" else "CPU core hours"
@@ -260,14 +248,6 @@ def price_lines(price: Price, label: str = "price") -> list[str]:
         f"{(price.num_bytes or 0) / 1e6:.2g} MB; {'; '.join(parts)}",
         *of_kinds,
     ]
-
-
-def _kind_line(kind: KindPrice) -> str:
-    takes = "unknown"
-    if not kind.unknown:
-        takes = f"{_with_ends(kind.per_trial)} a trial, by {_basis(kind)} there"
-    machines = kind.machines
-    return f"  {machines.num_parallel} at a time on {machines.count} x {machines.name}: {takes}"
 
 
 def about(price: Price) -> str:
@@ -319,9 +299,3 @@ def _spread(rates: Sequence[float]) -> Range:
     ordered = sorted(rates)
     left_out = (len(ordered) - 1) // 10
     return Range(ordered[left_out], statistics.median(ordered), ordered[-1 - left_out])
-
-
-def _seconds(family: Family, config: Settings, train: Range, other: Range) -> Range:
-    """Seconds of one trial."""
-    work = family.work(config)
-    return Range.by(lambda end: end(train) * work.train + end(other) * work.other)

@@ -78,10 +78,19 @@ def _measured_in(
     ledger = Ledger(ledger_folder)
     num_bytes = ledger.num_bytes()
     for record in ledger.records():
-        if record["status"] == "done" and record["device"] == device and _is_of(machines, record):
-            model = model_path(ledger_folder.parent, record["signature"])
-            kept = model.stat().st_size if model.is_file() else 0
-            yield from _measured_by(record, num_bytes.get(record["signature"], 0) + kept, family)
+        train, wall = record["train_seconds"], record["wall_seconds"]
+        is_done = record["status"] == "done" and record["device"] == device and train and wall
+        if not is_done or not _is_of(machines, record):
+            continue
+        try:
+            config = family.Config.model_validate_json(record["config"])
+        except ValueError:  # of another family or version
+            continue
+        model = model_path(ledger_folder.parent, record["signature"])
+        kept = model.stat().st_size if model.is_file() else 0
+        other, work = max(wall - train, 0.0), family.work(config)
+        size = num_bytes.get(record["signature"], 0) + kept
+        yield family.kind(config), Measured(train / work.train, other / work.other, size)
 
 
 def _is_of(machines: str | None, record: Mapping[str, Any]) -> bool:
@@ -89,18 +98,3 @@ def _is_of(machines: str | None, record: Mapping[str, Any]) -> bool:
     provenance = json.loads(record["provenance"] or "{}")
     is_alike = provenance.get("host") == host() if machines is None else machine_kind(provenance) == machines
     return is_alike and COPIED_FROM not in provenance
-
-
-def _measured_by(
-    record: Mapping[str, Any], num_bytes: int, family: Family
-) -> Iterator[tuple[Kind, Measured]]:
-    """What a record tells; nothing where it has no times, or its configuration is of another family or version."""
-    train, wall = record["train_seconds"], record["wall_seconds"]
-    if not train or not wall:
-        return
-    try:
-        config = family.Config.model_validate_json(record["config"])
-    except ValueError:
-        return
-    other, work = max(wall - train, 0.0), family.work(config)
-    yield family.kind(config), Measured(train / work.train, other / work.other, num_bytes)
