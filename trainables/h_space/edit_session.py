@@ -14,7 +14,7 @@ from trainables.errors import UserError
 from trainables.h_space.diffusion import invert
 from trainables.h_space.domains.decoding import PictureError, PictureFacts, kept_part, read_pixels
 from trainables.h_space.domains.images import to_signed
-from trainables.h_space.domains.loading import Domain
+from trainables.h_space.domains.loading import PictureModel
 from trainables.h_space.domains.scanning import printable
 from trainables.h_space.editing import Part, Window, apply_editors, equal_coefficients
 from trainables.h_space.editor_file import LoadedEditor
@@ -102,7 +102,7 @@ Way = list[tuple[int, Tensor]]
 class EditSession:
     """Editors of one domain, applied to one image after another."""
 
-    def __init__(self, domain: Domain, editors: Sequence[LoadedEditor], settings: EditSettings) -> None:
+    def __init__(self, domain: PictureModel, editors: Sequence[LoadedEditor], settings: EditSettings) -> None:
         """Edits are computed in the precision that the editors' records say, all else in float32, as in their trials.
 
         `notes` says so. Raises EditError when the editors, their number or the settings do not fit the domain.
@@ -241,7 +241,7 @@ class EditSession:
         return self._domain.images.counterfactuals([image_id], self._attributes[0])
 
 
-def _precision(editors: Sequence[LoadedEditor], domain: Domain) -> tuple[PrecisionConfig, list[str]]:
+def _precision(editors: Sequence[LoadedEditor], domain: PictureModel) -> tuple[PrecisionConfig, list[str]]:
     """How the records say that edits are computed, and what the user should know of it."""
     unmeasured = {"clip": "float32", "metrics": "float32"}  # networks that an edit does not run through
     found, *others = (e.metadata.config.precision.model_copy(update=unmeasured).canonical() for e in editors)
@@ -254,7 +254,7 @@ def _precision(editors: Sequence[LoadedEditor], domain: Domain) -> tuple[Precisi
     return found, [f"note: edits are computed with {words}, as the record says; all else is in float32"]
 
 
-def _parts(domain: Domain, editors: Sequence[LoadedEditor], settings: EditSettings) -> list[Part]:
+def _parts(domain: PictureModel, editors: Sequence[LoadedEditor], settings: EditSettings) -> list[Part]:
     coefficients = settings.coefficients or equal_coefficients(len(editors))
     if len(coefficients) != len(editors):
         raise EditError(
@@ -265,7 +265,7 @@ def _parts(domain: Domain, editors: Sequence[LoadedEditor], settings: EditSettin
     ]
 
 
-def _part(domain: Domain, loaded: LoadedEditor, coefficient: float) -> Part:
+def _part(domain: PictureModel, loaded: LoadedEditor, coefficient: float) -> Part:
     config, shape, own = loaded.metadata.config, loaded.metadata.shape, domain.diffusion.shape
     if shape != own:
         raise EditError(

@@ -14,7 +14,7 @@ from orchestrator.plan.cells import TrialSpec
 from orchestrator.plan.loading import load_space
 from orchestrator.study.launch import Study, describe, open_study
 from trainables.h_space.config import CellConfig
-from trainables.h_space.domains import domain_summary
+from trainables.h_space.domains import domain_summary, loading
 from trainables.h_space.editing_interval import NUM_IMAGES, NUM_STEPS
 from trainables.h_space.editor_file import save_editor
 from trainables.h_space.timesteps import training_timesteps
@@ -220,6 +220,21 @@ def test_held_out_and_generated_faces(command: Command, signature: Callable[[str
     assert len(names) == 3
     same = [pixels(Path(f"{out}/generated-4-1/strength_+1.png")) for out in ("one", "two")]
     assert np.array_equal(*same)
+
+
+def test_an_edit_loads_neither_clip_nor_what_measures(
+    command: Command, signature: Callable[[str, int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("an edit has no use for it")
+
+    for name in ("_load_clip", "_judge", "_segmenter"):
+        monkeypatch.setattr(loading, name, refuse)
+    loading.load_picture_model.cache_clear()
+
+    code, _, err = command("edit", "--editor", signature("smiling", 0), "--generate", "1", "--steps", "3")
+
+    assert (code, err) == (0, "")
 
 
 def test_equal_names_do_not_overwrite_each_other(

@@ -16,7 +16,7 @@ from orchestrator.ledger.study import CACHE_FOLDER
 from trainables.h_space.cli.interval import Say, measured_curves
 from trainables.h_space.domains import domain_summary
 from trainables.h_space.domains.decoding import PictureError, inspect
-from trainables.h_space.domains.loading import Domain, load_domain
+from trainables.h_space.domains.loading import PictureModel, load_picture_model
 from trainables.h_space.domains.scanning import scan
 from trainables.h_space.edit_session import EditError, EditSession, EditSettings, Source
 from trainables.h_space.editing_interval import IntervalError
@@ -51,7 +51,7 @@ def open_edit(options: argparse.Namespace, study_folder: Path | None, say: Say) 
     paths = [_editor_path(name, options, study_folder, say) for name in options.editor]
     editors = [load_editor(path) for path in paths]
     name = options.domain or _shared_domain(editors)
-    domain = load_domain(name, options.device or _best_device())
+    domain = load_picture_model(name, options.device or _best_device())
     cache_dir = options.results.absolute() / CACHE_FOLDER
     t_boost = _t_boost(name, cache_dir, say) if options.boost == "auto" else options.boost
     settings = EditSettings(
@@ -66,7 +66,7 @@ def open_edit(options: argparse.Namespace, study_folder: Path | None, say: Say) 
     return EditJob(session, sources, notes)
 
 
-# Pictures
+# PictureModel
 
 
 def _named(image: str, say: Say) -> Sequence[str]:
@@ -226,7 +226,9 @@ def _shared_domain(editors: Sequence[LoadedEditor]) -> str:
     return domains[0]
 
 
-def _other_versions(paths: Sequence[Path], editors: Sequence[LoadedEditor], domain: Domain) -> Iterator[str]:
+def _other_versions(
+    paths: Sequence[Path], editors: Sequence[LoadedEditor], domain: PictureModel
+) -> Iterator[str]:
     """A warning for each editor whose domain had other files when it was trained."""
     for path, editor in zip(paths, editors, strict=True):
         trained_in = editor.metadata.extra.get("domain_fingerprint")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -40,33 +40,17 @@ if TYPE_CHECKING:
     from trainables.h_space.judges import LoadedJudge
 
 
-@dataclass(frozen=True)
-class Domain:
-    """A loaded domain; one per process and device."""
+@dataclass(frozen=True, kw_only=True)
+class PictureModel:
+    """What makes the pictures of a domain, loaded; one per process and device. An edit needs no more."""
 
     name: str
     fingerprint: str
     diffusion: FrozenDiffusion
-    clip: ClipModel
     images: ImageSource
-    templates: tuple[str, ...]
     device: torch.device
-    clip_eval: ClipModel | None = None
-    """Another CLIP, which no editor is trained with."""
-    segment: Callable[[Tensor], Tensor] | None = None
-    """The part that each pixel shows: (B, C, H, W) -> (B, H, W)."""
-    judge: "LoadedJudge | None" = None
-    inception: FeatureExtractor | None = None
-    lpips: Callable[[Tensor, Tensor], Tensor] | None = None
-    """LPIPS of two (B, C, H, W): (B,)."""
-    identify: Callable[[Tensor], Tensor] | None = None
-    """Who a picture shows: (B, C, H, W) -> (B, F) of unit length."""
     autoencoder: FrozenAutoencoder | None = None
     """Between pictures and what the diffusion model works on; None where that is the pictures themselves."""
-
-    def prompts(self, text: str) -> list[str]:
-        """The text in every prompt template."""
-        return [template.format(text) for template in self.templates]
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -80,19 +64,53 @@ class Domain:
         return pixels if self.autoencoder is None else self.autoencoder.encode(pixels)
 
     def to_pixels(self, x: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) of x, not clamped, never quantised; gradients flow to x."""
+        """PictureModel (B, C, H, W) of x, not clamped, never quantised; gradients flow to x."""
         return x if self.autoencoder is None else self.autoencoder.decode(x)
 
     @torch.no_grad()
     def to_pictures(self, x: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) of x as they are shown and measured. Without gradient."""
+        """PictureModel (B, C, H, W) of x as they are shown and measured. Without gradient."""
         return x if self.autoencoder is None else self.autoencoder.decode(x, is_shown=True)
+
+    def at(self, precision: PrecisionConfig) -> Self:
+        """The same models, computing as these settings say; weights are shared."""
+        return replace(
+            self,
+            diffusion=self.diffusion.at(precision.unet, precision.unet_below),
+            autoencoder=None if self.autoencoder is None else self.autoencoder.at(precision.decoder),
+        )
+
+    def load_images(self, ids: list[str]) -> Tensor:
+        """Images of the given ids, (B, C, H, W) in [-1, 1], on the domain's device."""
+        return self.images.load(ids).to(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain(PictureModel):
+    """A loaded domain: its pictures, the CLIP that trains editors, and the networks that measure them."""
+
+    clip: ClipModel
+    templates: tuple[str, ...]
+    clip_eval: ClipModel | None = None
+    """Another CLIP, which no editor is trained with."""
+    segment: Callable[[Tensor], Tensor] | None = None
+    """The part that each pixel shows: (B, C, H, W) -> (B, H, W)."""
+    judge: "LoadedJudge | None" = None
+    inception: FeatureExtractor | None = None
+    lpips: Callable[[Tensor, Tensor], Tensor] | None = None
+    """LPIPS of two (B, C, H, W): (B,)."""
+    identify: Callable[[Tensor], Tensor] | None = None
+    """Who a picture shows: (B, C, H, W) -> (B, F) of unit length."""
+
+    def prompts(self, text: str) -> list[str]:
+        """The text in every prompt template."""
+        return [template.format(text) for template in self.templates]
 
     def embed(self, x: Tensor) -> Tensor:
         """CLIP embeddings (B, D) of the pictures of x; gradients flow to x."""
         return self.clip.image(self.to_pixels(x))
 
-    def at(self, precision: PrecisionConfig) -> "Domain":
+    def at(self, precision: PrecisionConfig) -> Self:
         """The same models, computing as these settings say; weights are shared."""
         if precision == PrecisionConfig():
             return self
@@ -102,26 +120,20 @@ class Domain:
 
         judge, inception, clip_eval = self.judge, self.inception, self.clip_eval
         return replace(
-            self,
-            diffusion=self.diffusion.at(precision.unet, precision.unet_below),
+            super().at(precision),
             clip=self.clip.at(precision.clip),
             clip_eval=None if clip_eval is None else clip_eval.at(precision.metrics),
             segment=None if self.segment is None else measuring(self.segment),
             judge=None if judge is None else replace(judge, look=measuring(judge.look)),
             inception=None if inception is None else replace(inception, extract=measuring(inception.extract)),
             lpips=None if self.lpips is None else measuring(self.lpips),
-            autoencoder=None if self.autoencoder is None else self.autoencoder.at(precision.decoder),
         )
-
-    def load_images(self, ids: list[str]) -> Tensor:
-        """Images of the given ids, (B, C, H, W) in [-1, 1], on the domain's device."""
-        return self.images.load(ids).to(self.device)
 
 
 @lru_cache(maxsize=2)
 @to_be_kept()
-def load_domain(name: str, device: str = "cpu") -> Domain:
-    """Load a domain's models onto a device, once per process.
+def load_picture_model(name: str, device: str = "cpu") -> PictureModel:
+    """Load what makes a domain's pictures onto a device, once per process.
 
     Raises DomainError when a file is missing.
     """
@@ -133,24 +145,38 @@ def load_domain(name: str, device: str = "cpu") -> Domain:
     images = image_source(domain, base)
     spec = summary.latents
     images.resize_to(diffusion.x_shape if spec is None else spec.picture_shape(diffusion.x_shape))
-    inception, lpips = weights_file(domain, base, "inception"), weights_file(domain, base, "lpips")
-    return Domain(
+    return PictureModel(
         name=summary.name,
         fingerprint=summary.fingerprint,
         diffusion=diffusion.to(torch.device(device)),
-        clip=_load_clip(domain, base).to(torch.device(device)),
         images=images,
-        templates=_templates(domain.templates),
         device=torch.device(device),
+        autoencoder=None if spec is None else FrozenAutoencoder.load(spec).to(torch.device(device)),
+    )
+
+
+@lru_cache(maxsize=2)
+@to_be_kept()
+def load_domain(name: str, device: str = "cpu") -> Domain:
+    """Load a domain's models onto a device, once per process.
+
+    Raises DomainError when a file is missing.
+    """
+    pictures = load_picture_model(name, device)
+    domain, base = read_domain_file(name)
+    inception, lpips = weights_file(domain, base, "inception"), weights_file(domain, base, "lpips")
+    return Domain(
+        **vars(pictures),
+        clip=_load_clip(domain, base).to(pictures.device),
+        templates=_templates(domain.templates),
         clip_eval=None
         if domain.clip_eval is None
-        else _load_clip(domain, base, "clip_eval").to(torch.device(device)),
-        segment=_segmenter(domain, base, torch.device(device)),
-        judge=_judge(domain, torch.device(device)),
-        inception=None if inception is None else load_inception(inception, torch.device(device)),
-        lpips=None if lpips is None else load_lpips(lpips, torch.device(device)),
-        identify=_identity(domain, base, torch.device(device)),
-        autoencoder=None if spec is None else FrozenAutoencoder.load(spec).to(torch.device(device)),
+        else _load_clip(domain, base, "clip_eval").to(pictures.device),
+        segment=_segmenter(domain, base, pictures.device),
+        judge=_judge(domain, pictures.device),
+        inception=None if inception is None else load_inception(inception, pictures.device),
+        lpips=None if lpips is None else load_lpips(lpips, pictures.device),
+        identify=_identity(domain, base, pictures.device),
     )
 
 
