@@ -251,6 +251,12 @@ def _precision(editors: Sequence[LoadedEditor], domain: PictureModel) -> tuple[P
         return found, []
     if "float16" in (found.unet, found.decoder) and domain.device.type == "cpu":
         return PrecisionConfig(), [f"note: the record says {words}, which is for GPUs; all is in float32"]
+    is_unbounded = found.unet != "float32" and found.unet_below is None
+    if is_unbounded and domain.diffusion.prediction_type == "epsilon":  # A trial there would be refused.
+        return PrecisionConfig(), [
+            f"note: the record says {words}; the diffusion model of {domain.name} predicts epsilon, whose errors "
+            "grow at noisy timesteps: all is in float32"
+        ]
     return found, [f"note: edits are computed with {words}, as the record says; all else is in float32"]
 
 

@@ -1,6 +1,8 @@
 """Parts of a domain that compute in 16 bits: how far their answers move, what stays as it is, what is refused."""
 
 import json
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,13 @@ def test_edit_follows_the_record_and_leaves_the_rest_in_float32(tiny_config: Cel
     assert "different precisions; all is in float32" in difference
     (refusal,) = session(PrecisionConfig(unet="float16")).notes
     assert "unet in float16, which is for GPUs; all is in float32" in refusal
+    predicts_epsilon = copy(domain.diffusion)
+    predicts_epsilon.prediction_type = "epsilon"
+    domain = replace(domain, diffusion=predicts_epsilon)
+    (unbounded,) = session(LOW).notes
+    assert "predicts epsilon, whose errors grow at noisy timesteps: all is in float32" in unbounded
+    bounded = LOW.model_copy(update={"unet_below": 300})
+    assert "unet in bfloat16 below t = 300" in session(bounded).notes[0]
 
 
 def test_gradients_that_are_scaled_on_their_way_are_the_same(
