@@ -75,10 +75,10 @@ def _tune(options: argparse.Namespace, end: LaunchEnd, console: Console, command
     if launch.outcome.interrupted_by is not None:
         return tell_end(launch.outcome, end, console, command_line)
     _show(launch, study.space.family.model_name, console)
-    if launch.results.winner is None:
+    if (best := launch.results.best) is None:
         say(console, "No trial was finished, so there is nothing to test.")
         return 1
-    code = _conclude(study, launch.results, launch.results.winner, chosen, console, command_line)
+    code = _conclude(study, launch.results, best, chosen, console, command_line)
     return max(code, launch.outcome.exit_code)
 
 
@@ -153,19 +153,18 @@ def _show(launch: SearchLaunch, word: str, console: Console) -> None:
     say(console, f"search: {counts or 'nothing has run'}")
     for record in launch.outcome.failed:
         say(console, f"  {record['cell']} {record['status']}: {record['reason']}")
-    if results.winner is None:
+    if (best := results.best) is None:
         return
     if len(results.objectives) > 1:
-        say(console, f"Pareto set, {len(results.pareto)} of {len(results.found)} trials:")
+        say(console, f"Pareto set, {len(results.pareto)} of {len(results.trials)} trials:")
         for one in results.pareto[:MAX_PARETO_SHOWN]:
-            say(console, f"  {_values(results, one.values)}  ({one.cell}; {word} {one.candidate.signature})")
+            say(console, f"  {_values(results, one.values)}  ({one.cell}; {word} {one.signature})")
         if len(results.pareto) > MAX_PARETO_SHOWN:
             say(console, f"  and {len(results.pareto) - MAX_PARETO_SHOWN} more, all of them in the report")
-    say(console, f"best:    {_values(results, results.winner.values)}  ({results.winner.cell})")
-    if results.default_values is not None:
-        say(console, f"default: {_values(results, results.default_values)}")
-    shares = results.importance[0]
-    if shares:
+    say(console, f"best:    {_values(results, best.values)}  ({best.cell})")
+    if results.default.values is not None:
+        say(console, f"default: {_values(results, results.default.values)}")
+    if shares := results.importance[results.objectives[0].name]:
         listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         say(console, f"importance for {results.objectives[0].name} (Optuna's PED-ANOVA): {listed}")
 
@@ -185,7 +184,7 @@ def _conclude(
     command_line: str,
 ) -> int:
     """Test the winner, then write what is left of the search."""
-    if winner.candidate.config == results.default.config:
+    if winner.signature == results.default.signature:
         say(console, "Nothing did better than the untuned default.")
         return _leave(study, winner, ["The untuned default did best."], None, console)
     with LedgerLock(study.ledger_folder), published(study):
@@ -216,7 +215,7 @@ def _leave(
         model = keep_model(study, winner, retest)
         report = build_report(study.folder)
     say(console, f"Settings: {settings}")
-    for name, value in acting_values(study.space.config, winner.candidate.values).items():
+    for name, value in acting_values(study.space.config, winner.axis_values).items():
         say(console, f"  {name} {axis_text(value)}")
     if model is not None:
         say(console, f"{family.model_name.capitalize()}: {model}")

@@ -5,7 +5,6 @@ results are good, whatever that costs. So at the ends of the range every trial c
 most expensive, tenth of the drawn points does. What pruning and `--timeout` save is not counted.
 """
 
-import json
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.plan.cells import TrialSpec
 from orchestrator.search.candidates import Candidate, Candidates
 from orchestrator.search.objectives import search_config
-from orchestrator.search.results import RESULTS_FILE
+from orchestrator.search.results import RESULTS_FILE, Results
 from orchestrator.search.running import reachable
 from orchestrator.search.winner import retest_folder
 from orchestrator.space.designs.random import Config as RandomConfig
@@ -126,10 +125,8 @@ def _num_tests(study: Study) -> int:
 def _default_won(study: Study) -> bool:
     """Whether a search that is through found nothing better than the default, so that there is nothing to test."""
     path = study.folder / RESULTS_FILE
-    if not path.is_file():
-        return False
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return bool(content["winner"] == content["default"]["signature"])
+    found = Results.model_validate_json(path.read_bytes()) if path.is_file() else None
+    return found is not None and found.winner == found.default.signature
 
 
 def _ended(study: Study, candidates: Candidates) -> Collection[str]:

@@ -45,7 +45,7 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
     unused = (seed for seed in itertools.count() if seed not in used)
     fresh = list(itertools.islice(unused, search_config(config).retest.seeds))
     default, tuned, figures = study.space.family.retest(
-        _settings(results.default.config), _settings(winner.candidate.config)
+        *(_settings(resolve_cell(study.space, one.axis_values)) for one in (results.default, winner))
     )
     document = {
         **_family(study),
@@ -70,7 +70,8 @@ def write_retest(study: Study, results: Results, winner: Found) -> Path:
 
 def write_settings(study: Study, winner: Found, verdicts: Sequence[str]) -> Path:
     """Write the winner's settings, as a family puts them, or as a baseline for a space."""
-    found = study.space.family.winner(winner.candidate.config, _Beyond(study.space, winner.candidate.config))
+    config = resolve_cell(study.space, winner.axis_values)
+    found = study.space.family.winner(config, _Beyond(study.space, config))
     head = [
         f"# Settings for {tuned_name(study)}, found by `asyrp-sweep tune`.",
         *(line for said in verdicts for line in textwrap.wrap(f"# {said}", 100, subsequent_indent="#   ")),
@@ -114,7 +115,7 @@ def keep_model(study: Study, winner: Found, retest: Study | None) -> Path | None
     Not the best one: that would be chosen by the numbers it is reported with.
     """
     source = _median_model(retest) if retest is not None else None
-    source = source or model_path(study.folder, winner.candidate.signature)
+    source = source or model_path(study.folder, winner.signature)
     if not source.is_file():
         return None
     path = study.folder / f"{tuned_name(study)}.safetensors"

@@ -77,4 +77,4 @@ def states_of(study: Study) -> list[str]:
 
 
 def points_of(launched: SearchLaunch) -> list[dict[str, Any]]:
-    return [found.candidate.values for found in launched.results.found]
+    return [found.axis_values for found in launched.results.trials]

@@ -15,7 +15,7 @@ from orchestrator.plan.loading import load_space
 from orchestrator.search import optimizer
 from orchestrator.search.journal import JOURNAL
 from orchestrator.search.optimizer import Optimizer
-from orchestrator.search.results import pareto_set
+from orchestrator.search.results import costs, pareto_front
 from orchestrator.search.running import run_search
 from orchestrator.space.axes import AxisConfig
 from orchestrator.space.config import Space
@@ -49,7 +49,7 @@ def test_every_trial_is_an_ordinary_one_of_the_ledger_and_of_the_study(launch: L
     assert told == {r["signature"]: r["metric_counterfactual_gain"] for r in records_of(study)}
     plan = read_study(study.folder)
     assert [cell.trials[0].signature for cell in plan.cells if cell.trials[0].signature in told] == [
-        found.candidate.signature for found in launched.results.found
+        found.signature for found in launched.results.trials
     ]
     assert plan.baseline is None
 
@@ -73,8 +73,8 @@ def test_with_several_seeds_optuna_hears_the_mean(launch: Launch) -> None:
     assert [sorted(values) for values in by_cell.values()] == [[3, 7]] * 4
     means = [sum(values.values()) / 2 for values in by_cell.values()]
     assert sorted(trial.value or 0.0 for trial in optuna_trials(study)) == pytest.approx(sorted(means))
-    assert launched.results.winner is not None
-    assert launched.results.winner.values[0] == pytest.approx(max(means))
+    assert launched.results.best is not None
+    assert launched.results.best.values[0] == pytest.approx(max(means))
     assert launched.results.counts["done"] == 4
     assert {len(cell.trials) for cell in read_study(study.folder).cells} == {2}
 
@@ -117,9 +117,7 @@ def test_what_is_stopped_early_is_recorded_as_pruned(launch: Launch, pruner: str
     assert len(pruned) == states_of(study).count("PRUNED") > 0
     assert "loss_direction" in pruned[0]["reason"]
     assert list((study.folder / "checkpoints").iterdir()) == []
-    assert not {record["signature"] for record in pruned} & {
-        f.candidate.signature for f in launched.results.found
-    }
+    assert not {record["signature"] for record in pruned} & {f.signature for f in launched.results.trials}
     assert launched.outcome.exit_code == 0
     _, again = launch(SPACE.replace("epochs: 2", "epochs: 4"), trials=10, pruner=pruner)
     assert again.outcome.num_run == 0
@@ -139,7 +137,7 @@ def test_a_grid_looks_at_each_of_its_points_once(launch: Launch, monkeypatch: py
 
     assert looked == list(range(8))  # two rates, two encoders and two numbers of heads
     points = {tuple(point.items()) for point in points_of(launched)}
-    assert len(points) == len(launched.results.found) == 6
+    assert len(points) == len(launched.results.trials) == 6
 
 
 @pytest.mark.parametrize("sampler", ["random", "grid"])
@@ -177,9 +175,9 @@ def test_trials_of_a_wider_space_are_taken_over(launch: Launch) -> None:
 def test_a_model_of_the_results_finds_the_best_rate(launch: Launch, sampler: str) -> None:
     _, launched = launch(trials=8 if sampler == "gp" else 14, startup_trials=4, sampler=sampler)
 
-    assert launched.results.winner is not None
-    assert launched.results.winner.values[0] > 0.7  # the default has 0
-    assert launched.results.importance[0]["rate"] > 0.5
+    assert launched.results.best is not None
+    assert launched.results.best.values[0] > 0.7  # the default has 0
+    assert launched.results.importance["counterfactual_gain"]["rate"] > 0.5
 
 
 def test_the_pareto_set_is_optunas_and_the_first_objective_decides(launch: Launch) -> None:
@@ -194,15 +192,13 @@ def test_the_pareto_set_is_optunas_and_the_first_objective_decides(launch: Launc
     trials = optuna_trials(study)
     backend = optuna.storages.journal.JournalFileBackend(str(study.folder / JOURNAL))
     best = optuna.load_study(study_name=None, storage=optuna.storages.JournalStorage(backend)).best_trials
-    assert {found.candidate.signature for found in results.pareto} == {
-        t.user_attrs["signature"] for t in best
-    }
+    assert {found.signature for found in results.pareto} == {t.user_attrs["signature"] for t in best}
     assert 1 < len(results.pareto) < len(trials)
-    assert results.winner is not None
-    assert results.winner.values[0] == max(found.values[0] for found in results.found)
-    assert results.pareto == tuple(
-        sorted(pareto_set(results.found, results.objectives), key=lambda found: -found.values[0])
-    )
+    assert results.best is not None
+    assert results.best.values[0] == max(found.values[0] for found in results.trials)
+    costs_of = {found.signature: costs(found.values, results.objectives) for found in results.trials}
+    front = pareto_front(costs_of.values())
+    assert [costs_of[found.signature] for found in results.pareto] == sorted(front)
     content = json.loads((study.folder / "tuning.json").read_text())
     assert content["importance"].keys() == set(objectives)
     assert sum(trial["is_pareto"] for trial in content["trials"]) == len(results.pareto)
@@ -214,8 +210,8 @@ def test_what_did_best_for_another_attribute_is_tried_first(launch: Launch) -> N
 
     study, zombie = launch(text, trials=3, name="tune_zombie")
 
-    assert goblin.results.winner is not None
-    assert points_of(zombie)[1] == goblin.results.winner.candidate.values
+    assert goblin.results.best is not None
+    assert points_of(zombie)[1] == goblin.results.best.axis_values
     assert [trial.user_attrs.get("origin") for trial in optuna_trials(study)] == [
         "default",
         "goblin",

@@ -89,7 +89,7 @@ def test_nan_and_failures_are_told_as_failures_and_the_search_goes_on(launch: La
     reasons = {t.user_attrs["reason"] for t in optuna_trials(study) if t.state.name == "FAIL"}
     assert set(states_of(study)) == {"COMPLETE", "FAIL"}
     assert reasons == {"an objective is not finite: nan", "the loss is NaN in epoch 1"}
-    assert {found.candidate.values["recon"] for found in launched.results.found} == {3.0}
+    assert {found.axis_values["recon"] for found in launched.results.trials} == {3.0}
     assert launched.results.counts["failed"] == len(launched.outcome.failed)
     _, again = launch(text, trials=12, sampler="grid")
     assert again.outcome.num_run == 0
