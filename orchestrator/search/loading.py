@@ -105,15 +105,13 @@ def _with_options(space: Space, wish: Wish) -> tuple[Space, list[Problem]]:
     except ValidationError as error:
         found = validation_problems(error, SearchConfig, {**design.model_dump(), **given})
         return space, [Problem("", 0, f"--{dotted(place)}", message) for place, message in found]
-    if given:
-        baseline, _ = baseline_values(space)
-        findings = list(changed.findings(space.config.axes, baseline))
-        if findings:
-            return space, [
-                Problem("", 0, f"--{place[-1]}" if place[-1] in given else dotted(place), message)
-                for place, message in findings
-            ]
-    return replace(space, config=space.config.model_copy(update={"design": changed})), []
+    baseline, _ = baseline_values(space)
+    findings = changed.findings(space.config.axes, baseline) if given else ()
+    problems = [
+        Problem("", 0, f"--{place[-1]}" if place[-1] in given else dotted(place), message)
+        for place, message in findings
+    ]
+    return replace(space, config=space.config.model_copy(update={"design": changed})), problems
 
 
 def _on_other_data(space: Space) -> tuple[Space, list[Problem]]:
@@ -124,13 +122,9 @@ def _on_other_data(space: Space) -> tuple[Space, list[Problem]]:
     values, _ = baseline_values(changed)
     cell = resolve_cell(changed, values).model_dump(mode="json")
     for place, value in leaves(wanted):
-        given = look_up(cell, place)
-        if given == value:
-            continue
-        message = (
-            f"expected {value}, which a search chooses by and its winner is not tested on; found {given}"
-        )
-        return space, [Problem("", 0, dotted(place), message)]
+        if (given := look_up(cell, place)) != value:
+            why = "which a search chooses by and its winner is not tested on"
+            return space, [Problem("", 0, dotted(place), f"expected {value}, {why}; found {given}")]
     return changed, []
 
 

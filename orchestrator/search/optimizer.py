@@ -1,4 +1,4 @@
-"""An Optuna study by ask and tell. Only this module and those it reads from (journal, samplers, distributions) know
+"""An Optuna study by ask and tell. Only this module and those it reads from (journal, sampling) know
 Optuna.
 
 The journal `optuna.journal` of a study's folder is a plain Optuna journal file that `optuna-dashboard` opens; the
@@ -21,9 +21,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.search.axis_points import grid_point, grid_size, in_order, shortened
-from orchestrator.search.distributions import contains, distribution_of, suggested
 from orchestrator.search.journal import JOURNAL, open_journal
-from orchestrator.search.samplers import pruner_of, sampler_of
+from orchestrator.search.sampling import contains, distribution_of, pruner_of, sampler_of, suggested
 from orchestrator.space.axes import AxisConfig, AxisValue, AxisValues, matches
 from orchestrator.space.designs.optuna import Config as SearchConfig
 
@@ -71,15 +70,12 @@ class Optimizer:
         self._distributions = {axis: distribution_of(config) for axis, config in axes.items()}
         storage, self.notes = open_journal(folder / JOURNAL)
         """What a user should know of the journal's state."""
-        directions = [
-            StudyDirection.MAXIMIZE if higher else StudyDirection.MINIMIZE for higher in higher_is_better
-        ]
         with _quiet():
             self.is_new = name not in optuna.get_all_study_names(storage)
             self._study = optuna.create_study(
                 study_name=name,
                 storage=storage,
-                directions=directions,
+                directions=["maximize" if higher else "minimize" for higher in higher_is_better],
                 pruner=pruner_of(search),
                 load_if_exists=True,
             )
@@ -95,12 +91,8 @@ class Optimizer:
         """Let a point be proposed next, after those already waiting; False where it is not a point of the axes."""
         params = self._params(values)
         # A trial that waits has no parameters yet, only those that it was enqueued with.
-        known = [
-            asked
-            for trial in self._trials()
-            for asked in (trial.params, trial.system_attrs.get("fixed_params"))
-        ]
-        if params is None or params in known:
+        known = [(trial.params, trial.system_attrs.get("fixed_params")) for trial in self._trials()]
+        if params is None or any(params in asked for asked in known):
             return False
         self._study.enqueue_trial(params, user_attrs={ORIGIN: origin})
         return True
@@ -139,10 +131,10 @@ class Optimizer:
 
     def running(self) -> list[Proposal]:
         """Proposals that nothing was told of: with nothing running, those of a launch that was killed."""
-        found = [trial for trial in self._trials() if trial.state == TrialState.RUNNING]
         return [
             Proposal(trial.number, self._values(trial.params), trial.user_attrs.get(SIGNATURE))
-            for trial in found
+            for trial in self._trials()
+            if trial.state == TrialState.RUNNING
         ]
 
     # Telling
@@ -210,22 +202,22 @@ class Optimizer:
     def importance(self) -> list[dict[str, float]]:
         """For each objective, the share of every axis in the spread of its values (PED-ANOVA); empty where too few
         trials are done to tell."""
-        return [self._importance_of(index) for index in range(len(self._study.directions))]
-
-    def _importance_of(self, index: int) -> dict[str, float]:
-        def target(trial: FrozenTrial) -> float:
-            # PED-ANOVA looks at the low end of a target.
-            higher = self._study.directions[index] == StudyDirection.MAXIMIZE
-            value = float(trial.values[index])
-            return -value if higher else value
-
         done = [trial for trial in self._trials() if trial.state == TrialState.COMPLETE]
+        return [self._importance_of(index, done) for index in range(len(self._study.directions))]
+
+    def _importance_of(self, index: int, done: Sequence[FrozenTrial]) -> dict[str, float]:
         if len(done) < MIN_FOR_IMPORTANCE or len({trial.values[index] for trial in done}) < 2:
             return {}
+        # PED-ANOVA looks at the low end of a target.
+        sign = -1.0 if self._study.directions[index] == StudyDirection.MAXIMIZE else 1.0
         with warnings.catch_warnings():
             # It says that few trials tell little, and which end of the target counts.
             warnings.simplefilter("ignore", UserWarning)
-            return dict(optuna.importance.get_param_importances(self._study, target=target))
+            return dict(
+                optuna.importance.get_param_importances(
+                    self._study, target=lambda trial: sign * float(trial.values[index])
+                )
+            )
 
     # Inside
 

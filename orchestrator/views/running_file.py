@@ -138,13 +138,12 @@ class RunningFile:
         """
         files = [self._path] if self._path.name != FILE_NAME else running_files(self._study_folder)
         looks = [(path, look) for path in files if (look := _look(path)) is not None]
-        found = []
+        found: list[Launch] = []
         for path, (content, beat_at) in looks:
-            launch = _launch(path, content, beat_at, now(), wait)
-            if launch is not None and not launch.is_alive:
-                wait = _not_at_all  # By now the others have had their time, too.
-            found.append(launch)
-        return _as_one([launch for launch in found if launch is not None])
+            has_waited = any(not launch.is_alive for launch in found)  # The others have had their time, too.
+            launch = _launch(path, content, beat_at, now(), (lambda _: None) if has_waited else wait)
+            found += [] if launch is None else [launch]
+        return _as_one(found)
 
     def left_behind(self) -> set[str]:
         """Signatures of the trials that were at work when the launch before ended without a word.
@@ -192,9 +191,7 @@ def _as_one(launches: Sequence[Launch]) -> Launch | None:
         process=shown[0].process,
         beat_at=max(launch.beat_at for launch in shown),
         is_alive=bool(alive),
-        seconds_left=max((one for one in left if one is not None), default=None)
-        if None not in left
-        else None,
+        seconds_left=None if None in left else max((one for one in left if one is not None), default=None),
         running=tuple(trial for launch in alive for trial in launch.running),
         lost_machines=tuple(name for launch in launches for name in launch.lost_machines),
         avoided_machines=tuple(name for launch in alive for name in launch.avoided_machines),
@@ -255,10 +252,6 @@ def _beats_again(path: Path, beat_at: float, wait: Callable[[float], None]) -> b
         if look is None or look[1] != beat_at:
             return look is not None
     return False
-
-
-def _not_at_all(seconds: float) -> None:
-    """Wait no longer."""
 
 
 def _told(trial: dict[str, Any]) -> dict[str, Any]:

@@ -59,11 +59,6 @@ ReadLaunch = Callable[[Path], Launch | None]
 """From a study's folder to what its launch says of itself."""
 
 
-def launch_of(folder: Path) -> Launch | None:
-    """The launch of a study, waiting where only that tells whether it is alive."""
-    return RunningFile(folder).read()
-
-
 def study_folders(results: Path) -> list[Path]:
     """Every folder of a results folder that holds a study, or what is left of one, by name.
 
@@ -94,16 +89,17 @@ def problem_of(folder: Path, error: LedgerError | OSError) -> str:
     return f"{folder} cannot be read: {error.strerror or error}" if isinstance(error, OSError) else str(error)
 
 
-def view(folder: Path, ledger: Ledger | None = None, read_launch: ReadLaunch = launch_of) -> StatusView:
+def view(folder: Path, ledger: Ledger | None = None, read_launch: ReadLaunch | None = None) -> StatusView:
     """Read a study's state. Raises LedgerError when the folder holds none.
 
-    A ledger that has been read before reads only what has come since.
+    A ledger that has been read before reads only what has come since. Without `read_launch` it waits where only that
+    tells whether a launch is alive.
     """
     study = read_study(folder)
     ledger = ledger or Ledger(folder / "ledger")
     ledger.prefer(study.codes)
     records = ledger.records()
-    launch = read_launch(folder)
+    launch = read_launch(folder) if read_launch is not None else RunningFile(folder).read()
     at_work = {trial["signature"]: trial for trial in (launch.running if launch is not None else ())}
     found = status_matrix(study, records, at_work)
     states, rows = {}, {}
@@ -194,18 +190,17 @@ def drawing(status: StatusView, console: Console) -> Group:
     if status.seconds_left:
         summary += f"; about {duration(status.seconds_left)} left"
     failed = [(status.rows[signature], reason) for signature, reason in status.reasons.items()]
+    lines = [(line, "yellow") for line in _warnings(status)]
+    lines += [(f"{row.cell} seed {row.seed} {row.state}: {reason}", "red") for row, reason in failed]
+    lines += [
+        (f"damaged: {name}; its trials count as not run, and a launch runs them again", "yellow")
+        for name in status.damaged
+    ]
     return Group(
         Text(f"{status.study.name}: {status.study.question}"),
         matrix(Progress(status.rows), console.width, len(status.rows) + 1, console.encoding),
         Text(summary),
-        *(Text(line, style="yellow") for line in _warnings(status)),
-        *(Text(f"{row.cell} seed {row.seed} {row.state}: {reason}", style="red") for row, reason in failed),
-        *(
-            Text(
-                f"damaged: {name}; its trials count as not run, and a launch runs them again", style="yellow"
-            )
-            for name in status.damaged
-        ),
+        *(Text(line, style=style) for line, style in lines),
     )
 
 

@@ -100,7 +100,7 @@ def test_what_a_search_leaves_is_written_under_its_lock(
 ) -> None:
     """Its winner's test, its entry and its editor, which come after the trials."""
     study, launched = launcher(tmp_path, display, summarise)(trials=2)
-    results, winner = launched.results, launched.results.winner
+    results, winner = launched.results, launched.results.best
     assert winner is not None
     console = Console()
     for leave in (

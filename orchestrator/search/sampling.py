@@ -1,0 +1,86 @@
+"""A space's own words in Optuna's: distributions of its axes, the sampler and the pruner."""
+
+import hashlib
+import json
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from orchestrator.search.axis_points import num_steps
+from orchestrator.space.axes import AxisConfig, AxisValue
+from orchestrator.space.designs.optuna import Config as SearchConfig
+
+
+def distribution_of(axis: AxisConfig) -> BaseDistribution:
+    """Where the values of an axis come from."""
+    found = axis.range
+    if found is None:
+        return CategoricalDistribution(axis.names)
+    high = found.high
+    if found.step is not None:  # Optuna warns of an end that no step reaches.
+        high = found.low + num_steps(axis) * found.step
+    if found.is_whole:
+        return IntDistribution(int(found.low), int(high), log=found.log, step=int(found.step or 1))
+    step = None if found.step is None else float(found.step)
+    return FloatDistribution(float(found.low), float(high), log=found.log, step=step)
+
+
+def suggested(trial: optuna.Trial, name: str, of: BaseDistribution) -> AxisValue:
+    """The trial's value on an axis."""
+    if isinstance(of, FloatDistribution):
+        return trial.suggest_float(name, of.low, of.high, step=of.step, log=of.log)
+    if isinstance(of, IntDistribution):
+        return trial.suggest_int(name, of.low, of.high, step=of.step, log=of.log)
+    assert isinstance(of, CategoricalDistribution)
+    chosen = trial.suggest_categorical(name, of.choices)
+    assert chosen is not None, "an axis has no empty value"
+    return chosen
+
+
+def contains(distribution: BaseDistribution, value: AxisValue) -> bool:
+    """Whether the axis could have proposed this value."""
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (ValueError, TypeError):
+        return False
+
+
+def sampler_of(search: SearchConfig, number: int) -> optuna.samplers.BaseSampler:
+    """The sampler that proposes trial `number`, seeded by it: a search that was killed and goes on proposes what it
+    would have proposed."""
+    text = json.dumps([search.seed, number])
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+    startup = search.startup_trials
+    if search.sampler == "tpe":
+        return optuna.samplers.TPESampler(n_startup_trials=startup, multivariate=True, group=True, seed=seed)
+    if search.sampler == "cmaes":
+        return optuna.samplers.CmaEsSampler(
+            n_startup_trials=startup, seed=seed, warn_independent_sampling=False
+        )
+    if search.sampler == "gp":
+        return optuna.samplers.GPSampler(
+            n_startup_trials=startup,
+            seed=seed,
+            deterministic_objective=False,
+            warn_independent_sampling=False,
+        )
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def pruner_of(search: SearchConfig) -> optuna.pruners.BasePruner:
+    """The pruner that the space asks for, or one that stops nothing."""
+    pruning = search.pruning
+    if search.pruner == "median":
+        return optuna.pruners.MedianPruner(
+            n_startup_trials=pruning.startup_trials, n_warmup_steps=pruning.min_epochs
+        )
+    if search.pruner == "successive_halving":
+        return optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=pruning.min_epochs, reduction_factor=pruning.reduction_factor
+        )
+    return optuna.pruners.NopPruner()
