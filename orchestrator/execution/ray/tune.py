@@ -281,8 +281,10 @@ def _machine_of(worker: str) -> str:
 
 
 def last_words(trial: Any) -> str:
-    """The line of Ray's account of a dead worker that says why."""
+    """The line of Ray's account of a dead worker that says why; that its machine is lost Ray says in its own terms."""
     text = Path(trial.error_file).read_text(errors="replace") if trial.error_file else ""
+    if "ActorUnavailableError" in text:
+        return "its machine does not answer any more"
     lines = [line.strip() for line in _COLOURS.sub("", text).splitlines() if line.strip()] or [
         "no reason known"
     ]
