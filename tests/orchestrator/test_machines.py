@@ -174,7 +174,7 @@ def test_room_that_was_given_back_is_kept_for_the_next_trial_and_only_for_a_mome
         ("Failure # 1\nray.exceptions.OutOfMemoryError: killed, OOM\nsee the docs\n", "killed, OOM"),
         ("The actor died because of an error raised in its creation task, \x1b[36mx\x1b[39m\nOSError: full\n", "full"),
         (
-            "ray.exceptions.ActorUnavailableError: The actor 1f54 is unavailable: The actor is temporarily unavailable: "
+            "ray.exceptions.ActorUnavailableError: The actor 1f54 is unavailable: It is temporarily unavailable: "
             "RpcError: RPC error: Socket closed rpc_code: 14. The task may or may not have been executed on the actor.",
             "its machine does not answer any more",
         ),
