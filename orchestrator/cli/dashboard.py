@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import webbrowser
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -37,11 +38,11 @@ class Source:
     def __init__(self) -> None:
         self._lines = command_lines()
         self.glyphs: Mapping[str, str] = {state: glyph for state, (glyph, _, _) in GLYPHS.items()}
-        self._heartbeats: dict[Path, Heartbeat] = {}
+        self._heartbeats: defaultdict[Path, Heartbeat] = defaultdict(Heartbeat)
 
     def standing(self, folder: Path, ledger: Ledger) -> dict[str, Any]:
         """What `status --json` tells."""
-        return as_json(view(folder, ledger, self._launch))
+        return as_json(view(folder, ledger, lambda of: self._heartbeats[of].launch(of)))
 
     def offer(self, family: str) -> "Offer | None":
         """What a family can show of a trained model; None where it has nothing, or is in a file of its own."""
@@ -55,9 +56,6 @@ class Source:
         return Offer(
             strip.label, lambda model, out: [sys.executable, "-m", "orchestrator.cli", *words(model, out)]
         )
-
-    def _launch(self, folder: Path) -> Launch | None:
-        return self._heartbeats.setdefault(folder, Heartbeat()).launch(folder)
 
 
 class Heartbeat:

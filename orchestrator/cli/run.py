@@ -208,12 +208,11 @@ def _priced(
 
 def run_options(options: argparse.Namespace, **more: Any) -> RunOptions:
     """Where trials run, as the command line says, and more that only the command knows."""
-    wait = None if options.wait is None else options.wait.seconds
     return RunOptions(
         inline=options.inline,
         address=options.address,
         num_cpus=options.cpus,
-        wait_seconds=wait,
+        wait_seconds=options.wait and options.wait.seconds,
         concurrency=options.concurrency,
         **more,
     )

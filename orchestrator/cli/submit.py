@@ -175,28 +175,24 @@ def read_from(file: Path, position: int) -> tuple[str, int]:
 
 def submission_lines(folders: Sequence[Path]) -> dict[Path, str]:
     """How the latest job of each study that has had one stands, for `status`; each scheduler is asked once."""
-    latest: dict[Path, Submission] = {}
     told: dict[Path, str] = {}
+    of_places: dict[tuple[str, str], dict[Path, Submission]] = {}
     for folder in folders:
         try:
-            if found := submissions(folder):
-                latest[folder] = found[-1]
+            for latest in submissions(folder)[-1:]:
+                of_places.setdefault((latest.on, latest.address), {})[folder] = latest
         except LedgerError as error:
             told[folder] = str(error)
-    asked: dict[tuple[str, str], list[Path]] = {}
-    for folder, one in latest.items():
-        asked.setdefault((one.on, one.address), []).append(folder)
-    for of_one_place in asked.values():
-        at = place_of(latest[of_one_place[0]])
+    for of_one_place in of_places.values():
+        ids = [one.job for one in of_one_place.values()]
         try:
-            jobs = at.jobs([latest[folder].job for folder in of_one_place])
-            states = {folder: jobs[latest[folder].job].state for folder in of_one_place}
+            jobs = place_of(next(iter(of_one_place.values()))).jobs(ids)
+            states = {id: jobs[id].state for id in ids}
         except SubmissionError as error:
-            states = dict.fromkeys(of_one_place, str(error))
-        for folder, state in states.items():
-            one = latest[folder]
-            line = f"submitted {one.since} as job {one.job} of {one.on}"
-            told[folder] = f"{line}: {state}" if state else line
+            states = dict.fromkeys(ids, str(error))
+        for folder, one in of_one_place.items():
+            state = f": {states[one.job]}" if states[one.job] else ""
+            told[folder] = f"submitted {one.since} as job {one.job} of {one.on}{state}"
     return told
 
 
@@ -296,9 +292,7 @@ def _limit(time: str | None) -> TimeLimit | None:
 
 def _launch(options: argparse.Namespace, command: str) -> Iterator[str]:
     """The arguments of `run` or `tune`, with paths that hold anywhere."""
-    yield command
-    yield _anywhere(options.space)
-    yield from ("--results", _place(options.results.absolute()))
+    yield from (command, _anywhere(options.space), "--results", _place(options.results.absolute()))
     if options.domain is not None:
         yield from ("--domain", _anywhere(options.domain))
     if options.seeds is not None:
@@ -335,17 +329,15 @@ def _anywhere(text: str) -> str:
 
 def _refuse_a_second(study: Study) -> None:
     """Raise UserError where a launch waits or works already."""
-    for submission, _, job in _active(study.folder):
-        raise UserError(
-            f"{study.folder} has been submitted already: job {job.id} of {submission.on} is {job.state}. Nothing was "
-            f"submitted.\n{_next_steps(study)}"
-        )
-    launch = RunningFile(study.folder).read()
+    taken = [
+        f"{study.folder} has been submitted already: job {job.id} of {submission.on} is {job.state}"
+        for submission, _, job in _active(study.folder)
+    ]
+    launch = None if taken else RunningFile(study.folder).read()
     if launch is not None and launch.is_alive:
-        raise UserError(
-            f"a launch works on {study.folder} already: process {launch.process} on {launch.host}. Nothing was "
-            f"submitted.\n{_next_steps(study)}"
-        )
+        taken = [f"a launch works on {study.folder} already: process {launch.process} on {launch.host}"]
+    if taken:
+        raise UserError(f"{taken[0]}. Nothing was submitted.\n{_next_steps(study)}")
 
 
 def _active(folder: Path) -> Iterator[tuple[Submission, Place, Job]]:

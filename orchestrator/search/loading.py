@@ -61,7 +61,7 @@ def load_tuning_space(
     if not problems:
         space, problems = _with_options(space, wish)
     if not problems:
-        problems = _objective_problems(space)
+        problems = [*_objective_problems(space)]
     if not problems:
         space, problems = _on_other_data(space)
     if problems:
@@ -82,16 +82,14 @@ def _in_options_words(problem: Problem, wish: Wish) -> Problem:
     return problem
 
 
-def _design_problems(space: Space) -> list[Problem]:
-    found = []
+def _design_problems(space: Space) -> Iterator[Problem]:
     if not isinstance(space.config.design, SearchConfig):
-        found.append(_at(space, ("design",), expected("the design optuna", space.config.design.kind)))
+        yield _at(space, ("design",), expected("the design optuna", space.config.design.kind))
     if space.config.adaptive is not None:
         message = (
             "a search gives every point the same seeds: expected a count or a list; found {start, max, until}"
         )
-        found.append(_at(space, ("seeds",), message))
-    return found
+        yield _at(space, ("seeds",), message)
 
 
 def _with_options(space: Space, wish: Wish) -> tuple[Space, list[Problem]]:
@@ -128,18 +126,16 @@ def _on_other_data(space: Space) -> tuple[Space, list[Problem]]:
     return changed, []
 
 
-def _objective_problems(space: Space) -> list[Problem]:
+def _objective_problems(space: Space) -> Iterator[Problem]:
     baseline, _ = baseline_values(space)
-    found = [*objective_findings(space, resolve_cell(space, baseline)), *_pruning_findings(space)]
-    return [_at(space, place, message) for place, message in found]
-
-
-def _pruning_findings(space: Space) -> Iterator[tuple[Loc, str]]:
-    """A pruner that compares what no trial tells would stop none, without a word."""
+    for place, message in objective_findings(space, resolve_cell(space, baseline)):
+        yield _at(space, place, message)
     design, columns = search_config(space.config), space.family.curve_columns()
     name = design.pruning.metric or space.family.pruned_by
+    # A pruner that compares what no trial tells would stop none, without a word.
     if design.pruner != "none" and (not name or (columns and name not in columns)):
-        yield ("design", "pruning", "metric"), expected("a column of the curves", name or None, columns)
+        message = expected("a column of the curves", name or None, columns)
+        yield _at(space, ("design", "pruning", "metric"), message)
 
 
 def _at(space: Space, place: Loc, message: str) -> Problem:

@@ -6,7 +6,7 @@ most expensive, tenth of the drawn points does. What pruning and `--timeout` sav
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.execution.contract import JoinedCluster
@@ -53,7 +53,9 @@ class SearchQuote:
         self._default = candidates.default.config
         self._draws = [candidate.config for candidate in _drawn(candidates)]
         self._num_seeds = len(candidates.seeds)
-        ended = _ended(study, candidates)
+        # Each point by its first seed's signature.
+        found = map(candidates.of_record, Ledger(study.ledger_folder).records())
+        ended = {candidate.signature for candidate in found if candidate is not None}
         self.num_ended = len(ended)
         """Points that it has tried, in the launches before."""
         self.num_left = max(0, config.trials - len(ended))
@@ -127,12 +129,6 @@ def _default_won(study: Study) -> bool:
     path = study.folder / RESULTS_FILE
     found = Results.model_validate_json(path.read_bytes()) if path.is_file() else None
     return found is not None and found.winner == found.default.signature
-
-
-def _ended(study: Study, candidates: Candidates) -> Collection[str]:
-    """Points of which the ledger has a record, each by its first seed's signature."""
-    found = [candidates.of_record(record) for record in Ledger(study.ledger_folder).records()]
-    return {candidate.signature for candidate in found if candidate is not None}
 
 
 def search_lacks_room(study: Study, price: Price | None) -> str:

@@ -94,7 +94,7 @@ class KubeRay:
             "kind": "RayJob",
             "metadata": {"name": _resource_name(request), "namespace": site.namespace},
             "spec": {
-                "entrypoint": _entrypoint(request),
+                "entrypoint": shlex.join(["asyrp-sweep", *request.launch, "--address", "auto"]),
                 "shutdownAfterJobFinishes": True,
                 "ttlSecondsAfterFinished": 300,
                 "backoffLimit": site.retries,
@@ -147,10 +147,6 @@ class KubeRay:
                 "volumes": [{"name": volume, **source} for volume, (_, source) in volumes.items()],
             }
         }
-
-
-def _entrypoint(request: Request) -> str:
-    return shlex.join(["asyrp-sweep", *request.launch, "--address", "auto"])
 
 
 def _resource_name(request: Request) -> str:

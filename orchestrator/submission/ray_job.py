@@ -45,7 +45,8 @@ class RayJob:
 
     def text(self, request: Request) -> str:
         """The command that the cluster's head runs."""
-        return f"{self._entrypoint(request)}\n"
+        command = shlex.join(["python", "-m", "orchestrator.cli", *request.launch, "--address", "auto"])
+        return f"{command}\n"
 
     def submit(self, file: Path, request: Request) -> str:
         """With an id that tells the study; nothing travels but the command."""
@@ -77,9 +78,6 @@ class RayJob:
         with _saying("the log cannot be read"):
             text: str = job_client(self.address).get_job_logs(id)
         return text
-
-    def _entrypoint(self, request: Request) -> str:
-        return shlex.join(["python", "-m", "orchestrator.cli", *request.launch, "--address", "auto"])
 
 
 @contextmanager

@@ -125,20 +125,15 @@ def first_difference(one: Found, other: Found) -> Iterator[str]:
 
 def _trials(folder: Path) -> Iterator[Found]:
     study = read_study(folder)
-    records = {record["signature"]: record for record in _ledger(folder, study).records()}
+    ledger = Ledger(folder / "ledger")
+    ledger.prefer(study.codes)
+    records = {record["signature"]: record for record in ledger.records()}
     for cell in study.cells:
         for trial in cell.trials:
             record = records.pop(trial.signature, None)
             yield Found(folder, study, cell, cell.cell, trial.seed, trial.signature, record)
     for signature, record in records.items():
         yield Found(folder, study, None, record["cell"], record["seed"], signature, record)
-
-
-def _ledger(folder: Path, study: StudyPlan) -> Ledger:
-    """The study's ledger, where trials stand as its plan wants them."""
-    ledger = Ledger(folder / "ledger")
-    ledger.prefer(study.codes)
-    return ledger
 
 
 def _is_meant(found: Found, trial: str) -> bool:
@@ -204,15 +199,13 @@ def _against_baseline(found: Found) -> Iterator[str]:
     baseline, name = found.study.default, "untuned default" if found.study.is_search else "baseline"
     if found.cell is None or baseline is None or found.cell == baseline:
         return
-    records = {record["signature"]: record for record in _ledger(found.folder, found.study).records()}
-    known = [records[trial.signature] for trial in baseline.trials if trial.signature in records]
+    known = [one for one in _trials(found.folder) if one.cell == baseline and one.record is not None]
     if found.record is None or not known:
         place = ", ".join(f"{axis} {value}" for axis, value in found.cell.axis_values.items())
         yield f"settings: {place}"
         return
     yield f"settings that differ from the {name}'s:"
-    theirs = _by_path(json.loads(known[0]["config"]))
-    yield from (f"  {line}" for line in _differences(found.config, theirs, ("here", name)))
+    yield from (f"  {line}" for line in _differences(found.config, known[0].config, ("here", name)))
 
 
 def _curve(found: Found) -> Iterator[str]:
