@@ -41,6 +41,8 @@ class Search:
         self.config = search_config(study.space.config)
         self.objectives = objectives(study.space)
         self.candidates = Candidates(study.space)
+        self._first_seed_decides = self.config.pruner != "none"
+        """Whether the other seeds of a point wait for the first one."""
         self.baseline, self.default = self.candidates.baseline, self.candidates.default
         self.notes: list[str] = []
         """What the user should know, each once."""
@@ -160,11 +162,6 @@ class Search:
         for seed, signature in list(zip(self.candidates.seeds, candidate.signatures, strict=True))[:count]:
             if signature not in self.records:
                 self._tasks.append(self._as_task(candidate, seed, signature))
-
-    @property
-    def _first_seed_decides(self) -> bool:
-        """Whether the other seeds of a point wait for the first one."""
-        return self.config.pruner != "none"
 
     def _waits_for_first_seeds(self) -> bool:
         """Whether trials that are running may make others ready."""

@@ -140,7 +140,8 @@ def matrix(progress: Progress, width: int, max_rows: int, encoding: str) -> Tabl
     for name in shown:
         by_seed = {row.seed: row for row in cells[name]}
         glyphs = [_glyph(by_seed.get(seed), encoding) for seed in seeds] if fits else []
-        table.add_row(Text(name), *glyphs, _done(cells[name]), _loss(cells[name]))
+        losses = [row.loss for row in cells[name] if row.loss is not None]
+        table.add_row(Text(name), *glyphs, _done(cells[name]), f"{losses[-1]:.3f}" if losses else "")
     if len(shown) < len(cells):
         table.add_row(Text(f"and {len(cells) - len(shown)} more", style="dim"))
     return table
@@ -167,11 +168,6 @@ def _done(rows: list[Row]) -> str:
     failed = sum(row.state in ("failed", "skipped") for row in rows)
     done = f"{sum(row.state == 'done' for row in rows)}/{len(rows)}"
     return f"{done}, {failed} failed" if failed else done
-
-
-def _loss(rows: list[Row]) -> str:
-    losses = [row.loss for row in rows if row.loss is not None]
-    return f"{losses[-1]:.3f}" if losses else ""
 
 
 def _running_line(row: Row) -> Text:

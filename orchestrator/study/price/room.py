@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from orchestrator.space.units import size_of
 from orchestrator.study.launch import Study
@@ -28,7 +27,9 @@ def lacking_room(
     `missing` has the configuration of every missing trial, `to_prepare` one for each preparation. `num_bytes` is what
     the trials leave where a price has told it; else their weights are counted, and a command's files are not.
     """
-    family, free = study.space.family, _free(study.folder)
+    family = study.space.family
+    there = next(above for above in (study.folder, *study.folder.parents) if above.exists())
+    free = shutil.disk_usage(there).free
     shared = family.preparation_bytes(to_prepare, study.cache_dir)
     if free >= shared + (num_bytes or 0) + len(missing) * _ROOM_OF_A_TRIAL:
         return ""
@@ -50,8 +51,3 @@ def lacking_room(
         f"{study.folder.parent} has {size_of(free)} free, and the missing trials need about {size_of(needed)} "
         f"({listed}): make room, or choose another disk with --results"
     )
-
-
-def _free(folder: Path) -> int:
-    """Bytes free on the disk of a folder that may not be there yet."""
-    return shutil.disk_usage(next(above for above in (folder, *folder.parents) if above.exists())).free
