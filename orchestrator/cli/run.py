@@ -3,7 +3,7 @@
 import argparse
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -65,8 +65,14 @@ def _run(options: argparse.Namespace, end: LaunchEnd, console: Console, command_
     # Also where the plan misses nothing: only a launch looks at every byte of what is done.
     for line in log_lines(options.log_to, study.folder):
         say(console, line)
-    joined = _pricing(view, options, console, end) if options.price else None
-    outcome = _trained(study, run_options(options, listeners=listeners, end=end, joined=joined), console)
+
+    def joined(cluster: JoinedCluster) -> None:
+        tell_silent(cluster, console)
+        planning.show_price(_priced(view, options, console, end, cluster), console)
+        check_limit(end)
+
+    chosen = run_options(options, listeners=listeners, end=end, joined=joined if options.price else None)
+    outcome = _trained(study, chosen, console)
     if not (view.num_missing or view.hits or outcome.num_run or outcome.exit_code):
         whose = "plan" if study.shard is None else "shard"
         say(console, f"Nothing is missing: every trial of this {whose} is done.")
@@ -156,19 +162,6 @@ def asked_space(options: argparse.Namespace) -> Space:
         seeds=options.seeds,
         extra_checks=[check_figures],
     )
-
-
-def _pricing(
-    view: planning.PlanView, options: argparse.Namespace, console: Console, end: LaunchEnd
-) -> Callable[[JoinedCluster], None]:
-    """Print what the plan costs on a cluster, once that is joined. Raises ConfigError as the price here does."""
-
-    def price(joined: JoinedCluster) -> None:
-        tell_silent(joined, console)
-        planning.show_price(_priced(view, options, console, end, joined), console)
-        check_limit(end)
-
-    return price
 
 
 def tell_silent(joined: JoinedCluster, console: Console) -> None:
