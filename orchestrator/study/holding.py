@@ -97,10 +97,10 @@ class Holding(ExitStack):
     def _hold_shard(self, shard: Shard) -> None:
         self._take_turn()
         lock = self._shards / shard.name
-        if self._copy is not None:  # What others have begun meanwhile. `published` takes the lease.
-            self._copy.refresh(self._study.folder.name)
-            lock = self._study.ledger_folder
         try:
+            if self._copy is not None:  # What others have begun meanwhile. `published` takes the lease.
+                self._copy.refresh(self._study.folder.name)
+                lock = self._study.ledger_folder
             self.enter_context(LedgerLock(lock))
         except LedgerError as error:
             raise LedgerError(f"shard {shard}: {error}") from error
