@@ -139,6 +139,14 @@ def _fate(mine: str, its: str) -> str:
 
 
 def verdict_sentence(frames: StudyFrames, contrast: Contrast) -> str:
+    """The verdict, its numbers and what is missing; and a warning where nothing differs at all."""
+    told = _verdict(frames, contrast)
+    if contrast.n < 2 or contrast.sample.differences.any():
+        return told
+    return f"{told} All {contrast.n} pairs have exactly the same values: check that the change takes effect."
+
+
+def _verdict(frames: StudyFrames, contrast: Contrast) -> str:
     """One sentence that carries the verdict, its numbers and what is missing."""
     label = frames.cell_label(contrast.name)
     counts = _counts(contrast)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field
 
-from analysis.curve_lines import mean_with_interval, trailing_mean, usual_window
+from analysis.curve_lines import at_shared_places, mean_with_interval, trailing_mean, usual_window
 from analysis.figures._base import (
     Axes,
     AxisValue,
@@ -87,8 +87,8 @@ def compute(frames: StudyFrames, config: Config) -> pd.DataFrame:
     """Columns y, value, label, order, seed, x, loss, smooth: a row per point of a seed's smoothed curve.
 
     `value` is the axis value, `order` its place in the axis. `seed` is NaN for the mean over seeds, which
-    also has `low` and `high` of its 95 % t interval (NaN for one seed) and `n`, and exists where all seeds
-    do.
+    also has `low` and `high` of its 95 % t interval (NaN for one seed) and `n`, and goes as far
+    as all seeds do.
     """
     order = {value: index for index, value in enumerate(frames.axis_values(config.by))}
     names = [config.by, *([config.panels] if config.panels else [])]
@@ -229,11 +229,12 @@ def _seed_curve(curve: pd.DataFrame, y: str, x: str, config: Config) -> pd.DataF
 
 
 def _mean_curve(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Mean over seeds and its t interval, where every seed has a point."""
-    shared = pd.concat([seed.set_index("x")["loss"] for seed in seeds], axis=1).dropna().sort_index()
-    mean, low, high = mean_with_interval(shared.to_numpy().T)
+    """Mean over seeds and its t interval, as far as all seeds go."""
+    places, values = at_shared_places([(seed["x"].to_numpy(), seed["loss"].to_numpy()) for seed in seeds])
+    is_known = np.isfinite(values).all(axis=0)
+    mean, low, high = mean_with_interval(values[:, is_known])
     smooth = int(seeds[0]["smooth"].iloc[0])
-    lines = {"x": shared.index, "loss": mean, "low": low, "high": high}
+    lines = {"x": places[is_known], "loss": mean, "low": low, "high": high}
     return pd.DataFrame({**lines, "n": len(seeds), "smooth": smooth, "seed": np.nan})
 
 

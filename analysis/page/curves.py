@@ -3,11 +3,17 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 
 import numpy as np
 
-from analysis.curve_lines import LEVEL, extremes, mean_with_interval, trailing_mean, usual_window
+from analysis.curve_lines import (
+    LEVEL,
+    at_shared_places,
+    extremes,
+    mean_with_interval,
+    trailing_mean,
+    usual_window,
+)
 from analysis.figures.curves import usual_columns
 from analysis.frames import StudyFrames
 from analysis.labels import curve_label, known_curves, x_labels
@@ -125,7 +131,7 @@ class _Lines:
         return lines
 
     def means(self) -> list[MeanLine]:
-        """A line per column and cell with two trials or more, where all of them have a point."""
+        """A line per column and cell with two trials or more, as far as all of them go."""
         lines: list[MeanLine] = []
         by_cell: dict[int, list[int]] = {}
         for place, trial in enumerate(self._trials):
@@ -152,17 +158,13 @@ class _Lines:
         return lines
 
     def _shared(self, column: int, places: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-        """Smoothed curves (seeds, points) of a cell, at the x that all of them have."""
+        """Smoothed curves (seeds, points) of a cell, and their x."""
         curves = [
             self._smoothed(column, place) for place in places if not np.isnan(self._y[column][place]).all()
         ]
         if len(curves) < 2:
             return np.empty(0), np.empty((0, 0))
-        first = curves[0][0]
-        if all(np.array_equal(x, first) for x, _ in curves):  # the usual case, at a tenth of the time
-            return first, np.stack([y for _, y in curves])
-        shared = reduce(np.intersect1d, [x for x, _ in curves])
-        return shared, np.stack([y[np.searchsorted(x, shared)] for x, y in curves])
+        return at_shared_places(curves)
 
     def _smoothed(self, column: int, place: int) -> tuple[FloatArray, FloatArray]:
         x, y = self._x[place], self._y[column][place]

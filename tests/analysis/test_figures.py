@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.curve_lines import at_shared_places
 from analysis.figures import FIGURES, check, parse
 from analysis.figures._text import write_table
 from analysis.figures._tiles import decode
@@ -113,6 +114,21 @@ def test_curves_mean_and_band_are_the_t_interval_over_seeds(frames: StudyFrames)
     assert mean["loss"] == pytest.approx(seeds.mean())
     assert (mean["low"], mean["high"]) == pytest.approx(tuple(expected))
     assert mean["n"] == 2
+
+
+def test_curves_that_log_at_other_places_have_a_mean_where_all_of_them_go() -> None:
+    first = (np.array([1.0, 3.0, 5.0, 7.0]), np.array([0.0, 2.0, 4.0, 6.0]))
+    second = (np.array([2.0, 4.0, 6.0]), np.array([3.0, 5.0, np.nan]))
+
+    places, values = at_shared_places([first, second])
+
+    assert places.tolist() == [2, 3, 4, 5, 6]
+    assert values[0].tolist() == [1, 2, 3, 4, 5]
+    assert values[1, :3].tolist() == [3, 4, 5]
+    assert np.isnan(values[1, 3:]).all()
+    same, stacked = at_shared_places([first, first])
+    assert same is first[0]
+    assert stacked.shape == (2, 4)
 
 
 def test_curves_follow_the_order_of_the_axis_and_have_no_band_for_one_seed(frames: StudyFrames) -> None:

@@ -201,6 +201,23 @@ def test_sentences_say_verdict_numbers_and_what_is_missing(
     assert re.search(expected, verdict_sentence(frames, contrast))
 
 
+def test_a_change_that_changes_nothing_at_all_is_called_to_mind(make_study: Study) -> None:
+    frames = load_frames(make_study(effects=TWO, num_seeds=6))
+    (cell,) = judge_study(frames).contrasts
+    none, little = np.zeros(6), np.array([0, 0, 0, 0, 0, 1e-6])
+
+    same, other, single = (
+        judge([PairedSample(cell.name, found, tuple(range(len(found))))], margin=0.05, alpha=0.05)[0]
+        for found in (none, little, none[:1])
+    )
+
+    assert same.verdict == other.verdict == "equivalent"
+    assert verdict_sentence(frames, same).endswith(
+        "0 [0, 0], 6 pairs. All 6 pairs have exactly the same values: check that the change takes effect."
+    )
+    assert "exactly the same" not in verdict_sentence(frames, other) + verdict_sentence(frames, single)
+
+
 def test_equivalence_with_an_interval_beyond_the_margin_names_the_tests_that_show_it(
     make_study: Study,
 ) -> None:

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
@@ -165,7 +165,7 @@ class CommandFamily(Family):
         """One command is one kind, whatever its settings: a pilot for every cell could take as long as the study."""
         same = [config.command, config.sources, config.reads, sorted(config.environment)]
         digest = hashlib.sha256(json.dumps(same).encode()).hexdigest()[:8]
-        return (self.name, digest, " ".join(words_of(config)[:2])[:40])
+        return (self.name, digest, _shown(config)[:40])
 
     def pilot(self, config: Any, device: str, num_threads: int) -> dict[str, Any]:
         """Time the first epochs of the command. Raises UserError where it does not say how many it has."""
@@ -207,6 +207,15 @@ def _with_columns(content: Any, columns: Mapping[str, str]) -> Any:
     if isinstance(content, list):
         return [_with_columns(value, columns) for value in content]
     return columns.get(content, content) if isinstance(content, str) else content
+
+
+def _shown(config: CommandConfig) -> str:
+    """A command as lists name it: its program and what that runs."""
+    if config.shell:
+        return words_of(config)[0]
+    program, *arguments = words_of(config)
+    count = 2 if arguments[:1] == ["-m"] else 1  # The word after -m names a module of Python.
+    return " ".join([PurePath(program).name, *arguments[:count]])
 
 
 def _absent(config: CommandConfig) -> Iterator[tuple[Loc, str]]:

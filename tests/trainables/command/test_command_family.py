@@ -143,6 +143,13 @@ def test_identity_is_of_settings_and_script_and_not_of_places_and_limits(base: P
 def test_cells_of_one_command_are_priced_alike(base: Path) -> None:
     assert FAMILY.kind(config(base)) == FAMILY.kind(config(base, settings={"epochs": 9}))
     assert FAMILY.kind(config(base)) != FAMILY.kind(config(base, command="other {seed} {epochs}"))
+    named = {
+        "/opt/env/bin/python -m spacy train {seed}": "python -m spacy",
+        "{python} /home/me/digits.py {seed}": "{python} /home/me/digits.py",
+        "train": "train",
+    }
+    for command, expected in named.items():
+        assert FAMILY.kind(config(base, command=command))[-1] == expected
     assert FAMILY.num_epochs(config(base)) == 3
     assert FAMILY.num_epochs(config(base, settings={})) == 1
 
