@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 
 import pyarrow.fs as pafs
 
@@ -81,9 +80,7 @@ class BackgroundCompaction:
             self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *exc_info: object) -> None:
         if not self._is_on:
             return
         self._over.set()

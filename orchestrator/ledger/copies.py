@@ -23,7 +23,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -138,7 +138,9 @@ class Copy:
             with contextlib.suppress(FileNotFoundError):
                 if there[name].num_bytes == folder.joinpath(name).stat().st_size:
                     index.note(name, there[name].tag)
-        self._put(study, [name for name in _files_of(folder) if not index.is_current(name)], index)
+        self._put(
+            study, [name for name in _files_in(folder, _is_copied) if not index.is_current(name)], index
+        )
         gone = [name for name in index.tags if not folder.joinpath(name).is_file()]
         for name in sorted(gone, key=_is_record, reverse=True):  # A record never outlives its rows.
             self.objects.delete(f"{study}/{name}")
@@ -175,10 +177,9 @@ class Copy:
 
     def push_rows(self, study: str, key: PartKey) -> None:
         """Put the rows of an attempt; where another worker of the same attempt was first, those stay."""
-        for table in TABLES:
-            path = self.root / study / "ledger" / table / key.file_name
-            if table != "trials":
-                self.objects.create(f"{study}/ledger/{table}/{key.file_name}", path.read_bytes())
+        for table in TABLES.keys() - {"trials"}:
+            name = f"{study}/ledger/{table}/{key.file_name}"
+            self.objects.create(name, self.root.joinpath(name).read_bytes())
 
     def pull(self, study: str, name: str) -> bool:
         """Get one file of a study from the store; whether there is one."""
@@ -196,9 +197,9 @@ class Copy:
         """Get what other machines have prepared; on leaving put what was prepared meanwhile. Raises LedgerError."""
         self.fetch_cache()
         folder = self.root / CACHE_FOLDER
-        before = set(_prepared(folder))
+        before = set(_files_in(folder, _is_plain))
         yield
-        for name in set(_prepared(folder)) - before:
+        for name in set(_files_in(folder, _is_plain)) - before:
             content = (folder / name).read_bytes()
             self.objects.create(f"{CACHE_FOLDER}/{name}.{_digest(content)}", content)
 
@@ -267,7 +268,7 @@ class Copy:
         else:
             raise LedgerError(f"{self.objects.url}/{study} changes all the time; try again")
         held = records.keys() | rest.keys()
-        for name in sorted(set(_files_of(folder)) - held, key=_is_record, reverse=True):
+        for name in sorted(set(_files_in(folder, _is_copied)) - held, key=_is_record, reverse=True):
             folder.joinpath(name).unlink(missing_ok=True)
         for name in index.tags.keys() - held:
             del index.tags[name]
@@ -452,18 +453,10 @@ def _is_record(name: str) -> bool:
     return name.startswith(f"{_TRIALS}/")
 
 
-def _files_of(folder: Path) -> list[str]:
-    """Names of the files of a study's copy that the store is to have."""
+def _files_in(folder: Path, is_wanted: Callable[[str], bool]) -> list[str]:
+    """Names of the files in a folder, and in those below it, that are wanted."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return [name for name in found if _is_copied(name)]
-
-
-def _prepared(folder: Path) -> Iterator[str]:
-    """Names of the files of a cache, but for those that are still being written."""
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if _is_plain(name) and path.is_file():
-            yield name
+    return [name for name in found if is_wanted(name)]
 
 
 def _digest(content: bytes) -> str:

@@ -6,7 +6,7 @@ it trains: which comparisons it makes and after which seeds it looks at them. Re
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,12 @@ def _with_history(folder: Path, document: Mapping[str, Any], has_results: bool) 
     if "plan_hash" not in document:
         return document
     path, now = folder / STUDY_FILE, datetime.now(UTC).isoformat(timespec="seconds")
-    hashes = _earlier_hashes(path)
+    earlier = _earlier(path)
+    hashes = [] if earlier is None else list(earlier.plan_hashes)
     if not hashes or hashes[-1]["hash"] != document["plan_hash"]:
         hashes = [*hashes, {"hash": document["plan_hash"], "since": now}]
     new = planned_looks(parse_study(json.dumps(document), path), now)
-    earlier = _earlier_plans(path) if has_results else []
-    plans = plans_after(earlier, new)
+    plans = plans_after(list(earlier.plans) if earlier and has_results else [], new)
     return {**document, "plan_hashes": hashes, "plans": [asdict(plan) for plan in plans]}
 
 
@@ -73,25 +73,12 @@ def plans_after(earlier: list[PlannedLooks], new: PlannedLooks) -> list[PlannedL
     return earlier if asdict(earlier[-1]) == asdict(new) | same else [*earlier, new]
 
 
-def _earlier_hashes(path: Path) -> list[dict[str, str]]:
-    """What the study's file already knows; a file from before there was a history dates its own hash."""
+def _earlier(path: Path) -> StudyPlan | None:
+    """What the study's file already says; one from before there was a history begins it, dated by the file's time."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return list(
-            content.get("plan_hashes") or [{"hash": content["plan_hash"], "since": _changed_at(path)}]
-        )
-    except (FileNotFoundError, KeyError):
-        return []
-
-
-def _earlier_plans(path: Path) -> list[PlannedLooks]:
-    """The plans that the study's file knows; one from before they were kept has its own."""
-    try:
-        study = parse_study(path.read_text(encoding="utf-8"), path)
+        study = parse_study(path.read_bytes(), path)
+        since = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     except FileNotFoundError:
-        return []
-    return list(study.plans) or [planned_looks(study, _changed_at(path))]
-
-
-def _changed_at(path: Path) -> str:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+        return None
+    hashes = study.plan_hashes or ({"hash": study.plan_hash, "since": since},)
+    return replace(study, plan_hashes=hashes, plans=study.plans or (planned_looks(study, since),))

@@ -19,7 +19,6 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
-from types import TracebackType
 from typing import Any
 
 from orchestrator.ledger.errors import LedgerError
@@ -74,9 +73,7 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._over.set()
         self._thread.join()
         with suppress(LedgerError), self._lock:

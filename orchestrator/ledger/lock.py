@@ -6,7 +6,6 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from orchestrator.ledger.errors import LedgerError, cannot_be_written
 
@@ -43,9 +42,7 @@ class LedgerLock:
             raise cannot_be_written(self._root, error) from error
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         with suppress(OSError):  # a network drive that has gone
             os.ftruncate(self._descriptor, 0)
         with suppress(OSError):

@@ -189,23 +189,42 @@ def read_study(folder: Path | str) -> StudyPlan:
     """The study in a results folder. Raises LedgerError when there is none that can be read."""
     path = Path(folder, STUDY_FILE)
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
+        return parse_study(path.read_bytes(), path)
     except FileNotFoundError as error:
         raise LedgerError(f"{folder} holds no study: there is no {STUDY_FILE} in it") from error
     except OSError as error:
         raise LedgerError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def parse_study(text: str | bytes, path: Path) -> StudyPlan:
+    """The study in the text of its file. Raises LedgerError, naming `path`, where it is none that can be read."""
+    try:
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise LedgerError(
             f"{path} is not JSON ({error}): it was cut off or overwritten; move it away, and the next launch of the "
             "space writes it anew. The trials in its ledger are kept"
         ) from error
-    return _study_plan(text, content, path)
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise LedgerError(
+            f"{path} was written by a newer asyrp-sweep (study schema {version}, this one reads up to "
+            f"{SCHEMA_VERSION}); upgrade asyrp-sweep to read this study"
+        )
+    try:
+        return _READ.validate_json(text, strict=True)
+    except ValidationError as error:
+        # Words are needed for this message alone: whoever only reads a ledger imports nothing else of ours.
+        from trainables.wording import validation_problems
+        from trainables.yaml_tree import dotted
 
-
-def parse_study(text: str, path: Path) -> StudyPlan:
-    """The study in the text of its file, which is JSON. Raises LedgerError, naming `path`, where it is no study."""
-    return _study_plan(text, json.loads(text), path)
+        # Keys that this release does not know are no mistake, so no model has to name those that it knows.
+        (place, message), *more = validation_problems(error, BaseModel, content)
+        others = f" (and {len(more)} more)" if more else ""
+        raise LedgerError(
+            f"{path} is not a study of asyrp-sweep: {dotted(place) or 'its content'}: {message}{others}; move it away, "
+            "or choose another folder with --results; the trials in its ledger are kept"
+        ) from error
 
 
 def log_file(signature: str) -> str:
@@ -276,30 +295,6 @@ def _state(signature: str, ended: Mapping[str, State], running: Collection[str])
     if signature in running:
         return "running"
     return ended.get(signature, "waiting")
-
-
-def _study_plan(text: str, content: Any, path: Path) -> StudyPlan:
-    """The study in the content of its file. Raises LedgerError for that of a newer release or another program."""
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise LedgerError(
-            f"{path} was written by a newer asyrp-sweep (study schema {version}, this one reads up to "
-            f"{SCHEMA_VERSION}); upgrade asyrp-sweep to read this study"
-        )
-    try:
-        return _READ.validate_json(text, strict=True)
-    except ValidationError as error:
-        # Words are needed for this message alone: whoever only reads a ledger imports nothing else of ours.
-        from trainables.wording import validation_problems
-        from trainables.yaml_tree import dotted
-
-        # Keys that this release does not know are no mistake, so no model has to name those that it knows.
-        (place, message), *more = validation_problems(error, BaseModel, content)
-        others = f" (and {len(more)} more)" if more else ""
-        raise LedgerError(
-            f"{path} is not a study of asyrp-sweep: {dotted(place) or 'its content'}: {message}{others}; move it away, "
-            "or choose another folder with --results; the trials in its ledger are kept"
-        ) from error
 
 
 _READ = TypeAdapter(StudyPlan)

@@ -30,11 +30,6 @@ class Identity:
         return _hashed(f"{{{','.join(entries)}}}")
 
 
-def trial_signature(family: Family, config: Settings, seed: int, *, parent: str | None) -> str:
-    """The signature of one trial."""
-    return Identity(family, config).signature(seed, parent=parent)
-
-
 def _plugin_digests(family: Family, config: Settings) -> list[str]:
     """Digests of the plugins whose variants a trial uses."""
     found = {origin.digest for used in family.uses(config) if (origin := origin_of(*used)) is not None}

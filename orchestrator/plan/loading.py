@@ -11,7 +11,6 @@ from orchestrator.plan.checks.cells import Finding
 from orchestrator.plan.checks.space import ExtraCheck, check_space
 from orchestrator.plan.primary import with_told_primary
 from orchestrator.space.config import ConfigError, Problem, Setting, Space, SpaceConfig
-from orchestrator.space.designs import full_form
 from orchestrator.space.extending import Sources, read_sources
 from orchestrator.space.mappings import merge, nested, place_of
 from search_spaces import shipped_spaces
@@ -67,7 +66,7 @@ def load_space(
         content = {**content, "baseline": family.absolute(content["baseline"], file.location.parent)}
     family, faulty = _with_plugins(family, content, file.folder)
     content, given = family.renamed(content, given, file.folder)
-    config, findings = _validated({**content, **_full_design(content)}, outside, space_model(family))
+    config, findings = _validated(content, outside, space_model(family))
     findings += faulty
     loaded = None
     if config is not None:
@@ -76,7 +75,12 @@ def load_space(
         lost = {_block(place) for place, _ in findings if isinstance(place, tuple)}
         loaded = with_told_primary(loaded)
         checked = check_space(loaded, extra_checks)
-        findings += [finding for finding in checked if not _is_in(finding[0], lost)]
+        # Nothing counts that is said of what stands in for a lost block.
+        findings += [
+            (place, message)
+            for place, message in checked
+            if not (isinstance(place, tuple) and _block(place) in lost)
+        ]
     problems += without_echoes(_located(findings, sources), sources.problems)
     if problems or loaded is None:
         raise ConfigError(_in_reading_order(problems, sources))
@@ -170,11 +174,6 @@ def _seeds(seeds: str | int) -> Any:
 # Form
 
 
-def _full_design(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The design as a mapping, so that what is wrong with its kind is found at its kind."""
-    return {"design": full_form(content["design"])} if "design" in content else {}
-
-
 def _validated(
     content: dict[str, Any], outside: Mapping[Loc, str], model: type[SpaceConfig]
 ) -> tuple[SpaceConfig | None, list[Finding]]:
@@ -213,11 +212,6 @@ def _salvaged(content: dict[str, Any], wrong: Sequence[Loc], model: type[SpaceCo
 def _block(place: Loc) -> Loc:
     """The part of the file to leave out for a mistake at a place: one axis, or a whole top-level block."""
     return place[:2] if place[:1] == ("axes",) else place[:1]
-
-
-def _is_in(place: Loc | Outside, blocks: set[Loc]) -> bool:
-    """Whether a place is in one of the blocks that a placeholder stands in for."""
-    return isinstance(place, tuple) and _block(place) in blocks
 
 
 # Places

@@ -136,15 +136,15 @@ def _extended_by(file: SpaceFile) -> SpaceFile:
 def _merged(files: Sequence[SpaceFile]) -> dict[str, Any]:
     """One content, each file over those that it extends."""
     *nearer, last = files
-    content = dict(last.tree.content) if not nearer else _with_absolute_paths(last)
+    content = _with_full_design(last.tree.content if not nearer else _with_absolute_paths(last))
     for file in reversed(nearer):
         own = file.tree.content if file is files[0] else _with_absolute_paths(file)
-        merged = laid_over(_with_full_design(content), _with_full_design(own))
-        content = _without_dropped_axes(merged, content)
+        content = _without_dropped_axes(laid_over(content, _with_full_design(own)), content)
     return content
 
 
 def _with_full_design(content: Mapping[str, Any]) -> dict[str, Any]:
+    """With the design as a mapping: what is wrong with its kind is then found at its kind."""
     return {key: full_form(value) if key == "design" else value for key, value in content.items()}
 
 

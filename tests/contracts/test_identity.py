@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator.plan.identity import trial_signature
+from orchestrator.plan.identity import Identity
 from trainables.families import family_of_source
 from trainables.family import Family
 from trainables.h_space.attributes import ATTRIBUTES
@@ -88,7 +88,7 @@ def cell(domain: Path | str, **evaluation: Any) -> CellConfig:
 
 def signature(config: CellConfig) -> str:
     domain_summary.cache_clear()
-    return trial_signature(FAMILY, config, 0, parent=None)
+    return Identity(FAMILY, config).signature(0, parent=None)
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -234,7 +234,7 @@ FAMILY = Family("mine", Config, train, metrics={"score": "higher is better"})
 def test_a_line_of_a_users_file_is_noticed_and_a_comment_is_not() -> None:
     def of(text: str) -> str:
         family: Family = family_of_source("mine.py", text)
-        return trial_signature(family, family.Config(), 0, parent=None)
+        return Identity(family, family.Config()).signature(0, parent=None)
 
     assert of(USERS.replace("    return", '    """Doc."""\n    # Why.\n    return')) == of(USERS)
     assert of(USERS.replace("config.width}", "config.width + 1}")) != of(USERS)
@@ -248,7 +248,7 @@ def test_a_line_of_a_commands_script_is_noticed_and_a_comment_is_not(tmp_path: P
         (tmp_path / "helper.py").write_text(helper)
         content = {"command": "{python} train.py {seed}", "metrics": {"a": "higher is better"}}
         config = COMMAND.Config.model_validate_json(json.dumps({**content, "base_folder": str(tmp_path)}))
-        return trial_signature(COMMAND, config, 0, parent=None)
+        return Identity(COMMAND, config).signature(0, parent=None)
 
     assert of("import helper  # as ever\n") == of("import helper\n")
     assert of("import helper\nx = 1\n") != of("import helper\n")

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.plan import build as plan
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Cell, Plan, resolve_cell
-from orchestrator.plan.identity import trial_signature
+from orchestrator.plan.identity import Identity
 from orchestrator.space.config import ConfigError, Space
 from orchestrator.space.points import Point
 from orchestrator.study.document import study_document
@@ -194,7 +194,7 @@ def test_a_domain_s_own_thresholds_count_where_t_edit_comes_from_them(
     own = replace(published, interval=IntervalThresholds(t_edit=0.1))
 
     def signature(config: CellConfig, domain: DomainSummary) -> str:
-        return trial_signature(HSpace(lambda _: domain), config, 0, parent=None)
+        return Identity(HSpace(lambda _: domain), config).signature(0, parent=None)
 
     assert signature(config, own) == signature(config, published)
     assert signature(automatic, own) != signature(automatic, published)
@@ -293,10 +293,10 @@ def test_seed_parent_and_fingerprint_move_a_signature(
     tiny, wide = HSpace(summarise), HSpace(lambda _: summarise("wide"))
 
     found = {
-        trial_signature(tiny, config, 0, parent=None),
-        trial_signature(tiny, config, 1, parent=None),
-        trial_signature(tiny, config, 0, parent="a" * 16),
-        trial_signature(wide, config, 0, parent=None),
+        Identity(tiny, config).signature(0, parent=None),
+        Identity(tiny, config).signature(1, parent=None),
+        Identity(tiny, config).signature(0, parent="a" * 16),
+        Identity(wide, config).signature(0, parent=None),
     }
 
     assert len(found) == 4

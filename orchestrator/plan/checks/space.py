@@ -32,7 +32,8 @@ def check_space(space: Space, extra_checks: Sequence[ExtraCheck]) -> Iterator[Fi
     """Everything wrong with a well-formed space."""
     metrics = known_metrics(space)
     yield from _check_primary(space, metrics)
-    yield from _check_paths(space)
+    sound, wrong_paths = _with_sound_paths(space)
+    yield from wrong_paths
     yield from _check_overlaps(space)
     yield from _check_labels(space.config)
     yield from space.family.space_findings(space.config, baseline_settings(space))
@@ -41,8 +42,8 @@ def check_space(space: Space, extra_checks: Sequence[ExtraCheck]) -> Iterator[Fi
     yield from _check_claims(space, metrics)
     yield from _check_figures(space.config)
     yield from check_conditions(space.config)
-    cells = list(_first_at_each_place(check_cells(_with_sound_paths(space))))
-    yield from cells or _first_at_each_place(check_warm_starts(_with_sound_paths(space)))
+    cells = list(_first_at_each_place(check_cells(sound)))
+    yield from cells or _first_at_each_place(check_warm_starts(sound))
     for check in extra_checks:
         yield from check(space)
 
@@ -101,14 +102,28 @@ def _check_metric(name: str, place: Loc, metrics: Mapping[str, Metric]) -> Itera
         yield place, f"{expected('a metric', name, metrics)} (all: asyrp-sweep list metrics)"
 
 
-def _check_paths(space: Space) -> Iterator[Finding]:
-    """Axis paths and command-line settings name one setting of a cell each."""
+def _with_sound_paths(space: Space) -> tuple[Space, list[Finding]]:
+    """The space without axis paths and command-line settings that name no one setting of a cell; what is wrong there.
+
+    Without them no cell complains again.
+    """
+    axes: dict[str, AxisConfig] = {}
+    settings: list[Setting] = []
+    findings: list[Finding] = []
     for name, axis in space.config.axes.items():
         if axis.path is not None and (wrong := _wrong_path(axis.path, space.family)):
-            yield ("axes", name, "path"), wrong
+            findings.append((("axes", name, "path"), wrong))
+        else:
+            axes[name] = axis
     for setting in space.settings:
         if wrong := _wrong_path(setting.path, space.family) or _clash(setting, space.config):
-            yield Outside("", setting.option), wrong
+            findings.append((Outside("", setting.option), wrong))
+        else:
+            settings.append(setting)
+    if findings:
+        config = space.config.model_copy(update={"axes": axes})
+        space = replace(space, config=config, settings=tuple(settings))
+    return space, findings
 
 
 def _wrong_path(path: str, family: Family) -> str:
@@ -127,23 +142,6 @@ def _clash(setting: Setting, config: SpaceConfig) -> str:
         if setting.path in _paths_set_by(axis):
             return f"axis {name} varies {setting.path}; it cannot be set as well"
     return ""
-
-
-def _with_sound_paths(space: Space) -> Space:
-    """The space without the paths that `_check_paths` finds wrong, so that no cell complains again."""
-    axes = {
-        name: axis
-        for name, axis in space.config.axes.items()
-        if axis.path is None or not _wrong_path(axis.path, space.family)
-    }
-    settings = tuple(
-        setting
-        for setting in space.settings
-        if not _wrong_path(setting.path, space.family) and not _clash(setting, space.config)
-    )
-    if len(axes) == len(space.config.axes) and len(settings) == len(space.settings):
-        return space
-    return replace(space, config=space.config.model_copy(update={"axes": axes}), settings=settings)
 
 
 def _check_overlaps(space: Space) -> Iterator[Finding]:
