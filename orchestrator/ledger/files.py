@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,15 +39,28 @@ def sealed(content: pa.Table, metadata: Mapping[str, str] | None = None) -> Call
     """What writes a table, and its digest, to a file."""
 
     def write(temporary: Path) -> None:
+        if not content.num_rows and not metadata:
+            temporary.write_bytes(_without_rows(content.schema.serialize().to_pybytes()))
+            return
         with temporary.open("w+b") as file:
-            with pq.ParquetWriter(
-                file, content.schema, compression="zstd", write_page_checksum=True
-            ) as writer:
-                writer.write_table(content)
-                writer.add_key_value_metadata({**(metadata or {}), _DIGEST_KEY: _seal("0" * 64)})
-            _sign(file)
+            _fill(file, content, metadata or {})
 
     return write
+
+
+@lru_cache(maxsize=16)
+def _without_rows(schema: bytes) -> bytes:
+    """A sealed file without rows: many trials have none in some table, and a worker writes the same file for each."""
+    file = BytesIO()
+    _fill(file, pa.Table.from_pylist([], schema=pa.ipc.read_schema(pa.py_buffer(schema))), {})
+    return file.getvalue()
+
+
+def _fill(file: BinaryIO, content: pa.Table, metadata: Mapping[str, str]) -> None:
+    with pq.ParquetWriter(file, content.schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(content)
+        writer.add_key_value_metadata({**metadata, _DIGEST_KEY: _seal("0" * 64)})
+    _sign(file)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from orchestrator.ledger import (
     LedgerLock,
     write_study,
 )
+from orchestrator.ledger.files import opened, sealed
 from orchestrator.ledger.schemas import concatenated, to_arrow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -371,6 +372,23 @@ def test_parts_are_compressed_with_zstd(root: Path, ledger: Ledger) -> None:
     metadata = pq.read_metadata(root / "curves" / "part-a-1.parquet")
 
     assert metadata.row_group(0).column(2).compression == "ZSTD"
+
+
+def test_files_without_rows_have_the_columns_of_their_own_table_and_are_sealed(tmp_path: Path) -> None:
+    wider = {"further": pa.float64()}
+    contents = {
+        "plain": to_arrow("curves", []),
+        "wider": to_arrow("curves", [], wider),
+        "samples": to_arrow("samples", []),
+    }
+
+    for name in ("plain", "wider", "samples", "plain"):
+        sealed(contents[name])(tmp_path / name)
+
+    for name, content in contents.items():
+        with opened(pafs.LocalFileSystem(), str(tmp_path / name), name, whole=True) as file:
+            assert file.read().equals(content)
+            assert file.schema_arrow.equals(content.schema, check_metadata=True)
 
 
 def test_a_ledger_is_read_through_any_file_system_and_written_through_none_but_the_local(
