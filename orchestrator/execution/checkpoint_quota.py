@@ -91,15 +91,13 @@ class CheckpointQuota:
 
     def _tell(self, kept: _Kept) -> None:
         """Once for each trial: every further epoch of it may meet the same end."""
-        name = kept.folder.name
+        name, quota = kept.folder.name, size_of(self._max_bytes or 0)
         if name in self._noted:
             return
         self._noted.add(name)
-        what = (
-            f"{kept.folder.relative_to(self._study_folder)}, epoch {kept.epoch} ({size_of(kept.num_bytes)}),"
+        afresh = "its trial starts afresh should it be interrupted"
+        self._note(
+            f"{kept.folder.relative_to(self._study_folder)}, epoch {kept.epoch} ({size_of(kept.num_bytes)}), was "
+            f"dropped to keep execution.checkpoint_quota ({quota}); "
+            f"{afresh if name in self._wanted else 'no trial of this launch needs it'}"
         )
-        then = "its trial starts afresh should it be interrupted"
-        if name not in self._wanted:
-            then = "no trial of this launch needs it"
-        quota = size_of(self._max_bytes or 0)
-        self._note(f"{what} was dropped to keep execution.checkpoint_quota ({quota}); {then}")

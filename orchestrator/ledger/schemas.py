@@ -234,12 +234,7 @@ def _axis_values(part: pa.Table) -> dict[str, list[Any]]:
 
 
 def _check_spelling(table: str, name: str, names: Sequence[str]) -> None:
-    near = (
-        get_close_matches(name, names, n=1, cutoff=_MISSPELT)
-        if table == "samples" and name not in names
-        else ()
-    )
-    if near:
+    if table == "samples" and name not in names and (near := get_close_matches(name, names, 1, _MISSPELT)):
         raise ValueError(f"table {table} has no column {name!r}; did you mean {near[0]}?")
 
 

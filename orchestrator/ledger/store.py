@@ -123,15 +123,16 @@ class Ledger:
         """Delete rows without a record that a checkpoint gives again, and count the others no more."""
         removed = []
         index = self._parts.index(table)
-        for merged in index.merged.values():
-            if not committed & merged.spans.keys():
-                self._ignore_rows(table, merged.file_name)
+        ignored = [one.file_name for one in index.merged.values() if not committed & one.spans.keys()]
         for key in index.single.keys() - committed:
             if key.signature in unfinished:
                 self._parts.local_folder(table).joinpath(key.file_name).unlink(missing_ok=True)
                 removed.append(f"{table}/{key.file_name}")
             else:
-                self._ignore_rows(table, key.file_name)
+                ignored.append(key.file_name)
+        for name in ignored:
+            self._parts.ignore(table, name)
+            self._note(f"{table}/{name} (no record)")
         return removed
 
     # Reading
@@ -294,10 +295,6 @@ class Ledger:
         self._broken.update(keys)
         self._parts.ignore(table, source)
         self._note(str(damage))
-
-    def _ignore_rows(self, table: str, file_name: str) -> None:
-        self._parts.ignore(table, file_name)
-        self._note(f"{table}/{file_name} (no record)")
 
     def _note_missing(self, damage: DamagedPart, table: str, key: PartKey) -> None:
         """An attempt without sound rows: by its part, or by the merged file that was found damaged before."""

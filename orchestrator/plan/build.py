@@ -83,20 +83,17 @@ _latest: list[tuple[Space, _Linked]] = []
 
 def _linked_cells(space: Space) -> _Linked:
     """The cells of the space, those that others start from or are compared with; wrong starts; excluded points."""
-    for known, found in _latest:
+    for known, resolved in _latest:
         if known is space:
-            return found
-    _latest[:] = [(space, _resolved_cells(space))]
-    return _latest[0][1]
-
-
-def _resolved_cells(space: Space) -> _Linked:
+            return resolved
     baseline, missing = baseline_values(space)
     if missing:
         raise ValueError(f"the baseline is not among the values of {', '.join(missing)}")
     chosen, excluded = _cells(space, baseline)
     found, problems = linked(space, chosen, baseline)
-    return (*found, *_placebo(space, found)), problems, excluded
+    cells = (*found, *_placebo(space, found))
+    _latest[:] = [(space, (cells, problems, excluded))]
+    return _latest[0][1]
 
 
 def _placebo(space: Space, cells: Sequence[Cell]) -> Iterator[Cell]:
