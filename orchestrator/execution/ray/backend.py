@@ -38,7 +38,13 @@ from orchestrator.execution.ray.cluster import (
 from orchestrator.execution.ray.head import HeadWatch
 from orchestrator.execution.ray.kinds import JoinedMachines
 from orchestrator.execution.ray.machines import AskedRoom, Machines
-from orchestrator.execution.ray.ready import forget_authentication, ray, request_resources, tune
+from orchestrator.execution.ray.ready import (
+    forget_authentication,
+    ray,
+    registry_remembered,
+    request_resources,
+    tune,
+)
 from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, launch_folder
 from orchestrator.execution.ray.shipping import copy_packages
 from orchestrator.execution.ray.tune import (
@@ -202,7 +208,7 @@ class RayBackend:
         else:
             queue.num_slots = min(asked, queue.num_expected)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(queue.num_slots)
-        with room, callback.settled(), suppress(LeaveTune):
+        with room, callback.settled(), registry_remembered(), suppress(LeaveTune):
             self._tuner(queue, callback).fit()
         callback.guard.raise_first()
         callback.report_unaccounted()

@@ -2,6 +2,8 @@
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Ray reads these while it is imported.
@@ -30,6 +32,7 @@ from ray import tune
 from ray.air.execution.resources.placement_group import PlacementGroupResourceManager
 from ray.air.execution.resources.request import ResourceRequest
 from ray.autoscaler.sdk import request_resources
+from ray.tune.registry import _global_registry
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.placement_group import placement_group
@@ -42,6 +45,7 @@ __all__ = [
     "forget_authentication",
     "placement_group",
     "ray",
+    "registry_remembered",
     "request_resources",
     "tune",
 ]
@@ -52,3 +56,23 @@ def forget_authentication() -> None:
     raylet: Any = importlib.import_module("ray._raylet")  # what `ray` itself offers resets neither
     raylet.Config.initialize("")
     raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def registry_remembered() -> Iterator[None]:
+    """Within, Tune asks Ray's head once for each trainable; it asks five times for every trial."""
+    registry: Any = _global_registry
+    ask, ask_whether = registry.get, registry.contains
+    known: dict[tuple[str, str], Any] = {}
+
+    def get(category: str, key: str) -> Any:
+        if (category, key) not in known:
+            known[category, key] = ask(category, key)
+        return known[category, key]
+
+    registry.get = get
+    registry.contains = lambda category, key: (category, key) in known or ask_whether(category, key)
+    try:
+        yield
+    finally:
+        del registry.get, registry.contains
