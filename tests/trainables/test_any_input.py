@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.figure_checks import check_figures
 from orchestrator.cli.option_values import cost
-from orchestrator.plan.identity import canonical_text, trial_signature
+from orchestrator.plan.identity import Identity, canonical_text
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Space
 from orchestrator.space.designs.optuna import seconds_of
@@ -203,7 +203,7 @@ TRAINING: dict[str, st.SearchStrategy[Any]] = {
 
 def signature_of(training: dict[str, Any], summarise: Summarise) -> str:
     config = CellConfig.model_validate({**CELL, "training": training})
-    return trial_signature(HSpace(summarise), config, 0, parent=None)
+    return Identity(HSpace(summarise), config).signature(0, parent=None)
 
 
 @quick
