@@ -38,9 +38,10 @@ def curves_of(frames: StudyFrames) -> Curves:
     x = "optimizer_step" if frames.curves["optimizer_step"].notna().any() else "epoch"
     lines = _Lines(frames, x, columns)
     caption = (
-        "Lines with a band are means over the seeds of a cell, smoothed by a moving average over a twentieth of the "
-        f"curve, with the {100 * LEVEL:g} % t interval of the mean. Single seeds are not smoothed; of long ones the "
-        "lowest and highest point of every stretch are drawn."
+        "Lines with a band are means over the seeds of a cell, as far as all of them go, smoothed by a moving average "
+        f"over a twentieth of a curve, with the {100 * LEVEL:g} % t interval of the mean; between its own points "
+        "a seed counts as a straight line. Single seeds are not smoothed; of long ones the lowest and highest point of "
+        "every stretch are drawn."
     )
     return {
         "x": {"name": x, "label": x_labels()[x]},
