@@ -121,6 +121,8 @@ class Objects:
 
     def probe(self) -> datetime:
         """The store's time. Raises LedgerError where it ignores a condition, or cannot be read and written."""
+        from obstore.exceptions import NotSupportedError
+
         key = f".probe-{uuid.uuid4().hex}"
         try:
             first = self.create(key, b"1")
@@ -128,7 +130,7 @@ class Objects:
             second = self.swap(key, b"3", first) if first is not None else None
             is_kept = is_kept and second is not None and self.swap(key, b"4", first or "") is None
             found = self.look(key)
-        except NotImplementedError:
+        except NotSupportedError:
             is_kept = False
         finally:
             with contextlib.suppress(LedgerError):  # What went wrong before says more.
@@ -142,15 +144,11 @@ class Objects:
 
     def _put(self, key: str, content: bytes, mode: Any) -> str:
         import obstore
-        from obstore.exceptions import NotSupportedError
 
-        try:
-            with self._told("written"):
-                # A condition holds for a write in one piece, and pieces cost two requests more.
-                is_large = mode == "overwrite" and len(content) > _ONE_PIECE
-                given = obstore.put(self._store, key, content, mode=mode, use_multipart=is_large)
-        except NotSupportedError as error:
-            raise NotImplementedError(str(error)) from error
+        with self._told("written"):
+            # A condition holds for a write in one piece, and pieces cost two requests more.
+            is_large = mode == "overwrite" and len(content) > _ONE_PIECE
+            given = obstore.put(self._store, key, content, mode=mode, use_multipart=is_large)
         return str(given["e_tag"])
 
     @contextlib.contextmanager

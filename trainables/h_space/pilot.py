@@ -139,7 +139,7 @@ def _measure(config: CellConfig, domain: Domain, clock: Clock, load_seconds: flo
 
 @dataclass(frozen=True)
 class _Alike:
-    """A configuration in the eyes of what does not depend on its editor, nor on how that is trained."""
+    """What the pieces depend on that are the same for every editor and training."""
 
     key: str
     clock: Clock

@@ -226,7 +226,7 @@ def test_an_edit_loads_neither_clip_nor_what_measures(
     command: Command, signature: Callable[[str, int], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object) -> None:
-        raise AssertionError("an edit has no use for it")
+        raise AssertionError("an edit does not need it")
 
     for name in ("_load_clip", "_judge", "_segmenter"):
         monkeypatch.setattr(loading, name, refuse)

@@ -40,7 +40,7 @@ def edit_command(options: argparse.Namespace, console: Console, command_line: st
 
 
 def interval_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
-    """Show, and draw, where a domain's edits begin."""
+    """Print and draw the timestep from which up a domain's images are edited."""
     if options.like is not None:
         interval.show_as_noisy(options.domain, options.like, console)
         return 0
