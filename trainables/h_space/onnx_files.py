@@ -121,7 +121,7 @@ def _session(path: Path, device: torch.device) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # an error is raised too, and said once
     wanted = [_CUDA] if device.type == "cuda" and _CUDA in onnxruntime.get_available_providers() else []
     try:
         # From its bytes: weights in further files, which no fingerprint would see, are refused.
