@@ -23,7 +23,7 @@ from orchestrator.ledger.copies import copy_at, following, reading_copy, results
 from orchestrator.ledger.errors import advice_on
 from orchestrator.views import explaining, status
 from orchestrator.views.live import say
-from trainables.command_line import Function, resolved
+from trainables.command_line import resolved
 from trainables.errors import UserError
 from trainables.names import visible
 from trainables.paths import user_path
@@ -40,8 +40,7 @@ def run(options: argparse.Namespace, command_line: str) -> int:
     try:
         _use_plugins(options)
         use_copy(options)
-        command = COMMANDS.get(options.command) or options.contributed.run
-        code = resolved(command)(options, PatientConsole(soft_wrap=False), command_line)
+        code = resolved(options.function)(options, PatientConsole(soft_wrap=False), command_line)
     except LaunchStopped as error:
         end = f"The launch was stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}"
         complain(f"{visible(str(error))}\n{end}")
@@ -168,8 +167,7 @@ def explain_command(options: argparse.Namespace, console: Console, command_line:
         lines = explaining.explain(found)
     else:
         lines = explaining.first_difference(found, explaining.find(options.other, options.results))
-    for line in lines:
-        say(console, line)
+    say(console, *lines)
     return 0
 
 
@@ -178,27 +176,5 @@ def check_command(options: argparse.Namespace, console: Console, command_line: s
     from analysis.evidence.checking import check
 
     outcome = check(options.file)
-    for line in outcome.lines():
-        say(console, visible(line))
+    say(console, *outcome.lines())
     return 0 if outcome.state == "verified" else SOME_FAILED
-
-
-COMMANDS: dict[str, Function] = {
-    "run": "orchestrator.cli.run:run_command",
-    "submit": "orchestrator.cli.submit:submit_command",
-    "cancel": "orchestrator.cli.submit:cancel_command",
-    "logs": "orchestrator.cli.submit:logs_command",
-    "plan": "orchestrator.cli.run:plan_command",
-    "status": status_command,
-    "report": report_command,
-    "export": "orchestrator.cli.export:export_command",
-    "tune": "orchestrator.cli.tune:tune_command",
-    "dashboard": "orchestrator.cli.dashboard:dashboard_command",
-    "schema": schema_command,
-    "explain": explain_command,
-    "check": check_command,
-    "judge": "orchestrator.cli.judging:judge_command",
-    "list": "orchestrator.cli.listing:list_command",
-    "doctor": "orchestrator.cli.doctor:doctor_command",
-}
-"""Those named as text are imported once they are given: they take torch, Ray or Optuna to import."""

@@ -17,9 +17,7 @@ def export_command(options: argparse.Namespace, console: Console, command_line: 
 
     folder = known_study(options.study, options.results)
     lines = export(folder, options.to, options.out, options.python)
-    say(console, f"Exported: {options.out}")
-    for line in lines:
-        say(console, line)
+    say(console, f"Exported: {options.out}", *lines)
     return 0
 
 

@@ -20,8 +20,7 @@ def judge_command(options: argparse.Namespace, console: Console, command_line: s
     verdicts = judge_rows(read(options.files, question.columns), question)
     written = verdicts.write(options.out) if options.out is not None else []
     if options.format == "table":
-        for line in verdicts.lines():
-            say(console, line)
+        say(console, *verdicts.lines())
         if written:
             say(console, f"Written: {options.out}")
     else:

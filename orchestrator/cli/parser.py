@@ -79,8 +79,9 @@ def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentP
         description="Ablations of any training code: from a question in YAML to a verdict with error bars.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (help_line, options) in _commands(lines).items():
+    for name, (help_line, module, options) in _commands(lines).items():
         command = commands.add_parser(name, help=help_line)
+        command.set_defaults(function=f"orchestrator.cli.{module}:{name}_command")
         for add in options:
             add(command)
     for family, line in lines.items():
@@ -99,7 +100,7 @@ def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentP
 def _add_contributed(commands: Any, command: Command, help_line: str) -> None:
     added = commands.add_parser(command.name, help=help_line, description=command.help)
     command.add_options(added)
-    added.set_defaults(contributed=command)
+    added.set_defaults(function=command.run)
 
 
 def _parser_of_file(file: str, line: CommandLine) -> argparse.ArgumentParser:
@@ -240,59 +241,64 @@ _JUDGE = (
 )
 
 
-def _commands(lines: Mapping[str, CommandLine]) -> dict[str, tuple[str, tuple[Add, ...]]]:
-    """Command -> its line in `--help`, and its options in their order there."""
+def _commands(lines: Mapping[str, CommandLine]) -> dict[str, tuple[str, str, tuple[Add, ...]]]:
+    """Command -> its line in `--help`, the module with its function `<name>_command`, and its options in their order.
+
+    The module is imported once the command is given: it may take torch, Ray or Optuna to import.
+    """
     lists = [*OWN_LISTS, *(name for line in lines.values() for name in line.lists)]
     tunings = {family: line.tune for family, line in lines.items() if line.tune is not None}
     tuned = "".join(f"; or, of {family}, {one.what}: {one.help}" for family, one in tunings.items())
     return {
-        "run": ("plan, price, train what is missing, report", (
+        "run": ("plan, price, train what is missing, report", "run", (
             *_SPACE, *_PRICE, *_WHERE, _TIME_LIMIT, _LOG_TO, _REUSE, _SHARD,
             _flag("--yes", "start without asking, however long it will take"),
         )),
-        "submit": ("have Slurm, a Ray cluster or Kubernetes run a space", (*_SPACE, *_SUBMIT, _LOG_TO, _REUSE)),
-        "cancel": ("end the launch of a study, wherever it is; what is done stays", (_STUDY, add_results)),
-        "logs": ("what the latest submitted job of a study has printed", (
+        "submit": ("have Slurm, a Ray cluster or Kubernetes run a space", "submit", (
+            *_SPACE, *_SUBMIT, _LOG_TO, _REUSE,
+        )),
+        "cancel": ("end the launch of a study, wherever it is; what is done stays", "submit", (_STUDY, add_results)),
+        "logs": ("what the latest submitted job of a study has printed", "submit", (
             _STUDY, add_results, _flag("--follow", "go on until the job has ended"),
         )),
-        "plan": ("cells, trials, what is done, price; runs nothing", (
+        "plan": ("cells, trials, what is done, price; runs nothing", "run", (
             *_SPACE, *_PRICE, *_WHERE, _REUSE, _SHARD, _JSON,
         )),
-        "status": ("cell x seed matrix, running, failed with reasons, time left", (
+        "status": ("cell x seed matrix, running, failed with reasons, time left", "commands", (
             _option("space", "SPACE", "a study's space or folder; without it, all studies of --results", nargs="?"),
             add_results,
             _flag("--watch", "redraw until nothing is running"),
             _JSON,
         )),
-        "report": ("figures, tables and report.html from the ledger", (
+        "report": ("figures, tables and report.html from the ledger", "commands", (
             _option("space", "SPACE", "a study's space, or its folder"),
             add_results,
             _option("--out", "DIR", "where to write (default: <study>/report)", type=path),
             add_plugin,
         )),
-        "export": ("a study for TensorBoard, W&B, MLflow or Hugging Face datasets", _EXPORT),
-        "dashboard": ("every study in a browser, live; only reads", _DASHBOARD),
-        "tune": ("search for the best settings, test them on fresh seeds", (
+        "export": ("a study for TensorBoard, W&B, MLflow or Hugging Face datasets", "export", _EXPORT),
+        "dashboard": ("every study in a browser, live; only reads", "dashboard", _DASHBOARD),
+        "tune": ("search for the best settings, test them on fresh seeds", "tune", (
             _option("what", "WHAT", f"a space of the design optuna{tuned}"), *_TUNE,
         )),
-        "schema": ("JSON Schema of a space, for tools that complete and check YAML", (
+        "schema": ("JSON Schema of a space, for tools that complete and check YAML", "commands", (
             _option("--family", "F", "schema of this family's spaces (default: h_space)"), add_plugin,
         )),
-        "explain": ("why a trial ran or did not; or the first difference between two trials", (
+        "explain": ("why a trial ran or did not; or the first difference between two trials", "commands", (
             _option("trial", "TRIAL", "a trial signature or a unique prefix, or CELL:SEED"),
             _option("other", "OTHER", "a second trial: show the first difference", nargs="?"),
             add_results,
         )),
-        "check": ("whether the verdicts in a bundle of evidence follow from its rows", (
+        "check": ("whether the verdicts in a bundle of evidence follow from its rows", "commands", (
             _option("file", "FILE", "what `export STUDY --to evidence FILE` wrote", type=path),
         )),
-        "judge": ("verdicts over results that were measured elsewhere", _JUDGE),
-        "list": ("what there is to choose from", (
+        "judge": ("verdicts over results that were measured elsewhere", "judging", _JUDGE),
+        "list": ("what there is to choose from", "listing", (
             _option("what", "WHAT", ", ".join(lists), choices=lists),
             _option("--family", "F", "metrics: of another family than the default one"),
             add_plugin,
         )),
-        "doctor": ("versions, devices, storage; says what to fix", (
+        "doctor": ("versions, devices, storage; says what to fix", "doctor", (
             _option("--address", "A", "address of a Ray cluster to check as well"), add_results,
         )),
     }

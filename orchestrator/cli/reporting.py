@@ -68,9 +68,7 @@ def show_report(folder: Path, out: Path | None, console: Console) -> list[str]:
         files = (path.relative_to(folder).as_posix() for path in written.parent.rglob("*") if path.is_file())
         copy.push(folder.name, files)
     lines = verdict_lines(folder)
-    for line in lines:
-        say(console, line)
-    say(console, f"Report: {written}")
+    say(console, *lines, f"Report: {written}")
     if copy is not None:
         say(console, f"        {copy.objects.url}/{written.relative_to(copy.root).as_posix()}")
     return [line.strip() for line in lines if line.strip()]

@@ -21,7 +21,7 @@ from orchestrator.execution.contract import JoinedCluster
 from orchestrator.execution.ending import LaunchEnd
 from orchestrator.ledger import Ledger
 from orchestrator.plan.loading import load_space
-from orchestrator.space.config import ConfigError, Problem, Space
+from orchestrator.space.config import ConfigError, Space, wrong_input
 from orchestrator.study import planning
 from orchestrator.study.adaptive import run_until_decided
 from orchestrator.study.holding import in_turn
@@ -52,19 +52,17 @@ def _run(options: argparse.Namespace, end: LaunchEnd, console: Console, command_
     listeners = log_openings(options.log_to)
     space = asked_space(options)
     if space.config.design.kind == "optuna":
-        message = f"it is a search: asyrp-sweep tune {options.space} runs it"
-        raise ConfigError([Problem(space.file, 0, "design", message)])
+        raise wrong_input("design", f"it is a search: asyrp-sweep tune {options.space} runs it", space.file)
     with end.interruptible():
         study = _opened(space, options)
         view = _shown(planning.view(study), options, console, end)
         if lacking := planning.lacking_room(view):
-            raise ConfigError([Problem("", 0, "--results", lacking)])
+            raise wrong_input("--results", lacking)
         check_limit(end)
         if view.num_missing and not _agreed(view, options, console):
             return 0
     # Also where the plan misses nothing: only a launch looks at every byte of what is done.
-    for line in log_lines(options.log_to, study.folder):
-        say(console, line)
+    say(console, *log_lines(options.log_to, study.folder))
 
     def joined(cluster: JoinedCluster) -> None:
         tell_silent(cluster, console)
@@ -117,7 +115,7 @@ def check_shards(space: Space, option: str) -> None:
             "seeds are added once the results of all cells are there, and no shard has them all; run it without "
             f"{option}, or give a number of --seeds"
         )
-        raise ConfigError([Problem(space.file, 0, "seeds", message)])
+        raise wrong_input("seeds", message, space.file)
 
 
 def _report(study: Study, console: Console) -> None:
@@ -142,9 +140,7 @@ def _shown(
 ) -> planning.PlanView:
     """Print the plan, what it leaves out, its price and what its seeds can decide; the plan with its price."""
     planning.show(view, console)
-    planning.show_remarks(view, console)
-    for line in figure_remarks(view.study.space):
-        say(console, line)
+    say(console, *figure_remarks(view.study.space))
     view = _priced(view, options, console, end)
     planning.show_price(view, console)
     found = _foresight(view.study)

@@ -28,7 +28,7 @@ from orchestrator.search.loading import Wish, load_tuning_space
 from orchestrator.search.objectives import search_config
 from orchestrator.search.running import search_document
 from orchestrator.search.search_price import SearchQuote
-from orchestrator.space.config import ConfigError, Problem
+from orchestrator.space.config import ConfigError, Problem, wrong_input
 from orchestrator.study import planning
 from orchestrator.study.launch import Study, describe, open_study
 from orchestrator.study.price.quoting import Quote
@@ -199,9 +199,7 @@ def submission_lines(folders: Sequence[Path]) -> dict[Path, str]:
 def _where(options: argparse.Namespace, site: Site) -> PlaceName:
     on: PlaceName | None = options.on or site.on
     if on is None:
-        raise ConfigError(
-            [Problem("", 0, "--on", "expected slurm, ray-job or kuberay, here or as `on` of the site")]
-        )
+        raise wrong_input("--on", "expected slurm, ray-job or kuberay, here or as `on` of the site")
     return on
 
 
@@ -218,7 +216,7 @@ def _adjusted(site: Site, on: PlaceName, options: argparse.Namespace) -> tuple[S
         message = f"{on} has no such choice: it uses what its cluster has"
         raise ConfigError([Problem("", 0, f"--{name.replace('_', '-')}", message) for name in unknown])
     if options.shards is not None and on != "slurm":
-        raise ConfigError([Problem("", 0, "--shards", f"{on} has no arrays of jobs: leave it out")])
+        raise wrong_input("--shards", f"{on} has no arrays of jobs: leave it out")
     asked = settings.model_copy(update=said)
     return site.model_copy(update={section: asked}), asked
 
@@ -248,7 +246,6 @@ def _work(options: argparse.Namespace, console: Console) -> _Work:
     study = open_study(space, options.results, reuses_changed_code=options.reuse_changed_code)
     view = planning.view(study)
     planning.show(view, console)
-    planning.show_remarks(view, console)
 
     def expect(end: LaunchEnd) -> None:
         end.expected = planning.seconds_to_checkpoints(view, Quote(study))
@@ -287,7 +284,7 @@ def _limit(time: str | None) -> TimeLimit | None:
     try:
         return None if time is None else TimeLimit(f"--time {time}", cost(time).seconds)
     except argparse.ArgumentTypeError as error:
-        raise ConfigError([Problem("", 0, "--time", str(error))]) from error
+        raise wrong_input("--time", str(error)) from error
 
 
 def _launch(options: argparse.Namespace, command: str) -> Iterator[str]:

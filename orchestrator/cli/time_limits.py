@@ -12,7 +12,7 @@ from rich.console import Console
 from orchestrator.cli.option_values import Cost
 from orchestrator.cli.reporting import stopped
 from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd, TimeLimit
-from orchestrator.space.config import ConfigError, Problem
+from orchestrator.space.config import wrong_input
 from orchestrator.study.observing import Outcome
 from orchestrator.views.live import say
 from trainables.errors import UserError
@@ -39,7 +39,7 @@ def check_limit(end: LaunchEnd) -> None:
             f"{cell} takes about {duration(seconds)} to its first checkpoint, and {duration(end.limit.usable)} of this "
             "time are for trials; give more"
         )
-        raise ConfigError([Problem("", 0, end.limit.said, message)])
+        raise wrong_input(end.limit.said, message)
 
 
 def until_end(end: LaunchEnd, console: Console, command_line: str, work: Callable[[], int]) -> int:

@@ -36,6 +36,11 @@ class ConfigError(UserError):
         return "\n".join([*map(str, self.problems), total])
 
 
+def wrong_input(where: str, message: str, file: str = "") -> ConfigError:
+    """The error of one thing that is wrong, in a file or, without one, on the command line."""
+    return ConfigError([Problem(file, 0, where, message)])
+
+
 MAX_SEEDS = 10_000
 PLACEBO_SEEDS = 1_000_000
 """Added to a seed for the placebo's trial that is paired with it."""

@@ -87,32 +87,22 @@ def show(plan: PlanView, console: Console) -> None:
     study = plan.study
     say(console, f"{study.plan.name}: {study.space.config.question}")
     console.print(_table(plan))
+    say(console, *_remarks(study), *_counts(plan))
+
+
+def _remarks(study: Study) -> Iterator[str]:
+    """What should be known of the cells, of what they start from and of what judges them."""
     for cell in study.plan.cells:
-        for line in _remarks(cell):
-            say(console, line)
-    for line in chain_lines(study.plan.cells, study.space.family):
-        say(console, f"  warm start: {line}")
+        for because in dict.fromkeys(point.because for point in cell.coinciding):
+            names = ", ".join(point.name for point in cell.coinciding if point.because == because)
+            yield f"  {cell.name} is the same cell as {names}{f': {because}' if because else ''}"
+        if cell.dropped:
+            yield f"  {cell.name} ignores {', '.join(cell.dropped)}"
+        yield from (f"  {cell.name}: {note}" for note in cell.notes)
+    yield from (f"  warm start: {line}" for line in chain_lines(study.plan.cells, study.space.family))
     if because := "; ".join(study.space.primary_because):
-        say(console, f"  judged by {study.space.config.primary.metric}: {because}")
-    for point in study.plan.excluded:
-        say(console, f"  {point.name} is excluded: {point.because}")
-    for line in _counts(plan):
-        say(console, line)
-    for name in plan.now.damaged:
-        say(console, f"  damaged: {name}; its trials count as not run, and a launch runs them again")
-    if study.earlier_plan_hash not in (None, study.plan.plan_hash):
-        say(
-            console,
-            "note: primary metric, margin, axes or claims differ from those this study was begun with; "
-            "its report says so",
-        )
-
-
-def show_remarks(plan: PlanView, console: Console) -> None:
-    """Print what the family has to say of what the plan reads, each line once."""
-    lines = plan.study.space.family.remarks([cell.config for cell in plan.study.plan.cells])
-    for line in dict.fromkeys(lines):
-        say(console, f"  {line}")
+        yield f"  judged by {study.space.config.primary.metric}: {because}"
+    yield from (f"  {point.name} is excluded: {point.because}" for point in study.plan.excluded)
 
 
 def lacking_room(plan: PlanView) -> str:
@@ -161,6 +151,15 @@ def _counts(plan: PlanView) -> Iterator[str]:
     if rule is not None:
         looks = ", ".join(map(str, rule.schedule))
         yield f"  seeds are added until decided, at most {rule.max} a cell; looked at after {looks}"
+    for name in plan.now.damaged:
+        yield f"  damaged: {name}; its trials count as not run, and a launch runs them again"
+    if study.earlier_plan_hash not in (None, study.plan.plan_hash):
+        yield (
+            "note: primary metric, margin, axes or claims differ from those this study was begun with; "
+            "its report says so"
+        )
+    remarks = study.space.family.remarks([cell.config for cell in study.plan.cells])
+    yield from (f"  {remark}" for remark in dict.fromkeys(remarks))
 
 
 def _other_code(now: Standing) -> Iterator[str]:
@@ -222,16 +221,6 @@ def _table(plan: PlanView) -> Table:
     for cell in plan.study.plan.cells:
         table.add_row(Text(cell.name), str(trials[cell.name]), str(done[cell.name]))
     return table
-
-
-def _remarks(cell: Cell) -> list[str]:
-    lines = []
-    for because in dict.fromkeys(point.because for point in cell.coinciding):
-        names = ", ".join(point.name for point in cell.coinciding if point.because == because)
-        lines.append(f"  {cell.name} is the same cell as {names}{f': {because}' if because else ''}")
-    if cell.dropped:
-        lines.append(f"  {cell.name} ignores {', '.join(cell.dropped)}")
-    return lines + [f"  {cell.name}: {note}" for note in cell.notes]
 
 
 def _cell_json(family: Family, cell: Cell) -> dict[str, Any]:

@@ -107,9 +107,10 @@ def make_display(console: Console) -> Display:
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
 
 
-def say(console: Console, text: str) -> None:
-    """Print text as it is: nothing in it is markup or moves the cursor, and lines are as long as they are."""
-    console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+def say(console: Console, *texts: str) -> None:
+    """Print texts as they are: nothing in them is markup or moves the cursor, and lines are as long as they are."""
+    for text in texts:
+        console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def drawing(progress: Progress, console: Console) -> Group:

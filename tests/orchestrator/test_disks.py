@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import commands
+from orchestrator.cli import listing
 from orchestrator.cli.parser import main
 from orchestrator.ledger import LedgerError, LedgerLock, durable
 from orchestrator.ledger.durable import write_atomically, write_together
@@ -151,7 +151,7 @@ def test_a_command_that_meets_a_read_only_disk_says_so_without_a_traceback(
     def fail(*arguments: Any) -> int:
         raise OSError(errno.EROFS, "Read-only file system", "results/encoder/report")
 
-    monkeypatch.setitem(commands.COMMANDS, "list", fail)
+    monkeypatch.setattr(listing, "list_command", fail)
 
     assert main(["list", "spaces"]) == 2
     said = capsys.readouterr().err

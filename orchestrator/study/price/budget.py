@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from orchestrator.space.config import ConfigError, Problem
+from orchestrator.space.config import ConfigError, wrong_input
 from orchestrator.study.planning import PlanView
 from orchestrator.study.price.pricing import Price, about
 from orchestrator.study.price.quoting import Quote
@@ -54,7 +54,7 @@ def _what_fits(view: PlanView, quote: Quote, seconds: float) -> str:
 
 def refused(text: str, message: str) -> ConfigError:
     """The error of a limit, written as `text`, that is not kept."""
-    return ConfigError([Problem("", 0, f"{OPTION} {text}", message)])
+    return wrong_input(f"{OPTION} {text}", message)
 
 
 def check_options(max_cost: tuple[str, float] | None, has_price: bool) -> None:
