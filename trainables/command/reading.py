@@ -101,6 +101,8 @@ class Tail:
     """The last line that was read."""
     _header: list[str] = field(default_factory=list)
     """Column names of a CSV file."""
+    _comment: list[str] = field(default_factory=list)
+    """Cells of the last comment before them."""
 
     @property
     def is_text(self) -> bool:
@@ -119,7 +121,8 @@ class Tail:
         with file:
             if self._is_another(file):
                 self.times_restarted += 1
-                self._offset, self._line, self._last, self._header = 0, 0, b"", []
+                self._offset, self._line, self._last = 0, 0, b""
+                self._header, self._comment = [], []
                 file.seek(0)
             for line in self._lines(file, is_final=is_final):
                 self._line += 1
@@ -163,16 +166,24 @@ class Tail:
         yield flattened(content)
 
     def _from_csv(self, text: str, separator: str) -> Iterator[Content]:
+        """Lines above the header that begin with # are comments; of rows of numbers, the last one may be the header."""
+        is_comment = text.startswith("#") and not self._header
         try:
-            cells = [cell.strip() for cell in next(csv.reader([text], delimiter=separator))]
+            reader = csv.reader([text.lstrip("#") if is_comment else text], delimiter=separator)
+            cells = [cell.strip() for cell in next(reader)]
         except csv.Error as error:
             raise Unreadable(f"{self.place()} is not CSV: {error}") from error
+        if is_comment:
+            self._comment = cells
+            return
         if not self._header:
-            self._header = cells
-        elif len(cells) != len(self._header):
+            is_numbers = all(_as_number(cell) is not None for cell in cells)
+            self._header = self._comment if is_numbers and len(cells) == len(self._comment) else cells
+        if cells == self._header:  # A script that goes on may write its header again.
+            return
+        if len(cells) != len(self._header):
             raise Unreadable(f"{self.place()}: expected {len(self._header)} cells; found {len(cells)}")
-        elif cells != self._header:  # A script that goes on may write its header again.
-            yield {name: cell for name, cell in zip(self._header, cells, strict=True) if cell}
+        yield {name: cell for name, cell in zip(self._header, cells, strict=True) if cell}
 
 
 def cut_half_line(path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from trainables.command import curves as curves_module
 from trainables.command.curves import Curves, column_name
-from trainables.command.reading import Unreadable, cut_half_line
+from trainables.command.reading import Unreadable, cut_half_line, read_rows
 
 
 def followed(path: Path) -> Curves:
@@ -47,6 +47,31 @@ def test_a_csv_file_grows_as_well(tmp_path: Path) -> None:
     assert [row["epoch"] for row in curves.rows] == [1, 1, 2, 3]
     assert [row.get("loss") for row in curves.rows[:3]] == [0.5, 0.25, None]
     assert curves.notes == ["log.csv: split holds no number ('train') and is no part of the curves"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '#{"t_start": 1.5, "env_id": "CartPole-v1"}\nepoch,loss\n1,0.5\n2,0.25\n',  # stable-baselines3's Monitor
+        "# made by hand\n#\n# epoch,loss\n1,0.5\n2,0.25\n",  # numpy.savetxt(..., header="epoch,loss")
+        "#epoch,loss\n1,0.5\n2,0.25\n",
+    ],
+)
+def test_comments_above_a_csv_file_are_no_rows(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(text[:12])  # its first line is still growing
+    curves = followed(path)
+    curves.read()
+    path.write_text(text)
+    curves.read(is_final=True)
+
+    assert [(row["epoch"], row["loss"]) for row in curves.rows] == [(1, 0.5), (2, 0.25)]
+
+
+def test_below_the_header_a_row_may_begin_with_a_hash(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item,accuracy\n#1,0.5\n")
+
+    assert read_rows(tmp_path / "items.csv") == [{"item": "#1", "accuracy": "0.5"}]
 
 
 def test_a_file_written_anew_is_read_anew(tmp_path: Path) -> None:
