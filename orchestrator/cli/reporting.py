@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from orchestrator.ledger.copies import copy_of
+from orchestrator.ledger.copies import copy_at
 from orchestrator.ledger.study import STUDY_FILE, log_file
 from orchestrator.views.live import say
 from trainables.errors import UserError
@@ -63,10 +63,9 @@ def show_report(folder: Path, out: Path | None, console: Console) -> list[str]:
     from analysis.report import build_report, verdict_lines
 
     written = build_report(folder, out)
-    copy = None if out is not None else copy_of(folder)
+    copy = None if out is not None else copy_at(folder.parent)
     if copy is not None:
-        files = (path.relative_to(folder).as_posix() for path in written.parent.rglob("*") if path.is_file())
-        copy.push(folder.name, files)
+        copy.push(written.parent.rglob("*"))
     lines = verdict_lines(folder)
     say(console, *lines, f"Report: {written}")
     if copy is not None:

@@ -22,7 +22,7 @@ from orchestrator.execution.ending import LaunchEnd, TimeLimit
 from orchestrator.execution.provenance import host
 from orchestrator.execution.ray.cluster import num_slots
 from orchestrator.ledger import LedgerError, LedgerLock, write_study
-from orchestrator.ledger.copies import copy_at, copy_of
+from orchestrator.ledger.copies import copy_at
 from orchestrator.ledger.study import SUBMISSIONS
 from orchestrator.search.loading import Wish, load_tuning_space
 from orchestrator.search.objectives import search_config
@@ -58,7 +58,7 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         say(console, f"Nothing is missing: every trial of this {work.what} is done. Nothing was submitted.")
         return 0
     _refuse_a_second(study)
-    copy = copy_of(study.folder)
+    copy = copy_at(study.folder.parent)
     limit = _limit(getattr(asked, "time", None))
     request = Request(
         study=study.space.name,

@@ -14,7 +14,7 @@ from orchestrator.cli.time_limits import check_limit, launch_end, tell_end, unti
 from orchestrator.execution.contract import JoinedCluster
 from orchestrator.execution.ending import LaunchEnd
 from orchestrator.ledger import Ledger, LedgerLock
-from orchestrator.ledger.copies import copy_of
+from orchestrator.ledger.copies import copy_at
 from orchestrator.plan.loading import load_space
 from orchestrator.search.journal import JOURNAL
 from orchestrator.search.loading import Wish, load_tuning_space
@@ -222,6 +222,6 @@ def _leave(
         if family.model_use:
             say(console, f"  {family.model_use.format(model)}")
     say(console, f"Search report: {report}")
-    if (copy := copy_of(study.folder)) is not None:
+    if (copy := copy_at(study.folder.parent)) is not None:
         say(console, f"All of it is in {copy.objects.url}/{study.folder.name}")
     return 0

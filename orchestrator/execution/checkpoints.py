@@ -65,7 +65,7 @@ class CheckpointStore:
     def __init__(self, study_folder: Path, signature: str, attempt: int = 1) -> None:
         self.folder = study_folder / FOLDER / signature
         self._damaged = study_folder / FOLDER / DAMAGED
-        self._store = _Stored.of(study_folder, signature)
+        self._copy = working_copy_of(study_folder)
         self._attempt = attempt
         self._mark = uuid.uuid4().hex[:12]
         self._claim = ""
@@ -74,8 +74,8 @@ class CheckpointStore:
 
     def claim(self) -> None:
         """Take the trial over from every worker before. Raises Superseded where a later attempt has."""
-        if self._store is not None:
-            self._store.fetch(self.folder)
+        if self._copy is not None:
+            self._fetch(self._copy)
         self.folder.mkdir(parents=True, exist_ok=True)
         latest = max(self._claims(), default="claim-00000-00000-")
         _, attempt, number, _ = latest.split("-")
@@ -83,8 +83,8 @@ class CheckpointStore:
             later = int(number) + 1 if int(attempt) == self._attempt else 0
             self._claim = f"claim-{self._attempt:05d}-{later:05d}-{self._mark}"
             self.folder.joinpath(self._claim).touch()
-            if self._store is not None:
-                self._store.put([self._claim])
+            if self._copy is not None:
+                self._copy.push([self.folder / self._claim])
         self.check()
 
     def check(self) -> None:
@@ -101,10 +101,10 @@ class CheckpointStore:
         Only for the holder of the study's lock. Raises LedgerError when the folder cannot be written.
         """
         with writing(self.folder):
-            for name in (claims := self._claims()):
+            claims = self._claims()
+            for name in claims:
                 self.folder.joinpath(name).unlink(missing_ok=True)
-            if self._store is not None:
-                self._store.remove(claims)
+            self._unpublish(claims)
 
     def save(
         self,
@@ -139,8 +139,8 @@ class CheckpointStore:
             if not final.exists():
                 temporary.rename(final)
                 fsync(self.folder)
-            if self._store is not None:
-                self._store.replace(final, [self._rows.path.name, self._claim], self.check)
+            if self._copy is not None:
+                self._publish(self._copy, final)
         except OSError:
             self.check()  # A later worker clears away what this one was writing.
             raise
@@ -184,85 +184,60 @@ class CheckpointStore:
         if not folder.exists():
             return DamagedCheckpoint(f"the checkpoint {folder.name} was dropped while it was read ({why})")
         folder.rename(place)
-        if self._store is not None:
-            self._store.set_aside(folder.name, place)
+        if self._copy is not None:
+            self._copy.push(place.rglob("*"))
+            self._unpublish(name for name in self._names() if name.startswith(f"{folder.name}/"))
         return DamagedCheckpoint(f"the checkpoint {folder.name} was damaged ({why}) and moved to {place}")
 
     def drop(self) -> None:
         """Remove what the trial could go on from, each at one stroke: it finds a checkpoint whole or not at all."""
         for path in (*self.folder.glob("epoch-*"), *self.folder.glob("rows-*")):
             remove_at_once(path)
-        if self._store is not None:
-            self._store.remove(name for name in self._store.names() if not name.startswith("claim-"))
+        self._unpublish(name for name in self._names() if not name.startswith("claim-"))
 
     def remove(self) -> None:
         """Forget the trial: its end is recorded, and whoever still works at it has been superseded."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._store is not None:
-            self._store.remove(self._store.names())
+        self._unpublish(self._names())
 
     def _claims(self) -> list[str]:
-        if self._store is not None:
-            return [name for name in self._store.names() if name.startswith("claim-")]
-        return [path.name for path in self.folder.glob("claim-*")]
+        names = (path.name for path in self.folder.glob("claim-*")) if self._copy is None else self._names()
+        return [name for name in names if name.startswith("claim-")]
 
+    # In an object store, where the study's folder is a copy of what one holds
 
-@dataclass(frozen=True)
-class _Stored:
-    """The objects of one trial's checkpoints, where the study's folder is a copy of what a store holds."""
+    def _names(self) -> list[str]:
+        """Names of the trial's files in the store; none where there is no store."""
+        return [] if self._copy is None else self._copy.names(self.folder)
 
-    copy: Copy
-    study: str
-    place: str
-    """Under the study's folder."""
+    def _unpublish(self, names: Iterable[str]) -> None:
+        """Remove files of the trial there: manifests first, for a checkpoint counts as long as it has one."""
+        if self._copy is not None:
+            manifests_first = sorted(names, key=lambda name: not name.endswith(f"/{MANIFEST}"))
+            self._copy.remove(self.folder / name for name in manifests_first)
 
-    @classmethod
-    def of(cls, study_folder: Path, signature: str) -> "_Stored | None":
-        copy = working_copy_of(study_folder)
-        return None if copy is None else cls(copy, study_folder.name, f"{FOLDER}/{signature}")
-
-    def names(self) -> list[str]:
-        """Names of the trial's files in the store."""
-        return self.copy.names(self.study, self.place)
-
-    def put(self, names: Iterable[str]) -> None:
-        """Put files of the trial."""
-        self.copy.push(self.study, [f"{self.place}/{name}" for name in names])
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Remove files of the trial: manifests first, for a checkpoint counts as long as it has one."""
-        ordered = sorted(names, key=lambda name: not name.endswith(f"/{MANIFEST}"))
-        self.copy.remove(self.study, [f"{self.place}/{name}" for name in ordered])
-
-    def fetch(self, folder: Path) -> None:
-        """Make a folder hold the trial's newest complete checkpoint, its rows and its claims, and nothing else."""
+    def _fetch(self, copy: Copy) -> None:
+        """Make the folder hold the trial's newest complete checkpoint, its rows and its claims, and nothing else."""
         for _ in range(_LOOKS):
-            shutil.rmtree(folder, ignore_errors=True)
-            names = self.names()
-            newest = max((name for name in names if name.endswith(f"/{MANIFEST}")), default="-/").split("/")[
-                0
-            ]
+            shutil.rmtree(self.folder, ignore_errors=True)
+            names = self._names()
+            complete = [name.split("/")[0] for name in names if name.endswith(f"/{MANIFEST}")]
+            newest = max(complete, default=None)
             wanted = [name for name in names if name.split("/")[0] == newest or "/" not in name]
-            if all(self.copy.pull(self.study, f"{self.place}/{name}") for name in wanted):
+            if all(copy.pull(self.folder / name) for name in wanted):
                 return  # Else an older worker's next epoch has just taken its place.
 
-    def replace(self, final: Path, kept: Iterable[str], check: Callable[[], None]) -> None:
-        """Put a checkpoint, its manifest last, and remove what was there before it but for what is `kept`."""
-        content = [f"{final.name}/{path.relative_to(final)}" for path in final.rglob("*") if path.is_file()]
-        manifest = f"{final.name}/{MANIFEST}"
-        self.put([*(name for name in content if name != manifest), *kept])
-        before = self.names()
-        check()
-        self.put([manifest])
-        self.remove(set(before) - set(content) - set(kept))
-
-    def set_aside(self, name: str, place: Path) -> None:
-        """Put what was moved aside where it is now, and remove it where it was."""
-        folder = f"{FOLDER}/{DAMAGED}/{place.name}"
-        self.copy.push(
-            self.study, [f"{folder}/{path.relative_to(place)}" for path in place.rglob("*") if path.is_file()]
-        )
-        self.remove(found for found in self.names() if found.startswith(f"{name}/"))
+    def _publish(self, copy: Copy, checkpoint: Path) -> None:
+        """Put a checkpoint, its manifest last, and remove what was there before it."""
+        manifest = checkpoint / MANIFEST
+        content = [path for path in checkpoint.rglob("*") if path.is_file() and path != manifest]
+        content += [self._rows.path, self.folder / self._claim]
+        copy.push(content)
+        before = self._names()
+        self.check()
+        copy.push([manifest])
+        kept = {path.relative_to(self.folder).as_posix() for path in (*content, manifest)}
+        self._unpublish(set(before) - kept)
 
 
 @dataclass
@@ -302,7 +277,7 @@ class _RowFile:
 def unfinished(study_folder: Path) -> set[str]:
     """Signatures of the trials that have a checkpoint to go on from."""
     if (copy := working_copy_of(study_folder)) is not None:
-        found = copy.names(study_folder.name, FOLDER)
+        found = copy.names(study_folder / FOLDER)
         return {name.split("/")[0] for name in found if name.endswith(f"/{MANIFEST}")} - {DAMAGED}
     return {path.parent.name for path in study_folder.joinpath(FOLDER).glob("*/epoch-*")}
 
@@ -315,7 +290,7 @@ def drop_committed(study_folder: Path, committed: Container[str]) -> None:
     """
     signatures = {folder.name for folder in study_folder.joinpath(FOLDER).glob("*")}
     if (copy := working_copy_of(study_folder)) is not None:
-        signatures |= {name.split("/")[0] for name in copy.names(study_folder.name, FOLDER)}
+        signatures |= {name.split("/")[0] for name in copy.names(study_folder / FOLDER)}
     for signature in signatures - {DAMAGED}:
         store = CheckpointStore(study_folder, signature)
         if signature in committed:

@@ -45,10 +45,8 @@ def find_model(study_folder: Path, signature: str, epoch: int | None = None) -> 
 
 def is_there(path: Path) -> bool:
     """Whether a study has a model; where its folder is a copy, the store decides, and the model is fetched."""
-    study_folder = path.parents[1]
-    if (copy := working_copy_of(study_folder)) is not None:
-        return copy.pull(study_folder.name, f"{FOLDER}/{path.name}")
-    return path.is_file()
+    copy = working_copy_of(path.parents[1])
+    return path.is_file() if copy is None else copy.pull(path)
 
 
 def start_file(task: TrialTask, study_folder: Path) -> Path | None:
@@ -93,7 +91,7 @@ def publish(path: Path) -> None:
     """Put a model into the store, where the study's folder is a copy of one. Raises LedgerError."""
     study_folder = path.parent.parent if path.parent.name == FOLDER else path.parent.parent.parent
     if (copy := working_copy_of(study_folder)) is not None:
-        copy.push(study_folder.name, [path.relative_to(study_folder).as_posix()])
+        copy.push([path])
 
 
 def collect_model(study_folder: Path, path: Path, digest: str) -> None:

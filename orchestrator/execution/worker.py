@@ -85,7 +85,7 @@ class TrialRun:
                 step = Step(record=self._failed(error))
         if self._copy is not None:
             with suppress(LedgerError):  # Nothing depends on a log.
-                self._copy.push(self._settings.study_folder.name, [log_file(self._task.signature)])
+                self._copy.push([log_path(self._settings.study_folder, self._task.signature)])
         self._wall_seconds = self._wall_until_now()
         if step.record is not None:
             step.record["wall_seconds"] = self._wall_seconds

@@ -81,17 +81,16 @@ class Copy:
 
     def fetch_done(self, study: str, signatures: Collection[str]) -> None:
         """Get what other studies in the store hold of these trials, for a launch to take over. Raises LedgerError."""
-        found = []
+        found: dict[bool, list[Path]] = {False: [], True: []}
         for key in self.objects.list():
             other, _, name = key.partition("/")
             stem = PurePosixPath(name).stem
             part = _PART.fullmatch(stem)
             wanted = (part[1] if part else stem) in signatures
             if wanted and other != study and _is_copied(name) and not (self.root / key).is_file():
-                found.append((other, name))
-        for is_record in (False, True):
-            chosen = [(other, name) for other, name in found if _is_record(name) == is_record]
-            together(lambda one: self.pull(*one), chosen)
+                found[_is_record(name)].append(self.root / key)
+        for paths in found.values():  # Rows first.
+            together(self.pull, paths)
 
     @contextlib.contextmanager
     def launching(self, study: str, heartbeat: str, place: str = "") -> Iterator[None]:
@@ -101,8 +100,8 @@ class Copy:
         removed in the end. Only for the holder of the copy's own lock. Raises LedgerError where another launch holds
         the study.
         """
-        held = PurePosixPath(study, place).as_posix()
-        with Lease(self.objects, held, beat=lambda: self.push(study, [heartbeat])) as self._lease:
+        held, beat = PurePosixPath(study, place).as_posix(), [self.root / study / heartbeat]
+        with Lease(self.objects, held, beat=lambda: self.push(beat)) as self._lease:
             try:
                 self._drop_damaged(study)
                 self._fetch(study)
@@ -110,16 +109,16 @@ class Copy:
             finally:
                 with contextlib.suppress(LedgerError):  # Whatever went wrong has been told.
                     self.publish(study)
-                    self.objects.delete(f"{study}/{heartbeat}")
+                    self.remove(beat)
                 self._lease = None
 
     def lease(self, folder: Path) -> Lease:
         """A lease of a study, or of a folder in one, by its place in the copy."""
-        return Lease(self.objects, folder.relative_to(self.root).as_posix())
+        return Lease(self.objects, self._key(folder))
 
     def held(self, folder: Path) -> Iterator[tuple[str, str]]:
         """(name, what to tell) of the folders in a folder of the copy whose leases somebody holds."""
-        return held_below(self.objects, folder.relative_to(self.root).as_posix())
+        return held_below(self.objects, self._key(folder))
 
     def renew(self, study: str) -> None:
         """Publish what has changed, then get what workers on other machines have put. Only for the launch."""
@@ -138,9 +137,11 @@ class Copy:
             with contextlib.suppress(FileNotFoundError):
                 if there[name].num_bytes == folder.joinpath(name).stat().st_size:
                     index.note(name, there[name].tag)
-        self._put(
-            study, [name for name in _files_in(folder, _is_copied) if not index.is_current(name)], index
-        )
+        changed = [name for name in _files_in(folder, _is_copied) if not index.is_current(name)]
+        for is_record in (False, True):  # Rows first: a record never comes before what it counts.
+            put = self.push(folder / name for name in changed if _is_record(name) == is_record)
+            for path, tag in put.items():
+                index.note(path.relative_to(folder).as_posix(), tag)
         gone = [name for name in index.tags if not folder.joinpath(name).is_file()]
         for name in sorted(gone, key=_is_record, reverse=True):  # A record never outlives its rows.
             self.objects.delete(f"{study}/{name}")
@@ -171,9 +172,16 @@ class Copy:
 
     # Single files, by the workers
 
-    def push(self, study: str, names: Iterable[str]) -> None:
-        """Put files of a study into the store, those that are there. Raises LedgerError."""
-        self._put(study, [name for name in names if (self.root / study / name).is_file()])
+    def push(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Put files of the copy into the store; the tags of those that were there. Raises LedgerError."""
+        tags: dict[Path, str] = {}
+
+        def put(path: Path) -> None:
+            with contextlib.suppress(FileNotFoundError):  # Replaced meanwhile, as a heartbeat's file is.
+                tags[path] = self.objects.put(self._key(path), path.read_bytes())
+
+        together(put, [path for path in paths if path.is_file()])
+        return tags
 
     def push_rows(self, study: str, key: PartKey) -> None:
         """Put the rows of an attempt; where another worker of the same attempt was first, those stay."""
@@ -181,15 +189,15 @@ class Copy:
             name = f"{study}/ledger/{table}/{key.file_name}"
             self.objects.create(name, self.root.joinpath(name).read_bytes())
 
-    def pull(self, study: str, name: str) -> bool:
-        """Get one file of a study from the store; whether there is one."""
-        if not _is_plain(name):
+    def pull(self, path: Path) -> bool:
+        """Get one file of the copy from the store; whether there is one."""
+        if not _is_plain(self._key(path)):
             return False
         try:
-            content = self.objects.get(f"{study}/{name}")
+            content = self.objects.get(self._key(path))
         except FileNotFoundError:
             return False
-        _write(self.root / study / name, content)
+        _write(path, content)
         return True
 
     @contextlib.contextmanager
@@ -235,15 +243,19 @@ class Copy:
                         if _digest(content := self.objects.get(key)) == digest:
                             _write(folder / name, content)
 
-    def names(self, study: str, place: str) -> list[str]:
-        """Names of the files that the store holds under a folder of a study, relative to that folder."""
-        prefix = f"{study}/{place}/"
+    def names(self, folder: Path) -> list[str]:
+        """Names of the files that the store holds under a folder of the copy, relative to that folder."""
+        prefix = f"{self._key(folder)}/"
         return [key.removeprefix(prefix) for key in self.objects.list(prefix)]
 
-    def remove(self, study: str, names: Iterable[str]) -> None:
-        """Remove files of a study from the store, in this order."""
-        for name in names:
-            self.objects.delete(f"{study}/{name}")
+    def remove(self, paths: Iterable[Path]) -> None:
+        """Remove files of the copy from the store, in this order."""
+        for path in paths:
+            self.objects.delete(self._key(path))
+
+    def _key(self, path: Path) -> str:
+        """The store's name of a file or a folder of the copy."""
+        return path.absolute().relative_to(self.root).as_posix()
 
     def _check(self) -> None:
         if self._lease is None:
@@ -285,28 +297,14 @@ class Copy:
         missing = [name for name, one in listed.items() if not index.is_current(name, one.tag)]
 
         def get(name: str) -> None:
-            _write(folder / name, self.objects.get(f"{study}/{name}"))
+            if not self.pull(folder / name):
+                raise FileNotFoundError(name)
             moment = listed[name].modified_at.timestamp()
             os.utime(folder / name, (moment, moment))  # A heartbeat is told by its file's time.
 
         with writing(folder):
             for name in together(get, missing):
                 index.note(name, listed[name].tag)
-
-    def _put(self, study: str, names: Iterable[str], index: "_Index | None" = None) -> None:
-        folder = self.root / study
-        tags: dict[str, str] = {}
-
-        def put(name: str) -> None:
-            with contextlib.suppress(FileNotFoundError):  # Replaced meanwhile, as a heartbeat's file is.
-                tags[name] = self.objects.put(f"{study}/{name}", folder.joinpath(name).read_bytes())
-
-        ordered = sorted(names, key=_is_record)
-        for is_record in (False, True):  # Rows first: a record never comes before what it counts.
-            together(put, [name for name in ordered if _is_record(name) == is_record])
-        if index is not None:
-            for name, tag in tags.items():
-                index.note(name, tag)
 
     def _drop_damaged(self, study: str) -> None:
         """Remove files of the ledger that this machine's disk has damaged: the store may have them whole."""
@@ -370,11 +368,6 @@ def reading_copy(url: str) -> Copy:
     return _copy(url, "reading")
 
 
-def copy_of(study_folder: Path) -> Copy | None:
-    """The copy that a study's folder belongs to; None for a folder that is the truth itself."""
-    return copy_at(study_folder.parent)
-
-
 def copy_at(root: Path) -> Copy | None:
     """The copy that a results folder is; None for a folder that is the truth itself."""
     root = root.absolute()
@@ -386,8 +379,8 @@ def copy_at(root: Path) -> Copy | None:
 
 
 def working_copy_of(study_folder: Path) -> Copy | None:
-    """As `copy_of`, but that of launches alone."""
-    copy = copy_of(study_folder)
+    """The copy of launches that a study's folder belongs to; None for any other folder."""
+    copy = copy_at(study_folder.parent)
     return copy if copy is not None and copy.is_working else None
 
 

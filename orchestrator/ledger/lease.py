@@ -37,7 +37,7 @@ class Lease:
     Entering raises LedgerError when another launch holds it, or the store cannot be used or ignores conditions.
     """
 
-    def __init__(self, objects: Objects, place: str, beat: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, objects: Objects, place: str, beat: Callable[[], object] = lambda: None) -> None:
         """`place` is a study, or a folder in one.
 
         `beat` is called with every renewal, in a thread; what it raises of a store ends nothing.

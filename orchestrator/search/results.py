@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from orchestrator.ledger import LedgerError, read_study
-from orchestrator.ledger.copies import copy_of
+from orchestrator.ledger.copies import copy_at
 from orchestrator.ledger.durable import write_text_atomically
 from orchestrator.ledger.files import writing
 from orchestrator.ledger.study import STUDY_FILE
@@ -136,11 +136,11 @@ def earlier_points(study: Study, wanted: EarlierConfig) -> list[tuple[AxisValues
     """(point, what was tuned) of the best trials of other searches with the same first objective."""
     if wanted.best == 0:
         return []
-    if (copy := copy_of(study.folder)) is not None:
+    if (copy := copy_at(study.folder.parent)) is not None:
         for name in copy.studies():
             if name.startswith(PREFIX) and name != study.folder.name:
                 for file in (STUDY_FILE, RESULTS_FILE):
-                    copy.pull(name, file)
+                    copy.pull(copy.root / name / file)
     metric = study.space.config.primary.metric
     found: list[tuple[AxisValues, str]] = []
     for folder in sorted(study.folder.parent.glob(f"{PREFIX}*")):

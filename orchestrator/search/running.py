@@ -97,7 +97,7 @@ def _run(launch: Launch, search: Search, reach: Plan) -> None:
     def on_new(task: TrialTask) -> None:
         nonlocal due
         if copy is not None:  # Whoever goes on elsewhere then finds every trial that has begun.
-            copy.push(study.folder.name, [JOURNAL])
+            copy.push([study.folder / JOURNAL])
         progress.add(task.signature, Row(task.cell, task.seed, num_epochs=task.num_epochs))
         if (began := time.monotonic()) >= due:  # `status` reads it.
             points = [candidate.values for candidate in search.asked()]

@@ -11,7 +11,7 @@ from unicodedata import normalize
 from orchestrator.execution.models import find_model
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger import Ledger, LedgerError, StudyPlan, claim_study, described, write_study
-from orchestrator.ledger.copies import copy_of
+from orchestrator.ledger.copies import copy_at
 from orchestrator.ledger.study import CACHE_FOLDER, may_hold_study
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan, TrialSpec
@@ -91,7 +91,7 @@ def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False
     """
     _check_place(space, results)
     folder = results.absolute() / space.name
-    if (copy := copy_of(folder)) is not None:
+    if (copy := copy_at(folder.parent)) is not None:
         copy.refresh(space.name)
     existing = claim_study(folder, space.name, (MODEL_FOLDER,))
     plan = build_plan(space)

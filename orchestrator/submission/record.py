@@ -70,11 +70,11 @@ def next_number(folder: Path) -> int:
 
 def keep(folder: Path, submission: Submission) -> None:
     """Write the record, also into the object store that a study's folder is a copy of. Raises OSError, LedgerError."""
-    name = f"{SUBMISSIONS}/{submission.number:03d}.json"
+    path = folder / SUBMISSIONS / f"{submission.number:03d}.json"
     content = json.dumps(asdict(submission), indent=2)
-    write_atomically(folder / name, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     if (copy := working_copy_of(folder)) is not None:
-        copy.push(folder.name, [name])
+        copy.push([path])
 
 
 def now() -> str:
