@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.disk_probe import Finding, installed, object_store, storage
-from orchestrator.execution.contract import BackendError
+from orchestrator.execution.contract import BackendError, RayOptions
 from orchestrator.execution.machine import core_limits, usable_bytes, usable_cores
 from orchestrator.execution.provenance import git_commit, versions
 from orchestrator.execution.ray.cluster import OBJECT_STORE_BYTES, SHARED_MEMORY, check_address
@@ -160,7 +160,7 @@ def _surroundings() -> Iterator[Finding]:
 
 
 def _cluster(address: str) -> Finding:
-    from orchestrator.execution.ray.backend import RayBackend, RayOptions
+    from orchestrator.execution.ray.backend import RayBackend
 
     settings = WorkerSettings(Path(), Path(), execution=ExecutionConfig(wait_minutes=0))
     try:

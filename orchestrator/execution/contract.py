@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
+from orchestrator.execution.ending import LaunchEnd
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.tasks import Record, TrialTask
 from orchestrator.ledger import LedgerError
@@ -92,6 +94,30 @@ class JoinedCluster(Protocol):
 
     def pilot(self, kind: MachineKind, config: Settings) -> Mapping[str, Any]:
         """What `Family.pilot` finds on a machine of a kind. Raises UserError where that is impossible, Interrupted."""
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Which Ray trials run on, and what goes with the code."""
+
+    address: str | None = None
+    """Address of a running cluster, or `auto`; without one, Ray is started on this machine for this launch."""
+    num_cpus: int | None = None
+    """How many CPUs a Ray started here may use; when left out, as many as this process may."""
+    extra_modules: tuple[Path, ...] = ()
+    """Single Python files that workers must be able to import beside our packages."""
+    note: Callable[[str], None] = lambda line: None
+    """Told what the user should know before the first trial starts."""
+    gone: Callable[[str], None] = lambda line: None
+    """Told that Ray is gone, from a thread; the process ends after it, for its other threads may wait for Ray."""
+    wait_seconds: float | None = None
+    """How long to wait for a machine with room for a trial, in the place of `execution.wait_minutes`."""
+    concurrency: int | None = None
+    """How many trials run at a time at most, and for how many at once a cluster that grows is asked."""
+    joined: Callable[[JoinedCluster], None] | None = None
+    """Told of a cluster that was joined once it has room, before anything starts; what it raises ends the launch."""
+    end: LaunchEnd = field(default_factory=LaunchEnd)
+    """When the launch has to end, whether or not everything has run."""
 
 
 class BackendError(UserError):

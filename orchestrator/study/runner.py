@@ -4,12 +4,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.execution.checkpoints import drop_committed, unfinished
-from orchestrator.execution.contract import Backend, JoinedCluster, LaunchStopped, PreparationFailed
+from orchestrator.execution.contract import Backend, LaunchStopped, PreparationFailed, RayOptions
 from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
 from orchestrator.execution.models import collect_model
 from orchestrator.execution.provenance import git_commit
@@ -41,19 +41,11 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """How a launch runs; nothing here changes a result."""
+class RunOptions(RayOptions):
+    """How a launch runs; nothing here changes a result. It tells its display what a back end has to note."""
 
     inline: bool = False
     """Every trial in this process instead of on Ray."""
-    address: str | None = None
-    num_cpus: int | None = None
-    wait_seconds: float | None = None
-    """How long to wait until a cluster has room for a trial; None for what the space says."""
-    concurrency: int | None = None
-    """For how many trials at a time a cluster is asked, at most; None for what its machines hold."""
-    joined: Callable[[JoinedCluster], None] | None = None
-    """Told of a cluster that was joined, before anything starts there; what it raises ends the launch."""
     retries_failed: bool = True
     """Whether trials that failed in an earlier launch are tried again."""
     trial_class: str | None = None
@@ -62,10 +54,6 @@ class RunOptions:
     """Whether a trial computes what its preparation lacks, as those of a search do."""
     listeners: Mapping[str, Opening] = field(default_factory=dict)
     """Who is told of trials while they run, by name."""
-    extra_modules: tuple[Path, ...] = ()
-    """Python files that hold `trial_class`, for Ray's workers to import."""
-    end: LaunchEnd = field(default_factory=LaunchEnd)
-    """When the launch has to end, whether or not everything has run."""
 
 
 class Launch:
@@ -153,20 +141,9 @@ class Launch:
             from orchestrator.execution.inline import InlineBackend
 
             return InlineBackend(settings, options.end)
-        from orchestrator.execution.ray.backend import RayBackend, RayOptions
+        from orchestrator.execution.ray.backend import RayBackend
 
-        wanted = RayOptions(
-            address=options.address,
-            num_cpus=options.num_cpus,
-            extra_modules=options.extra_modules,
-            note=self.display.note,
-            gone=self._end_without_ray,
-            wait_seconds=options.wait_seconds,
-            concurrency=options.concurrency,
-            joined=options.joined,
-            end=options.end,
-        )
-        return RayBackend(settings, wanted)
+        return RayBackend(settings, replace(options, note=self.display.note, gone=self._end_without_ray))
 
     def _end_without_ray(self, why: str) -> None:
         """Say why the launch ends, here and for `status`; what it has recorded is whole at any time."""

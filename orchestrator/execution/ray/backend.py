@@ -12,14 +12,13 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.execution.contract import BackendError, JoinedCluster, Observer, PreparationFailed
-from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
+from orchestrator.execution.contract import BackendError, Observer, PreparationFailed, RayOptions
+from orchestrator.execution.ending import WARNING, Interrupted
 from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.machine import usable_cores
 from orchestrator.execution.queue import TrialQueue
@@ -64,29 +63,6 @@ POLL_SECONDS = 0.1
 TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")
 """What workers need, too; those of a running cluster were not started by this process."""
-
-
-@dataclass(frozen=True)
-class RayOptions:
-    """Which Ray, and what goes with the code."""
-
-    address: str | None = None
-    """Address of a running cluster, or `auto`; without one, Ray is started on this machine for this launch."""
-    num_cpus: int | None = None
-    """How many CPUs a Ray started here may use; when left out, as many as this process may."""
-    extra_modules: tuple[Path, ...] = ()
-    """Single Python files that workers must be able to import beside our packages."""
-    note: Callable[[str], None] = lambda line: None
-    """Told what the user should know before the first trial starts."""
-    gone: Callable[[str], None] = lambda line: None
-    """Told that Ray is gone, from a thread; the process ends after it, for its other threads may wait for Ray."""
-    wait_seconds: float | None = None
-    """How long to wait for a machine with room for a trial, in the place of `execution.wait_minutes`."""
-    concurrency: int | None = None
-    """How many trials run at a time at most, and for how many at once a cluster that grows is asked."""
-    joined: Callable[[JoinedCluster], None] | None = None
-    """Told of a cluster that was joined once it has room, before anything starts; what it raises ends the launch."""
-    end: LaunchEnd = field(default_factory=LaunchEnd)
 
 
 class RayBackend:
