@@ -51,12 +51,12 @@ class CheckpointQuota:
         """A trial has saved an epoch, in place of the one before."""
         if self._max_bytes is not None:
             self.forget(signature)
-            self._add(CheckpointStore(self._study_folder, signature).folder)
+            self._add(self._study_folder / FOLDER / signature)
             self._enforce()
 
     def forget(self, signature: str) -> None:
         """A trial's checkpoints are gone."""
-        kept = self._kept.pop(CheckpointStore(self._study_folder, signature).folder, None)
+        kept = self._kept.pop(self._study_folder / FOLDER / signature, None)
         self._num_bytes -= kept.num_bytes if kept else 0
 
     @property

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator.execution.tasks import TrialTask
+from orchestrator.ledger.threads import beside
 
 GO_ON = 75
 """Exit code of a launch that stopped before its time was over: the same command goes on (EX_TEMPFAIL of sysexits.h)."""
@@ -180,17 +181,12 @@ class LaunchEnd:
         if self._is_watching or threading.current_thread() is not threading.main_thread():
             yield
             return
-        before, over = signal.signal(WARNING, self._receive), threading.Event()
-        thread = threading.Thread(
-            target=self._warn_at_end, args=(over,), name="end of the launch", daemon=True
-        )
+        before = signal.signal(WARNING, self._receive)
         self._is_watching = True
-        thread.start()
         try:
-            yield
+            with beside(self._warn_at_end, "end of the launch"):
+                yield
         finally:
-            over.set()
-            thread.join()
             signal.signal(WARNING, before)
             self._is_watching = False
 

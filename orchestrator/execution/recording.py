@@ -4,7 +4,6 @@ before its record is there.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 
 from orchestrator.execution.tasks import Record
 
@@ -29,9 +28,7 @@ class Recording:
     def __enter__(self) -> "Recording":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._pool.shutdown()
 
     def put(self, record: Record) -> None:

@@ -22,14 +22,14 @@ import json
 import os
 import re
 import shutil
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from threading import Event
 from typing import Any
 
 import pyarrow.fs as pafs
 
-from orchestrator.ledger.durable import together, write_atomically
+from orchestrator.ledger.durable import write_atomically
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.eviction import MARK, SCRATCH, hold, make_room, scratch_folder
 from orchestrator.ledger.files import DamagedPart, opened, writing
@@ -40,6 +40,7 @@ from orchestrator.ledger.lock import LedgerLock
 from orchestrator.ledger.objects import Listed, Objects, is_url, objects_at
 from orchestrator.ledger.schemas import TABLES
 from orchestrator.ledger.study import CACHE_FOLDER, STUDY_FILE
+from orchestrator.ledger.threads import beside, together
 
 UNCOPIED = ("checkpoints", LEASE_FILE)
 """What of a study is not copied with the rest: workers fetch the checkpoint that they go on from."""
@@ -393,21 +394,15 @@ def following(copy: Copy | None, studies: Iterable[str] | None = None) -> Iterat
     if copy is None:
         yield
         return
-    over = threading.Event()
 
-    def follow(found: Copy) -> None:
+    def follow(over: Event) -> None:
         while not over.wait(FOLLOW_SECONDS):
             with contextlib.suppress(LedgerError, OSError):
-                for study in found.studies() if studies is None else studies:
-                    found.refresh(study)
+                for study in copy.studies() if studies is None else studies:
+                    copy.refresh(study)
 
-    thread = threading.Thread(target=follow, args=(copy,), name="copy", daemon=True)
-    thread.start()
-    try:
+    with beside(follow, "copy"):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _copy(url: str, kind: str) -> Copy:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+
+from orchestrator.ledger.threads import AT_ONCE
 
 _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
-_AT_ONCE = 16
 
-T = TypeVar("T")
 Fill = Callable[[Path], object]
 """Writes a file."""
 NO_FILES: Mapping[Path, Fill] = {}
@@ -46,18 +45,6 @@ def write_together(files: Mapping[Path, Fill]) -> None:
     sync(folders)
 
 
-def together(work: Callable[[T], object], items: Iterable[T]) -> list[T]:
-    """Do the work for all of these, several at a time; these. Raises what any of them raises, once none is at work."""
-    items = list(items)
-    if len(items) < 2:
-        for item in items:
-            work(item)
-        return items
-    with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
-        list(pool.map(work, items))
-    return items
-
-
 def write_text_atomically(path: Path, text: str) -> None:
     """The same for a text. Raises OSError."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -78,7 +65,7 @@ def sync(paths: Iterable[Path]) -> None:
 @lru_cache(maxsize=1)
 def _threads(process: int) -> ThreadPoolExecutor:
     """Kept, since starting a thread can take longer than the disk does; a forked process has none of its parent's."""
-    return ThreadPoolExecutor(_AT_ONCE, "sync")
+    return ThreadPoolExecutor(AT_ONCE, "sync")
 
 
 def fsync(path: Path) -> None:

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any
 
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.objects import REQUEST_SECONDS, RETRY_SECONDS, Listed, Objects
+from orchestrator.ledger.threads import beside
 
 FILE_NAME = "lease.json"
 BEAT_SECONDS = 20.0
@@ -51,8 +52,7 @@ class Lease:
         self._renewed_at = 0.0
         self._is_lost = False
         self._lock = Lock()
-        self._over = Event()
-        self._thread = Thread(target=self._keep, name="lease", daemon=True)
+        self._beating = beside(self._keep, "lease")
 
     def __enter__(self) -> "Lease":
         now = self._objects.probe()
@@ -70,12 +70,11 @@ class Lease:
         else:
             raise LedgerError(_refusal({}, LIFETIME_SECONDS))
         self._renewed_at = began
-        self._thread.start()
+        self._beating.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._over.set()
-        self._thread.join()
+        self._beating.__exit__(None, None, None)
         with suppress(LedgerError), self._lock:
             if not self._is_lost:
                 self._objects.swap(self._key, self._content(is_over=True), self._tag)
@@ -91,8 +90,8 @@ class Lease:
                     "heard of this one for too long"
                 )
 
-    def _keep(self) -> None:
-        while not self._over.wait(BEAT_SECONDS):
+    def _keep(self, over: Event) -> None:
+        while not over.wait(BEAT_SECONDS):
             with suppress(LedgerError), self._lock:
                 if not self._is_lost:
                     self._renew()

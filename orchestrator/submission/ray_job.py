@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.execution.ray.jobs import job_client
+from orchestrator.execution.ray.cluster import job_client
 from orchestrator.submission.request import COMMAND_VARIABLE, Job, Request, SubmissionError
 from orchestrator.submission.site import RayJobSite
 

@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any
 
 from orchestrator.execution.provenance import host
 from orchestrator.ledger.lease import process_space
+from orchestrator.ledger.threads import beside
 from orchestrator.views.progress import AVOIDED, Progress
 
 FILE_NAME = "running.json"
@@ -93,14 +94,10 @@ class RunningFile:
     def beating(self, progress: Progress) -> Iterator[None]:
         """Keep the file, touched regularly, while a launch is at work."""
         self.write(progress)
-        ended = Event()
-        thread = Thread(target=self._keep_until, args=(ended, progress), name="heartbeat", daemon=True)
-        thread.start()
         try:
-            yield
+            with beside(lambda ended: self._keep_until(ended, progress), "heartbeat"):
+                yield
         finally:
-            ended.set()
-            thread.join()
             self.remove()
 
     def remove(self) -> None:

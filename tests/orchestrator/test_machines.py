@@ -11,7 +11,7 @@ import pytest
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.ray import head
 from orchestrator.execution.ray import machines as of_clusters
-from orchestrator.execution.ray.head import HeadWatch
+from orchestrator.execution.ray.head import watching_head
 from orchestrator.execution.ray.machines import (
     AVOID_SECONDS,
     SECONDS_BETWEEN_LOOKS,
@@ -103,8 +103,7 @@ def test_a_head_is_gone_once_it_has_been_silent_for_long_enough(monkeypatch: pyt
     told: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        watch = HeadWatch(f"127.0.0.1:{port}", told.append, patience=0.05)
-        with watch:
+        with watching_head(f"127.0.0.1:{port}", told.append, patience=0.05):
             threading.Event().wait(0.2)
             assert told == []
             server.close()

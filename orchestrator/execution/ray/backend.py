@@ -34,7 +34,7 @@ from orchestrator.execution.ray.cluster import (
     wanted_of,
     why_not_connected,
 )
-from orchestrator.execution.ray.head import HeadWatch
+from orchestrator.execution.ray.head import watching_head
 from orchestrator.execution.ray.kinds import JoinedMachines
 from orchestrator.execution.ray.machines import AskedRoom, Machines
 from orchestrator.execution.ray.ready import (
@@ -92,7 +92,8 @@ class RayBackend:
         self._folder = self._stack.enter_context(launch_folder(MAX_LENGTH if address == LOCAL else None))
         try:
             self._connect(self._folder, address)
-            self._watch.enter_context(HeadWatch(ray.get_runtime_context().gcs_address, self._end_without_ray))
+            head = ray.get_runtime_context().gcs_address
+            self._watch.enter_context(watching_head(head, self._end_without_ray))
             self._signals.__enter__()
             self._find_room(self._patience if self._is_joined else 0.0)
             if self._is_joined and self._options.joined is not None:

@@ -4,6 +4,7 @@ import math
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from orchestrator.execution.contract import BackendError
 from orchestrator.space.execution import ExecutionConfig
@@ -82,3 +83,10 @@ def num_slots(execution: ExecutionConfig, nodes: Sequence[Node], num_trials: int
             fitting = min(fitting, node.get("GPU", 0) / execution.gpus_per_trial)
         slots += math.floor(fitting)
     return max(1, min(slots, num_trials))
+
+
+def job_client(address: str) -> Any:
+    """A `JobSubmissionClient` of a cluster's dashboard. Raises what Ray raises where nobody answers."""
+    from ray.job_submission import JobSubmissionClient  # a second of imports
+
+    return JobSubmissionClient(address)
