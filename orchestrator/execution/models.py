@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchestrator.execution.tasks import TrialTask
 from orchestrator.ledger.copies import working_copy_of
-from orchestrator.ledger.durable import Fill, write_atomically
+from orchestrator.ledger.durable import Fill, write_atomically, write_bytes_atomically
 from orchestrator.ledger.files import writing
 from trainables.errors import UserError
 from trainables.model_files import MODEL_FOLDER, model_file
@@ -81,7 +81,7 @@ def model_writer(path: Path, write: Fill, check: Callable[[], None] = lambda: No
         if is_there(path) and (earlier := path.read_bytes()) != temporary.read_bytes():
             digest = hashlib.sha256(earlier).hexdigest()
             aside = path.parent / REPLACED / f"{path.stem}-{digest[:16]}{path.suffix}"
-            write_atomically(aside, lambda target: target.write_bytes(earlier))
+            write_bytes_atomically(aside, earlier)
             publish(aside)
 
     return fill
@@ -109,7 +109,7 @@ def collect_model(study_folder: Path, path: Path, digest: str) -> None:
     if hashlib.sha256(content).hexdigest() != digest:
         raise MissingModel(f"{path} has changed since the plan was made; plan again")
     with writing(study_folder):
-        write_atomically(target, lambda temporary: temporary.write_bytes(content))
+        write_bytes_atomically(target, content)
         publish(target)
 
 

@@ -47,6 +47,11 @@ class TrialTask:
     keep_epochs: list[int] = field(default_factory=list)
     """Epochs after which the weights are kept, for children that start from them."""
 
+    def in_record(self) -> Record:
+        """What the record of this trial says of it, however it ends."""
+        names = ("signature", "attempt", "cell", "seed", "axis_values", "config", "parent", "code")
+        return {name: getattr(self, name) for name in names}
+
     def to_json(self) -> str:
         """One line; `from_json` restores an equal task."""
         return json.dumps(asdict(self))

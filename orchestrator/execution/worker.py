@@ -59,6 +59,7 @@ class TrialRun:
         self._settings = settings = settings.here()
         self._copy = working_copy_of(settings.study_folder)
         self._ledger_folder = settings.study_folder / "ledger"
+        self._log = settings.study_folder / log_file(task.signature)
         self._checkpoints = CheckpointStore(settings.study_folder, task.signature, task.attempt)
         self._trial: Any = None  # A `trainables.family.TrialRun`.
         self._packages: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ class TrialRun:
     def advance(self) -> Step:
         """Train one epoch and keep its checkpoint; after the last one also evaluate and write the rows."""
         self._began = time.monotonic()
-        with logging_to(log_path(self._settings.study_folder, self._task.signature)):
+        with logging_to(self._log):
             try:
                 step = self._advance()
             except Superseded:
@@ -85,7 +86,7 @@ class TrialRun:
                 step = Step(record=self._failed(error))
         if self._copy is not None:
             with suppress(LedgerError):  # Nothing depends on a log.
-                self._copy.push([log_path(self._settings.study_folder, self._task.signature)])
+                self._copy.push([self._log])
         self._wall_seconds = self._wall_until_now()
         if step.record is not None:
             step.record["wall_seconds"] = self._wall_seconds
@@ -218,19 +219,11 @@ class TrialRun:
         return self._record("failed", failure_reason(error)) | told
 
     def _record(self, status: str, reason: str | None) -> Record:
-        task, settings = self._task, self._settings
-        threads = settings.execution.threads_per_trial
+        settings = self._settings
         return {
-            "signature": task.signature,
-            "attempt": task.attempt,
-            "cell": task.cell,
-            "seed": task.seed,
+            **self._task.in_record(),
             "status": status,
             "reason": reason,
-            "axis_values": task.axis_values,
-            "config": task.config,
-            "parent": task.parent,
-            "code": task.code,
             "started_at": self._started_at,
             "finished_at": datetime.now(UTC),
             "train_seconds": self._train_seconds,
@@ -238,7 +231,7 @@ class TrialRun:
             "provenance": provenance(
                 settings.git_commit,
                 device_name(settings.device),
-                threads,
+                settings.execution.threads_per_trial,
                 self._packages,
                 {"cpus": settings.execution.cpus_per_trial, "gpus": settings.execution.gpus_per_trial},
                 float32_at(settings.device),
@@ -340,11 +333,6 @@ def failure_reason(error: Exception) -> str:
 def _says_nothing_of_what_was_read(error: Exception) -> bool:
     """Whether it is the disk or the memory that refused, and what was to be read may be as good as ever."""
     return isinstance(error, OSError) or failure_reason(error).startswith("out of ")
-
-
-def log_path(study_folder: Path, signature: str) -> Path:
-    """Where a trial's log is kept."""
-    return study_folder / log_file(signature)
 
 
 class _TrialLog(logging.FileHandler):

@@ -29,7 +29,7 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.durable import write_bytes_atomically
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.eviction import MARK, SCRATCH, hold, make_room, scratch_folder
 from orchestrator.ledger.files import DamagedPart, opened, writing
@@ -198,7 +198,7 @@ class Copy:
             content = self.objects.get(self._key(path))
         except FileNotFoundError:
             return False
-        _write(path, content)
+        write_bytes_atomically(path, content)
         return True
 
     @contextlib.contextmanager
@@ -225,24 +225,23 @@ class Copy:
             with (folder / ".fetching").open("w") as lock:
                 with contextlib.suppress(OSError):  # Without locks it is fetched more than once, no more.
                     fcntl.flock(lock, fcntl.LOCK_EX)
-                missing = {}
+                missing = []
                 for key, one in self.objects.list(CACHE_FOLDER).items():
                     name, _, digest = key.removeprefix(f"{CACHE_FOLDER}/").rpartition(".")
                     if _is_plain(name) and not (folder / name).is_file():
-                        missing[key] = one, name, digest
+                        missing.append((one, key, name, digest))
                 if not missing:
                     return
-                left = make_room(sum(one.num_bytes for one, *_ in missing.values()))
+                left = make_room(sum(one.num_bytes for one, *_ in missing))
                 left = min(left, shutil.disk_usage(folder).free // 2)
-                newest_first = sorted(missing, key=lambda key: missing[key][0].modified_at, reverse=True)
-                for key in newest_first:
-                    one, name, digest = missing[key]
+                missing.sort(key=lambda found: found[0].modified_at, reverse=True)
+                for one, key, name, digest in missing:
                     left -= one.num_bytes
                     if left < 0:
                         continue
                     with contextlib.suppress(FileNotFoundError):
                         if _digest(content := self.objects.get(key)) == digest:
-                            _write(folder / name, content)
+                            write_bytes_atomically(folder / name, content)
 
     def names(self, folder: Path) -> list[str]:
         """Names of the files that the store holds under a folder of the copy, relative to that folder."""
@@ -347,7 +346,7 @@ class _Index:
         """Remember it for the next process."""
         if self.tags != self._saved:
             with writing(self._folder):
-                _write(self._folder / _INDEX, json.dumps(self.tags).encode())
+                write_bytes_atomically(self._folder / _INDEX, json.dumps(self.tags).encode())
             self._saved = dict(self.tags)
 
 
@@ -412,7 +411,7 @@ def _copy(url: str, kind: str) -> Copy:
     is_working = kind != "reading"
     content = {"url": objects.url, "is_working": is_working}
     try:
-        _write(root / MARK, json.dumps(content).encode())
+        write_bytes_atomically(root / MARK, json.dumps(content).encode())
     except OSError as error:
         raise LedgerError(
             f"{root} cannot be written ({error.strerror}): this machine needs a folder for its copy of {objects.url}; "
@@ -454,7 +453,3 @@ def _digest(content: bytes) -> str:
 def _looks(path: Path) -> list[int]:
     found = path.stat()
     return [found.st_size, found.st_mtime_ns]
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))

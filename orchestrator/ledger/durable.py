@@ -47,7 +47,12 @@ def write_together(files: Mapping[Path, Fill]) -> None:
 
 def write_text_atomically(path: Path, text: str) -> None:
     """The same for a text. Raises OSError."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """The same for a file's content. Raises OSError."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def sync(paths: Iterable[Path]) -> None:

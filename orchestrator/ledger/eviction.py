@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.files import writing
+from orchestrator.ledger.lock import open_locked
 from orchestrator.ledger.study import CACHE_FOLDER, LOGS, SUBMISSIONS
 from trainables.paths import home
 
@@ -99,15 +100,11 @@ def _last_use(root: Path) -> float:
 def _alone(root: Path) -> Iterator[bool]:
     """Whether nobody holds the copy; if so, nobody can until the end."""
     try:
-        descriptor = os.open(root / _HOLD, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = open_locked(root / _HOLD, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         yield False
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        yield False
-    else:
         yield True
     finally:
         os.close(descriptor)

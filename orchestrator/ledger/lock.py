@@ -15,6 +15,17 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.E
 """What `flock` says on file systems without locks, such as Lustre mounted without `-o flock`."""
 
 
+def open_locked(path: Path, operation: int, flags: int = os.O_RDWR | os.O_CREAT) -> int:
+    """A descriptor of a file with a lock on it. Raises OSError, BlockingIOError where another process has it."""
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 class LedgerLock:
     """Held by the driver of a launch; readers need none. The system releases it when the process dies.
 

@@ -82,11 +82,4 @@ class SearchQueue(TrialQueue):
             self._search.ended(record)
 
     def _record(self, signature: str, status: str, reason: str) -> Record:
-        task = self.tasks[signature]
-        return {
-            "signature": signature,
-            "status": status,
-            "reason": reason,
-            "axis_values": task.axis_values,
-            "config": task.config,
-        }
+        return {**self.tasks[signature].in_record(), "status": status, "reason": reason}

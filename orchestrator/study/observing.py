@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from orchestrator.execution.checkpoint_quota import CheckpointQuota
 from orchestrator.execution.checkpoints import CheckpointStore
 from orchestrator.execution.ending import Interrupted
 from orchestrator.execution.tasks import UNTOLD, Record, TrialTask
-from orchestrator.execution.worker import log_path
 from orchestrator.ledger import BackgroundCompaction, Ledger
 from orchestrator.ledger.copies import working_copy_of
 from orchestrator.ledger.files import writing
 from orchestrator.ledger.index import PartKey
+from orchestrator.ledger.study import log_file
 from orchestrator.study.launch import Study
 from orchestrator.study.listening import Listening
 from orchestrator.views.live import Display
@@ -98,7 +98,7 @@ class StudyObserver:
     def on_started(self, signature: str) -> None:
         """Show it."""
         self.progress.started(signature)
-        self._listening.tell("started", _shared_with_record(self._tasks[signature]))
+        self._listening.tell("started", self._tasks[signature].in_record())
         self._changed()
         if self._names_at_once:
             self.running_file.write(self.progress)
@@ -177,7 +177,7 @@ class StudyObserver:
         else:
             self.outcome.failed.append(record)
         metric = self._study.space.config.primary.metric
-        log = log_path(self._study.folder, signature)
+        log = self._study.folder / log_file(signature)
         self._display.ended(ended_line(record, self.progress, metric, log))
         self._changed()
 
@@ -185,7 +185,7 @@ class StudyObserver:
         """Commit for a trial that could not write its record itself, and show it."""
         now = datetime.now(UTC)
         record: Record = {
-            **_shared_with_record(task),
+            **task.in_record(),
             "status": status,
             "reason": reason,
             "started_at": now,
@@ -198,9 +198,3 @@ class StudyObserver:
     def _changed(self) -> None:
         self.running_file.changed()
         self._display.refresh()
-
-
-def _shared_with_record(task: TrialTask) -> dict[str, Any]:
-    """What a task says in the names of its record."""
-    names = ("signature", "attempt", "cell", "seed", "axis_values", "config", "parent", "code")
-    return {name: getattr(task, name) for name in names}

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.ledger.copies import working_copy_of
-from orchestrator.ledger.durable import write_atomically
+from orchestrator.ledger.durable import write_text_atomically
 from orchestrator.ledger.errors import LedgerError
 from orchestrator.ledger.study import SUBMISSIONS
 from orchestrator.submission.site import PlaceName
@@ -71,8 +71,7 @@ def next_number(folder: Path) -> int:
 def keep(folder: Path, submission: Submission) -> None:
     """Write the record, also into the object store that a study's folder is a copy of. Raises OSError, LedgerError."""
     path = folder / SUBMISSIONS / f"{submission.number:03d}.json"
-    content = json.dumps(asdict(submission), indent=2)
-    write_atomically(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    write_text_atomically(path, json.dumps(asdict(submission), indent=2))
     if (copy := working_copy_of(folder)) is not None:
         copy.push([path])
 

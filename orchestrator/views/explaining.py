@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.execution.worker import TRACEBACK_LINES, log_path
+from orchestrator.execution.worker import TRACEBACK_LINES
 from orchestrator.ledger import Ledger, LedgerError, StudyCell, StudyPlan, read_study
-from orchestrator.ledger.study import end_of_log
+from orchestrator.ledger.study import end_of_log, log_file
 from orchestrator.space.mappings import leaves
 from orchestrator.views.running_file import RunningFile
 from orchestrator.views.status import problem_of, study_folders
@@ -88,7 +88,7 @@ def explain(found: Found) -> Iterator[str]:
     if found.record is not None:
         yield from (f"  note: {note}" for note in found.record["notes"] or ())
     yield from _curve(found)
-    path = log_path(found.folder, found.signature)
+    path = found.folder / log_file(found.signature)
     end = end_of_log(found.folder, found.signature, TRACEBACK_LINES)
     yield f"log {path}:" if end else f"no log: {path} is not there"
     yield from (f"  {line}" for line in end.splitlines())

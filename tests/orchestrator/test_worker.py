@@ -9,9 +9,9 @@ import torch
 from orchestrator.execution import worker
 from orchestrator.execution.machine import usable_bytes, usable_cores
 from orchestrator.execution.tasks import Record, TrialTask, WorkerSettings
-from orchestrator.execution.worker import TRACEBACK_LINES, TrialRun, failure_reason, import_class, log_path
+from orchestrator.execution.worker import TRACEBACK_LINES, TrialRun, failure_reason, import_class
 from orchestrator.ledger import Ledger
-from orchestrator.ledger.study import end_of_log
+from orchestrator.ledger.study import end_of_log, log_file
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]
@@ -30,7 +30,7 @@ def to_the_end(run: TrialRun) -> tuple[list[int], Record]:
 
 
 def log_of(settings: WorkerSettings, task: TrialTask) -> str:
-    return log_path(settings.study_folder, task.signature).read_text()
+    return (settings.study_folder / log_file(task.signature)).read_text()
 
 
 def test_a_trial_ends_with_rows_editor_and_record(make_task: Make, make_settings: Settings) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.execution.contract import BackendError
+from orchestrator.ledger.lock import open_locked
 from orchestrator.space.units import size_of
 
 MAX_LENGTH = 40
@@ -118,11 +119,4 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _open_locked(folder: Path, operation: int) -> int:
-    """A descriptor of a folder with a lock on it. Raises OSError, BlockingIOError where another process has it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, operation)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+    return open_locked(folder, operation, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

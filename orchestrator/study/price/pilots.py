@@ -21,6 +21,7 @@ from rich.console import Console
 import trainables
 from orchestrator.execution.contract import JoinedCluster, MachineKind
 from orchestrator.execution.provenance import host
+from orchestrator.execution.worker import device_name
 from orchestrator.ledger.durable import write_text_atomically
 from orchestrator.plan.identity import canonical_text
 from orchestrator.space.execution import ExecutionConfig
@@ -114,9 +115,7 @@ class Pilots:
 
     def _name(self, config: Settings) -> str:
         """The file of a configuration's pilot. Raises UserError where what it reads cannot be read."""
-        here = (
-            [host(), os.cpu_count(), _device_name(self._device)] if self._on is None else [self._on[1].name]
-        )
+        here = [host(), os.cpu_count(), device_name(self._device)] if self._on is None else [self._on[1].name]
         content: Mapping[str, Any] = {
             "machine": [*here, self._num_threads],
             "code": _code_digest(),
@@ -145,13 +144,6 @@ class Pilots:
                 folder.mkdir(parents=True, exist_ok=True)
                 write_text_atomically(folder / name, content)
                 return
-
-
-def _device_name(device: str) -> str:
-    import torch
-
-    is_gpu = device == "cuda" and torch.cuda.is_available()
-    return torch.cuda.get_device_name() if is_gpu else device
 
 
 @lru_cache(maxsize=1)
