@@ -171,7 +171,6 @@ def kill_node(name: str) -> None:
     ("results", "machines"),
     [
         ("results", ["--nodes", "2"]),
-        (f"s3://{BUCKET}/results", ["--nodes", "2"]),
         (f"s3://{BUCKET}/results", ["--shards", "2"]),
     ],
 )
