@@ -10,13 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.cli.reporting import show_report, study_folder
-from orchestrator.cli.streams import (
-    PatientConsole,
-    accept_any_text,
-    complain,
-    forget_no_width,
-    settle_output,
-)
+from orchestrator.cli.streams import complain, patient_console, settle_output
 from orchestrator.execution.contract import LaunchStopped
 from orchestrator.ledger import LedgerError
 from orchestrator.ledger.copies import copy_at, following, reading_copy, results_folder
@@ -34,13 +28,14 @@ SOME_FAILED, BAD_INPUT = 1, 2
 
 def run(options: argparse.Namespace, command_line: str) -> int:
     """Run a parsed command; its exit code. `command_line` is what the user can type to do it again."""
-    accept_any_text()
-    forget_no_width()
-    code, refused = BAD_INPUT, None
+    console, code, refused = patient_console(), BAD_INPUT, None
     try:
-        _use_plugins(options)
+        if (
+            "plugin" in options
+        ):  # A command that plans nothing finds the installed ones and those it is given.
+            use_named(options.plugin, Path.cwd())
         use_copy(options)
-        code = resolved(options.function)(options, PatientConsole(soft_wrap=False), command_line)
+        code = resolved(options.function)(options, console, command_line)
     except LaunchStopped as error:
         end = f"The launch was stopped. What has finished is kept; this goes on where it stopped:\n  {command_line}"
         complain(f"{visible(str(error))}\n{end}")
@@ -58,12 +53,6 @@ def run(options: argparse.Namespace, command_line: str) -> int:
         complain(visible(refusal(told)))
         return BAD_INPUT
     return code
-
-
-def _use_plugins(options: argparse.Namespace) -> None:
-    """Let a command that plans nothing find the installed plugins and those of `--plugin`."""
-    if "plugin" in options:
-        use_named(options.plugin, Path.cwd())
 
 
 _LAUNCH = ("run", "submit", "tune")

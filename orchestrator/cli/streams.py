@@ -20,18 +20,19 @@ class PatientConsole(Console):
         discard_output()
 
 
-def accept_any_text() -> None:
-    """Let characters that the terminal's encoding lacks be written as escapes such as \\u03b5, never as an error."""
+def patient_console() -> Console:
+    """The console of a command.
+
+    Characters that the terminal's encoding lacks are written as escapes such as \\u03b5, never as an error. COLUMNS is
+    left out where it tells of no terminal at all, as 0 does: tables would be empty.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
             stream.reconfigure(errors="backslashreplace")
-
-
-def forget_no_width() -> None:
-    """Leave COLUMNS out where it tells of no terminal at all, as 0 does: tables would be empty."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns) < MIN_COLUMNS:
         del os.environ["COLUMNS"]
+    return PatientConsole(soft_wrap=False)
 
 
 def settle_output() -> OSError | None:

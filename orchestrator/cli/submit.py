@@ -48,9 +48,7 @@ FOLLOW_SECONDS = 2.0
 
 def submit_command(options: argparse.Namespace, console: Console, command_line: str) -> int:
     """Write what a scheduler needs, check it, hand it over, return at once."""
-    site = read_site(options.site)
-    on = _where(options, site)
-    site, asked = _adjusted(site, on, options)
+    on, site, asked = _site(options)
     at = place(on, site)
     work = _work(options, console)
     study = work.study
@@ -76,8 +74,10 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         end = LaunchEnd(limit)
         work.expect(end)
         check_limit(end)
-    for line in (*at.remarks(request), *_forgotten(study, getattr(asked, "gpus_per_node", 0))):
-        say(console, f"note: {line}")
+    say(console, *(f"note: {line}" for line in at.remarks(request)))
+    if getattr(asked, "gpus_per_node", 0) and not study.space.config.execution.gpus_per_trial:
+        advice = "--set execution.gpus_per_trial=1 lets them use one each"
+        say(console, f"note: the job asks for GPUs and its trials for none: {advice}")
     file = request.folder / f"{request.name}{at.file_ending}"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(at.text(request), encoding="utf-8")
@@ -92,8 +92,7 @@ def submit_command(options: argparse.Namespace, console: Console, command_line: 
         study.folder,
         Submission(request.number, on, job, at.address, command_line, now(), files, options.shards or 0),
     )
-    say(console, f"Submitted as job {job} of {on}: {file}")
-    say(console, _next_steps(study))
+    say(console, f"Submitted as job {job} of {on}: {file}", _next_steps(study))
     return 0
 
 
@@ -129,7 +128,7 @@ def logs_command(options: argparse.Namespace, console: Console, command_line: st
     latest = found[-1]
     at = place_of(latest)
     if is_asked_for := at.log(latest.job) is not None:
-        readers = [partial(_read_of_job, at, latest.job)]
+        readers = [partial(_read_from_place, at, latest.job)]
     else:
         readers = [partial(read_from, file) for file in latest.logs(folder)]
     positions = [0] * len(readers)
@@ -156,7 +155,7 @@ def logs_command(options: argparse.Namespace, console: Console, command_line: st
     return 0
 
 
-def _read_of_job(at: Place, job: str, position: int) -> tuple[str, int]:
+def _read_from_place(at: Place, job: str, position: int) -> tuple[str, int]:
     """As `read_from`, of what a scheduler keeps itself."""
     text = at.log(job) or ""
     return text[position:], len(text)
@@ -196,15 +195,12 @@ def submission_lines(folders: Sequence[Path]) -> dict[Path, str]:
     return told
 
 
-def _where(options: argparse.Namespace, site: Site) -> PlaceName:
+def _site(options: argparse.Namespace) -> tuple[PlaceName, Site, Settings]:
+    """Where the job goes, the site with what the command line says in its place, and its part for that scheduler."""
+    site = read_site(options.site)
     on: PlaceName | None = options.on or site.on
     if on is None:
         raise wrong_input("--on", "expected slurm, ray-job or kuberay, here or as `on` of the site")
-    return on
-
-
-def _adjusted(site: Site, on: PlaceName, options: argparse.Namespace) -> tuple[Site, Settings]:
-    """The site with what the command line says in its place, and its part for the scheduler."""
     section = on.replace("-", "_")
     settings: Settings = getattr(site, section)
     said = {
@@ -218,7 +214,7 @@ def _adjusted(site: Site, on: PlaceName, options: argparse.Namespace) -> tuple[S
     if options.shards is not None and on != "slurm":
         raise wrong_input("--shards", f"{on} has no arrays of jobs: leave it out")
     asked = settings.model_copy(update=said)
-    return site.model_copy(update={section: asked}), asked
+    return on, site.model_copy(update={section: asked}), asked
 
 
 @dataclass(frozen=True)
@@ -344,11 +340,6 @@ def _active(folder: Path) -> Iterator[tuple[Submission, Place, Job]]:
         job = at.jobs([submission.job])[submission.job]
         if job.is_active:
             yield submission, at, job
-
-
-def _forgotten(study: Study, num_gpus: int) -> Iterator[str]:
-    if num_gpus and not study.space.config.execution.gpus_per_trial:
-        yield "the job asks for GPUs and its trials for none: --set execution.gpus_per_trial=1 lets them use one each"
 
 
 def _next_steps(study: Study) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from orchestrator.plan.cells import Cell, Plan, TrialSpec, WarmStart, cell_at
 from orchestrator.plan.identity import Identity, joined_code, plan_hash
-from orchestrator.plan.warm_starts import StartProblem, linked, parents_first
+from orchestrator.plan.warm_starts import StartProblem, lineage, linked, parents_first
 from orchestrator.space.axes import AxisValues
 from orchestrator.space.config import PLACEBO_SEEDS, Space
 from orchestrator.space.points import BASELINE, Point, baseline_values, point_name, select
@@ -45,15 +45,9 @@ def _by_seed(
     by_name = {cell.name: cell for cell in cells}
     for seed in range(rule.max):
         wanted = [cell for cell in cells if seed < num_seeds.get(cell.name, rule.start)]
-        names = {name for cell in wanted for name in _with_ancestors(cell, by_name)}
+        names = {one.name for cell in wanted for one, _ in lineage(cell, by_name)}
         if names:
             yield seed, [cell for cell in cells if cell.name in names]
-
-
-def _with_ancestors(cell: Cell, by_name: Mapping[str, Cell]) -> Iterator[str]:
-    yield cell.name
-    if cell.start is not None and cell.start.cell is not None:
-        yield from _with_ancestors(by_name[cell.start.cell], by_name)
 
 
 # Cells

@@ -42,7 +42,7 @@ def space_schema(figures: Mapping[str, type[BaseModel]], named: str = DEFAULT_FA
     names, whole = models_json_schema([(model, "validation") for model in models])
     defs: dict[str, Schema] = whole["$defs"]
     ref_of = {model: names[(model, "validation")]["$ref"] for model in models}
-    cell = _Partial(defs, family).of(ref_of[family.Config])
+    cell = _partial(ref_of[family.Config], defs, family)
     space = defs.pop(_name(ref_of[model]))
     _loosen(defs)
     _fill_axis(defs["AxisConfig"], cell, family)
@@ -132,37 +132,26 @@ def _loosen(schema: Any) -> None:
         schema["additionalProperties"] = {"anyOf": [several["items"], several]}
 
 
-class _Partial:
-    """Copies of a model's schema in which nothing is required, since other layers may say it."""
-
-    def __init__(self, defs: dict[str, Schema], family: Family) -> None:
-        self._defs = defs
-        self._family = family
-
-    def of(self, ref: str) -> Schema:
-        """A reference to the partial copy of what a reference names; makes it where it is not there."""
-        name = f"Partial{_name(ref)}"
-        if name not in self._defs:
-            self._defs[name] = {}  # against recursion
-            self._defs[name] = self._copied(self._defs[_name(ref)])
-        return {"$ref": f"#/$defs/{name}"}
-
-    def _copied(self, schema: Schema) -> Schema:
+def _partial(ref: str, defs: dict[str, Schema], family: Family) -> Schema:
+    """A reference to a copy of what a reference names, in which nothing is required: other layers may say it."""
+    name = f"Partial{_name(ref)}"
+    if name not in defs:
+        whole = defs[_name(ref)]
+        defs[name] = {}  # against recursion
         properties = {
-            name: self._property(name, inside) for name, inside in schema.get("properties", {}).items()
+            key: _partial_property(key, inside, defs, family)
+            for key, inside in whole.get("properties", {}).items()
         }
-        return {
-            **{key: value for key, value in schema.items() if key != "required"},
-            "properties": properties,
-        }
+        kept = {key: value for key, value in whole.items() if key != "required"}
+        defs[name] = {**kept, "properties": properties}
+    return {"$ref": f"#/$defs/{name}"}
 
-    def _property(self, name: str, schema: Schema) -> Schema:
-        own = self._family.setting_schema(name, schema, self._defs)
-        if own is not None:
-            return own
-        if "$ref" in schema:
-            return {**_kept(schema), **self.of(schema["$ref"])}
-        return schema
+
+def _partial_property(name: str, schema: Schema, defs: dict[str, Schema], family: Family) -> Schema:
+    own = family.setting_schema(name, schema, defs)
+    if own is not None:
+        return own
+    return {**_kept(schema), **_partial(schema["$ref"], defs, family)} if "$ref" in schema else schema
 
 
 def _needs_only_kind(model: type[BaseModel]) -> bool:

@@ -204,9 +204,12 @@ class _Links:
         asked = family.start(cell.config)
         if cell.start is None or asked is None or not asked.control:
             return
-        cost = self._cost(cell)
-        if cost is None:
-            return
+        spent = lineage(cell, self.cells)
+        if spent[0][0].start is not None:
+            return  # Nobody knows what went into a file.
+        cost = sum(
+            (epoch or family.num_epochs(one.config)) * family.epoch_work(one.config) for one, epoch in spent
+        )
         epochs = max(1, round(cost / family.epoch_work(cell.config)))
         settings = [
             Setting("its control", str(family.init_place[0]), None),
@@ -221,17 +224,6 @@ class _Links:
         made = self._made(control_name, cell.axis_values, settings)
         control = self.add(replace(made, role=role, axis_values=values, is_baseline=False), cell.axis_values)
         self.cells[name] = replace(cell, start=cell.start._replace(control=control))
-
-    def _cost(self, cell: Cell, epochs: int | None = None) -> int | None:
-        """Units of work of a cell's training, or its first epochs, and of all that it starts from."""
-        family = self.family
-        own = (epochs or family.num_epochs(cell.config)) * family.epoch_work(cell.config)
-        if cell.start is None:
-            return own
-        if cell.start.cell is None:
-            return None  # Nobody knows what went into a file.
-        before = self._cost(self.cells[cell.start.cell], cell.start.epoch)
-        return None if before is None else own + before
 
 
 # Controls as values of the axis that says how cells start
@@ -272,41 +264,35 @@ def axes_with_controls(axes: Mapping[str, AxisConfig], cells: Iterable[Cell]) ->
 # Chains: the order in which they can run, and as `plan` prints them
 
 
+def lineage(cell: Cell, cells: Mapping[str, Cell]) -> list[tuple[Cell, int | None]]:
+    """The chain of warm starts that ends with a cell, among these by name.
+
+    Each with the epoch that the next one goes on from, None for its last.
+    """
+    found: list[tuple[Cell, int | None]] = [(cell, None)]
+    while (start := found[0][0].start) is not None and start.cell is not None:
+        found.insert(0, (cells[start.cell], start.epoch))
+    return found
+
+
 def parents_first(cells: Sequence[Cell]) -> list[Cell]:
     """The cells in their order, but each after the one it starts from."""
     by_name = {cell.name: cell for cell in cells}
-    ordered: dict[str, Cell] = {}
-
-    def add(cell: Cell) -> None:
-        if cell.start is not None and cell.start.cell is not None:
-            add(by_name[cell.start.cell])
-        ordered.setdefault(cell.name, cell)
-
-    for cell in cells:
-        add(cell)
-    return list(ordered.values())
+    return list({one.name: one for cell in cells for one, _ in lineage(cell, by_name)}.values())
 
 
 def chain_lines(cells: Sequence[Cell], family: Family) -> Iterator[str]:
     """One line per warm cell: the chain it ends, and its control."""
     by_name = {cell.name: cell for cell in cells}
-    for cell in cells:
-        if cell.start is not None:
-            control = by_name.get(cell.start.control or "")
-            against = (
-                "" if control is None else f"; equal compute from scratch: {_with_epochs(family, control)}"
-            )
-            yield f"{' -> '.join(_chain(family, cell, by_name))}{against}"
-
-
-def _chain(family: Family, cell: Cell, by_name: Mapping[str, Cell], epoch: int | None = None) -> list[str]:
-    """The cells from the first ancestor to this one."""
-    before: list[str] = []
-    if cell.start is not None and cell.start.cell is not None:
-        before = _chain(family, by_name[cell.start.cell], by_name, cell.start.epoch)
-    elif cell.start is not None:
-        before = [f"{cell.start.file} ({(cell.start.digest or '')[:8]})"]
-    return [*before, _with_epochs(family, cell, epoch)]
+    for cell in (cell for cell in cells if cell.start is not None):
+        chain = lineage(cell, by_name)
+        parts = [_with_epochs(family, one, epoch) for one, epoch in chain]
+        if (first := chain[0][0].start) is not None:
+            parts.insert(0, f"{first.file} ({(first.digest or '')[:8]})")
+        control = by_name.get((cell.start and cell.start.control) or "")
+        if control is not None:
+            parts[-1] += f"; equal compute from scratch: {_with_epochs(family, control)}"
+        yield " -> ".join(parts)
 
 
 def _with_epochs(family: Family, cell: Cell, epoch: int | None = None) -> str:

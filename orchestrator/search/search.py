@@ -22,8 +22,8 @@ from orchestrator.search.candidates import Candidate, Candidates, Record
 from orchestrator.search.objectives import objectives, search_config
 from orchestrator.search.optimizer import Optimizer, Outcome, Proposal
 from orchestrator.space.axes import AxisValues
-from orchestrator.space.designs.optuna import seconds_of
 from orchestrator.space.points import point_name
+from orchestrator.space.units import seconds_of
 from orchestrator.study.launch import Study
 from orchestrator.study.reuse import next_attempt
 

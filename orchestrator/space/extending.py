@@ -150,23 +150,17 @@ def _with_full_design(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_absolute_paths(file: SpaceFile) -> dict[str, Any]:
     """A file's content with the paths in its baseline, and of its family, as seen from anywhere."""
+
+    def absolute(value: Any, *endings: str) -> Any:
+        is_path = isinstance(value, str) and value.endswith(endings)
+        return absolute_path(value, file.folder) if is_path else value
+
     content = dict(file.tree.content)
-    if isinstance(content.get("baseline"), dict):
-        content["baseline"] = _with_absolute_yaml(content["baseline"], file.folder)
-    family = content.get("family")
-    if isinstance(family, str) and family.endswith(".py"):
-        content["family"] = absolute_path(family, file.folder)
+    if isinstance(baseline := content.get("baseline"), dict):
+        content["baseline"] = {key: absolute(value, ".yaml", ".yml") for key, value in baseline.items()}
+    if "family" in content:
+        content["family"] = absolute(content["family"], ".py")
     return content
-
-
-def _with_absolute_yaml(baseline: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The baseline with the paths of YAML files that it names at its top made absolute."""
-    return {
-        key: absolute_path(value, folder)
-        if isinstance(value, str) and value.endswith((".yaml", ".yml"))
-        else value
-        for key, value in baseline.items()
-    }
 
 
 def _without_dropped_axes(merged: dict[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,9 @@ _UNITS = {"": 1, "b": 1} | {
     for suffix, base in (("b", 1000), ("ib", 1024))
 }
 MAX_BYTES = 2**63
+_SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+MAX_SECONDS = 1e10
+"""Some three centuries; more overflows a date."""
 
 
 def written(parse: Callable[[str | int], object]) -> AfterValidator:
@@ -31,6 +34,18 @@ def bytes_of(size: str | int) -> int:
     if found == 0:
         raise ValueError(f"expected a size such as 500MB or 2GiB; found {size!r}")
     return found
+
+
+def seconds_of(time: str | int) -> float:
+    """`90s`, `40m`, `1h30m`, `2d` or a plain number of seconds. Raises ValueError for anything else, and for 0."""
+    text = str(time).strip()
+    part = r"(\d+(?:\.\d+)?)\s*(min|[smhd])"
+    written = f"{text}s" if re.fullmatch(r"(?a)\d+(\.\d+)?", text) else text
+    is_time = re.fullmatch(f"(?a)({part})+", written)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in re.findall(f"(?a){part}", written))
+    if not is_time or not 0 < seconds < MAX_SECONDS:
+        raise ValueError(f"expected a time such as 90s, 40m, 1h30m or 2d; found {text!r}")
+    return seconds
 
 
 def size_of(num_bytes: int) -> str:

@@ -64,17 +64,24 @@ def _axis_documents(space: Space, plan: Plan) -> dict[str, list[AxisValue]]:
     return found
 
 
-def _cell_document(
-    family: Family, cell: Cell, trials: Sequence[TrialSpec], counts_parameters: bool
-) -> dict[str, Any]:
-    start = None if cell.start is None else cell.start._asdict()
+def cell_head(cell: Cell) -> dict[str, Any]:
+    """What `study.json` and `plan --json` both say of a cell first."""
     return {
         "cell": cell.name,
         "axis_values": dict(cell.axis_values),
         "is_baseline": cell.is_baseline,
         "role": cell.role,
-        "starts_from": start,
-        "identity": cell_identity(family, cell.config, start),
+        "starts_from": None if cell.start is None else cell.start._asdict(),
+    }
+
+
+def _cell_document(
+    family: Family, cell: Cell, trials: Sequence[TrialSpec], counts_parameters: bool
+) -> dict[str, Any]:
+    head = cell_head(cell)
+    return {
+        **head,
+        "identity": cell_identity(family, cell.config, head["starts_from"]),
         "merged": [dict(point.axis_values) for point in cell.coinciding],
         "num_parameters": family.num_parameters(cell.config) if counts_parameters else None,
         "code": trials[0].code if trials else cell.code,

@@ -47,6 +47,11 @@ class Study:
         return share(self.plan, self.shard)
 
     @property
+    def shard_name(self) -> str:
+        """Of its shard's files; empty where it runs all."""
+        return "" if self.shard is None else self.shard.name
+
+    @property
     def own_trials(self) -> Sequence[TrialSpec]:
         """Trials that this launch runs, in plan order."""
         return [trial for trial in self.plan.trials if trial.signature in self.own]

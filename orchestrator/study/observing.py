@@ -67,8 +67,7 @@ class StudyObserver:
         """
         self.progress = progress
         self.outcome = outcome
-        shard = "" if study.shard is None else study.shard.name
-        self.running_file = RunningFile(study.folder, shard)
+        self.running_file = RunningFile(study.folder, study.shard_name)
         execution = study.space.config.execution
         self._copy = working_copy_of(study.folder)
         # Objects are listed by the thousand anyway; and of several shards only one could be at it.

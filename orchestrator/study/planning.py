@@ -12,6 +12,7 @@ from rich.text import Text
 from orchestrator.ledger import Ledger
 from orchestrator.plan.cells import Cell, Plan
 from orchestrator.plan.warm_starts import chain_lines
+from orchestrator.study.document import cell_head
 from orchestrator.study.launch import Standing, Study, configs_to_prepare, longest_plan, standing
 from orchestrator.study.price import room
 from orchestrator.study.price.pricing import Price, price_lines
@@ -225,11 +226,7 @@ def _table(plan: PlanView) -> Table:
 
 def _cell_json(family: Family, cell: Cell) -> dict[str, Any]:
     return {
-        "cell": cell.name,
-        "axis_values": dict(cell.axis_values),
-        "is_baseline": cell.is_baseline,
-        "role": cell.role,
-        "starts_from": None if cell.start is None else cell.start._asdict(),
+        **cell_head(cell),
         "merged": list(cell.merged),
         "merged_because": [point.because or None for point in cell.coinciding],
         "dropped": list(cell.dropped),

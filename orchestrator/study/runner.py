@@ -135,7 +135,7 @@ class Launch:
             execution=study.space.config.execution,
             git_commit=git_commit(),
             store=None if copy is None else copy.objects.url,
-            shard="" if study.shard is None else study.shard.name,
+            shard=study.shard_name,
         )
         if options.inline:
             from orchestrator.execution.inline import InlineBackend
@@ -147,12 +147,11 @@ class Launch:
 
     def _end_without_ray(self, why: str) -> None:
         """Say why the launch ends, here and for `status`; what it has recorded is whole at any time."""
-        folder, shard = self.study.folder, self.study.shard
         cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""  # A live table has hidden it.
         told = "The launch was stopped. What has finished is kept; the same command goes on"
         print(f"{cursor}{why}.\n{told}", file=sys.stderr, flush=True)
-        write_end(folder, f"it was stopped: {why}; the same command goes on")
-        RunningFile(folder, "" if shard is None else shard.name).remove()
+        write_end(self.study.folder, f"it was stopped: {why}; the same command goes on")
+        RunningFile(self.study.folder, self.study.shard_name).remove()
 
 
 def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
@@ -210,10 +209,8 @@ def published(study: Study) -> Iterator[Callable[[], None]]:
     if copy is None:
         yield lambda: None
         return
-    shard, place = "", ""
-    if study.shard is not None:
-        shard, place = study.shard.name, f"{SHARDS}/{study.shard.name}"
-    with copy.launching(name, running_name(shard), place):
+    place = "" if study.shard is None else f"{SHARDS}/{study.shard.name}"
+    with copy.launching(name, running_name(study.shard_name), place):
         if study.shard is None:
             refuse_shards(study)
         yield lambda: copy.renew(name)

@@ -201,17 +201,15 @@ def _launch(
 ) -> Launch | None:
     """The launch of a file; None where that is not what one writes."""
     try:
-        return Launch(
-            host=content["host"],
-            process=content["process"],
-            beat_at=beat_at,
-            is_alive=(is_alive := _is_alive(path, content, beat_at, now, wait)),
-            seconds_left=content["seconds_left"] if is_alive else None,
-            running=tuple(map(_told, content["running"])) if is_alive else (),
-            # Older launches say less.
-            lost_machines=tuple(map(str, content.get("lost_machines", ()))),
-            avoided_machines=tuple(map(str, content.get("avoided_machines", ()))),
+        is_alive = _is_alive(path, content, beat_at, now, wait)
+        # Older launches say less.
+        lost, avoided = (tuple(map(str, content.get(name, ()))) for name in MACHINES)
+        running = tuple(
+            {"signature": str(trial["signature"]), **{name: trial.get(name) for name in TOLD}}
+            for trial in (content["running"] if is_alive else ())
         )
+        left = content["seconds_left"] if is_alive else None
+        return Launch(content["host"], content["process"], beat_at, is_alive, left, running, lost, avoided)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
@@ -249,11 +247,6 @@ def _beats_again(path: Path, beat_at: float, wait: Callable[[float], None]) -> b
         if look is None or look[1] != beat_at:
             return look is not None
     return False
-
-
-def _told(trial: dict[str, Any]) -> dict[str, Any]:
-    """What the file says of a trial; older launches say less."""
-    return {"signature": str(trial["signature"]), **{name: trial.get(name) for name in TOLD}}
 
 
 def _replace(path: Path, content: dict[str, Any]) -> None:

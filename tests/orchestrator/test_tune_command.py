@@ -95,7 +95,7 @@ def problems_of(error: pytest.ExceptionInfo[ConfigError]) -> str:
             "t.yaml:10  design.pruner: median compares one number",
         ),
         (("kind: optuna,", "kind: optuna, sampler: grid,"), "axes.rate.values: a grid needs listed values"),
-        (("kind: optuna,", "kind: optuna, timeout: soon,"), "expected a duration such as 90s"),
+        (("kind: optuna,", "kind: optuna, timeout: soon,"), "expected a time such as 90s"),
         (
             ("training.optimizer.learning_rate", "training.optimizer.learning_rat"),
             "t.yaml:7  axes.rate.path: expected the path of a setting; found",
@@ -133,7 +133,7 @@ def test_a_mistake_in_the_space_is_told_with_its_line(
         ),
         ({"design": (("sampler", "tpee"),)}, "--sampler: expected tpe"),
         ({"design": (("sampler", "grid"),)}, "a grid needs listed values"),
-        ({"design": (("timeout", "-3"),)}, "--timeout: expected a duration"),
+        ({"design": (("timeout", "-3"),)}, "--timeout: expected a time"),
         ({"settings": ["training.epoch=2"]}, "did you mean training.epochs?"),
         (
             {"settings": ["evaluation.split=test"]},

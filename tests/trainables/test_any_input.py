@@ -15,8 +15,7 @@ from orchestrator.cli.option_values import cost
 from orchestrator.plan.identity import Identity, canonical_text
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Space
-from orchestrator.space.designs.optuna import seconds_of
-from orchestrator.space.units import bytes_of
+from orchestrator.space.units import bytes_of, seconds_of
 from trainables.h_space.cli.option_values import numbers, strengths, timestep
 from trainables.h_space.config import CellConfig
 from trainables.h_space.domains import DomainError, read_domain_file

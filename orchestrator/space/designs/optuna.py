@@ -1,6 +1,5 @@
 """Points that a sampler proposes one after another, by the results so far."""
 
-import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Annotated, Literal
@@ -9,19 +8,8 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from orchestrator.space.axes import AxisValues, as_tuple
 from orchestrator.space.designs._base import Allowed, Axes, Design, Finding, Point
-from orchestrator.space.units import written
+from orchestrator.space.units import seconds_of, written
 from trainables.settings import Settings
-
-MAX_SECONDS = 1e10
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds_of(duration: str | int) -> float:
-    """`90`, `90s`, `30m` or `2h` in seconds. Raises ValueError for anything else."""
-    match = re.fullmatch(r"(?a)(\d+(?:\.\d+)?)\s*([smh]?)", str(duration).strip())
-    if match is None or not 0 < float(match[1]) < MAX_SECONDS:
-        raise ValueError(f"expected a duration such as 90s, 30m or 2h; found {str(duration)!r}")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 class PruningConfig(Settings):
