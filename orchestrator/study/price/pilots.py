@@ -25,7 +25,8 @@ from orchestrator.execution.worker import device_name
 from orchestrator.ledger.durable import write_text_atomically
 from orchestrator.plan.identity import canonical_text
 from orchestrator.space.execution import ExecutionConfig
-from orchestrator.study.price.throughput import Kind, Measured
+from orchestrator.study.price.pricing import device_of
+from orchestrator.study.price.throughput import Kind, Measured, Throughput
 from orchestrator.views.live import say
 from trainables.digests import user_cache
 from trainables.errors import UserError
@@ -67,13 +68,16 @@ class Pilots:
         cache_dir: Path,
         execution: ExecutionConfig,
         announce: Announce = silently,
-        on: tuple[JoinedCluster, MachineKind] | None = None,
+        on: tuple[JoinedCluster, MachineKind] | tuple[None, None] = (None, None),
     ) -> None:
-        """`on` says on which machines of a cluster they are timed; None for here."""
-        self._on = on
+        """`on` says on which machines of a cluster they are timed; nothing for here."""
+        self._cluster: JoinedCluster | None = on[0]
+        self.kind: MachineKind | None = on[1]
+        self.throughput: Throughput = {}
+        """What is known of trials there, finished ones and pilots; kept here for whoever asks for prices."""
         self._family = family
         self._folders = (cache_dir / "pilots", user_cache() / "pilots")
-        self._device = "cuda" if execution.gpus_per_trial > 0 else "cpu"
+        self._device = device_of(execution)
         self._num_threads = execution.threads_per_trial
         self._announce = announce
         self.load_seconds = 0.0
@@ -95,12 +99,12 @@ class Pilots:
             if timing is not None:
                 self.kept.add(kind)
             else:
-                where = "" if self._on is None else f" on {self._on[1].name}"
+                where = "" if self.kind is None else f" on {self.kind.name}"
                 with self._announce(f"pilot {place}{where}: a few steps of {kind[-1]}, timed for the price"):
                     found: Mapping[str, Any] = (
                         self._family.pilot(config, self._device, self._num_threads)
-                        if self._on is None
-                        else self._on[0].pilot(self._on[1], config)
+                        if self._cluster is None or self.kind is None
+                        else self._cluster.pilot(self.kind, config)
                     )
                 self._keep(name, found)
                 timing = self._family.timing(config, found)
@@ -115,7 +119,7 @@ class Pilots:
 
     def _name(self, config: Settings) -> str:
         """The file of a configuration's pilot. Raises UserError where what it reads cannot be read."""
-        here = [host(), os.cpu_count(), device_name(self._device)] if self._on is None else [self._on[1].name]
+        here = [host(), os.cpu_count(), device_name(self._device)] if self.kind is None else [self.kind.name]
         content: Mapping[str, Any] = {
             "machine": [*here, self._num_threads],
             "code": _code_digest(),

@@ -2,16 +2,15 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from statistics import median
 
-from orchestrator.execution.contract import JoinedCluster
+from orchestrator.execution.contract import JoinedCluster, MachineKind
 from orchestrator.plan.cells import Plan
 from orchestrator.study.launch import Study, configs_to_prepare
 from orchestrator.study.price.pilots import Announce, Pilots, silently
 from orchestrator.study.price.pricing import Machines, Price, device_of, parallel_trials, price
 from orchestrator.study.price.ranges import Range
-from orchestrator.study.price.throughput import Kind, Measured, PreparationRates, Throughput, measured
+from orchestrator.study.price.throughput import Kind, Measured, PreparationRates, measured
 from orchestrator.study.runner import RunOptions
 from trainables.settings import Settings
 
@@ -41,23 +40,15 @@ class Quote:
         self._joined = joined
         at_once = parallel_trials(self._execution, self._options.num_cpus, self._options.inline)
         self._num_parallel = min(at_once, self._options.concurrency or at_once)
-        results, device = study.folder.parent, device_of(self._execution)
         asked = (self._family, study.cache_dir, self._execution, announce)
-        self._machines: list[tuple[Machines, Pilots]]
         if joined is None:
-            here = Machines(measured(results, device, self._family), self._num_parallel)
-            self._machines = [(here, Pilots(*asked))]
+            self._known = [Pilots(*asked)]
         else:
-            self._machines = [
-                (
-                    Machines(
-                        measured(results, device, self._family, kind.name),
-                        *(kind.num_parallel, kind.name, len(kind.nodes)),
-                    ),
-                    Pilots(*asked, on=(joined, kind)),
-                )
-                for kind in joined.kinds
-            ]
+            self._known = [Pilots(*asked, on=(joined, kind)) for kind in joined.kinds]
+        device = device_of(self._execution)
+        for pilots in self._known:
+            name = None if pilots.kind is None else pilots.kind.name
+            pilots.throughput = measured(study.folder.parent, device, self._family, name)
 
     def of(self, plan: Plan, done: Collection[str], prepared: Plan | None = None) -> Price | None:
         """Price of what a plan lacks; None where it lacks nothing.
@@ -76,12 +67,8 @@ class Quote:
             configs = configs_to_prepare(prepared, {trial.signature for trial in prepared.trials})
         work = self._family.preparation_work(configs, self._study.cache_dir)
         wanted = {self._family.kind(config): config for config in missing.values()}
-        self._machines = [
-            (self._informed(machines, pilots, wanted, configs, work), pilots)
-            for machines, pilots in self._machines
-        ]
-        known = [machines for machines, _ in self._machines]
-        return price(plan, done, known, self._execution, self._options.concurrency)
+        machines = [self._machines(pilots, wanted, configs, work) for pilots in self._known]
+        return price(plan, done, machines, self._execution, self._options.concurrency)
 
     def _unknown_cluster(self) -> str:
         """Why nothing can be known of the machines that trials run on; empty where it can."""
@@ -89,26 +76,29 @@ class Quote:
             cluster = cluster_of(self._options)
             joining = f"a launch tells it, and keeps a limit, once it has joined the cluster at {cluster}"
             return "" if cluster is None else joining
-        return "" if self._machines else "no machine of the cluster has a free place for a trial now"
+        return "" if self._known else "no machine of the cluster has a free place for a trial now"
 
-    def _informed(
+    def _machines(
         self,
-        machines: Machines,
         pilots: Pilots,
         wanted: Mapping[Kind, Settings],
         configs: Sequence[Settings],
         work: Mapping[str, float],
     ) -> Machines:
-        """The machines with what a price of these kinds of trials depends on; what is not known of them is timed."""
-        unknown = {kind: config for kind, config in wanted.items() if not machines.throughput.get(kind)}
-        throughput = {**machines.throughput, **piloted(unknown, pilots)}
-        return replace(
-            machines,
-            throughput=throughput,
+        """What a price of these kinds of trials depends on; what is not known of them is timed."""
+        unknown = {kind: config for kind, config in wanted.items() if not pilots.throughput.get(kind)}
+        pilots.throughput = {**pilots.throughput, **piloted(unknown, pilots)}
+        preparing = self._preparing(pilots, configs) if any(work.values()) else ()
+        kind = pilots.kind or MachineKind("", ("",), self._num_parallel)
+        return Machines(
+            pilots.throughput,
+            num_parallel=kind.num_parallel,
+            name=kind.name,
+            count=len(kind.nodes),
             num_kept=len(wanted.keys() & pilots.kept),
-            work=work,
-            preparing=self._preparing(throughput, pilots, configs) if any(work.values()) else (),
             start=self._start(pilots.load_seconds),
+            work=work,
+            preparing=preparing,
             failures=pilots.failures,
         )
 
@@ -142,14 +132,12 @@ class Quote:
     def _rates(self, config: Settings) -> list[Sequence[Measured]]:
         """What was measured of trials like this one, by the machines of which anything was."""
         kind = self._family.kind(config)
-        return [rates for machines, _ in self._machines if (rates := machines.throughput.get(kind))]
+        return [rates for pilots in self._known if (rates := pilots.throughput.get(kind))]
 
-    def _preparing(
-        self, throughput: Throughput, pilots: Pilots, configs: Sequence[Settings]
-    ) -> list[PreparationRates]:
+    def _preparing(self, pilots: Pilots, configs: Sequence[Settings]) -> list[PreparationRates]:
         """What preparation takes; timed where only finished trials are known, which do not record it."""
         kinds = {self._family.kind(config) for config in configs}
-        known = [rate for kind in kinds for rate in throughput.get(kind, ())]
+        known = [rate for kind in kinds for rate in pilots.throughput.get(kind, ())]
         if known and not any(rate.preparing is not None for rate in known):
             first = self._family.kind(configs[0])
             known = [*piloted({first: configs[0]}, pilots).get(first, ())]
