@@ -123,7 +123,5 @@ def _trials(cells: Sequence[Cell], identities: Mapping[str, Identity], seed: int
         signatures[cell.name] = signature
         codes[cell.name] = cell.code if start.cell is None else joined_code(cell.code, codes[start.cell])
         yield TrialSpec(
-            *(cell.name, seed, signature, parent, cell.config, start.epoch, start.file, start.digest),
-            code=codes[cell.name],
-            draws=draws,
+            cell.name, seed, signature, parent, cell.config, start, code=codes[cell.name], draws=draws
         )

@@ -70,12 +70,8 @@ class TrialSpec:
     parent: str | None
     """Signature of the trial whose weights this one starts from."""
     config: Settings
-    parent_epoch: int | None = None
-    """After which epoch of the parent's training; None for its last."""
-    start_from: str | None = None
-    """The file that this one starts from, where that is not a trial's."""
-    start_digest: str | None = None
-    """SHA-256 of that file."""
+    start: WarmStart = field(default_factory=WarmStart)
+    """That of its cell; an empty one where its weights are random."""
     code: str = ""
     """Fingerprint of the source code that decides its numbers, its parents' included."""
     draws: int | None = None

@@ -74,17 +74,12 @@ class Standing:
     records: Mapping[str, Mapping[str, Any]]
     """Signature -> how the trial stands; only trials of the present plan."""
     damaged: Sequence[str]
-    of_other_code: frozenset[str] = frozenset()
+    done: set[str]
+    """Signatures of the trials that need not run any more."""
+    of_other_code: set[str]
     """Signatures of the trials that code other than today's has finished, or code that nobody knows."""
-    reuses_changed_code: bool = False
-    num_other: int = 0
+    num_other: int
     """Finished trials of the plan's cells and seeds that have other signatures: of other settings or contents."""
-
-    @property
-    def done(self) -> set[str]:
-        """Signatures of the trials that need not run any more."""
-        done = {signature for signature, record in self.records.items() if record["status"] == "done"}
-        return done if self.reuses_changed_code else done - self.of_other_code
 
 
 def open_study(space: Space, results: Path, *, reuses_changed_code: bool = False) -> Study:
@@ -187,12 +182,10 @@ def standing(study: Study, ledger: Ledger) -> Standing:
         for signature, record in ended.items()
         if signature not in codes
     )
-    other = {
-        signature
-        for signature, record in records.items()
-        if record["status"] == "done" and record["code"] != codes[signature]
-    }
-    return Standing(records, list(ledger.damaged), frozenset(other), study.reuses_changed_code, num_other)
+    finished = {signature for signature, record in records.items() if record["status"] == "done"}
+    other = {signature for signature in finished if records[signature]["code"] != codes[signature]}
+    done = finished if study.reuses_changed_code else finished - other
+    return Standing(records, list(ledger.damaged), done, other, num_other)
 
 
 def with_copies(study: Study, ledger: Ledger, now: Standing, note: Callable[[str], None]) -> Standing:
@@ -219,8 +212,8 @@ def missing_tasks(study: Study, ledger: Ledger, now: Standing) -> list[TrialTask
     missing = _to_run(study, now.done)
     kept_epochs: dict[str, set[int]] = {}
     for trial in study.plan.trials:
-        if trial.parent is not None and trial.parent_epoch is not None:
-            kept_epochs.setdefault(trial.parent, set()).add(trial.parent_epoch)
+        if trial.parent is not None and trial.start.epoch is not None:
+            kept_epochs.setdefault(trial.parent, set()).add(trial.start.epoch)
     axis_values = {cell.name: dict(cell.axis_values) for cell in study.plan.cells}
     family, tried = study.space.family, ledger.attempts()
     configs = {id(trial.config): trial.config for trial in missing}  # seeds share theirs
@@ -236,8 +229,8 @@ def missing_tasks(study: Study, ledger: Ledger, now: Standing) -> list[TrialTask
             parent=trial.parent,
             num_epochs=family.num_epochs(trial.config),
             is_resumable=family.is_resumable(trial.config),
-            parent_epoch=trial.parent_epoch,
-            start_digest=trial.start_digest,
+            parent_epoch=trial.start.epoch,
+            start_digest=trial.start.digest,
             code=trial.code,
             draws=trial.draws,
             keep_epochs=sorted(kept_epochs.get(trial.signature, ())),
@@ -251,7 +244,7 @@ def _to_run(study: Study, done: Collection[str]) -> list[TrialSpec]:
     needed = {trial.signature for trial in study.own_trials if trial.signature not in done}
     for trial in reversed(study.plan.trials):  # Every parent comes before its children.
         parent = trial.parent if trial.signature in needed else None
-        if parent is not None and find_model(study.folder, parent, trial.parent_epoch) is None:
+        if parent is not None and find_model(study.folder, parent, trial.start.epoch) is None:
             needed.add(parent)
     return list({trial.signature: trial for trial in study.plan.trials if trial.signature in needed}.values())
 

@@ -142,7 +142,7 @@ def _counts(plan: PlanView) -> Iterator[str]:
         yield f"  shard {study.shard} has {own[0]} of them: {own[1]} done{copied}, {plan.num_missing} to run"
     for other, count in Counter(hit.study for hit in plan.hits.values()).items():
         yield f"  {count} of them {'is' if count == 1 else 'are'} done in study {other}: copied, not run again"
-    yield from _other_code(plan.now)
+    yield from _other_code(study, plan.now)
     if plan.now.num_other:
         yield (
             f"  {plan.now.num_other} finished trials of these cells and seeds had other settings, read other contents, "
@@ -163,12 +163,12 @@ def _counts(plan: PlanView) -> Iterator[str]:
     yield from (f"  {remark}" for remark in dict.fromkeys(remarks))
 
 
-def _other_code(now: Standing) -> Iterator[str]:
+def _other_code(study: Study, now: Standing) -> Iterator[str]:
     """What becomes of trials that code other than today's has finished."""
     unknown = sum(now.records[signature]["code"] is None for signature in now.of_other_code)
     count = len(now.of_other_code) - unknown
     for number, which in ((count, "has changed since"), (unknown, "was not recorded")):
-        if number and now.reuses_changed_code:
+        if number and study.reuses_changed_code:
             yield f"  {number} of the done trials were made by code that {which}; they count, and the report says so"
         elif number:
             yield (

@@ -187,8 +187,8 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         if not tasks:
             return outcome
         for trial in study.plan.trials:
-            if trial.start_from is not None and trial.start_digest is not None:
-                collect_model(study.folder, Path(trial.start_from), trial.start_digest)
+            if trial.start.file is not None and trial.start.digest is not None:
+                collect_model(study.folder, Path(trial.start.file), trial.start.digest)
         queue = TrialQueue(tasks, done, options.end)
         launch.run(queue, _progress(study, done & study.own), study.plan, tasks)
         if outcome.interrupted_by is None:

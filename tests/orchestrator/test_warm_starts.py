@@ -100,7 +100,7 @@ def test_the_parents_epoch_counts_and_its_last_one_is_the_default(plan_of: PlanO
     assert signatures(last, "start=warm") == signatures(default, "start=warm")
     assert signatures(first, "start=warm") != signatures(default, "start=warm")
     assert parents(first, "start=warm") == parents(default, "start=warm")
-    assert {trial.parent_epoch for trial in first.trials if trial.parent} == {1}
+    assert {trial.start.epoch for trial in first.trials if trial.parent} == {1}
 
 
 def test_a_chain_may_have_any_depth(plan_of: PlanOf) -> None:
@@ -212,7 +212,7 @@ def test_an_editor_file_counts_by_its_content(load: Load, tmp_path: Path, write_
 
     assert child("a").signature == child("b").signature != child("c").signature
     assert child("a").parent is None
-    assert child("a").start_from == str(tmp_path / "a.safetensors")
+    assert child("a").start.file == str(tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize(
