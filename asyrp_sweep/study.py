@@ -19,10 +19,9 @@ from orchestrator.ledger.copies import results_folder
 from orchestrator.ledger.study import STUDY_FILE
 from orchestrator.plan.loading import load_space
 from orchestrator.space.extending import sources_of
-from orchestrator.study.adaptive import run_until_decided
 from orchestrator.study.launch import Study as Planned
 from orchestrator.study.launch import open_study
-from orchestrator.study.runner import RunOptions
+from orchestrator.study.runner import RunOptions, run_until_decided
 from orchestrator.views.live import make_display, say
 from trainables.errors import UserError
 from trainables.family import Family

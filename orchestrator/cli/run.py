@@ -23,7 +23,6 @@ from orchestrator.ledger import Ledger
 from orchestrator.plan.loading import load_space
 from orchestrator.space.config import ConfigError, Space, wrong_input
 from orchestrator.study import planning
-from orchestrator.study.adaptive import run_until_decided
 from orchestrator.study.holding import in_turn
 from orchestrator.study.launch import Study, as_launched, open_study, standing
 from orchestrator.study.observing import Outcome
@@ -31,7 +30,7 @@ from orchestrator.study.price.budget import check_cost, check_options
 from orchestrator.study.price.pilots import announcing
 from orchestrator.study.price.quoting import Quote, cluster_of
 from orchestrator.study.price.ranges import Range
-from orchestrator.study.runner import RunOptions
+from orchestrator.study.runner import RunOptions, run_until_decided
 from orchestrator.views.live import make_display, say
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ class Identity:
 
     def __init__(self, family: Family, config: Settings) -> None:
         content = family.identity(config)
-        if plugins := _plugin_digests(family, config):
-            content = {**content, "plugins": plugins}
+        used = {origin.digest for one in family.uses(config) if (origin := origin_of(*one)) is not None}
+        if used:  # The plugins whose variants a trial uses.
+            content = {**content, "plugins": sorted(used)}
         self._texts = {key: canonical_text(value) for key, value in content.items()}
 
     def signature(self, seed: int, *, parent: str | None) -> str:
@@ -28,12 +29,6 @@ class Identity:
         texts = {**self._texts, "seed": canonical_text(seed), "parent": canonical_text(parent)}
         entries = (f"{canonical_text(key)}:{texts[key]}" for key in sorted(texts))
         return _hashed(f"{{{','.join(entries)}}}")
-
-
-def _plugin_digests(family: Family, config: Settings) -> list[str]:
-    """Digests of the plugins whose variants a trial uses."""
-    found = {origin.digest for used in family.uses(config) if (origin := origin_of(*used)) is not None}
-    return sorted(found)
 
 
 def cell_identity(family: Family, config: Settings, start: Mapping[str, Any] | None) -> str:

@@ -28,6 +28,7 @@ from orchestrator.study.launch import (
     missing_tasks,
     standing,
     with_copies,
+    with_seeds,
 )
 from orchestrator.study.listening import Listening, Opening
 from orchestrator.study.observing import Outcome, StudyObserver
@@ -37,6 +38,9 @@ from orchestrator.views.running_file import COMPLETE, RunningFile, running_name,
 from trainables.errors import UserError
 from trainables.names import visible
 
+Judge = Callable[[Path], Mapping[str, int]]
+"""From a study's folder to how many seeds each of its cells should have now. What is decided, and by which rule, is its
+business."""
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -106,8 +110,10 @@ class Launch:
                 with self._backend() as backend, self.display.showing(progress):
                     if self.options.trial_class is None:
                         _prepare(self.study, plan, backend, observer, tasks)
-                    with _stopping_when_unwritable():
+                    try:
                         backend.run(queue, observer)
+                    except LedgerError as error:
+                        raise LaunchStopped(str(error)) from error
             except PreparationFailed as error:
                 outcome.preparation_error = str(error)
             except Interrupted as interrupt:
@@ -199,6 +205,38 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
         return outcome
 
 
+def run_until_decided(
+    study: Study, options: RunOptions, display: Display, judge: Judge, note: Callable[[str], None]
+) -> Outcome:
+    """Run the study as `run_missing` does, then more seeds of the cells that the judge wants, until it wants no more.
+
+    Trials that fail stay failed until the next launch: they are outcomes, and the judge counts them.
+    """
+    total = run_missing(study, options, display)
+    while (
+        study.space.config.adaptive is not None
+        and total.interrupted_by is None
+        and total.preparation_error is None
+    ):
+        grown = with_seeds(study, judge(study.folder))
+        if len(grown.plan.trials) == len(study.plan.trials):
+            return total
+        note(_added(study, grown))
+        study = grown
+        more = run_missing(study, replace(options, retries_failed=False, joined=None), display)
+        total = replace(more, num_run=total.num_run + more.num_run, failed=[*total.failed, *more.failed])
+    return total
+
+
+def _added(before: Study, after: Study) -> str:
+    """Which cells go on, in a line."""
+    known = {trial.signature for trial in before.plan.trials}
+    new = [trial for trial in after.plan.trials if trial.signature not in known]
+    cells = dict.fromkeys(trial.cell for trial in new)
+    most = 1 + max(trial.seed for trial in new)
+    return f"still undecided, going on to {most} seeds: {', '.join(cells)} ({len(new)} trials)"
+
+
 @contextmanager
 def published(study: Study) -> Iterator[Callable[[], None]]:
     """Hold a study, or its shard, in the object store that its folder is a copy of; what brings both to one state.
@@ -251,15 +289,6 @@ def _prepare(
     except UserError as error:
         raise PreparationFailed.by(error, error) from error
     observer.after_preparation()
-
-
-@contextmanager
-def _stopping_when_unwritable() -> Iterator[None]:
-    """Say of a LedgerError that it ended a launch which had begun."""
-    try:
-        yield
-    except LedgerError as error:
-        raise LaunchStopped(str(error)) from error
 
 
 def _progress(study: Study, done: set[str]) -> Progress:

@@ -133,7 +133,7 @@ class RunningFile:
 
         Launches of a study's shards are seen as one.
         """
-        files = [self._path] if self._path.name != FILE_NAME else running_files(self._study_folder)
+        files = running_files(self._study_folder)
         looks = [(path, look) for path in files if (look := _look(path)) is not None]
         found: list[Launch] = []
         for path, (content, beat_at) in looks:

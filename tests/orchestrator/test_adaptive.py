@@ -11,10 +11,9 @@ from analysis.contrasts import judge_study, next_seeds
 from analysis.frames import load_frames
 from orchestrator.ledger import Ledger, read_study
 from orchestrator.plan.loading import load_space
-from orchestrator.study.adaptive import run_until_decided
 from orchestrator.study.launch import Study, longest_plan, open_study
 from orchestrator.study.observing import Outcome
-from orchestrator.study.runner import RunOptions
+from orchestrator.study.runner import RunOptions, run_until_decided
 
 SPACE = """
 question: Does the learning rate matter?
