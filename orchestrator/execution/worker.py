@@ -112,7 +112,7 @@ class TrialRun:
         """Write what the trial can be taken up from, and the model where a child asks for this epoch's."""
         trial = self._trial
         if trial.epoch in self._task.keep_epochs:  # Before the checkpoint: a resumed trial is past it.
-            self._put_model(trial.epoch)
+            put_model(self._model_path(trial.epoch), trial.save_model, self._checkpoints.check)
         if not getattr(trial, "is_resumable", True):
             return
         account = {
@@ -146,7 +146,8 @@ class TrialRun:
         if checkpoint.extra.get("code", "") != task.code:
             self._note("started afresh: the checkpoint was written by other code")
             return trial
-        if missing := self._missing_models(checkpoint.epoch):
+        kept = (epoch for epoch in task.keep_epochs if epoch <= checkpoint.epoch)
+        if missing := [epoch for epoch in kept if not is_there(self._model_path(epoch))]:
             self._note(f"started afresh: a child needs the model of epoch {missing[0]}, which was not kept")
             return trial
         try:
@@ -178,18 +179,8 @@ class TrialRun:
         new = family.trial if settings.trial_class is None else import_class(settings.trial_class)
         return new(config, task.seed if task.draws is None else task.draws, **given)
 
-    def _put_model(self, epoch: int) -> None:
-        """Keep the model of an epoch."""
-        put_model(self._model_path(epoch), self._trial.save_model, self._checkpoints.check)
-
     def _model_path(self, epoch: int | None = None) -> Path:
         return model_path(self._settings.study_folder, self._task.signature, epoch)
-
-    def _missing_models(self, epoch: int) -> list[int]:
-        """Epochs up to this one whose models should have been kept and are not there."""
-        return [
-            kept for kept in self._task.keep_epochs if kept <= epoch and not is_there(self._model_path(kept))
-        ]
 
     def _finish(self) -> Record:
         result = self._trial.finish()
@@ -321,7 +312,7 @@ def failure_reason(error: Exception) -> str:
     name = type(error).__name__
     if isinstance(error, UserError):
         return str(error)
-    first_line = _first_line(error)
+    first_line = (str(error).strip() or repr(error)).splitlines()[0]
     if name == "OutOfMemoryError":  # torch's, recognised by name so that nothing here imports torch
         return f"out of GPU memory: {first_line}"
     _, torchs_word, refusal = first_line.partition("DefaultCPUAllocator: ")
@@ -383,10 +374,6 @@ def _empty_gpu_cache() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def _readable(values: dict[str, float]) -> str:

@@ -63,7 +63,10 @@ def share_columns(root: Path, expected: Mapping[str, Sequence[Row]] | None = Non
         for name, (found, _) in files.items():
             if not found.equals(schema):
                 _rewrite(root, table, name, schema)
-    _write(root, json.dumps(listed, indent=1))
+    path, text = root / FILE_NAME, json.dumps(listed, indent=1)
+    with writing(root):
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text_atomically(path, text)
 
 
 def _schemas(root: Path, table: str) -> dict[str, tuple[pa.Schema, pa.Schema]]:
@@ -98,10 +101,3 @@ def _rewrite(root: Path, table: str, name: str, schema: pa.Schema) -> None:
         attempts = known.get(ATTEMPTS_KEY.encode())
         kept = {} if attempts is None else {ATTEMPTS_KEY: attempts.decode()}
         write_sealed(root / table, name, conformed(content, schema), kept)
-
-
-def _write(root: Path, text: str) -> None:
-    path = root / FILE_NAME
-    with writing(root):
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            write_text_atomically(path, text)

@@ -50,7 +50,8 @@ def contrasts(study: StudyPlan) -> list[Comparison]:
 
 def claim_comparison(study: StudyPlan, claim: Mapping[str, Any]) -> Comparison | None:
     """The comparison that a claim is about; None where the plan has no cell for a side, or one cell for both."""
-    better, worse = (_cell_at(study, side(claim, role)) for role in ("better", "worse"))
+    points = [side(claim, role) for role in ("better", "worse")]
+    better, worse = (cells_along(study, list(point)).get(tuple(point.values())) for point in points)
     if better is None or worse is None or better == worse:
         return None
     about = {name: value for name, value in claim.items() if name not in _NOT_IDENTITY and value is not None}
@@ -134,7 +135,3 @@ def _comparison(study: StudyPlan, cell: str, reference: str, about: Mapping[str,
     content = json.dumps([sides, dict(study.primary), dict(about)], sort_keys=True)
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
     return Comparison(cell, reference, key, is_primary=not about)
-
-
-def _cell_at(study: StudyPlan, point: Mapping[str, Any]) -> str | None:
-    return cells_along(study, list(point)).get(tuple(point.values()))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestrator.execution.queue import TrialQueue
-from orchestrator.execution.ray import head
+from orchestrator.execution.ray import cluster
 from orchestrator.execution.ray import machines as of_clusters
-from orchestrator.execution.ray.head import watching_head
+from orchestrator.execution.ray.cluster import watching_head
 from orchestrator.execution.ray.machines import (
     AVOID_SECONDS,
     SECONDS_BETWEEN_LOOKS,
@@ -99,7 +99,7 @@ def test_the_only_machine_with_room_for_a_trial_is_asked_again_all_the_same(
 
 
 def test_a_head_is_gone_once_it_has_been_silent_for_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0.01)
     told: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

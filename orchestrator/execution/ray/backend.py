@@ -5,6 +5,7 @@ terminal is ours: Tune gets what is in `execution.ray.tune`, a new run name at e
 folder that is removed after it.
 """
 
+import importlib.util
 import logging
 import os
 import secrets
@@ -12,7 +13,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from orchestrator.execution.contract import BackendError, Observer, PreparationF
 from orchestrator.execution.ending import WARNING, Interrupted
 from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.machine import usable_cores
+from orchestrator.execution.provenance import CODE
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.ray.cluster import (
     LOCAL,
@@ -32,9 +34,9 @@ from orchestrator.execution.ray.cluster import (
     num_slots,
     room_asked_for,
     wanted_of,
+    watching_head,
     why_not_connected,
 )
-from orchestrator.execution.ray.head import watching_head
 from orchestrator.execution.ray.kinds import JoinedMachines
 from orchestrator.execution.ray.machines import AskedRoom, Machines
 from orchestrator.execution.ray.ready import (
@@ -45,7 +47,6 @@ from orchestrator.execution.ray.ready import (
     tune,
 )
 from orchestrator.execution.ray.scratch import ADVICE, MAX_LENGTH, launch_folder
-from orchestrator.execution.ray.shipping import copy_packages
 from orchestrator.execution.ray.tune import (
     LeaveTune,
     ObserverCallback,
@@ -60,6 +61,7 @@ from trainables.paths import home
 from trainables.wording import duration
 
 POLL_SECONDS = 0.1
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 WORKER_ENVIRONMENT = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_CHDIR_TO_TRIAL_DIR")
 """What workers need, too; those of a running cluster were not started by this process."""
@@ -222,7 +224,7 @@ class RayBackend:
         code = folder / "code"
         try:
             code.mkdir()
-            copy_packages(code, self._options.extra_modules)
+            _copy_code(code, self._options.extra_modules)
         except OSError as error:  # shutil's lists every file
             why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
             raise BackendError(f"{folder} cannot be written: {why}; {ADVICE}") from error
@@ -250,6 +252,25 @@ class RayBackend:
             # Ray looks into /dev/shm even where there is none.
             "_plasma_directory": None if os.access(SHARED_MEMORY, os.W_OK) else str(folder),
         }
+
+
+def _copy_code(folder: Path, extra_modules: Iterable[Path]) -> None:
+    """Fill a folder with our packages as this process imports them, and with single modules, and nothing else.
+
+    Ray puts the caller's working directory first on the workers' import path. A user whose own project has an
+    `analysis/` folder would get that one instead of ours (seen with Ray 2.60); a runtime environment with this folder
+    as its `working_dir` comes first instead, and every node of a cluster runs the same code.
+    """
+    for package in CODE:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise ModuleNotFoundError(
+                f"{package} is not importable: the installation of asyrp-sweep is incomplete"
+            )
+        found = next(iter(spec.submodule_search_locations))
+        shutil.copytree(found, folder / package, ignore=_LEFT_OUT)
+    for module in extra_modules:
+        shutil.copy2(module, folder / module.name)
 
 
 def _bring_a_token() -> None:

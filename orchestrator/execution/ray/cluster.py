@@ -1,15 +1,22 @@
-"""Whether a cluster can be joined and what fits on it: what can be said of one without Ray."""
+"""Whether a cluster can be joined, what fits on it, whether it still answers: what can be said of one without Ray."""
 
 import math
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from threading import Event
 from typing import Any
 
 from orchestrator.execution.contract import BackendError
+from orchestrator.ledger.threads import beside
 from orchestrator.space.execution import ExecutionConfig
 
 CONNECT_SECONDS = 10.0
+GONE_SECONDS = 15.0
+"""A head that has not answered for so long is gone; a shorter silence may be the network's."""
+_LOOK_SECONDS = 1.0
 LOCAL = "local"
 """The address of a Ray that is started on this machine for one launch."""
 OBJECT_STORE_BYTES = 100_000_000
@@ -32,11 +39,10 @@ def check_address(address: str, ray_version: str) -> None:
             f"{address} (--address or RAY_ADDRESS) is where jobs are submitted, not the cluster itself; give the "
             "address of its head node, such as 10.0.0.1:6379, or unset RAY_ADDRESS to use this machine alone"
         )
-    host, colon, port = address.rpartition(":")
-    if not colon:
+    if ":" not in address:
         return
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        _connect(address, CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise BackendError(why_not_connected(address, error, ray_version)) from error
 
@@ -83,6 +89,44 @@ def num_slots(execution: ExecutionConfig, nodes: Sequence[Node], num_trials: int
             fitting = min(fitting, node.get("GPU", 0) / execution.gpus_per_trial)
         slots += math.floor(fitting)
     return max(1, min(slots, num_trials))
+
+
+def watching_head(
+    address: str, tell: Callable[[str], None], patience: float = GONE_SECONDS
+) -> AbstractContextManager[None]:
+    """Look at a cluster's head, at HOST:PORT, from a thread, and tell once, there, when it is gone.
+
+    Without it, calls of Ray do not return, and after a minute Ray ends the process without a word.
+    """
+
+    def watch(over: Event) -> None:
+        if not _answers(address):  # Ray reaches it in another way than this does.
+            return
+        heard_at = time.monotonic()
+        while not over.wait(_LOOK_SECONDS):
+            if _answers(address):
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at >= patience:
+                tell(
+                    f"Ray's head at {address} has not answered for {patience:g} s, so there is no cluster any more"
+                )
+                return
+
+    return beside(watch, "head watch")
+
+
+def _answers(address: str) -> bool:
+    try:
+        _connect(address, _LOOK_SECONDS)
+    except OSError:
+        return False
+    return True
+
+
+def _connect(address: str, seconds: float) -> None:
+    """Raises OSError where nothing listens, ValueError where that is no HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=seconds).close()
 
 
 def job_client(address: str) -> Any:
