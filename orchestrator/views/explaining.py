@@ -148,8 +148,7 @@ def _is_meant(found: Found, trial: str) -> bool:
 def _why(found: Found) -> str:
     """Why it ran or did not, in one sentence."""
     launch = RunningFile(found.folder).read()
-    running = launch.running if launch is not None else ()
-    mine = next((trial for trial in running if trial["signature"] == found.signature), None)
+    mine = launch.running.get(found.signature) if launch is not None else None
     if mine is not None:
         of_all = "" if mine["num_epochs"] is None else f" of {mine['num_epochs']}"
         return f"running now, epoch {mine['epoch']}{of_all}"

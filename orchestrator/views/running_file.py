@@ -9,7 +9,7 @@ launches need not agree. A reader whose own clock disagrees waits for the next h
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -47,8 +47,8 @@ class Launch:
     """When the file was touched last, in seconds since 1970 by the file server's clock."""
     is_alive: bool
     seconds_left: float | None
-    running: tuple[dict[str, Any], ...]
-    """The `TOLD` of each trial at work, and its `signature`; none of a launch that is dead."""
+    running: Mapping[str, Mapping[str, Any]]
+    """Signature -> the `TOLD` of each trial at work; none of a launch that is dead."""
     lost_machines: tuple[str, ...] = ()
     """Machines that have left its cluster, each with the time."""
     avoided_machines: tuple[str, ...] = ()
@@ -189,7 +189,7 @@ def _as_one(launches: Sequence[Launch]) -> Launch | None:
         beat_at=max(launch.beat_at for launch in shown),
         is_alive=bool(alive),
         seconds_left=None if None in left else max((one for one in left if one is not None), default=None),
-        running=tuple(trial for launch in alive for trial in launch.running),
+        running={signature: told for launch in alive for signature, told in launch.running.items()},
         lost_machines=tuple(name for launch in launches for name in launch.lost_machines),
         avoided_machines=tuple(name for launch in alive for name in launch.avoided_machines),
         parts=tuple(launches),
@@ -204,10 +204,10 @@ def _launch(
         is_alive = _is_alive(path, content, beat_at, now, wait)
         # Older launches say less.
         lost, avoided = (tuple(map(str, content.get(name, ()))) for name in MACHINES)
-        running = tuple(
-            {"signature": str(trial["signature"]), **{name: trial.get(name) for name in TOLD}}
+        running = {
+            str(trial["signature"]): {name: trial.get(name) for name in TOLD}
             for trial in (content["running"] if is_alive else ())
-        )
+        }
         left = content["seconds_left"] if is_alive else None
         return Launch(content["host"], content["process"], beat_at, is_alive, left, running, lost, avoided)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):

@@ -100,7 +100,7 @@ def view(folder: Path, ledger: Ledger | None = None, read_launch: ReadLaunch | N
     ledger.prefer(study.codes)
     records = ledger.records()
     launch = read_launch(folder) if read_launch is not None else RunningFile(folder).read()
-    at_work = {trial["signature"]: trial for trial in (launch.running if launch is not None else ())}
+    at_work = launch.running if launch is not None else {}
     found = status_matrix(study, records, at_work)
     states, rows = {}, {}
     for cell in study.cells:

@@ -42,7 +42,7 @@ def test_a_launch_elsewhere_is_alive_while_its_file_is_touched(tmp_path: Path, p
 
     assert found is not None
     assert found.is_alive
-    assert found.running[0]["epoch"] == 3
+    assert found.running["a"]["epoch"] == 3
     assert found.lost_machines == ("node-3 (10.0.0.3) at 2026-01-01 00:00:00Z",)
 
 
@@ -70,7 +70,7 @@ def test_a_launch_elsewhere_whose_heartbeat_stands_still_is_dead_and_said_to_be(
     found = file.read(now=lambda: 1e9, wait=waits.append)
 
     assert found is not None
-    assert (found.is_alive, found.running) == (False, ())
+    assert (found.is_alive, found.running) == (False, {})
     assert found.silence is not None
     assert found.silence.startswith("no heartbeat since 2001-09-08 23:46:40Z from the launch of process")
     assert "on elsewhere" in found.silence
@@ -128,7 +128,7 @@ def test_many_changes_are_written_together_and_soon(
             progress.epoch("a", {"epoch": float(epoch)}, "here")
             file.changed()
         deadline = time.monotonic() + 20
-        while (found := file.read()) is not None and found.running[0]["epoch"] != 999:
+        while (found := file.read()) is not None and found.running["a"]["epoch"] != 999:
             assert time.monotonic() < deadline
 
     assert 2 <= len(replaced) < 100
@@ -179,6 +179,6 @@ def test_it_says_which_machine_a_trial_is_on_and_when_it_was_heard_of_last(tmp_p
     found = file.read()
 
     assert found is not None
-    [trial] = found.running
+    [trial] = found.running.values()
     assert (trial["host"], trial["loss"]) == ("node-7", 0.5)
     assert abs(trial["heard_at"] - time.time()) < 60
