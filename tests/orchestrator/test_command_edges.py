@@ -359,6 +359,32 @@ primary: {metric: a, margin: 1.0}
 
 
 @pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("[3]", "baseline.metrics.a: expected a mapping; found a list"),
+        (
+            "{better: more}",
+            "baseline.metrics.a.better: expected higher is better or lower is better; found 'more'",
+        ),
+        (
+            "{better: lower is better, of_last: 3}",
+            "baseline.metrics.a.of_last: needs `take: mean` or `take: best`; found take: last",
+        ),
+    ],
+)
+def test_a_wrong_metric_is_one_mistake_wherever_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, message: str
+) -> None:
+    space = tmp_path / "animals.yaml"
+    space.write_text(COMMAND_SPACE.replace("a: higher is better", f"a: {metric}"))
+
+    assert cli.main(["plan", str(space)]) == 2
+
+    told = capsys.readouterr().err.splitlines()
+    assert told == [f"{space}:4  {message}", "1 problem. No trial was started."]
+
+
+@pytest.mark.parametrize(
     ("name", "lacking"),
     [("\N{CJK UNIFIED IDEOGRAPH-732B}", True), ("\N{GREEK SMALL LETTER XI} – été", False)],
 )

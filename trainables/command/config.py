@@ -25,6 +25,11 @@ class MetricConfig(Settings):
     pattern: str | None = None
     """For scripts that only print: a regular expression whose first group is the number, such as `Accuracy: ([0-9.]+)`.
     Its last match in the output counts."""
+    take: Literal["last", "best", "mean"] = "last"
+    """Which of its values counts, where rows or the output hold several. The best one is chosen by the very number that
+    is reported, so it is optimistic, the more so the more rows there are."""
+    of_last: int | None = Field(default=None, ge=1)
+    """How many of the last values `best` and `mean` look at; all where nothing is given."""
     label: str | None = None
     """How figures and tables call it; its name where nothing is given."""
     unit: str = ""
@@ -97,8 +102,9 @@ class CommandConfig(Settings):
     grace_seconds: float = Field(default=10.0, ge=0, le=600)
     """How long a command that is being stopped has between SIGTERM and SIGKILL."""
     metrics_file: str | None = None
-    """Where the script leaves its metrics, in its folder, a glob or a path: a JSON object, or JSONL or CSV, whose last
-    value of each counts. Where nothing is given, the first of `METRICS_FILES` that is there."""
+    """Where the script leaves its metrics, in its folder, a glob or a path: a JSON object, or JSONL or CSV, of
+    whose values of each the last counts, or what the metric's `take` says. Where nothing is given, the first of
+    `METRICS_FILES` that is there."""
     curves_file: str | None = None
     """JSONL or CSV that the script writes while it runs, a line an epoch or a step. Where nothing is given, the first
     of `CURVES_FILES` that is there."""

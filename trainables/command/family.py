@@ -81,7 +81,8 @@ class CommandFamily(Family):
             try:
                 metric = MetricConfig.model_validate({"better": said} if isinstance(said, str) else said)
             except ValidationError:
-                continue  # The check of the settings says what is wrong.
+                # The check of the settings says what is wrong; that the metric is named elsewhere is no mistake.
+                metric = MetricConfig(better="higher is better")
             label = metric.label or name.replace("_", " ")
             found[name] = Metric(name, label, metric.unit, metric.better == "higher is better")
         return found

@@ -99,7 +99,7 @@ def problems(config: CommandConfig) -> list[tuple[Loc, str]]:
         *_name_problems(config),
         *_unfilled(config, words),
         *_unused(config, words),
-        *_pattern_problems(config),
+        *_reading_problems(config),
     ]
 
 
@@ -143,7 +143,8 @@ def _unused(config: CommandConfig, words: list[str]) -> Iterator[tuple[Loc, str]
             yield place, f"{what}: neither command nor environment has {{{name}}}{near}; {ways}"
 
 
-def _pattern_problems(config: CommandConfig) -> Iterator[tuple[Loc, str]]:
+def _reading_problems(config: CommandConfig) -> Iterator[tuple[Loc, str]]:
+    """What is wrong with how metrics and curves are read."""
     for name, metric in config.metrics.items():
         if metric.pattern is not None:
             found = _compiled(metric.pattern)
@@ -152,6 +153,8 @@ def _pattern_problems(config: CommandConfig) -> Iterator[tuple[Loc, str]]:
                     found if isinstance(found, str) else "expected one group, such as `Accuracy: ([0-9.]+)`"
                 )
                 yield ("metrics", name, "pattern"), told
+        if metric.of_last is not None and metric.take == "last":
+            yield ("metrics", name, "of_last"), "needs `take: mean` or `take: best`; found take: last"
     if config.curves_pattern is not None:
         found = _compiled(config.curves_pattern)
         if isinstance(found, str) or not found.groupindex:

@@ -3,9 +3,10 @@
 import math
 import mimetypes
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 from trainables.command.config import METRICS_FILES, CommandConfig, MetricConfig
 from trainables.command.curves import column_name
@@ -50,14 +51,15 @@ def read_results(config: CommandConfig, folder: Path, output: str) -> Results:
     named = {name: metric for name, metric in config.metrics.items() if metric.pattern is None}
     if named:
         path = _found_file(config.metrics_file, METRICS_FILES, folder, "metrics_file")
-        content, is_text = _last_values(path)
+        columns, is_text = _columns(path)
         for name, metric in named.items():
-            results.summary[name] = _metric(name, metric, content, path.name, is_text=is_text)
+            results.summary[name] = _metric(name, metric, columns, path, is_text=is_text)
+        content = {key: values[-1] for key, values in columns.items()}
         results.num_parameters = _num_parameters(content)
         results.notes += _not_declared(content, named, path.name)
     for name, metric in config.metrics.items():
         if metric.pattern is not None:
-            results.summary[name] = _printed(name, metric.pattern, output)
+            results.summary[name] = _printed(name, metric, output)
     if config.items_file is not None:
         results.items = _items(config, _found_file(config.items_file, (), folder, "items_file"))
     results.samples, notes = _samples(config, folder)
@@ -92,26 +94,44 @@ def _found_file(asked: str | None, usual: tuple[str, ...], folder: Path, setting
     raise Unreadable(f"expected {wanted} in the trial's folder; {holds}{near}")
 
 
-def _last_values(path: Path) -> tuple[Content, bool]:
-    """Key -> its last value in a file, and whether values are texts."""
+def _columns(path: Path) -> tuple[dict[str, list[object]], bool]:
+    """Key -> its values in a file, in their order, and whether values are texts."""
     if path.suffix.lower() == ".json":
-        return read_object(path), False
-    content: Content = {}
+        return {key: [value] for key, value in read_object(path).items()}, False
+    columns: dict[str, list[object]] = {}
     for row in read_rows(path):
-        content |= {key: value for key, value in row.items() if value is not None}
-    return content, is_csv(path)
+        for key, value in row.items():
+            if value is not None:
+                columns.setdefault(key, []).append(value)
+    return columns, is_csv(path)
 
 
-def _metric(name: str, metric: MetricConfig, content: Content, file: str, *, is_text: bool) -> float:
-    by_name = {key: key for key in content} | {column_name(key): key for key in content}
+def _metric(
+    name: str, metric: MetricConfig, columns: Mapping[str, list[object]], path: Path, *, is_text: bool
+) -> float:
+    by_name = {key: key for key in columns} | {column_name(key): key for key in columns}
     wanted = metric.key or name
     key = by_name.get(wanted, by_name.get(column_name(wanted)))
     if key is None:
-        found = _listed([*content]) or "nothing"
+        found = _listed([*columns]) or "nothing"
         raise MetricMissing(
-            f"{file}: the metric {wanted} is missing; found {found}{did_you_mean(wanted, by_name)}"
+            f"{path.name}: the metric {wanted} is missing; found {found}{did_you_mean(wanted, by_name)}"
         )
-    return _finite(f"{file}: {key}", content[key], is_text=is_text)
+    if metric.take != "last" and path.suffix.lower() == ".json":
+        raise Unreadable(
+            f"{path.name} holds one value of {key}; `take: {metric.take}` needs rows, JSONL or CSV"
+        )
+    return _taken(f"{path.name}: {key}", metric, columns[key], is_text=is_text)
+
+
+def _taken(where: str, metric: MetricConfig, values: Sequence[object], *, is_text: bool) -> float:
+    """The value that counts of several."""
+    if metric.take == "last":
+        return _finite(where, values[-1], is_text=is_text)
+    numbers = [_finite(where, value, is_text=is_text) for value in values[-(metric.of_last or 0) :]]
+    if metric.take == "mean":
+        return fmean(numbers)
+    return max(numbers) if metric.better == "higher is better" else min(numbers)
 
 
 def _finite(where: str, value: object, *, is_text: bool) -> float:
@@ -144,11 +164,13 @@ def _not_declared(content: Content, named: Mapping[str, MetricConfig], file: str
     return [f"{file} also holds {_listed(others)}, which are not declared as metrics"] if others else []
 
 
-def _printed(name: str, pattern: str, output: str) -> float:
-    found = re.findall(pattern, output, re.MULTILINE)
+def _printed(name: str, metric: MetricConfig, output: str) -> float:
+    assert metric.pattern is not None
+    found = re.findall(metric.pattern, output, re.MULTILINE)
     if not found:
-        raise Unreadable(f"the output has no match of the pattern of {name}, {shown(pattern)}")
-    return _finite(f"the output's last match of the pattern of {name}", found[-1], is_text=True)
+        raise Unreadable(f"the output has no match of the pattern of {name}, {shown(metric.pattern)}")
+    which = "last match" if metric.take == "last" else "matches"
+    return _taken(f"the output's {which} of the pattern of {name}", metric, found, is_text=True)
 
 
 def _items(config: CommandConfig, path: Path) -> list[Row]:

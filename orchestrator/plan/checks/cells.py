@@ -133,7 +133,12 @@ def wrong_settings(
             return list(found.items()), family.Config.model_validate(settings), lost
         except ValidationError as error:
             wrong = validation_problems(error, family.Config, settings)
-        found |= {place: said for place, said in wrong if place not in found and not _speaks_of(said, lost)}
+        emptied = {place[:-1] for place in found if not look_up(settings, place[:-1])}  # by taking those out
+        found |= {
+            place: said
+            for place, said in wrong
+            if place not in {*found, *emptied} and not _speaks_of(said, lost)
+        }
         rest = settings
         for place, _ in wrong:
             rest = _without(rest, place, family)

@@ -101,6 +101,13 @@ def test_a_wrong_pattern_is_told(pattern: str, told: str) -> None:
     assert message.startswith(told)
 
 
+def test_how_many_values_count_is_only_asked_of_several() -> None:
+    ((place, message),) = found(metrics={"accuracy": {"better": "lower is better", "of_last": 3}})
+
+    assert place == "metrics.accuracy.of_last"
+    assert message == "needs `take: mean` or `take: best`; found take: last"
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

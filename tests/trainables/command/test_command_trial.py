@@ -314,6 +314,42 @@ def test_a_metric_may_be_what_a_script_prints(build: Build) -> None:
     assert result.summary["accuracy"] == 0.75
 
 
+@pytest.mark.parametrize(
+    ("take", "expected"),
+    [
+        ({}, 0.5),
+        ({"take": "best"}, 0.9),
+        ({"take": "best", "of_last": 2}, 0.7),
+        ({"take": "mean"}, 0.6),
+        ({"take": "mean", "of_last": 2}, 0.6),
+        ({"take": "mean", "of_last": 9}, 0.6),
+        ({"take": "best", "better": "lower is better"}, 0.3),
+    ],
+)
+def test_of_several_values_the_last_counts_or_the_best_or_their_mean(
+    build: Build, take: dict[str, Any], expected: float
+) -> None:
+    rows = "accuracy\n0.3\n0.9\n0.7\n0.5\n"
+    metric = {"better": "higher is better", **take}
+    leaves = f"import sys; open(sys.argv[1] + '/metrics.csv', 'w').write({rows!r})"
+    prints = "print('accuracy 0.3 accuracy 0.9 accuracy 0.7 accuracy 0.5')"
+
+    left = run(build(leaves, metrics={"accuracy": metric}))
+    printed = run(build(prints, metrics={"accuracy": {**metric, "pattern": "accuracy ([0-9.]+)"}}))
+
+    assert left.summary["accuracy"] == pytest.approx(expected)
+    assert printed.summary["accuracy"] == pytest.approx(expected)
+
+
+def test_a_file_of_single_values_has_no_best_one(build: Build) -> None:
+    metric = {"better": "higher is better", "take": "best"}
+
+    with pytest.raises(
+        TrialFailed, match=r"metrics\.json holds one value of accuracy; `take: best` needs rows"
+    ):
+        run(build(LEAVES_METRICS, metrics={"accuracy": metric}))
+
+
 def test_curves_may_be_what_a_script_prints(build: Build) -> None:
     source = (
         LEAVES_METRICS
