@@ -118,7 +118,7 @@ def test_tune_is_left_where_a_commit_raised(make_task: Make, observer: Any, caus
     observer.keep = fail
     queue = TrialQueue([make_task("a"), make_task("b"), make_task("child", parent="a")])
     callback = ObserverCallback(queue, observer, SignalWatch())
-    searcher = QueueSearcher(queue, callback.guard, callback.settle)
+    searcher = QueueSearcher(callback)
     asked = searcher.suggest("1")
     assert isinstance(asked, dict)
     trial = SimpleNamespace(config=asked)
@@ -139,7 +139,7 @@ def test_tune_is_left_where_a_commit_raised(make_task: Make, observer: Any, caus
 def test_a_worker_that_cannot_keep_its_work_stops_tune(make_task: Make, observer: Any) -> None:
     queue = TrialQueue([make_task("a")])
     callback = ObserverCallback(queue, observer, SignalWatch())
-    trial = SimpleNamespace(config=QueueSearcher(queue, callback.guard, callback.settle).suggest("1"))
+    trial = SimpleNamespace(config=QueueSearcher(callback).suggest("1"))
 
     callback.on_trial_result(1, [], trial, {"step": Step(unwritable="/study cannot be written: full")})
 

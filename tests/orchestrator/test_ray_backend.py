@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.execution.contract import BackendError, Guarded, PreparationFailed
+from orchestrator.execution.contract import BackendError, PreparationFailed
 from orchestrator.execution.interrupts import SignalWatch
 from orchestrator.execution.queue import TrialQueue
 from orchestrator.execution.ray.backend import RayBackend, RayOptions
@@ -158,9 +158,9 @@ def test_a_trial_larger_than_any_machine_is_refused(
         pass
 
 
-def test_the_searcher_never_waits_for_nothing(make_task: Make) -> None:
+def test_the_searcher_never_waits_for_nothing(make_task: Make, observer: Recording) -> None:
     queue = TrialQueue([make_task("a"), make_task("child", parent="a")])
-    searcher = QueueSearcher(queue, Guarded(), lambda: None)
+    searcher = QueueSearcher(ObserverCallback(queue, observer, SignalWatch()))
 
     first = searcher.suggest("1")
     assert isinstance(first, dict)

@@ -93,7 +93,7 @@ def tuned(make_task: Make, observer: Any, disk: Disk) -> Any:
     observer.keep = keep
     queue = TrialQueue([make_task("a"), make_task("b"), make_task("child", parent="a")])
     callback = ObserverCallback(queue, observer, SignalWatch())
-    searcher = QueueSearcher(queue, callback.guard, lambda: callback.settle(wait=True))
+    searcher = QueueSearcher(callback)
 
     def end(signature: str) -> None:
         trial = SimpleNamespace(config={"_signature": signature})

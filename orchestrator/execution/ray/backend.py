@@ -188,21 +188,21 @@ class RayBackend:
             queue.num_slots = min(asked, queue.num_expected)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(queue.num_slots)
         with room, callback.settled(), registry_remembered(), suppress(LeaveTune):
-            self._tuner(queue, callback).fit()
+            self._tuner(callback).fit()
         callback.guard.raise_first()
         callback.report_unaccounted()
         if not queue.is_finished:  # What is left does not fit into the time.
             raise Interrupted(WARNING)
 
-    def _tuner(self, queue: TrialQueue, callback: "ObserverCallback") -> tune.Tuner:
+    def _tuner(self, callback: ObserverCallback) -> tune.Tuner:
         assert self._folder is not None, "run() needs an entered back end"
         execution = self._settings.execution
         return tune.Tuner(
             tune.with_parameters(TuneTrial, settings=self._settings),
             param_space={"cpus": execution.cpus_per_trial, "gpus": execution.gpus_per_trial},
             tune_config=tune.TuneConfig(
-                search_alg=QueueSearcher(queue, callback.guard, lambda: callback.settle(wait=True)),
-                scheduler=QueueScheduler(queue, callback.stopped, callback.guard, callback.machines),
+                search_alg=QueueSearcher(callback),
+                scheduler=QueueScheduler(callback),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=signature_of,

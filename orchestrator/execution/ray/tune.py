@@ -2,7 +2,7 @@
 reports, and a scheduler that stops what the queue says."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,10 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class QueueSearcher(Searcher):
     """Hands Tune the queue's ready trials; the trial's identity travels in its config."""
 
-    def __init__(self, queue: TrialQueue, guard: Guarded, settle: Callable[[], None]) -> None:
-        """`settle` waits until every trial that is over is on record."""
+    def __init__(self, callback: "ObserverCallback") -> None:
         super().__init__()
-        self._queue = queue
-        self._guard = guard
-        self._settle = settle
+        self._queue, self._guard = callback.queue, callback.guard
+        self._callback = callback
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """The next ready trial; None only while a running one may make others ready."""
@@ -37,10 +35,10 @@ class QueueSearcher(Searcher):
         task = None
         with self._guard.or_stop():
             if self._queue.depends_on_ends:
-                self._settle()
+                self._callback.settle(wait=True)
             task = self._queue.take()
             if task is None and self._queue.count("waiting"):
-                self._settle()
+                self._callback.settle(wait=True)
                 task = self._queue.take()
         if task is not None:
             return {"_signature": task.signature, "task": task.to_json()}
@@ -66,14 +64,9 @@ class QueueScheduler(FIFOScheduler):
     It is also where Tune learns which machines to avoid.
     """
 
-    def __init__(
-        self, queue: TrialQueue, stopped: dict[str, str], guard: Guarded, machines: Machines
-    ) -> None:
+    def __init__(self, callback: "ObserverCallback") -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it unannotated.
-        self._queue = queue
-        self._guard = guard
-        self._stopped = stopped
-        self._machines = machines
+        self._callback = callback
         self._room = RoomForTrials()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,7 +78,7 @@ class QueueScheduler(FIFOScheduler):
         actors = tune_controller._tune_controller._actor_manager
         actors._resource_manager = self._room
         wanted = [request for *_, request in actors._pending_actors_to_attrs.values()]
-        self._room.avoid(self._machines.avoided(), wanted)
+        self._room.avoid(self._callback.machines.avoided(), wanted)
         self._room.settle()
         return super().choose_trial_to_run(tune_controller)
 
@@ -93,11 +86,11 @@ class QueueScheduler(FIFOScheduler):
         """CONTINUE or STOP; a trial that has ended by itself is not asked about."""
         step: Step = result["step"]
         reason = None
-        with self._guard.or_stop():
-            reason = self._queue.stop_reason(signature_of(trial), step.metrics)
+        with self._callback.guard.or_stop():
+            reason = self._callback.queue.stop_reason(signature_of(trial), step.metrics)
         if reason is None:
             return str(self.CONTINUE)
-        self._stopped[signature_of(trial)] = reason
+        self._callback.stopped[signature_of(trial)] = reason
         return str(self.STOP)
 
 
@@ -154,7 +147,7 @@ class ObserverCallback(tune.Callback):
         self._recording = Recording(observer.keep)
         self.stopped: dict[str, str] = {}
         """Signature -> why `QueueScheduler` has just stopped the trial."""
-        self._queue = queue
+        self.queue = queue
         self._observer = observer
         self._signals = signals
 
@@ -164,7 +157,7 @@ class ObserverCallback(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tell of machines, and take warnings of the launch's end, which Tune would take itself."""
-        self._queue.end.keep_watching()
+        self.queue.end.keep_watching()
         if self._room is not None:
             self._room.settle()
         for name in self.machines.lost():
@@ -178,14 +171,14 @@ class ObserverCallback(tune.Callback):
         with self.guard.or_stop():
             self.settle()
         self._signals.check_signal()
-        self._queue.check_time()
+        self.queue.check_time()
         if self.guard.is_over:
             raise LeaveTune
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has taken the trial."""
         self._workers[signature_of(trial)] = trial.temporary_state.ray_actor._actor_id.hex()
-        self._queue.mark_started(signature_of(trial))
+        self.queue.mark_started(signature_of(trial))
         self.guard(self._observer.on_started, signature_of(trial))
 
     def on_trial_result(
@@ -194,7 +187,7 @@ class ObserverCallback(tune.Callback):
         """An epoch is over, perhaps the last."""
         step: Step = result.pop("step")  # Tune would keep it, and dump it, for the whole launch.
         if step.metrics:
-            self._queue.mark_epoch(signature_of(trial), step.metrics)
+            self.queue.mark_epoch(signature_of(trial), step.metrics)
             self.guard(self._observer.on_epoch, signature_of(trial), step.metrics, step.host)
         with self.guard.or_stop():
             if step.unwritable is not None:
@@ -203,17 +196,17 @@ class ObserverCallback(tune.Callback):
                 worker = self._workers.pop(signature_of(trial), None)
                 if worker is not None and self.machines.has_deaths and step.record["status"] == "done":
                     self.machines.trial_finished(_machine_of(worker))
-                self._queue.mark_recording(signature_of(trial))
+                self.queue.mark_recording(signature_of(trial))
                 self._recording.put(step.record)
             elif (reason := self.stopped.pop(signature_of(trial), None)) is not None:
                 self.settle(wait=True)
-                self._observer.on_pruned(self._queue.tasks[signature_of(trial)], reason)
-                self._queue.mark_pruned(signature_of(trial), reason)
+                self._observer.on_pruned(self.queue.tasks[signature_of(trial)], reason)
+                self.queue.mark_pruned(signature_of(trial), reason)
                 self.report_skips()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker died and the trial will go on in another."""
-        task = self._queue.tasks[signature_of(trial)]
+        task = self.queue.tasks[signature_of(trial)]
         text = f"the worker of {task.cell} seed {task.seed} died ({last_words(trial)})"
         self.guard(self._observer.on_note, f"{text}; it goes on from its last checkpoint in another one")
         self._worker_died(trial)
@@ -230,7 +223,7 @@ class ObserverCallback(tune.Callback):
         """
         for record in self._recording.kept(wait=wait):
             self._observer.on_finished(record)
-            self._queue.mark_ended(record)
+            self.queue.mark_ended(record)
             self.report_skips()
 
     @contextmanager
@@ -245,12 +238,12 @@ class ObserverCallback(tune.Callback):
 
     def report_skips(self) -> None:
         """Tell of trials that can no longer run. Raises what the observer raises."""
-        for task, reason in self._queue.new_skips():
+        for task, reason in self.queue.new_skips():
             self._observer.on_skipped(task, reason)
 
     def report_unaccounted(self) -> None:
         """Tell of trials that Tune dropped without a callback, so that none is lost in silence."""
-        for signature in self._queue.running():
+        for signature in self.queue.running():
             self._lose(signature, "Ray Tune ended it without a result or an error")
             self.guard.raise_first()
 
@@ -262,11 +255,11 @@ class ObserverCallback(tune.Callback):
             self.guard(self._observer.on_note, told)
 
     def _lose(self, signature: str, reason: str) -> None:
-        if not self._queue.is_running(signature):  # Its record came first; only its worker is lost.
+        if not self.queue.is_running(signature):  # Its record came first; only its worker is lost.
             return
         with self.guard.or_stop():
-            self._observer.on_lost(self._queue.tasks[signature], reason)
-            self._queue.mark_failed(signature, reason)
+            self._observer.on_lost(self.queue.tasks[signature], reason)
+            self.queue.mark_failed(signature, reason)
             self.report_skips()
 
 
