@@ -14,9 +14,6 @@ from orchestrator.space.config import Space
 from orchestrator.space.points import baseline_values, is_allowed, settled_point
 from trainables.settings import Settings
 
-Record = Mapping[str, Any]
-"""How a trial ended: a worker's record, or a row of the ledger."""
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -67,8 +64,9 @@ class Candidates:
             raise ValueError(misfit)
         return candidate
 
-    def of_record(self, record: Record) -> Candidate | None:
-        """The point that a record's trial has in this space, or None where it would be another trial."""
+    def of_record(self, record: Mapping[str, Any]) -> Candidate | None:
+        """The point of a trial, from a worker's record or a row of the ledger; None where it would be another trial
+        in this space."""
         if record["signature"] in self._known:
             return self._known[record["signature"]]
         said = record["axis_values"]  # text in the ledger's rows, a mapping in a worker's record

@@ -9,9 +9,9 @@ trial as pruned, and a killed launch's trials are found by their signature and t
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +20,18 @@ from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.search.axis_points import grid_point, grid_size, in_order, shortened
 from orchestrator.search.journal import JOURNAL, open_journal
-from orchestrator.search.sampling import contains, distribution_of, pruner_of, sampler_of, suggested
+from orchestrator.search.sampling import (
+    contains,
+    distribution_of,
+    grid_point,
+    grid_size,
+    in_order,
+    pruner_of,
+    sampler_of,
+    shortened,
+    suggested,
+)
 from orchestrator.space.axes import AxisConfig, AxisValue, AxisValues, matches
 from orchestrator.space.designs.optuna import Config as SearchConfig
 
@@ -34,6 +43,9 @@ MIN_FOR_IMPORTANCE = 5
 
 Outcome = Literal["done", "pruned", "failed"]
 _STATES = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+_quiet = partial(warnings.catch_warnings, action="ignore", category=optuna.exceptions.ExperimentalWarning)
+"""Without Optuna's notices that something is experimental: what we use of it is tested."""
 
 
 @dataclass(frozen=True)
@@ -153,37 +165,28 @@ class Optimizer:
     def tell(self, number: int, outcome: Outcome, values: Sequence[float] = (), reason: str = "") -> None:
         """How a proposal ended. A value that is no finite number is a failure, whatever the outcome said."""
         trial = self._trial(number)
-        if outcome == "done" and not all(map(math.isfinite, values)):
-            outcome, reason = "failed", f"an objective is not finite: {', '.join(map(str, values))}"
+        outcome, told, reason = _as_told(outcome, values, reason)
         if reason:
             trial.set_user_attr(REASON, reason)
-        told = [float(value) for value in values] if outcome == "done" else None
         with _quiet():
             self._study.tell(number, told, state=_STATES[outcome])
 
     def add(
-        self,
-        values: AxisValues,
-        signature: str,
-        outcome: Outcome,
-        objectives: Sequence[float],
-        reason: str = "",
+        self, point: AxisValues, signature: str, outcome: Outcome, values: Sequence[float], reason: str
     ) -> bool:
         """Take over a finished trial of the ledger; False where it is not a point of the axes."""
-        params = self._params(values)
+        params = self._params(point)
         if params is None:
             return False
-        if outcome == "done" and not all(map(math.isfinite, objectives)):
-            outcome, reason = "failed", "an objective is not finite"
+        outcome, told, reason = _as_told(outcome, values, reason)
         self._tried.add(frozenset(params.items()))
-        kept = {SIGNATURE: signature, ORIGIN: "ledger"} | ({REASON: reason} if reason else {})
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=_STATES[outcome],
                 params=params,
                 distributions={name: self._distributions[name] for name in params},
-                values=list(objectives) if outcome == "done" else None,
-                user_attrs=kept,
+                values=told,
+                user_attrs={SIGNATURE: signature, ORIGIN: "ledger"} | ({REASON: reason} if reason else {}),
             )
         )
         return True
@@ -210,13 +213,10 @@ class Optimizer:
             return {}
         # PED-ANOVA looks at the low end of a target.
         sign = -1.0 if self._study.directions[index] == StudyDirection.MAXIMIZE else 1.0
-        with warnings.catch_warnings():
-            # It says that few trials tell little, and which end of the target counts.
-            warnings.simplefilter("ignore", UserWarning)
-            return dict(
-                optuna.importance.get_param_importances(
-                    self._study, target=lambda trial: sign * float(trial.values[index])
-                )
+        # It warns that few trials tell little, and which end of the target counts.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            return optuna.importance.get_param_importances(
+                self._study, target=lambda trial: sign * float(trial.values[index])
             )
 
     # Inside
@@ -257,9 +257,10 @@ class Optimizer:
                 other.tell(trial.number, state=TrialState.FAIL)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's notices that something is experimental: what we use of it is tested."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
+def _as_told(
+    outcome: Outcome, values: Sequence[float], reason: str
+) -> tuple[Outcome, list[float] | None, str]:
+    """An end as Optuna takes it: values only of what is done, and all of them finite."""
+    if outcome == "done" and not all(map(math.isfinite, values)):
+        outcome, reason = "failed", f"an objective is not finite: {', '.join(map(str, values))}"
+    return outcome, [float(value) for value in values] if outcome == "done" else None, reason

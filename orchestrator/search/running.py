@@ -8,14 +8,13 @@ from typing import Any
 
 from orchestrator.execution.checkpoints import drop_committed
 from orchestrator.execution.tasks import TrialTask
-from orchestrator.ledger import Ledger, share_columns, write_study
+from orchestrator.ledger import share_columns, write_study
 from orchestrator.ledger.copies import working_copy_of
 from orchestrator.ledger.files import writing
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.cells import Plan
 from orchestrator.plan.identity import plan_hash
 from orchestrator.search.journal import JOURNAL
-from orchestrator.search.queue import SearchQueue
 from orchestrator.search.results import Results, earlier_points, results_of, write_results
 from orchestrator.search.search import Search
 from orchestrator.space.axes import AxisValues
@@ -58,16 +57,18 @@ def run_search(study: Study, options: RunOptions, display: Display) -> SearchLau
         reach = reachable(study.space)
         expected = expected_rows(reach)
         launch.clear_up(expected)
-        search = open_search(study, launch.ledger)
+        with writing(study.folder):
+            search = Search(study, launch.ledger, options.end)
+            search.enqueue_earlier(earlier_points(study, search.config.earlier))
         launch.note_damaged(launch.ledger.damaged)
         ended = {name for name, record in search.records.items() if record["status"] in ("done", "pruned")}
         drop_committed(study.folder, ended)
         launch.publish()
-        if search.num_left() > 0:
+        if search.num_expected > 0:
             launch.tell_listeners()
             _run(launch, search, reach)
             launch.publish()
-        launch.outcome.num_left = search.num_left()
+        launch.outcome.num_left = search.num_expected
         if launch.outcome.interrupted_by is None:
             share_columns(study.ledger_folder, expected)
         asked = search.asked()
@@ -77,20 +78,9 @@ def run_search(study: Study, options: RunOptions, display: Display) -> SearchLau
         return SearchLaunch(launch.outcome, results, tuple(dict.fromkeys(search.notes)))
 
 
-def open_search(study: Study, ledger: Ledger) -> Search:
-    """Take up a search where it was left. Raises LedgerError when its journal cannot be written."""
-    with writing(study.folder):
-        search = Search(study, ledger)
-        points = earlier_points(study, search.config.earlier)
-        if taken := search.enqueue_earlier(points):
-            names = ", ".join(dict.fromkeys(origin for _, origin in points))
-            search.notes.append(f"{taken} points that did well in other searches are tried first ({names})")
-    return search
-
-
 def _run(launch: Launch, search: Search, reach: Plan) -> None:
     study = launch.study
-    progress = Progress({}, num_expected=search.num_left())
+    progress = Progress({}, num_expected=search.num_expected)
     copy = working_copy_of(study.folder)
     due = 0.0
 
@@ -105,12 +95,12 @@ def _run(launch: Launch, search: Search, reach: Plan) -> None:
             took = time.monotonic() - began
             due = time.monotonic() + max(SECONDS_BETWEEN_DOCUMENTS, REST_AFTER_A_DOCUMENT * took)
 
-    queue = SearchQueue(search, on_new, launch.options.end)
+    search.on_new = on_new
     to_prepare = [
         TrialTask(trial.signature, 1, trial.cell, trial.seed, {}, trial.config.model_dump(mode="json"))
         for trial in reach.trials
     ]
-    launch.run(queue, progress, reach, to_prepare)
+    launch.run(search, progress, reach, to_prepare)
 
 
 def reachable(space: Space) -> Plan:
@@ -135,16 +125,10 @@ def search_document(study: Study, points: Sequence[AxisValues]) -> dict[str, Any
 
     A search looks at its seeds, and picks; only the test of its winner on fresh seeds compares.
     """
-    space = with_points(study.space, points)
-    document = study_document(build_plan(space), space)
-    design = study.space.config.design
-    document |= {
-        "design": design.kind,
-        "design_settings": design.model_dump(mode="json", exclude={"kind"}),
-        "plan_hash": plan_hash(study.space),
-    }
-    document["cells"] = [
-        cell | {"is_baseline": False, "axis_values": acting_values(study.space.config, cell["axis_values"])}
-        for cell in document["cells"]
-    ]
+    space = study.space
+    plan = build_plan(with_points(space, points))
+    cells = tuple(replace(cell, is_baseline=False) for cell in plan.cells)
+    document = study_document(replace(plan, cells=cells, plan_hash=plan_hash(space)), space)
+    for cell in document["cells"]:
+        cell["axis_values"] = acting_values(space.config, cell["axis_values"])
     return document

@@ -1,7 +1,9 @@
-"""A space's own words in Optuna's: distributions of its axes, the sampler and the pruner."""
+"""A space's own words in Optuna's: distributions of its axes, the points of a grid, the sampler and the pruner."""
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping, Sequence
 
 import optuna
 from optuna.distributions import (
@@ -11,9 +13,56 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from orchestrator.search.axis_points import num_steps
-from orchestrator.space.axes import AxisConfig, AxisValue
+from orchestrator.space.axes import AxisConfig, AxisValue, AxisValues, matches
 from orchestrator.space.designs.optuna import Config as SearchConfig
+
+Axes = Mapping[str, AxisConfig]
+
+
+def in_order(axes: Axes) -> list[str]:
+    """Axes, each after those that its condition looks at."""
+    ordered: list[str] = []
+    waiting = list(axes)
+    while waiting:
+        ready = [name for name in waiting if axes[name].when.keys() <= set(ordered)]
+        ordered += ready or waiting  # A circle is refused when the space is loaded.
+        waiting = [name for name in waiting if name not in ordered]
+    return ordered
+
+
+# The grid
+
+
+def grid_size(axes: Axes) -> int:
+    """How many combinations there are; some of them may be the same point."""
+    return math.prod(len(_grid_values(axis)) for axis in axes.values())
+
+
+def grid_point(axes: Axes, baseline: AxisValues, index: int) -> dict[str, AxisValue]:
+    """The combination of this number, without the axes that do not act there; the last axis changes first."""
+    names = in_order(axes)
+    chosen: dict[str, AxisValue] = {}
+    for name in reversed(names):
+        values = _grid_values(axes[name])
+        index, at = divmod(index, len(values))
+        chosen[name] = values[at]
+    point = dict(baseline)
+    acting: dict[str, AxisValue] = {}
+    for name in names:
+        if matches(axes[name].when, point):
+            point[name] = acting[name] = chosen[name]
+    return acting
+
+
+def _grid_values(axis: AxisConfig) -> Sequence[AxisValue]:
+    """The listed values, or the steps of a range."""
+    found = axis.range
+    if found is None:
+        return axis.names
+    return [found.low + index * (found.step or 1) for index in range(found.num_steps + 1)]
+
+
+# Values
 
 
 def distribution_of(axis: AxisConfig) -> BaseDistribution:
@@ -23,7 +72,7 @@ def distribution_of(axis: AxisConfig) -> BaseDistribution:
         return CategoricalDistribution(axis.names)
     high = found.high
     if found.step is not None:  # Optuna warns of an end that no step reaches.
-        high = found.low + num_steps(axis) * found.step
+        high = found.low + found.num_steps * found.step
     if found.is_whole:
         return IntDistribution(int(found.low), int(high), log=found.log, step=int(found.step or 1))
     step = None if found.step is None else float(found.step)
@@ -42,12 +91,20 @@ def suggested(trial: optuna.Trial, name: str, of: BaseDistribution) -> AxisValue
     return chosen
 
 
+def shortened(axis: AxisConfig, value: AxisValue) -> AxisValue:
+    """A drawn number with as many digits as a reader needs."""
+    return value if axis.range is None or not isinstance(value, float) else axis.range.shortened(value)
+
+
 def contains(distribution: BaseDistribution, value: AxisValue) -> bool:
     """Whether the axis could have proposed this value."""
     try:
         return distribution._contains(distribution.to_internal_repr(value))
     except (ValueError, TypeError):
         return False
+
+
+# Samplers and pruners
 
 
 def sampler_of(search: SearchConfig, number: int) -> optuna.samplers.BaseSampler:

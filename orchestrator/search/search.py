@@ -1,4 +1,6 @@
-"""One search: which trial comes next, and what its end means for those that follow. Knows no back end, no Optuna.
+"""A queue that does not know its trials beforehand: which one comes next follows from how others ended.
+
+Knows no back end, no Optuna.
 
 The ledger is the truth. What it holds is never run again: a point proposed twice is answered from it, and a
 search that lost its journal is told it anew.
@@ -12,13 +14,16 @@ import hashlib
 import json
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic as now
 
-from orchestrator.execution.tasks import TrialTask
+from orchestrator.execution.ending import LaunchEnd
+from orchestrator.execution.queue import TrialQueue
+from orchestrator.execution.tasks import Record, TrialTask
 from orchestrator.ledger import Ledger
+from orchestrator.ledger.files import writing
 from orchestrator.ledger.parts import DAMAGED_FOLDER
-from orchestrator.search.candidates import Candidate, Candidates, Record
+from orchestrator.search.candidates import Candidate, Candidates
 from orchestrator.search.objectives import objectives, search_config
 from orchestrator.search.optimizer import Optimizer, Outcome, Proposal
 from orchestrator.space.axes import AxisValues
@@ -31,11 +36,19 @@ MAX_REPEATS = 40
 """Proposals in a row that bring no new trial before the space counts as exhausted."""
 
 
-class Search:
-    """Asks for one trial after another until the budget is spent, the time is up or the space is exhausted."""
+class Search(TrialQueue):
+    """Hands out one trial after another until the budget is spent, the time is up or the space is exhausted.
 
-    def __init__(self, study: Study, ledger: Ledger) -> None:
+    Where its journal cannot be written, every method that takes a trial or hears of one raises LedgerError.
+    """
+
+    depends_on_ends = True
+
+    def __init__(self, study: Study, ledger: Ledger, end: LaunchEnd | None = None) -> None:
         """Take up a search where it was left. Only for the holder of the ledger's lock, while no trial runs."""
+        super().__init__([], end=end)
+        self.on_new: Callable[[TrialTask], None] = lambda task: None
+        """Hears of every trial before it starts."""
         self.space = study.space
         self.folder = study.folder
         self.config = search_config(study.space.config)
@@ -46,8 +59,7 @@ class Search:
         self.baseline, self.default = self.candidates.baseline, self.candidates.default
         self.notes: list[str] = []
         """What the user should know, each once."""
-        self.is_over = False
-        """Whether no further trial will be asked for."""
+        self._is_over = False
         self.records: dict[str, Record] = {record["signature"]: record for record in ledger.records()}
         """Signature -> how the trial stands: the ledger's rows, and what ended in this launch."""
         self.notes += self._other_code()
@@ -65,7 +77,7 @@ class Search:
         self.notes += self.optimizer.notes
         self._numbers: dict[str, list[int]] = {}
         """Signature of a point that has trials to run or running -> the proposals it answers."""
-        self._tasks: deque[TrialTask] = deque()
+        self._next: deque[TrialTask] = deque()
         """Trials of such points that are to run next."""
         self._repeats = 0
         self._resumed = self._left_running()
@@ -88,33 +100,87 @@ class Search:
             "source code has changed since this search began: what it found so far may not hold for today's code"
         ]
 
-    # Asking
+    # What back ends ask, and tell
 
-    def next_task(self) -> TrialTask | None:
-        """The next trial to run; None when none is to be run now, and for good once `is_over`."""
-        while not self.is_over:
+    def take(self) -> TrialTask | None:
+        """The next trial that the search asks for; None when there is none now, any more or in the time left."""
+        if not self.end.fits(None, self._seconds_until_free()):
+            return None
+        with writing(self.folder):
+            task = self._next_task()
+        if task is not None:
+            self.tasks[task.signature] = task
+            self._set(task.signature, "running")
+            self.on_new(task)
+        return task
+
+    def stop_reason(self, signature: str, metrics: Mapping[str, float]) -> str | None:
+        """Why the pruner would stop a trial after an epoch with these means, or None."""
+        name = self.config.pruning.metric or self.space.family.pruned_by
+        if self.config.pruner == "none" or name not in metrics or signature not in self._numbers:
+            return None
+        epoch, loss = int(metrics["epoch"]), metrics[name]
+        with writing(self.folder):
+            if not any(
+                self.optimizer.should_stop(number, epoch, loss) for number in self._numbers[signature]
+            ):
+                return None
+        rule = "the median of the others" if self.config.pruner == "median" else "those that may go on"
+        return f"{name} {loss:.4g} after epoch {epoch} is worse than {rule}"
+
+    def mark_ended(self, record: Record) -> None:
+        """A trial is committed: what comes next may follow from its end."""
+        self._tell(record)
+        super().mark_ended(record)
+
+    def mark_failed(self, signature: str, reason: str) -> None:
+        """Also where there is no record from the trial itself, because its worker was lost."""
+        if signature not in self.records:
+            self._tell(self._record(signature, "failed", reason))
+        super().mark_failed(signature, reason)
+
+    def mark_pruned(self, signature: str, reason: str) -> None:
+        """The trial was stopped as `stop_reason` asked."""
+        self._tell(self._record(signature, "pruned", reason))
+        super().mark_pruned(signature, reason)
+
+    @property
+    def num_expected(self) -> int:
+        """Trials that the budget still has room for, running ones included."""
+        return max(self.config.trials - len(self.asked()), len(self._numbers)) * len(self.candidates.seeds)
+
+    @property
+    def is_handed_out(self) -> bool:
+        """Whether no further trial will be asked for."""
+        return self._is_over
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is running and nothing will."""
+        return self._is_over and self.count("running", "recording") == 0
+
+    def _may_begin(self) -> bool:
+        return not self._is_over and self.end.fits(None)
+
+    def _record(self, signature: str, status: str, reason: str) -> Record:
+        return {**self.tasks[signature].in_record(), "status": status, "reason": reason}
+
+    # Which trial is next
+
+    def _next_task(self) -> TrialTask | None:
+        """The next trial to run; None when none is to be run now, and for good once the search is over."""
+        while not self._is_over:
             if now() >= self._deadline:
                 self._end("the time is up")
                 return None
-            if not self._tasks:
+            if not self._next:
                 proposal = self._next_proposal()
                 if proposal is None:
                     return None
                 self._take_up(proposal)
-            if self._tasks:
-                return self._tasks.popleft()
+            if self._next:
+                return self._next.popleft()
         return None
-
-    def num_left(self) -> int:
-        """Trials that the budget still has room for, running ones included."""
-        return max(self.config.trials - len(self.asked()), len(self._numbers)) * len(self.candidates.seeds)
-
-    def counts(self) -> dict[str, int]:
-        """How the points of this search stand, and how many proposals were answered without a new one."""
-        states = [self._outcome_of(candidate) for candidate in self.asked()]
-        counted = {state: states.count(state) for state in ("done", "pruned", "failed")}
-        answered = self.optimizer.count("COMPLETE", "PRUNED", "FAIL") - len(states)
-        return counted | {"answered": max(answered, 0)}
 
     def _next_proposal(self) -> Proposal | None:
         if self._resumed:
@@ -161,7 +227,7 @@ class Search:
         count = 1 if self._first_seed_decides and candidate.signature not in self.records else None
         for seed, signature in list(zip(self.candidates.seeds, candidate.signatures, strict=True))[:count]:
             if signature not in self.records:
-                self._tasks.append(self._as_task(candidate, seed, signature))
+                self._next.append(self._as_task(candidate, seed, signature))
 
     def _waits_for_first_seeds(self) -> bool:
         """Whether trials that are running may make others ready."""
@@ -180,20 +246,9 @@ class Search:
             code=self.space.family.code(candidate.config),
         )
 
-    # Telling
+    # What an end means
 
-    def stop_reason(self, signature: str, metrics: Mapping[str, float]) -> str | None:
-        """Why a trial should stop after an epoch with these means, or None."""
-        name = self.config.pruning.metric or self.space.family.pruned_by
-        if self.config.pruner == "none" or name not in metrics or signature not in self._numbers:
-            return None
-        epoch, loss = int(metrics["epoch"]), metrics[name]
-        if not any(self.optimizer.should_stop(number, epoch, loss) for number in self._numbers[signature]):
-            return None
-        rule = "the median of the others" if self.config.pruner == "median" else "those that may go on"
-        return f"{name} {loss:.4g} after epoch {epoch} is worse than {rule}"
-
-    def ended(self, record: Record) -> None:
+    def _tell(self, record: Record) -> None:
         """A trial ended and is committed: done, failed or pruned, as its record says."""
         self._repeats = 0
         self.records[record["signature"]] = record
@@ -202,17 +257,17 @@ class Search:
         is_first = record["signature"] == candidate.signature
         if self._first_seed_decides and is_first and record["status"] == "done":
             self._queue_trials(candidate)
-        self._answer(candidate)
+        with writing(self.folder):
+            self._answer(candidate)
 
     def _answer(self, candidate: Candidate) -> None:
         """Answer every proposal that waits for this point, once it has ended."""
-        if (outcome := self._outcome_of(candidate)) is None:
+        if (ending := self._ending(candidate)) is None:
             return
         # Where a seed has failed, the others need not start any more.
-        self._tasks = deque(task for task in self._tasks if task.signature not in candidate.signatures)
-        values, reason = self._values_and_reason(candidate, outcome)
+        self._next = deque(task for task in self._next if task.signature not in candidate.signatures)
         for number in self._numbers.pop(candidate.signature, []):
-            self.optimizer.tell(number, outcome, values, reason)
+            self.optimizer.tell(number, *ending)
 
     def _outcome_of(self, candidate: Candidate) -> Outcome | None:
         """How a point ended; None while a trial of it is missing and none has been pruned or has failed."""
@@ -221,12 +276,15 @@ class Search:
             return "done" if len(states) == len(candidate.signatures) else None
         return "pruned" if "pruned" in states else "failed"
 
-    def _values_and_reason(self, candidate: Candidate, outcome: Outcome) -> tuple[list[float], str]:
-        """The objectives of a point, none where it is not done; why it is not."""
+    def _ending(self, candidate: Candidate) -> tuple[Outcome, list[float], str] | None:
+        """How a point ended, its objectives where it is done, and why it is not; None as for `_outcome_of`."""
+        if (outcome := self._outcome_of(candidate)) is None:
+            return None
         if outcome == "done":
-            return self.mean_values(candidate), ""
+            return outcome, self.mean_values(candidate), ""
         records = [self.records[name] for name in candidate.signatures if name in self.records]
-        return [], next((r["reason"] for r in records if r["status"] != "done" and r.get("reason")), "")
+        reasons = (r["reason"] for r in records if r["status"] != "done" and r.get("reason"))
+        return outcome, [], next(reasons, "")
 
     def mean_values(self, candidate: Candidate) -> list[float]:
         """Mean of every objective over the trials of a point that are all done; NaN where a record has none."""
@@ -259,20 +317,21 @@ class Search:
         found = [self.candidates.of_record(record) for record in self.records.values()]
         taken = 0
         for candidate in {one.signature: one for one in found if one is not None}.values():
-            if (outcome := self._outcome_of(candidate)) is not None:
-                told = self._values_and_reason(candidate, outcome)
-                taken += self.optimizer.add(candidate.values, candidate.signature, outcome, *told)
+            if (ending := self._ending(candidate)) is not None:
+                taken += self.optimizer.add(candidate.values, candidate.signature, *ending)
         if taken:
             self.notes.append(
                 f"{taken} trials of the ledger are points of this space; they are not run again"
             )
 
-    def enqueue_earlier(self, points: Sequence[tuple[AxisValues, str]]) -> int:
-        """Let points that did well elsewhere be tried first; how many of them are points of this space."""
+    def enqueue_earlier(self, points: Sequence[tuple[AxisValues, str]]) -> None:
+        """Let a new search first try what did well in others, where it is a point of this space."""
         if not self.optimizer.is_new:
-            return 0
+            return
         full = [({**self.baseline, **values}, origin) for values, origin in points]
-        return sum(self.optimizer.enqueue(values, origin) for values, origin in full)
+        if taken := sum(self.optimizer.enqueue(values, origin) for values, origin in full):
+            names = ", ".join(dict.fromkeys(origin for _, origin in points))
+            self.notes.append(f"{taken} points that did well in other searches are tried first ({names})")
 
     def _identity(self) -> str:
         """Name of the Optuna study: another one where results would not be comparable or axes differ."""
@@ -289,11 +348,18 @@ class Search:
         return f"{self.space.name} {digest}"
 
     def _end(self, note: str) -> None:
-        self.is_over = True
+        self._is_over = True
         if note:
             self.notes.append(note)
 
     # Results
+
+    def counts(self) -> dict[str, int]:
+        """How the points of this search stand, and how many proposals were answered without a new one."""
+        states = [self._outcome_of(candidate) for candidate in self.asked()]
+        counted = {state: states.count(state) for state in ("done", "pruned", "failed")}
+        answered = self.optimizer.count("COMPLETE", "PRUNED", "FAIL") - len(states)
+        return counted | {"answered": max(answered, 0)}
 
     def done(self) -> list[Candidate]:
         """This search's points whose trials are all done, in the order they were asked for."""

@@ -78,19 +78,27 @@ class RangeConfig(Settings):
         """Whether its values are whole numbers."""
         return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
 
+    @property
+    def num_steps(self) -> int:
+        """How many whole steps lie between its ends; steps of 1 where it gives none."""
+        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9)
+
     def at(self, fraction: float) -> AxisValue:
         """The value at a fraction in [0, 1) of the range, each value equally likely for an even fraction."""
-        step = self.step if self.step is not None else 1 if self.is_whole and not self.log else None
-        if step is not None:
-            count = math.floor((self.high - self.low) / step + 1e-9) + 1
-            value = self.low + int(fraction * count) * step
+        if self.step is not None or (self.is_whole and not self.log):
+            value = self.low + int(fraction * (self.num_steps + 1)) * (self.step or 1)
         elif self.log:
             value = self.low * (self.high / self.low) ** fraction
         else:
             value = self.low + (self.high - self.low) * fraction
         if self.is_whole:
             return min(max(round(value), int(self.low)), int(self.high))
-        return min(max(float(f"{value:.{SIGNIFICANT_DIGITS}g}"), float(self.low)), float(self.high))
+        return self.shortened(value)
+
+    def shortened(self, value: float) -> float:
+        """A number with as many digits as a reader needs, still in the range."""
+        short = float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+        return min(max(short, float(self.low)), float(self.high))
 
     def holds(self, value: AxisValue) -> bool:
         """Whether a number lies in the range."""
