@@ -96,11 +96,7 @@ def _run(launch: Launch, search: Search, reach: Plan) -> None:
             due = time.monotonic() + max(SECONDS_BETWEEN_DOCUMENTS, REST_AFTER_A_DOCUMENT * took)
 
     search.on_new = on_new
-    to_prepare = [
-        TrialTask(trial.signature, 1, trial.cell, trial.seed, {}, trial.config.model_dump(mode="json"))
-        for trial in reach.trials
-    ]
-    launch.run(search, progress, reach, to_prepare)
+    launch.run(search, progress, reach, {trial.signature for trial in reach.trials})
 
 
 def reachable(space: Space) -> Plan:

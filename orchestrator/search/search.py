@@ -252,12 +252,12 @@ class Search(TrialQueue):
         """A trial ended and is committed: done, failed or pruned, as its record says."""
         self._repeats = 0
         self.records[record["signature"]] = record
-        candidate = self.candidates.of_record(record)
-        assert candidate is not None, "only trials of this search end here"
-        is_first = record["signature"] == candidate.signature
-        if self._first_seed_decides and is_first and record["status"] == "done":
-            self._queue_trials(candidate)
         with writing(self.folder):
+            candidate = self.candidates.of_record(record)
+            assert candidate is not None, "only trials of this search end here"
+            is_first = record["signature"] == candidate.signature
+            if self._first_seed_decides and is_first and record["status"] == "done":
+                self._queue_trials(candidate)
             self._answer(candidate)
 
     def _answer(self, candidate: Candidate) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from orchestrator.execution.ending import WARNING, Interrupted, LaunchEnd
 from orchestrator.execution.models import collect_model
 from orchestrator.execution.provenance import git_commit
 from orchestrator.execution.queue import TrialQueue
-from orchestrator.execution.tasks import FamilyRef, TrialTask, WorkerSettings
+from orchestrator.execution.tasks import FamilyRef, WorkerSettings
 from orchestrator.ledger import Ledger, LedgerError, share_columns
 from orchestrator.ledger.copies import working_copy_of
 from orchestrator.plan.cells import Plan
@@ -87,8 +87,8 @@ class Launch:
         """Let listeners hear what happens from now on."""
         self._stack.enter_context(self._listening.to(self.options.listeners, self.study.folder))
 
-    def run(self, queue: TrialQueue, progress: Progress, plan: Plan, tasks: Sequence[TrialTask]) -> None:
-        """Prepare what these tasks of a plan need, then run the queue."""
+    def run(self, queue: TrialQueue, progress: Progress, plan: Plan, signatures: Collection[str]) -> None:
+        """Prepare what these trials of a plan need, then run the queue."""
         folder, end, outcome = self.study.folder, self.options.end, self.outcome
         observer = StudyObserver(
             *(self.study, self.ledger, queue.tasks, progress, self.display, outcome, self._listening),
@@ -109,7 +109,7 @@ class Launch:
             try:
                 with self._backend() as backend, self.display.showing(progress):
                     if self.options.trial_class is None:
-                        _prepare(self.study, plan, backend, observer, tasks)
+                        _prepare(self.study, plan, backend, observer, signatures)
                     try:
                         backend.run(queue, observer)
                     except LedgerError as error:
@@ -196,7 +196,7 @@ def run_missing(study: Study, options: RunOptions, display: Display) -> Outcome:
             if trial.start.file is not None and trial.start.digest is not None:
                 collect_model(study.folder, Path(trial.start.file), trial.start.digest)
         queue = TrialQueue(tasks, done, options.end)
-        launch.run(queue, _progress(study, done & study.own), study.plan, tasks)
+        launch.run(queue, _progress(study, done & study.own), study.plan, queue.tasks.keys())
         if outcome.interrupted_by is None:
             launch.publish()
             with holding.ending() as is_alone:
@@ -276,13 +276,13 @@ def _why_ended(outcome: Outcome, end: LaunchEnd) -> str:
 
 
 def _prepare(
-    study: Study, plan: Plan, backend: Backend, observer: StudyObserver, tasks: Sequence[TrialTask]
+    study: Study, plan: Plan, backend: Backend, observer: StudyObserver, signatures: Collection[str]
 ) -> None:
     """Run the family's preparation, stage after stage. Raises PreparationFailed."""
     if (copy := working_copy_of(study.folder)) is not None:
         copy.fetch_cache()
     family = study.space.family
-    configs = configs_to_prepare(plan, {task.signature for task in tasks})
+    configs = configs_to_prepare(plan, signatures)
     try:
         for stage in family.preparation(configs, study.cache_dir):
             backend.prepare(stage, observer)
