@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError, create_model
@@ -11,6 +12,7 @@ from orchestrator.plan.checks.cells import Finding
 from orchestrator.plan.checks.space import ExtraCheck, check_space
 from orchestrator.plan.primary import with_told_primary
 from orchestrator.space.config import ConfigError, Problem, Setting, Space, SpaceConfig
+from orchestrator.space.designs import full_form
 from orchestrator.space.extending import Sources, read_sources
 from orchestrator.space.mappings import merge, nested, place_of
 from search_spaces import shipped_spaces
@@ -40,14 +42,16 @@ def load_space(
     settings: Sequence[str] = (),
     domain: str | None = None,
     seeds: str | int | None = None,
+    search: Mapping[str, Any] = MappingProxyType({}),
     extra_checks: Sequence[ExtraCheck] = (),
     family: Family | None = None,
 ) -> Space:
     """Read and check a search space.
 
     `space` is a shipped name or a path. `settings` are the texts after `--set` (`training.epochs=2`, the
-    value being YAML), `domain` and `seeds` what follows `--domain` and `--seeds`. `extra_checks` see the
-    parsed space and give (place, message) of what else is wrong. `family` is the one that the file names when left out.
+    value being YAML), `domain` and `seeds` what follows `--domain` and `--seeds`, `search` options of `tune` that are
+    settings of the design optuna (`trials`). `extra_checks` see the parsed space and give (place, message) of what
+    else is wrong. `family` is the one that the file names when left out.
     Raises ConfigError with every problem.
     """
     sources = space if isinstance(space, Sources) else read_sources(space)
@@ -56,7 +60,7 @@ def load_space(
     problems = [*sources.problems, *wrong]
     if unfit := wrong_name(file.name):
         problems.append(Problem(file.shown, 0, "", f"{unfit}; the study's folder is named after the file"))
-    content, given, outside = _with_options(sources.content, given, seeds)
+    content, given, outside = _with_options(sources.content, given, seeds, search)
     family, unknown = (family, []) if family is not None else _family(content, file.folder)
     if unknown:  # all else would be held against another family
         problems += without_echoes(_located(unknown, sources), sources.problems)
@@ -66,7 +70,7 @@ def load_space(
         content = {**content, "baseline": family.absolute(content["baseline"], file.location.parent)}
     family, faulty = _with_plugins(family, content, file.folder)
     content, given = family.renamed(content, given, file.folder)
-    config, findings = _validated(content, outside, space_model(family))
+    config, findings = _validated(content, space_model(family))
     findings += faulty
     loaded = None
     if config is not None:
@@ -81,6 +85,7 @@ def load_space(
             for place, message in checked
             if not (isinstance(place, tuple) and _block(place) in lost)
         ]
+    findings = [(_by_option(place, outside), message) for place, message in findings]
     problems += without_echoes(_located(findings, sources), sources.problems)
     if problems or loaded is None:
         raise ConfigError(_in_reading_order(problems, sources))
@@ -111,13 +116,18 @@ def _command_line(texts: Iterable[str], domain: str | None) -> tuple[tuple[Setti
 
 
 def _with_options(
-    content: dict[str, Any], given: Sequence[Setting], seeds: str | int | None
+    content: dict[str, Any], given: Sequence[Setting], seeds: str | int | None, search: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[Setting, ...], dict[Loc, str]]:
-    """The file's content with what the command line says of the space itself: `--seeds`, `execution.*`, `primary.*`.
+    """The file's content with what the command line says of the space itself: `--seeds`, `execution.*`, `primary.*`,
+    and the options of a search.
 
     Also the settings that are left, which belong to cells, and the option behind each place that was changed.
     """
     outside: dict[Loc, str] = {}
+    design = full_form(content.get("design"))
+    if isinstance(design, dict) and design.get("kind") == "optuna":
+        content = {**content, "design": {**design, **search}}
+        outside |= {("design", name): f"--{name}" for name in search}
     if seeds is not None:
         content = {**content, "seeds": _seeds(seeds)}
         outside[("seeds",)] = "--seeds"
@@ -174,10 +184,8 @@ def _seeds(seeds: str | int) -> Any:
 # Form
 
 
-def _validated(
-    content: dict[str, Any], outside: Mapping[Loc, str], model: type[SpaceConfig]
-) -> tuple[SpaceConfig | None, list[Finding]]:
-    """The parsed space and what is wrong with its form; `outside` are the places given as options.
+def _validated(content: dict[str, Any], model: type[SpaceConfig]) -> tuple[SpaceConfig | None, list[Finding]]:
+    """The parsed space and what is wrong with its form.
 
     A space with mistakes comes back without the parts that hold them, so that its other parts can be
     checked too; None where that is impossible.
@@ -186,11 +194,7 @@ def _validated(
         return model.model_validate(content), []
     except ValidationError as error:
         wrong = validation_problems(error, model, content)
-    findings: list[Finding] = []
-    for place, message in wrong:
-        option = next((option for start, option in outside.items() if place[: len(start)] == start), None)
-        findings.append((place if option is None else Outside("", option), message))
-    return _salvaged(content, [place for place, _ in wrong], model), findings
+    return _salvaged(content, [place for place, _ in wrong], model), [*wrong]
 
 
 def _salvaged(content: dict[str, Any], wrong: Sequence[Loc], model: type[SpaceConfig]) -> SpaceConfig | None:
@@ -199,10 +203,10 @@ def _salvaged(content: dict[str, Any], wrong: Sequence[Loc], model: type[SpaceCo
     if any(block[0] == "axes" for block in lost if block):
         lost |= {("claims",), ("figures",)}
     kept = {key: value for key, value in content.items() if (key,) not in lost}
-    if ("design",) in lost:
-        kept["design"] = {"kind": "explicit", "cells": [{}]}  # takes every axis as it is
     if isinstance(kept.get("axes"), dict):
         kept["axes"] = {name: axis for name, axis in kept["axes"].items() if ("axes", name) not in lost}
+    if ("design",) in lost:  # One that takes any axis, and looks at all its values; a search needs one.
+        kept["design"] = "optuna" if kept.get("axes") else {"kind": "explicit", "cells": [{}]}
     try:
         return model.model_validate(merge(_PLACEHOLDER, kept))
     except ValidationError:
@@ -215,6 +219,14 @@ def _block(place: Loc) -> Loc:
 
 
 # Places
+
+
+def _by_option(place: Loc | Outside, outside: Mapping[Loc, str]) -> Loc | Outside:
+    """The option that a place was changed by, if any was."""
+    if isinstance(place, Outside):
+        return place
+    options = (option for start, option in outside.items() if place[: len(start)] == start)
+    return next((Outside("", option) for option in options), place)
 
 
 def _located(findings: Iterable[Finding], sources: Sources) -> list[Problem]:

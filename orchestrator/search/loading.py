@@ -8,17 +8,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.plan.cells import resolve_cell
-from orchestrator.plan.checks.space import ExtraCheck
+from orchestrator.plan.checks.space import ExtraCheck, known_metrics
 from orchestrator.plan.loading import load_space
-from orchestrator.search.objectives import objective_findings, search_config
+from orchestrator.search.objectives import COSTS
 from orchestrator.search.results import PREFIX
 from orchestrator.space.config import ConfigError, Problem, Space
 from orchestrator.space.designs.optuna import Config as SearchConfig
 from orchestrator.space.mappings import leaves, merge
 from orchestrator.space.points import baseline_values
+from trainables.errors import UserError
 from trainables.family import Family
-from trainables.wording import expected, look_up, validation_problems
-from trainables.yaml_tree import Loc, dotted, read_yaml
+from trainables.wording import expected, look_up
+from trainables.yaml_tree import Loc, dotted
 
 
 @dataclass(frozen=True)
@@ -44,76 +45,82 @@ def load_tuning_space(
     wish: Wish, *, extra_checks: Sequence[ExtraCheck] = (), family: Family | None = None
 ) -> Space:
     """The space of a search, named after what is tuned. Raises ConfigError with every problem."""
-    settings = list(wish.settings)
+    settings, search = [*wish.settings], {name: value for name, value in wish.design if value is not None}
     if wish.objectives:
         settings.append(f"primary.metric={wish.objectives[0]}")
+        search["objectives"] = wish.objectives
     try:
         space = load_space(
             wish.space,
             settings=settings,
             domain=wish.domain,
-            extra_checks=extra_checks,
+            search=search,
+            extra_checks=[*extra_checks, _search_findings],
             family=family,
         )
     except ConfigError as error:
         raise ConfigError([_in_options_words(problem, wish) for problem in error.problems]) from error
-    problems = list(_design_problems(space))
-    if not problems:
-        space, problems = _with_options(space, wish)
-    if not problems:
-        problems = [*_objective_problems(space)]
-    if not problems:
-        space, problems = _on_other_data(space)
-    if problems:
-        raise ConfigError(problems)
-    return replace(space, name=f"{PREFIX}{(wish.name or space.name).removeprefix(PREFIX)}")
+    return replace(_on_other_data(space), name=f"{PREFIX}{(wish.name or space.name).removeprefix(PREFIX)}")
 
 
 def _in_options_words(problem: Problem, wish: Wish) -> Problem:
     """The problem by the name of the option the user wrote."""
-    if problem.where in ("primary.metric", "--set primary.metric"):
-        hint = "" if wish.objectives else " (--objective takes another)"
-        where = "--objective" if wish.objectives else problem.where
-        return replace(problem, where=where, message=problem.message + hint)
-    for place, (option, hint) in wish.words.items():
+    words = {"--objectives": ("--objective", ""), **wish.words}
+    if wish.objectives:
+        words["--set primary.metric"] = ("--objective", "")
+    else:
+        hint = " (--objective takes another)"
+        words |= {place: (place, hint) for place in ("primary.metric", "--set primary.metric")}
+    for place, (option, hint) in words.items():
         if problem.where.startswith(place):
             where = option + problem.where.removeprefix(place)
             return replace(problem, where=where, message=problem.message + hint)
     return problem
 
 
-def _design_problems(space: Space) -> Iterator[Problem]:
-    if not isinstance(space.config.design, SearchConfig):
-        yield _at(space, ("design",), expected("the design optuna", space.config.design.kind))
+def _search_findings(space: Space) -> Iterator[tuple[Loc, str]]:
+    """What a search cannot do with a space that is sound apart from that."""
+    design, family = space.config.design, space.family
+    if not isinstance(design, SearchConfig):
+        yield ("design",), expected("the design optuna", design.kind)
+        return
     if space.config.adaptive is not None:
         message = (
             "a search gives every point the same seeds: expected a count or a list; found {start, max, until}"
         )
-        yield _at(space, ("seeds",), message)
+        yield ("seeds",), message
+    yield from _objective_findings(space, design.objectives)
+    columns = family.curve_columns()
+    name = design.pruning.metric or family.pruned_by
+    # A pruner that compares what no trial tells would stop none, without a word.
+    if design.pruner != "none" and (not name or (columns and name not in columns)):
+        yield ("design", "pruning", "metric"), expected("a column of the curves", name or None, columns)
 
 
-def _with_options(space: Space, wish: Wish) -> tuple[Space, list[Problem]]:
-    """The space with the search's settings of the command line."""
-    design = space.config.design
-    given = {name: value for name, value in wish.design if value is not None}
-    if wish.objectives:
-        given["objectives"] = wish.objectives
+def _objective_findings(space: Space, listed: Sequence[str]) -> Iterator[tuple[Loc, str]]:
+    """What is wrong with the objectives; the primary metric is any space's, and is checked with it."""
+    family, primary = space.family, space.config.primary.metric
+    costs = {**family.work_unit, **COSTS}
+    known = [*known_metrics(space), *costs]
     try:
-        changed = SearchConfig.model_validate({**design.model_dump(), **given})
-    except ValidationError as error:
-        found = validation_problems(error, SearchConfig, {**design.model_dump(), **given})
-        return space, [Problem("", 0, f"--{dotted(place)}", message) for place, message in found]
-    baseline, _ = baseline_values(space)
-    findings = changed.findings(space.config.axes, baseline) if given else ()
-    problems = [
-        Problem("", 0, f"--{place[-1]}" if place[-1] in given else dotted(place), message)
-        for place, message in findings
-    ]
-    return replace(space, config=space.config.model_copy(update={"design": changed})), problems
+        default = resolve_cell(space, baseline_values(space)[0])
+        untold = {name: family.unmeasured(name, default) for name in listed if name in known}
+    except (ValidationError, UserError):  # Told of the baseline.
+        untold = {}
+    for index, name in enumerate(listed):
+        place: Loc = ("design", "objectives", index)
+        if name not in known and name != primary:
+            wrong = expected("an objective", name, known)
+            yield place, f"{wrong} (asyrp-sweep list metrics; or {', '.join(costs)})"
+        elif untold.get(name):
+            yield place, f"{name} {untold[name]}"
+    if listed and listed[0] != primary:
+        message = f"expected the primary metric first, {primary}, which the winner is tested on; found {listed[0]!r}"
+        yield ("design", "objectives", 0), message
 
 
-def _on_other_data(space: Space) -> tuple[Space, list[Problem]]:
-    """The space measured on what a search may choose by, and what in it asks for anything else."""
+def _on_other_data(space: Space) -> Space:
+    """The space measured on what a search may choose by. Raises ConfigError where it asks for anything else."""
     wanted = space.family.search_settings
     baseline = merge(space.config.baseline, wanted)
     changed = replace(space, config=space.config.model_copy(update={"baseline": baseline}))
@@ -122,21 +129,5 @@ def _on_other_data(space: Space) -> tuple[Space, list[Problem]]:
     for place, value in leaves(wanted):
         if (given := look_up(cell, place)) != value:
             why = "which a search chooses by and its winner is not tested on"
-            return space, [Problem("", 0, dotted(place), f"expected {value}, {why}; found {given}")]
-    return changed, []
-
-
-def _objective_problems(space: Space) -> Iterator[Problem]:
-    baseline, _ = baseline_values(space)
-    for place, message in objective_findings(space, resolve_cell(space, baseline)):
-        yield _at(space, place, message)
-    design, columns = search_config(space.config), space.family.curve_columns()
-    name = design.pruning.metric or space.family.pruned_by
-    # A pruner that compares what no trial tells would stop none, without a word.
-    if design.pruner != "none" and (not name or (columns and name not in columns)):
-        message = expected("a column of the curves", name or None, columns)
-        yield _at(space, ("design", "pruning", "metric"), message)
-
-
-def _at(space: Space, place: Loc, message: str) -> Problem:
-    return Problem(space.file, read_yaml(space.text).line_of(place), dotted(place), message)
+            raise ConfigError([Problem("", 0, dotted(place), f"expected {value}, {why}; found {given}")])
+    return changed

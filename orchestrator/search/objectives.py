@@ -1,6 +1,6 @@
 """What a search can be for: metrics, losses of the last epoch, and costs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,6 @@ from orchestrator.space.config import Space, SpaceConfig
 from orchestrator.space.designs.optuna import Config as SearchConfig
 from trainables.family import Family
 from trainables.settings import Settings
-from trainables.wording import expected
-from trainables.yaml_tree import Loc
 
 COSTS = {
     "num_parameters": "weights that a trial learns",
@@ -46,28 +44,3 @@ def objectives(space: Space) -> list[Objective]:
     metrics = known_metrics(space)
     names = search_config(space.config).objectives or (space.config.primary.metric,)
     return [Objective(name, name in metrics and metrics[name].higher_is_better) for name in names]
-
-
-def objective_findings(space: Space, default: Settings) -> Iterator[tuple[Loc, str]]:
-    """What is wrong with the objectives of a space that is sound apart from them; `default` is its baseline.
-
-    The primary metric is any space's, and has been checked with it.
-    """
-    costs = {**space.family.work_unit, **COSTS}
-    known = [*known_metrics(space), *costs]
-    listed = search_config(space.config).objectives
-    for index, name in enumerate(listed):
-        place: Loc = ("design", "objectives", index)
-        if name not in known:
-            yield (
-                place,
-                f"{expected('an objective', name, known)} (asyrp-sweep list metrics; or {', '.join(costs)})",
-            )
-        elif reason := space.family.unmeasured(name, default):
-            yield place, f"{name} {reason}"
-    primary = space.config.primary.metric
-    if listed and listed[0] != primary:
-        yield (
-            ("design", "objectives", 0),
-            f"expected the primary metric first, {primary}, which the winner is tested on; found {listed[0]!r}",
-        )
