@@ -20,9 +20,9 @@ from orchestrator.search.winner import retest_folder
 from orchestrator.space.designs.random import Config as RandomConfig
 from orchestrator.space.points import is_allowed
 from orchestrator.study.launch import Study, configs_to_prepare
-from orchestrator.study.price.budget import known, refused
+from orchestrator.study.price.budget import keep_limit
 from orchestrator.study.price.pilots import Announce, silently
-from orchestrator.study.price.pricing import Price, about
+from orchestrator.study.price.pricing import Price
 from orchestrator.study.price.quoting import Quote
 from orchestrator.study.price.ranges import Range
 from orchestrator.study.price.room import lacking_room
@@ -61,7 +61,7 @@ class SearchQuote:
         self.num_left = max(0, config.trials - len(ended))
         """Points that the search may still try."""
         self._default_is_done = candidates.default.signature in ended
-        self._num_tests = 0 if self.num_left == 0 and _default_won(study) else _num_tests(study)
+        self._num_tests = _num_tests(study, config.retest.seeds, is_through=self.num_left == 0)
 
     @property
     def is_through(self) -> bool:
@@ -79,11 +79,10 @@ class SearchQuote:
         tenth = len(by_cost) // 10
         choices = (by_cost, [by_cost[tenth]], [by_cost[-1 - tenth]])
         typical, cheap, expensive = (self._priced(num_points, configs) or timed for configs in choices)
-        if typical.seconds is None or cheap.seconds is None or expensive.seconds is None:
+        low, likely, high = cheap.seconds, typical.seconds, expensive.seconds
+        if low is None or likely is None or high is None:
             return typical
-        return replace(
-            typical, seconds=Range(cheap.seconds.low, typical.seconds.typical, expensive.seconds.high)
-        )
+        return replace(typical, seconds=Range(low.low, likely.typical, high.high))
 
     def seconds_to_checkpoint(self) -> float:
         """As `Quote.seconds_to_checkpoint`, of the untuned default; by earlier trials alone, unless `of` came first."""
@@ -116,19 +115,19 @@ def _drawn(candidates: Candidates) -> list[Candidate]:
     return found[1:] or found
 
 
-def _num_tests(study: Study) -> int:
-    """Seeds that the test of the winner still has to train, with the winner and with the default."""
+def _num_tests(study: Study, num_seeds: int, *, is_through: bool) -> int:
+    """Seeds that the test of the winner still has to train, with the winner and with the default.
+
+    None where the search is through and has found nothing better than the default.
+    """
+    path = study.folder / RESULTS_FILE
+    if is_through and path.is_file():
+        found = Results.model_validate_json(path.read_bytes())
+        if found.winner == found.default.signature:
+            return 0
     records = Ledger(retest_folder(study) / "ledger").records()
     num_done = sum(1 for record in records if record["status"] == "done")
-    num_seeds: int = search_config(study.space.config).retest.seeds
     return max(0, num_seeds - num_done // 2)
-
-
-def _default_won(study: Study) -> bool:
-    """Whether a search that is through found nothing better than the default, so that there is nothing to test."""
-    path = study.folder / RESULTS_FILE
-    found = Results.model_validate_json(path.read_bytes()) if path.is_file() else None
-    return found is not None and found.winner == found.default.signature
 
 
 def search_lacks_room(study: Study, price: Price | None) -> str:
@@ -153,14 +152,8 @@ def _in_turn(configs: Sequence[Settings], count: int) -> list[Settings]:
 
 
 def check_search_cost(quote: SearchQuote, price: Price | None, text: str, seconds: float) -> None:
-    """Raise ConfigError when the search may cost more than `seconds`, which the user wrote as `text`.
-
-    As for a plan, the upper end counts, and what has no known price is refused.
-    """
-    if price is None:
-        return
-    if known(price, text).high > seconds:
-        raise refused(text, f"the search costs {about(price)}; {_what_fits(quote, seconds)}")
+    """Raise ConfigError when the search may cost more than `seconds`, which the user wrote as `text`."""
+    keep_limit(price, text, seconds, "the search costs", lambda: _what_fits(quote, seconds))
 
 
 def _what_fits(quote: SearchQuote, seconds: float) -> str:

@@ -1,12 +1,12 @@
 """`--max-cost`: refuses a plan that takes longer than it may, and says how much of it would fit."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.space.config import ConfigError, wrong_input
 from orchestrator.study.planning import PlanView
 from orchestrator.study.price.pricing import Price, about
 from orchestrator.study.price.quoting import Quote
-from orchestrator.study.price.ranges import Range
 
 OPTION = "--max-cost"
 
@@ -14,24 +14,27 @@ OPTION = "--max-cost"
 def check_cost(view: PlanView, quote: Quote, text: str, seconds: float) -> None:
     """Raise ConfigError when the plan costs more than `seconds`, which the user wrote as `text`.
 
-    What counts is the upper end of the time it takes, for a limit is a promise: by the median, every second plan that
-    passes would break it. Where seeds are added while they are needed, it is that at most. A plan whose price nobody
-    knows is refused as well.
+    Where seeds are added while they are needed, what it costs at most counts.
     """
-    price = view.highest
+    costs = "the plan costs" if view.most is None else "the plan costs up to"
+    keep_limit(view.highest, text, seconds, costs, lambda: _what_fits(view, quote, seconds))
+
+
+def keep_limit(
+    price: Price | None, text: str, seconds: float, costs: str, what_fits: Callable[[], str]
+) -> None:
+    """Raise ConfigError when a price is above `seconds`, which the user wrote as `text`.
+
+    What counts is the upper end of the time it takes, for a limit is a promise: by the median, every second plan that
+    passes would break it. What has no known price is refused as well.
+    """
     if price is None:
         return
-    if known(price, text).high > seconds:
-        most = "" if view.most is None else "up to "
-        raise refused(text, f"the plan costs {most}{about(price)}; {_what_fits(view, quote, seconds)}")
-
-
-def known(price: Price, text: str) -> Range:
-    """How long it takes. Raises ConfigError where it is unknown, so that the limit cannot be kept."""
     if price.seconds is None:
         advice = f"leave {OPTION} out to start without a limit, or let a trial finish first"
-        raise refused(text, f"unknown: {price.unknown}. A limit cannot be kept; {advice}")
-    return price.seconds
+        raise _refused(text, f"unknown: {price.unknown}. A limit cannot be kept; {advice}")
+    if price.seconds.high > seconds:
+        raise _refused(text, f"{costs} {about(price)}; {what_fits()}")
 
 
 def _what_fits(view: PlanView, quote: Quote, seconds: float) -> str:
@@ -52,7 +55,7 @@ def _what_fits(view: PlanView, quote: Quote, seconds: float) -> str:
     return f"not even one seed of every cell fits{shown}"
 
 
-def refused(text: str, message: str) -> ConfigError:
+def _refused(text: str, message: str) -> ConfigError:
     """The error of a limit, written as `text`, that is not kept."""
     return wrong_input(f"{OPTION} {text}", message)
 
@@ -60,4 +63,4 @@ def refused(text: str, message: str) -> ConfigError:
 def check_options(max_cost: tuple[str, float] | None, has_price: bool) -> None:
     """Refuse a limit without the price that it is compared with."""
     if max_cost is not None and not has_price:
-        raise refused(max_cost[0], "a limit needs the price that --no-price leaves out; give one of the two")
+        raise _refused(max_cost[0], "a limit needs the price that --no-price leaves out; give one of the two")
