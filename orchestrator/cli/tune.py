@@ -93,8 +93,12 @@ def _wish(options: argparse.Namespace) -> Wish:
         wish,
         domain=options.domain,
         settings=(*wish.settings, *options.set),
-        objectives=tuple(options.objective),
-        design=(("trials", options.trials), ("timeout", options.timeout), ("sampler", options.sampler)),
+        search={
+            "trials": options.trials,
+            "timeout": options.timeout,
+            "sampler": options.sampler,
+            "objectives": tuple(options.objective) or None,
+        },
     )
 
 

@@ -35,24 +35,23 @@ class Wish:
     """As after `--set`."""
     words: Mapping[str, tuple[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     """Where a problem is, such as `--set width` -> what the user wrote it as, and a hint that ends the message."""
-    objectives: tuple[str, ...] = ()
-    """In the place of the space's own; the first one is what the winner is tested on."""
-    design: tuple[tuple[str, Any], ...] = ()
-    """Settings of the search itself given on the command line, such as ("trials", 30)."""
+    search: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Settings of the search itself given on the command line, such as {"trials": 30}; None for one that is not.
+
+    `objectives` take the place of the space's own; the first one is what the winner is tested on.
+    """
 
 
 def load_tuning_space(
     wish: Wish, *, extra_checks: Sequence[ExtraCheck] = (), family: Family | None = None
 ) -> Space:
     """The space of a search, named after what is tuned. Raises ConfigError with every problem."""
-    settings, search = [*wish.settings], {name: value for name, value in wish.design if value is not None}
-    if wish.objectives:
-        settings.append(f"primary.metric={wish.objectives[0]}")
-        search["objectives"] = wish.objectives
+    search = {name: value for name, value in wish.search.items() if value is not None}
+    first = [f"primary.metric={name}" for name in search.get("objectives", ())[:1]]
     try:
         space = load_space(
             wish.space,
-            settings=settings,
+            settings=[*wish.settings, *first],
             domain=wish.domain,
             search=search,
             extra_checks=[*extra_checks, _search_findings],
@@ -66,7 +65,7 @@ def load_tuning_space(
 def _in_options_words(problem: Problem, wish: Wish) -> Problem:
     """The problem by the name of the option the user wrote."""
     words = {"--objectives": ("--objective", ""), **wish.words}
-    if wish.objectives:
+    if wish.search.get("objectives"):
         words["--set primary.metric"] = ("--objective", "")
     else:
         hint = " (--objective takes another)"

@@ -6,7 +6,7 @@ What did best in other searches of the same results folder is read from theirs.
 import json
 import math
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -74,37 +74,37 @@ class Results(BaseModel, frozen=True):
     @property
     def best(self) -> Found | None:
         """The winner."""
-        return next(iter(self.pareto), None)
+        return next((one for one in self.trials if one.signature == self.winner), None)
 
 
 def results_of(search: Search) -> Results:
     """Look at a search's ledger."""
-    done = {one.signature: tuple(search.mean_values(one)) for one in search.done()}
-    values = {name: found for name, found in done.items() if all(map(math.isfinite, found))}
-    front = pareto_front(costs(found, search.objectives) for found in values.values())
-    found = [
-        Found(
-            signature=one.signature,
-            cell=search.records[one.signature]["cell"],
-            axis_values=one.values,
-            values=values[one.signature],
-            is_pareto=costs(values[one.signature], search.objectives) in front,
-        )
-        for one in search.done()
-        if one.signature in values
-    ]
-    default, names = search.default, [objective.name for objective in search.objectives]
-    results = Results(
-        objectives=tuple(search.objectives),
+    objectives, default = search.objectives, search.default
+    done = {one.signature: one for one in search.done()}
+    means = {name: tuple(search.mean_values(one)) for name, one in done.items()}
+    values = {name: found for name, found in means.items() if all(map(math.isfinite, found))}
+    cost = {name: costs(found, objectives) for name, found in values.items()}
+    front = pareto_front(cost.values())
+    importance = search.optimizer.importance()
+    return Results(
+        objectives=tuple(objectives),
         default=Default(
             axis_values=default.values, signature=default.signature, values=values.get(default.signature)
         ),
-        winner=None,
-        importance=dict(zip(names, search.optimizer.importance(), strict=True)),
+        winner=min(cost, key=cost.__getitem__, default=None),
+        importance={one.name: shares for one, shares in zip(objectives, importance, strict=True)},
         counts=search.counts(),
-        trials=tuple(found),
+        trials=tuple(
+            Found(
+                signature=name,
+                cell=search.records[name]["cell"],
+                axis_values=done[name].values,
+                values=found,
+                is_pareto=cost[name] in front,
+            )
+            for name, found in values.items()
+        ),
     )
-    return results.model_copy(update={"winner": results.best and results.best.signature})
 
 
 def pareto_front(found: Iterable[tuple[float, ...]]) -> set[tuple[float, ...]]:
@@ -145,21 +145,18 @@ def earlier_points(study: Study, wanted: EarlierConfig) -> list[tuple[AxisValues
     found: list[tuple[AxisValues, str]] = []
     for folder in sorted(study.folder.parent.glob(f"{PREFIX}*")):
         tuned = folder.name.removeprefix(PREFIX)
-        is_wanted = wanted.names == "all" or tuned in wanted.names
-        if folder != study.folder and is_wanted:
-            best = sorted(_earlier_trials(folder, metric), key=lambda trial: trial[0])[: wanted.best]
-            found += [(values, tuned) for _, values in best]
+        if folder != study.folder and (wanted.names == "all" or tuned in wanted.names):
+            found += [(one.axis_values, tuned) for one in _best_first(folder, metric)[: wanted.best]]
     return found
 
 
-def _earlier_trials(folder: Path, metric: str) -> Iterator[tuple[float, AxisValues]]:
-    """(cost, point) of a search's trials; nothing where the folder holds no search for this metric."""
+def _best_first(folder: Path, metric: str) -> list[Found]:
+    """The trials of a search, the best ones first; none where the folder holds no search for this metric."""
     try:
         read_study(folder)
         found = Results.model_validate_json((folder / RESULTS_FILE).read_bytes())
         if found.objectives[0].name != metric:
-            return
-        for trial in found.trials:
-            yield costs(trial.values, found.objectives)[0], trial.axis_values
+            return []
+        return sorted(found.trials, key=lambda one: costs(one.values, found.objectives)[0])
     except (OSError, ValueError, IndexError, LedgerError):
-        return  # Another study's trouble is no reason not to search here.
+        return []  # Another study's trouble is no reason not to search here.

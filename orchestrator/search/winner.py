@@ -128,15 +128,15 @@ def _median_model(retest: Study) -> Path | None:
     metric = f"metric_{retest.space.config.primary.metric}"
     baseline = next(cell.config for cell in retest.plan.cells if cell.is_baseline)
     tuned = {trial.signature for trial in retest.plan.trials if trial.config != baseline}
-    records = [record for record in Ledger(retest.ledger_folder).records() if record["status"] == "done"]
     values = {
-        r["signature"]: r[metric] for r in records if r["signature"] in tuned and r.get(metric) is not None
+        record["signature"]: record[metric]
+        for record in Ledger(retest.ledger_folder).records()
+        if record["status"] == "done" and record["signature"] in tuned and record.get(metric) is not None
     }
     if not values:
         return None
     middle = statistics.median_low(values.values())
-    signature = next(name for name, value in values.items() if value == middle)
-    return model_path(retest.folder, signature)
+    return model_path(retest.folder, next(name for name, value in values.items() if value == middle))
 
 
 def tuned_name(study: Study) -> str:

@@ -49,7 +49,7 @@ def test_an_attribute_that_cannot_name_a_file_is_refused_at_once(name: str) -> N
 
 def test_an_emoji_can_be_tuned() -> None:
     space = load_tuning_space(
-        replace(attribute_wish("\N{GRINNING FACE}", "a face", "a smile"), objectives=("s_dir",))
+        replace(attribute_wish("\N{GRINNING FACE}", "a face", "a smile"), search={"objectives": ("s_dir",)})
     )
 
     assert [setting.value for setting in space.settings if setting.path == "attribute"] == [
@@ -131,9 +131,9 @@ def test_a_mistake_in_the_space_is_told_with_its_line(
             {"attribute": "orc", "source": "person", "target": "green orc"},
             "domain avatars has none for orc",
         ),
-        ({"design": (("sampler", "tpee"),)}, "--sampler: expected tpe"),
-        ({"design": (("sampler", "grid"),)}, "a grid needs listed values"),
-        ({"design": (("timeout", "-3"),)}, "--timeout: expected a time"),
+        ({"search": {"sampler": "tpee"}}, "--sampler: expected tpe"),
+        ({"search": {"sampler": "grid"}}, "a grid needs listed values"),
+        ({"search": {"timeout": "-3"}}, "--timeout: expected a time"),
         ({"settings": ["training.epoch=2"]}, "did you mean training.epochs?"),
         (
             {"settings": ["evaluation.split=test"]},
@@ -151,7 +151,7 @@ def test_a_mistake_on_the_command_line_is_told_by_its_option(
 
 
 def test_a_search_is_named_after_its_attribute_and_takes_the_command_line(space: Load) -> None:
-    found = space(settings=["training.batch_size=4"], design=(("trials", 9), ("timeout", "2h")))
+    found = space(settings=["training.batch_size=4"], search={"trials": 9, "timeout": "2h"})
 
     assert found.name == "tune_goblin"
     assert isinstance(found.config.design, SearchConfig)
