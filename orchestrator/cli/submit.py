@@ -21,12 +21,12 @@ from orchestrator.cli.tune import introduce
 from orchestrator.execution.ending import LaunchEnd, TimeLimit
 from orchestrator.execution.provenance import host
 from orchestrator.execution.ray.cluster import num_slots
-from orchestrator.ledger import LedgerError, LedgerLock, write_study
+from orchestrator.ledger import LedgerError, LedgerLock
 from orchestrator.ledger.copies import copy_at
 from orchestrator.ledger.study import SUBMISSIONS
 from orchestrator.search.loading import Wish, load_tuning_space
 from orchestrator.search.objectives import search_config
-from orchestrator.search.running import search_document
+from orchestrator.search.running import describe_search
 from orchestrator.search.search_price import SearchQuote
 from orchestrator.space.config import ConfigError, Problem, wrong_input
 from orchestrator.study import planning
@@ -269,7 +269,7 @@ def _search(options: argparse.Namespace, console: Console) -> _Work:
 
     def tell() -> None:
         if study.earlier_plan_hash is None:
-            write_study(study.folder, search_document(study, []))
+            describe_search(study, [])
 
     num_trials = search_config(study.space.config).trials
     return _Work(study, "search", "tune", num_trials, quote.is_through, expect, tell)

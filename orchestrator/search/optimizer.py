@@ -198,9 +198,10 @@ class Optimizer:
         found = [trial.user_attrs.get(SIGNATURE) for trial in self._trials()]
         return list(dict.fromkeys(signature for signature in found if signature is not None))
 
-    def count(self, *states: str) -> int:
-        """Trials in these of Optuna's states, such as `RUNNING`."""
-        return sum(trial.state.name in states for trial in self._trials())
+    @property
+    def num_told(self) -> int:
+        """Proposals whose end it knows."""
+        return sum(trial.state.is_finished() for trial in self._trials())
 
     def importance(self) -> list[dict[str, float]]:
         """For each objective, the share of every axis in the spread of its values (PED-ANOVA); empty where too few

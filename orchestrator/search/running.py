@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
 
 from orchestrator.execution.checkpoints import drop_committed
 from orchestrator.execution.tasks import TrialTask
@@ -53,7 +52,7 @@ def run_search(study: Study, options: RunOptions, display: Display) -> SearchLau
     with ExitStack() as stack:
         launch = Launch(study, options, display, stack)
         if study.earlier_plan_hash is None:
-            write_study(study.folder, search_document(study, []))
+            describe_search(study, [])
         reach = reachable(study.space)
         expected = expected_rows(reach)
         launch.clear_up(expected)
@@ -71,8 +70,7 @@ def run_search(study: Study, options: RunOptions, display: Display) -> SearchLau
         launch.outcome.num_left = search.num_expected
         if launch.outcome.interrupted_by is None:
             share_columns(study.ledger_folder, expected)
-        asked = search.asked()
-        write_study(study.folder, search_document(study, [candidate.values for candidate in asked]))
+        describe_search(study, [candidate.values for candidate in search.asked()])
         results = results_of(search)
         write_results(study.folder, results)
         return SearchLaunch(launch.outcome, results, tuple(dict.fromkeys(search.notes)))
@@ -91,7 +89,7 @@ def _run(launch: Launch, search: Search, reach: Plan) -> None:
         progress.add(task.signature, Row(task.cell, task.seed, num_epochs=task.num_epochs))
         if (began := time.monotonic()) >= due:  # `status` reads it.
             points = [candidate.values for candidate in search.asked()]
-            write_study(study.folder, search_document(study, [*points, task.axis_values]))
+            describe_search(study, [*points, task.axis_values])
             took = time.monotonic() - began
             due = time.monotonic() + max(SECONDS_BETWEEN_DOCUMENTS, REST_AFTER_A_DOCUMENT * took)
 
@@ -116,10 +114,11 @@ def with_points(space: Space, points: Sequence[AxisValues]) -> Space:
     return replace(space, config=space.config.model_copy(update=changed))
 
 
-def search_document(study: Study, points: Sequence[AxisValues]) -> dict[str, Any]:
-    """`study.json` of a search: its trials so far are its cells, and none is a baseline for contrasts.
+def describe_search(study: Study, points: Sequence[AxisValues]) -> None:
+    """Write `study.json`: a search's trials so far are its cells, and none is a baseline for contrasts.
 
-    A search looks at its seeds, and picks; only the test of its winner on fresh seeds compares.
+    A search looks at its seeds, and picks; only the test of its winner on fresh seeds compares. Raises LedgerError when
+    the folder cannot be written.
     """
     space = study.space
     plan = build_plan(with_points(space, points))
@@ -127,4 +126,4 @@ def search_document(study: Study, points: Sequence[AxisValues]) -> dict[str, Any
     document = study_document(replace(plan, cells=cells, plan_hash=plan_hash(space)), space)
     for cell in document["cells"]:
         cell["axis_values"] = acting_values(space.config, cell["axis_values"])
-    return document
+    write_study(study.folder, document)

@@ -86,7 +86,6 @@ class Search(TrialQueue):
             known = self.default.signature in self.optimizer.signatures()
             if not known and not self.optimizer.enqueue(self.baseline, "default"):
                 self.notes.append("the untuned default is off the grid: only the last test tries it")
-        self._asked = set(self.optimizer.signatures())
         timeout = self.config.timeout
         self._deadline = math.inf if timeout is None else now() + seconds_of(timeout)
 
@@ -185,7 +184,7 @@ class Search(TrialQueue):
     def _next_proposal(self) -> Proposal | None:
         if self._resumed:
             return self._resumed.pop(0)
-        if len(self._asked) >= self.config.trials:
+        if len(self.optimizer.signatures()) >= self.config.trials:
             if not self._waits_for_first_seeds():
                 self._end("")
             return None
@@ -212,7 +211,6 @@ class Search(TrialQueue):
         signature = candidate.signature
         if proposal.signature != signature:
             self.optimizer.claim(number, signature)
-        self._asked.add(signature)
         is_new = signature not in self._numbers and self._outcome_of(candidate) is None
         self._numbers.setdefault(signature, []).append(number)
         if is_new:
@@ -358,8 +356,7 @@ class Search(TrialQueue):
         """How the points of this search stand, and how many proposals were answered without a new one."""
         states = [self._outcome_of(candidate) for candidate in self.asked()]
         counted = {state: states.count(state) for state in ("done", "pruned", "failed")}
-        answered = self.optimizer.count("COMPLETE", "PRUNED", "FAIL") - len(states)
-        return counted | {"answered": max(answered, 0)}
+        return counted | {"answered": max(self.optimizer.num_told - len(states), 0)}
 
     def done(self) -> list[Candidate]:
         """This search's points whose trials are all done, in the order they were asked for."""

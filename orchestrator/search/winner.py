@@ -169,12 +169,12 @@ def _settings(config: Settings) -> dict[str, Any]:
 def _family(study: Study) -> dict[str, Any]:
     """The family and the plugins of a search's space, for a space beside it; their files by absolute paths."""
     config, folder = study.space.config, study.space.folder
-
-    def found(named: str) -> str:
-        return absolute_path(named, folder) if named.endswith(".py") else named
-
-    written = {"family": found(config.family)} if config.family != DEFAULT_FAMILY else {}
-    return {**written, **({"plugins": [*map(found, config.plugins)]} if config.plugins else {})}
+    family, *plugins = (
+        absolute_path(named, folder) if named.endswith(".py") else named
+        for named in (config.family, *config.plugins)
+    )
+    written: dict[str, Any] = {} if family == DEFAULT_FAMILY else {"family": family}
+    return written | ({"plugins": plugins} if plugins else {})
 
 
 def _write_text(path: Path, text: str) -> None:

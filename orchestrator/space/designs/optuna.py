@@ -102,22 +102,19 @@ class Config(Design):
         if self.sampler == "cmaes":
             yield from self._cmaes_findings(axes)
         if self.pruner != "none" and len(self.objectives) > 1:
-            yield (
-                ("design", "pruner"),
-                f"{self.pruner} compares one number; with {len(self.objectives)} objectives use none",
-            )
+            message = f"{self.pruner} compares one number; with {len(self.objectives)} objectives use none"
+            yield ("design", "pruner"), message
         for name, axis in axes.items():
-            endless = axis.range is not None and axis.range.step is None and not axis.range.is_whole
-            if self.sampler == "grid" and (endless or (axis.range is not None and axis.range.log)):
+            found = axis.range
+            is_endless = found is not None and ((found.step is None and not found.is_whole) or found.log)
+            if self.sampler == "grid" and is_endless:
                 yield ("axes", name, "values"), "a grid needs listed values, or a range with a step"
 
     def _cmaes_findings(self, axes: Axes) -> Iterator[Finding]:
         place = ("design", "sampler")
         if find_spec("cmaes") is None:
-            yield (
-                place,
-                "cmaes needs the package cmaes, which is not installed: pip install cmaes, or use tpe",
-            )
+            missing = "cmaes needs the package cmaes, which is not installed"
+            yield place, f"{missing}: pip install cmaes, or use tpe"
         if len(self.objectives) > 1:
             yield place, "cmaes searches for one objective; use tpe, gp or random"
         if all(axis.range is None for axis in axes.values()):
@@ -129,6 +126,6 @@ def _where_it_acts(name: str, axes: Axes) -> Point:
     found: Point = {}
     for other, meant in axes[name].when.items():
         if other in axes and other != name:
-            found |= {**_where_it_acts(other, {**axes, name: axes[name].model_copy(update={"when": {}})})}
-            found[other] = meant[0]
+            without = {**axes, name: axes[name].model_copy(update={"when": {}})}
+            found |= {**_where_it_acts(other, without), other: meant[0]}
     return found
