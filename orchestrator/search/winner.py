@@ -17,7 +17,6 @@ from orchestrator.plan.cells import resolve_cell
 from orchestrator.search.objectives import search_config
 from orchestrator.search.results import PREFIX, Found, Results
 from orchestrator.space.config import Space
-from orchestrator.space.mappings import merge, nested
 from orchestrator.study.launch import Study
 from trainables.families import DEFAULT_FAMILY
 from trainables.paths import absolute_path
@@ -100,13 +99,10 @@ class _Beyond:
 
     def searched(self, settings: Mapping[str, Any], block: str) -> dict[str, Any]:
         """Settings of a block that an axis of the space varies."""
-        kept: dict[str, Any] = {}
-        for axis in self._space.config.axes.values():
-            for override in [axis.override(value) for value in axis.names] or [nested(axis.path or "", None)]:
-                for name in override.get(block, {}):
-                    if settings.get(name) is not None:
-                        kept = merge(kept, {name: settings[name]})
-        return kept
+        axes = self._space.config.axes.values()
+        overrides = [axis.override(value) for axis in axes for value in axis.names or (0,)]
+        varied = dict.fromkeys(name for override in overrides for name in override.get(block, {}))
+        return {name: settings[name] for name in varied if settings.get(name) is not None}
 
 
 def keep_model(study: Study, winner: Found, retest: Study | None) -> Path | None:
