@@ -24,7 +24,7 @@ from orchestrator.search.running import SearchLaunch, run_search
 from orchestrator.search.search_price import SearchQuote, check_search_cost, search_lacks_room
 from orchestrator.search.winner import keep_model, write_retest, write_settings
 from orchestrator.space.axes import axis_text
-from orchestrator.space.config import ConfigError, Problem
+from orchestrator.space.config import wrong_input
 from orchestrator.space.designs import full_form
 from orchestrator.space.extending import read_sources
 from orchestrator.space.points import acting_values
@@ -58,7 +58,7 @@ def _tune(options: argparse.Namespace, end: LaunchEnd, console: Console, command
         price = _price(study, chosen, options, console) if options.price else None
     check_limit(end)
     if lacking := search_lacks_room(study, price):
-        raise ConfigError([Problem("", 0, "--results", lacking)])
+        raise wrong_input("--results", lacking)
 
     def joined(cluster: JoinedCluster) -> None:
         tell_silent(cluster, console)

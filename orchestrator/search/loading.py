@@ -12,7 +12,7 @@ from orchestrator.plan.checks.space import ExtraCheck, known_metrics
 from orchestrator.plan.loading import load_space
 from orchestrator.search.objectives import COSTS
 from orchestrator.search.results import PREFIX
-from orchestrator.space.config import ConfigError, Problem, Space
+from orchestrator.space.config import ConfigError, Problem, Space, wrong_input
 from orchestrator.space.designs.optuna import Config as SearchConfig
 from orchestrator.space.mappings import leaves, merge
 from orchestrator.space.points import baseline_values
@@ -128,5 +128,5 @@ def _on_other_data(space: Space) -> Space:
     for place, value in leaves(wanted):
         if (given := look_up(cell, place)) != value:
             why = "which a search chooses by and its winner is not tested on"
-            raise ConfigError([Problem("", 0, dotted(place), f"expected {value}, {why}; found {given}")])
+            raise wrong_input(dotted(place), f"expected {value}, {why}; found {given}")
     return changed
