@@ -198,14 +198,16 @@ def _validated(content: dict[str, Any], model: type[SpaceConfig]) -> tuple[Space
 
 
 def _salvaged(content: dict[str, Any], wrong: Sequence[Loc], model: type[SpaceConfig]) -> SpaceConfig | None:
-    """The space without the blocks that hold these places, and without what may refer to a lost axis."""
+    """The space without the blocks that hold these places, and without what may refer to a lost axis or design."""
     lost = {_block(place) for place in wrong}
     if any(block[0] == "axes" for block in lost if block):
         lost |= {("claims",), ("figures",)}
+    if ("design",) in lost:
+        lost |= {("placebo",)}
     kept = {key: value for key, value in content.items() if (key,) not in lost}
     if isinstance(kept.get("axes"), dict):
         kept["axes"] = {name: axis for name, axis in kept["axes"].items() if ("axes", name) not in lost}
-    if ("design",) in lost:  # One that takes any axis, and looks at all its values; a search needs one.
+    if ("design",) in lost:  # A search takes any axis, of which it needs one, and all values are looked at.
         kept["design"] = "optuna" if kept.get("axes") else {"kind": "explicit", "cells": [{}]}
     try:
         return model.model_validate(merge(_PLACEHOLDER, kept))

@@ -119,6 +119,7 @@ def test_a_mistake_in_the_space_is_told_with_its_line(
 
     assert message in problems_of(error)
     assert "No trial was started" in problems_of(error)
+    assert "no cell uses it" not in problems_of(error)  # nobody knows the cells of a wrong design
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,11 @@ def test_a_mistake_in_the_space_is_told_with_its_line(
             "domain avatars has none for orc",
         ),
         ({"search": {"sampler": "tpee"}}, "--sampler: expected tpe"),
-        ({"search": {"sampler": "grid"}}, "a grid needs listed values"),
+        ({"search": {"sampler": "grid"}}, "t.yaml:7  axes.rate.values: a grid needs listed values"),
+        (
+            {"search": {"objectives": ("s_dir", "foo")}},
+            "--objective: expected an objective; found 'foo'",
+        ),
         ({"search": {"timeout": "-3"}}, "--timeout: expected a time"),
         ({"settings": ["training.epoch=2"]}, "did you mean training.epochs?"),
         (
