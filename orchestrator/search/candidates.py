@@ -1,7 +1,7 @@
 """Points of a search's space as trials: one for each seed of the space. Knows neither Optuna nor the ledger."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,3 +77,8 @@ class Candidates:
         except (ValueError, KeyError):
             return None
         return candidate if record["signature"] in candidate.signatures else None
+
+    def of_records(self, records: Iterable[Mapping[str, Any]]) -> dict[str, Candidate]:
+        """Signature -> point, of all points that any of these trials belongs to."""
+        found = map(self.of_record, records)
+        return {candidate.signature: candidate for candidate in found if candidate is not None}

@@ -312,9 +312,8 @@ class Search(TrialQueue):
 
     def _take_over_ledger(self) -> None:
         """Tell a new Optuna study what the ledger holds of its points: an older space's, or a lost journal's."""
-        found = [self.candidates.of_record(record) for record in self.records.values()]
         taken = 0
-        for candidate in {one.signature: one for one in found if one is not None}.values():
+        for candidate in self.candidates.of_records(self.records.values()).values():
             if (ending := self._ending(candidate)) is not None:
                 taken += self.optimizer.add(candidate.values, candidate.signature, *ending)
         if taken:
@@ -365,7 +364,6 @@ class Search(TrialQueue):
     def asked(self) -> list[Candidate]:
         """Every point of this search that has ended, in the order they were asked for."""
         # Its trials' records tell the point; of a point that failed there may be one of any seed.
-        found = [self.candidates.of_record(record) for record in self.records.values()]
-        points = {one.signature: one for one in found if one is not None}
+        points = self.candidates.of_records(self.records.values())
         names = [name for name in self.optimizer.signatures() if name in points]
         return [points[name] for name in names if self._outcome_of(points[name]) is not None]

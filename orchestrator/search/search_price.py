@@ -53,9 +53,7 @@ class SearchQuote:
         self._default = candidates.default.config
         self._draws = [candidate.config for candidate in _drawn(candidates)]
         self._num_seeds = len(candidates.seeds)
-        # Each point by its first seed's signature.
-        found = map(candidates.of_record, Ledger(study.ledger_folder).records())
-        ended = {candidate.signature for candidate in found if candidate is not None}
+        ended = candidates.of_records(Ledger(study.ledger_folder).records())
         self.num_ended = len(ended)
         """Points that it has tried, in the launches before."""
         self.num_left = max(0, config.trials - len(ended))
