@@ -102,8 +102,8 @@ class CommandConfig(Settings):
     grace_seconds: float = Field(default=10.0, ge=0, le=600)
     """How long a command that is being stopped has between SIGTERM and SIGKILL."""
     metrics_file: str | None = None
-    """Where the script leaves its metrics, in its folder, a glob or a path: a JSON object, or JSONL or CSV, of
-    whose values of each the last counts, or what the metric's `take` says. Where nothing is given, the first of
+    """Where the script leaves its metrics, in its folder, a glob or a path: a JSON object, or rows as JSONL, CSV or
+    a JSON list, of which the last value counts or what the metric's `take` says. Where nothing is given, the first of
     `METRICS_FILES` that is there."""
     curves_file: str | None = None
     """JSONL or CSV that the script writes while it runs, a line an epoch or a step. Where nothing is given, the first

@@ -29,25 +29,28 @@ class MetricMissing(Unreadable):
     """A metric that was declared is not in what the script left."""
 
 
-def read_object(path: Path) -> Content:
-    """A JSON object. Raises Unreadable."""
+def read_rows(path: Path) -> list[Content]:
+    """Every row of a JSON, JSONL or CSV file that grows no more. Raises Unreadable.
+
+    A JSON file is one object, a row, or a list of them; some programs write JSON lines under its name.
+    """
+    _check_size(path)
+    if path.suffix.lower() != ".json":
+        return [*Tail(path).new_rows(is_final=True)]
     try:
-        content = json.loads(_whole(path))
+        content = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            return [*Tail(path).new_rows(is_final=True)]
         place = f"{path.name}:{error.lineno}" if isinstance(error, json.JSONDecodeError) else path.name
         raise Unreadable(f"{place} is not JSON: {_why(error)}") from error
-    if not isinstance(content, dict):
-        raise Unreadable(
-            f'{path.name}: expected a JSON object such as {{"accuracy": 0.9}}; found {shown(content)}'
-        )
-    return flattened(content)
-
-
-def read_rows(path: Path) -> list[Content]:
-    """Every row of a JSONL or CSV file that grows no more. Raises Unreadable."""
-    _check_size(path)
-    tail = Tail(path)
-    return [*tail.new_rows(is_final=True)]
+    rows = content if isinstance(content, list) else [content]
+    for row in rows:
+        if not isinstance(row, dict):
+            raise Unreadable(
+                f'{path.name}: expected a JSON object such as {{"accuracy": 0.9}}; found {shown(row)}'
+            )
+    return [flattened(row) for row in rows]
 
 
 def is_csv(path: Path) -> bool:
@@ -201,8 +204,7 @@ def cut_half_line(path: Path) -> None:
             file.truncate(end)
 
 
-def _whole(path: Path) -> str:
-    _check_size(path)
+def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

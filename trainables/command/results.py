@@ -16,7 +16,6 @@ from trainables.command.reading import (
     Unreadable,
     is_csv,
     number_in,
-    read_object,
     read_rows,
 )
 from trainables.names import visible
@@ -96,8 +95,6 @@ def _found_file(asked: str | None, usual: tuple[str, ...], folder: Path, setting
 
 def _columns(path: Path) -> tuple[dict[str, list[object]], bool]:
     """Key -> its values in a file, in their order, and whether values are texts."""
-    if path.suffix.lower() == ".json":
-        return {key: [value] for key, value in read_object(path).items()}, False
     columns: dict[str, list[object]] = {}
     for row in read_rows(path):
         for key, value in row.items():
@@ -117,7 +114,7 @@ def _metric(
         raise MetricMissing(
             f"{path.name}: the metric {wanted} is missing; found {found}{did_you_mean(wanted, by_name)}"
         )
-    if metric.take != "last" and path.suffix.lower() == ".json":
+    if metric.take != "last" and path.suffix.lower() == ".json" and len(columns[key]) == 1:
         raise Unreadable(
             f"{path.name} holds one value of {key}; `take: {metric.take}` needs rows, JSONL or CSV"
         )

@@ -294,6 +294,11 @@ def test_a_warm_start_gives_the_parent_s_file(build: Build, tmp_path: Path) -> N
     ("name", "content"),
     [
         ("results.json", '{"test": {"accuracy": 0.5}}'),
+        (
+            "scalars.json",
+            '{"step": 1, "test": {"accuracy": 0.1}}\n{"step": 2, "test": {"accuracy": 0.5}}\n',
+        ),
+        ("scalars.json", '[{"test.accuracy": 0.1}, {"test.accuracy": 0.5}]'),
         ("metrics.jsonl", '{"test.accuracy": 0.1}\n{"test.accuracy": 0.5}\n{"loss": 3}\n'),
         ("metrics.csv", "epoch,test.accuracy\n1,0.25\n2,0.5\n3,\n"),
     ],
@@ -301,7 +306,10 @@ def test_a_warm_start_gives_the_parent_s_file(build: Build, tmp_path: Path) -> N
 def test_metrics_are_found_in_any_of_the_usual_files(build: Build, name: str, content: str) -> None:
     source = f"import sys; open(sys.argv[1] + '/{name}', 'w').write({content!r})"
 
-    result = run(build(source, metrics={"accuracy": {"better": "higher is better", "key": "test.accuracy"}}))
+    metric = {"better": "higher is better", "key": "test.accuracy"}
+    named = {"metrics_file": name} if name == "scalars.json" else {}
+
+    result = run(build(source, metrics={"accuracy": metric}, **named))
 
     assert result.summary["accuracy"] == 0.5
 
@@ -404,7 +412,7 @@ def test_numbers_that_are_not_declared_are_named(build: Build) -> None:
         ("pass", ["one of metrics.json, ", "it is empty", "metrics_file"]),
         ("open(FOLDER + '/out.txt', 'w')", ["it holds out.txt"]),
         ("metrics('{\"accuracy\": ')", ["metrics.json:1 is not JSON", "Expecting value"]),
-        ("metrics('[1]')", ["expected a JSON object", "a list"]),
+        ("metrics('[1]')", ["expected a JSON object", "found 1"]),
         ("open(FOLDER + '/metrics.json', 'wb').write(b'\\xff\\xfe')", ["metrics.json is not UTF-8 text"]),
         ("metrics(json.dumps({'accuracy': math.nan}))", ["accuracy: expected a finite number; found nan"]),
         ("metrics(json.dumps({'accuracy': '0.9'}))", ["found the text '0.9'; write it without quotes"]),
