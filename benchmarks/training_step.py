@@ -3,6 +3,7 @@
     python benchmarks/training_step.py                 # the built-in model and a CelebA-HQ-shaped one
     python benchmarks/training_step.py --repeats 5
     python benchmarks/training_step.py --device cuda   # every timestep of the larger model too, and its own batch size
+    python benchmarks/training_step.py --means         # what stacking trials and compiling would save (docs/design/034)
 
 The published loop (method.md section 8) is written out here in plain torch: at every timestep an edited pass
 (encoder, decoder for eps, decoder with gradient for eps_edit), an unedited pass of its own (encoder and decoder)
@@ -238,6 +239,45 @@ def measure(case: Case, repeats: int) -> None:
         )
 
 
+def means(case: Case, repeats: int) -> None:
+    """Print what an image and timestep costs as it is, in larger batches and compiled, beside a product's own speed.
+
+    A batch k times as large is what k trials on one frozen model cost at least: their editors would still be k.
+    """
+    device = case.diffusion.alpha_bar.device
+    square = torch.randn(2048, 2048, device=device)
+    speeds = [2 * 2048**3 / seconds(lambda: (square @ square).sum().item()) / 1e9 for _ in range(10)]
+    print(f"{case.name}, {device.type}, {torch.get_num_threads()} threads")
+    print(f"  a product of 2048 x 2048: {max(speeds):.0f} GFLOP/s")
+    sizes = {"as it is": 1, "2 trials stacked": 2, "5 trials stacked": 5}
+    cases = {name: replace(case, batch_size=k * case.batch_size) for name, k in sizes.items()}
+    cases["compiled"] = replace(case, diffusion=_compiled(case.diffusion))
+    loops = {name: runner(one, make_batch(one), TrainingConfig()) for name, one in cases.items()}
+    first = {name: seconds(run) for name, run in loops.items()}
+    taken: dict[str, list[float]] = {name: [] for name in loops}
+    for _ in range(repeats):
+        for name, run in loops.items():
+            taken[name].append(seconds(run) / cases[name].batch_size / len(case.timesteps))
+    for name, found in taken.items():
+        ratios = [one / whole for one, whole in zip(found, taken["as it is"], strict=True)]
+        print(
+            f"  {name:18} {statistics.median(found) * 1e3:6.2f} ms, {statistics.median(ratios):.2f} times "
+            f"({min(ratios):.2f} to {max(ratios):.2f} in {repeats}); first run {first[name]:.0f} s"
+        )
+
+
+def _compiled(diffusion: FrozenDiffusion) -> FrozenDiffusion:
+    """The same model, its two halves compiled; on a GPU with CUDA graphs."""
+    found = FrozenDiffusion(
+        copy.deepcopy(diffusion.split.unet), diffusion.alpha_bar, diffusion.prediction_type
+    )
+    mode = "reduce-overhead" if diffusion.alpha_bar.is_cuda else None
+    halves: Any = found
+    halves._encoded = torch.compile(halves._encoded, mode=mode)
+    halves._decoder.decode = torch.compile(halves._decoder.decode, mode=mode)
+    return found
+
+
 def main() -> None:
     """Measure both models."""
     parser = argparse.ArgumentParser(
@@ -246,8 +286,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=["avatars", "celebahq"])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--means", action="store_true", help="what stacking trials and compiling would save")
     arguments = parser.parse_args()
     on_gpu = arguments.device == "cuda"
+    if arguments.means:
+        means(built_in_case(12, arguments.device), arguments.repeats)
+        return
     if arguments.only != "celebahq":
         measure(built_in_case(12, arguments.device), arguments.repeats)
     if arguments.only != "avatars":
