@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 import optuna
 from optuna.distributions import (
@@ -71,8 +72,8 @@ def distribution_of(axis: AxisConfig) -> BaseDistribution:
     if found is None:
         return CategoricalDistribution(axis.names)
     high = found.high
-    if found.step is not None:  # Optuna warns of an end that no step reaches.
-        high = found.low + found.num_steps * found.step
+    if found.step is not None:  # Optuna warns of an end that no step reaches, and adds in decimals.
+        high = float(Decimal(str(found.low)) + found.num_steps * Decimal(str(found.step)))
     if found.is_whole:
         return IntDistribution(int(found.low), int(high), log=found.log, step=int(found.step or 1))
     step = None if found.step is None else float(found.step)

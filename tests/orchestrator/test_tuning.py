@@ -17,6 +17,7 @@ from orchestrator.search.journal import JOURNAL
 from orchestrator.search.optimizer import Optimizer
 from orchestrator.search.results import costs, pareto_front
 from orchestrator.search.running import run_search
+from orchestrator.search.sampling import distribution_of
 from orchestrator.space.axes import AxisConfig
 from orchestrator.space.config import Space
 from orchestrator.space.designs.optuna import Config as SearchConfig
@@ -147,6 +148,17 @@ def test_a_point_proposed_twice_is_answered_from_the_ledger(launch: Launch, samp
     assert launched.outcome.num_run == len(records_of(study)) == 6
     assert {record["attempt"] for record in records_of(study)} == {1}
     assert any("tried" in note for note in launched.notes)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "last"),
+    [(0.001, 0.02, 0.003, 0.019), (0.1, 0.7, 0.2, 0.7), (0.0, 1.0, 0.3, 0.9), (1, 8, 3, 7)],
+)
+def test_a_range_ends_at_its_last_step(low: float, high: float, step: float, last: float) -> None:
+    """Optuna warns of another end, also where it only differs in the last bit."""
+    axis = AxisConfig.model_validate({"path": "x", "values": {"low": low, "high": high, "step": step}})
+
+    assert distribution_of(axis).high == last
 
 
 def test_a_grid_wants_steps(tmp_path: Path) -> None:
