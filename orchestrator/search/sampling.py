@@ -60,7 +60,8 @@ def _grid_values(axis: AxisConfig) -> Sequence[AxisValue]:
     found = axis.range
     if found is None:
         return axis.names
-    return [found.low + index * (found.step or 1) for index in range(found.num_steps + 1)]
+    values = [found.low + index * (found.step or 1) for index in range(found.num_steps + 1)]
+    return [shortened(axis, value) for value in values]
 
 
 # Values

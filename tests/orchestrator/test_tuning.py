@@ -17,7 +17,7 @@ from orchestrator.search.journal import JOURNAL
 from orchestrator.search.optimizer import Optimizer
 from orchestrator.search.results import costs, pareto_front
 from orchestrator.search.running import run_search
-from orchestrator.search.sampling import distribution_of
+from orchestrator.search.sampling import distribution_of, grid_point, grid_size
 from orchestrator.space.axes import AxisConfig
 from orchestrator.space.config import Space
 from orchestrator.space.designs.optuna import Config as SearchConfig
@@ -159,6 +159,8 @@ def test_a_range_ends_at_its_last_step(low: float, high: float, step: float, las
     axis = AxisConfig.model_validate({"path": "x", "values": {"low": low, "high": high, "step": step}})
 
     assert distribution_of(axis).high == last
+    grid = [grid_point({"x": axis}, {}, index)["x"] for index in range(grid_size({"x": axis}))]
+    assert (grid[0], grid[-1]) == (low, last)
 
 
 def test_a_grid_wants_steps(tmp_path: Path) -> None:
