@@ -264,6 +264,7 @@ def test_a_limit_shorter_than_an_epoch_is_refused(
     )
 
 
+@pytest.mark.filterwarnings("ignore:unclosed scandir:ResourceWarning")  # the end may come inside pathlib's
 def test_a_limit_that_is_over_before_anything_is_reached_is_told(
     space_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
