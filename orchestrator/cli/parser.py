@@ -15,7 +15,8 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from importlib.metadata import version
+from typing import Any, NoReturn
 
 from orchestrator.cli.option_values import cost, port, shard
 from orchestrator.cli.streams import complain
@@ -32,6 +33,7 @@ from trainables.command_line import (
     positive,
 )
 from trainables.errors import UserError
+from trainables.wording import did_you_mean, expected, one_of
 
 PROGRAM = "asyrp-sweep"
 DASHBOARD_PORT = 8686
@@ -41,9 +43,37 @@ LIVE_LOGS = ("tensorboard", "wandb")
 """Where `export` can write to, and `run` while trials run; `analysis.export` has them all."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with the nearest name; argparse prints all options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with code 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Options; what no option takes is an error at once, so that it is compared with those of its command."""
+        options, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unknown argument {rest[0]!r}{did_you_mean(rest[0], self._option_string_actions)}")
+        return options, rest
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, expected(one_of(action.choices), value, action.choices))
+
+
+class _ShowVersion(argparse.Action):
+    """Reads the version only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print it and end."""
+        print(f"{PROGRAM} {version(PROGRAM)}")
+        parser.exit()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. A user's mistake is printed without a traceback; ours keep theirs."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         options = parsed(arguments)
         from orchestrator.cli import commands  # Only now: --help needs none of it.
@@ -71,13 +101,14 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     return top.parse_args(joined(given, number_lists))
 
 
-def parser(lines: Mapping[str, CommandLine] | None = None) -> argparse.ArgumentParser:
+def parser(lines: Mapping[str, CommandLine] | None = None) -> Parser:
     """All commands and their options, those of families too: of every installed one when left out."""
     lines = command_lines(complain) if lines is None else lines
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog=PROGRAM,
         description="Ablations of any training code: from a question in YAML to a verdict with error bars.",
     )
+    top.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_line, module, options) in _commands(lines).items():
         command = commands.add_parser(name, help=help_line)
@@ -103,9 +134,9 @@ def _add_contributed(commands: Any, command: Command, help_line: str) -> None:
     added.set_defaults(function=command.run)
 
 
-def _parser_of_file(file: str, line: CommandLine) -> argparse.ArgumentParser:
+def _parser_of_file(file: str, line: CommandLine) -> Parser:
     """The commands of a family's file alone."""
-    top = argparse.ArgumentParser(prog=f"{PROGRAM} {file}", description=f"Commands of the family in {file}.")
+    top = Parser(prog=f"{PROGRAM} {file}", description=f"Commands of the family in {file}.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in line.commands:
         _add_contributed(commands, command, command.help)

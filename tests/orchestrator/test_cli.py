@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,7 @@ def test_the_help_is_the_one_on_file(
     monkeypatch.setenv("COLUMNS", "90")
 
     with pytest.raises(SystemExit) as ending:
-        cli.main([name, "--help"] if name else ["--help"])
+        cli.main([name, "--help"] if name else [])
 
     assert ending.value.code == 0
     assert capsys.readouterr().out == (HELP / f"{name or 'asyrp-sweep'}.txt").read_text()
@@ -302,6 +303,47 @@ def test_a_log_to_nowhere_is_told_before_anything_starts(
     assert (code, out) == (2, "")
     assert f"--log-to: expected tensorboard or wandb; found '{where}'" in err
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["run", "encoder", "--sed", "3"],
+            "run: unknown argument '--sed'; did you mean --seeds? (see asyrp-sweep run --help)",
+        ),
+        (["run", "encoder", "again"], "run: unknown argument 'again' (see asyrp-sweep run --help)"),
+        (["run"], "run: the following arguments are required: SPACE (see asyrp-sweep run --help)"),
+        (
+            ["submit", "encoder", "--on", "slrum"],
+            "submit: argument --on: expected slurm, ray-job or kuberay; found 'slrum'; did you mean slurm? "
+            "(see asyrp-sweep submit --help)",
+        ),
+    ],
+)
+def test_what_no_command_takes_is_told_in_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ending:
+        cli.main(arguments)
+
+    assert ending.value.code == 2
+    assert capsys.readouterr().err == f"asyrp-sweep {message}\n"
+
+
+def test_an_unknown_command_is_compared_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["runn", "encoder"])
+
+    assert "found 'runn'; did you mean run? (see asyrp-sweep --help)" in capsys.readouterr().err
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        cli.main(["--version"])
+
+    assert ending.value.code == 0
+    assert capsys.readouterr().out == f"asyrp-sweep {version('asyrp-sweep')}\n"
 
 
 def test_nonsense_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
