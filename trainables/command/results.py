@@ -94,11 +94,12 @@ def _found_file(asked: str | None, usual: tuple[str, ...], folder: Path, setting
 
 
 def _columns(path: Path) -> tuple[dict[str, list[object]], bool]:
-    """Key -> its values in a file, in their order, and whether values are texts."""
+    """Key -> its values in a file, in their order, and whether values are texts. An empty cell of several is none."""
     columns: dict[str, list[object]] = {}
-    for row in read_rows(path):
+    rows = read_rows(path)
+    for row in rows:
         for key, value in row.items():
-            if value is not None:
+            if value is not None or len(rows) == 1:
                 columns.setdefault(key, []).append(value)
     return columns, is_csv(path)
 
@@ -116,7 +117,7 @@ def _metric(
         )
     if metric.take != "last" and path.suffix.lower() == ".json" and len(columns[key]) == 1:
         raise Unreadable(
-            f"{path.name} holds one value of {key}; `take: {metric.take}` needs rows, JSONL or CSV"
+            f"{path.name} holds one value of {key}; `take: {metric.take}` needs rows: JSONL, CSV or a list"
         )
     return _taken(f"{path.name}: {key}", metric, columns[key], is_text=is_text)
 

@@ -412,6 +412,7 @@ def test_numbers_that_are_not_declared_are_named(build: Build) -> None:
         ("pass", ["one of metrics.json, ", "it is empty", "metrics_file"]),
         ("open(FOLDER + '/out.txt', 'w')", ["it holds out.txt"]),
         ("metrics('{\"accuracy\": ')", ["metrics.json:1 is not JSON", "Expecting value"]),
+        ("metrics('{\"accuracy\": null}')", ["metrics.json: accuracy: expected a number; found nothing"]),
         ("metrics('[1]')", ["expected a JSON object", "found 1"]),
         ("open(FOLDER + '/metrics.json', 'wb').write(b'\\xff\\xfe')", ["metrics.json is not UTF-8 text"]),
         ("metrics(json.dumps({'accuracy': math.nan}))", ["accuracy: expected a finite number; found nan"]),
