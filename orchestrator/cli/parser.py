@@ -33,7 +33,6 @@ from trainables.command_line import (
     positive,
 )
 from trainables.errors import UserError
-from trainables.wording import did_you_mean, expected, one_of
 
 PROGRAM = "asyrp-sweep"
 DASHBOARD_PORT = 8686
@@ -54,11 +53,17 @@ class Parser(argparse.ArgumentParser):
         """Options; what no option takes is an error at once, so that it is compared with those of its command."""
         options, rest = super().parse_known_args(args, namespace)
         if rest:
+            from trainables.wording import (
+                did_you_mean,
+            )  # Only now: it brings pydantic, which --help does without.
+
             self.error(f"unknown argument {rest[0]!r}{did_you_mean(rest[0], self._option_string_actions)}")
         return options, rest
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
+            from trainables.wording import expected, one_of  # Only now, as above.
+
             raise argparse.ArgumentError(action, expected(one_of(action.choices), value, action.choices))
 
 
