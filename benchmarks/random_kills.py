@@ -120,12 +120,21 @@ def trial_workers() -> list[psutil.Process]:
     return found
 
 
+def add_node(cluster: Any) -> None:
+    """A machine more, with a folder of its own.
+
+    Ray's nodes on one machine unpack the code of a launch into one folder by default: one that is killed meanwhile
+    would leave the others with half of our modules.
+    """
+    cluster.add_node(num_cpus=1, temp_dir=tempfile.mkdtemp())
+
+
 def kill_one(cause: str, launch: Launch, cluster: Any, moments: random.Random) -> bool:
     """Kill something, a worker once there is one; False where there was nothing of the kind."""
     if "node" in cause:
         node = moments.choice(sorted(cluster.worker_nodes, key=lambda node: node.unique_id))
         cluster.remove_node(node, allow_graceful=False)
-        cluster.add_node(num_cpus=1)
+        add_node(cluster)
     if "driver" in cause:
         if launch.process.poll() is not None:
             return False
@@ -192,6 +201,7 @@ def main() -> int:
 
     moments, killed, began = random.Random(options.seed), Counter[str](), time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
+        tempfile.tempdir = scratch  # The nodes' folders go with it.
         undisturbed = fresh(Path(scratch) / "undisturbed")
         launch = Launch(undisturbed, undisturbed.parent / "chain.yaml", "--inline")
         assert launch.process.wait(PATIENCE_SECONDS) == 0, launch.output()
@@ -200,7 +210,7 @@ def main() -> int:
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         for _ in range(2):
-            cluster.add_node(num_cpus=1)
+            add_node(cluster)
         number = 0
         while killed.total() < options.kills:
             number += 1

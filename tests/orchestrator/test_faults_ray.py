@@ -1,8 +1,9 @@
 """What can go wrong with a Ray cluster: a node that goes, another version, a process that uses it already."""
 
+import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,28 @@ PATIENCE_SECONDS = 240.0
 
 Make = Callable[..., TrialTask]
 Settings = Callable[..., WorkerSettings]
+AddNode = Callable[[int], Any]
+
+
+@pytest.fixture
+def add_node(ray_nodes: Any) -> Iterator[AddNode]:
+    """Adds a machine of so many CPUs to the shared cluster, for one test.
+
+    Its folder is its own, as on a real machine. By default Ray's nodes on one machine unpack the code of a launch into
+    one folder: a node that is killed while it does so would leave the others with half of our modules.
+    """
+    with tempfile.TemporaryDirectory(
+        dir="/tmp", ignore_cleanup_errors=True
+    ) as folder:  # short: sockets lie there
+        nodes = []
+
+        def add(num_cpus: int) -> Any:
+            nodes.append(ray_nodes.add_node(num_cpus=num_cpus, temp_dir=f"{folder}/{len(nodes)}"))
+            return nodes[-1]
+
+        yield add
+        for node in set(nodes) & ray_nodes.worker_nodes:
+            ray_nodes.remove_node(node)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -31,6 +54,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def test_trials_of_a_node_that_goes_move_to_another_one_and_children_follow(
     ray_nodes: Any,
+    add_node: AddNode,
     make_task: Make,
     make_settings: Settings,
     observer: Any,
@@ -43,7 +67,7 @@ def test_trials_of_a_node_that_goes_move_to_another_one_and_children_follow(
     for number, task in enumerate(tasks[:3]):  # so that their witnesses have different names
         task.config["training"]["optimizer"] = {"learning_rate": 0.1 + number}
     queue = TrialQueue(tasks)
-    node = ray_nodes.add_node(num_cpus=1)
+    node = add_node(1)
 
     def remove_the_node() -> None:
         wait_until(lambda: len(list(settings.cache_dir.glob("blocked-*"))) == 3)
@@ -71,11 +95,11 @@ def test_trials_of_a_node_that_goes_move_to_another_one_and_children_follow(
 
 @pytest.mark.slow
 def test_a_node_where_workers_keep_dying_is_not_asked_again(
-    ray_nodes: Any, make_task: Make, make_settings: Settings, observer: Any
+    ray_nodes: Any, add_node: AddNode, make_task: Make, make_settings: Settings, observer: Any
 ) -> None:
     """Two trials stand on two CPUs; a third has the other node to itself, where every worker dies."""
     settings = make_settings("DeadlyMachineTrial", max_retries=2)
-    node = ray_nodes.add_node(num_cpus=1)
+    node = add_node(1)
     settings.cache_dir.mkdir(parents=True, exist_ok=True)
     (settings.cache_dir / "deadly").write_text(node.node_id)
     places: list[Any] = []
@@ -94,7 +118,6 @@ def test_a_node_where_workers_keep_dying_is_not_asked_again(
     with RayBackend(settings, options) as backend:
         backend.run(TrialQueue([make_task(f"trial{seed}", seed) for seed in range(2, 6)]), observer)
     helper.join()
-    ray_nodes.remove_node(node)
 
     assert len(places) == 2
     assert node.node_id not in {id for place in places for id in place["bundles_to_node_id"].values()}
@@ -131,18 +154,18 @@ def test_a_cluster_of_another_version_is_bad_input(
     assert not ray.is_initialized()
 
 
-def test_a_launch_waits_for_a_machine_that_comes_later(ray_nodes: Any, make_settings: Settings) -> None:
+def test_a_launch_waits_for_a_machine_that_comes_later(
+    ray_cluster: str, add_node: AddNode, make_settings: Settings
+) -> None:
     notes: list[str] = []
-    added: list[Any] = []
 
     def add_a_node(line: str) -> None:
         notes.append(line)
-        added.append(ray_nodes.add_node(num_cpus=3))
+        add_node(3)
 
-    options = RayOptions(ray_nodes.address, note=add_a_node, wait_seconds=240)  # what --wait gives
+    options = RayOptions(ray_cluster, note=add_a_node, wait_seconds=240)  # what --wait gives
     with RayBackend(make_settings(cpus_per_trial=3, wait_minutes=0), options):
         pass
-    ray_nodes.remove_node(added[0])
 
     assert len(notes) == 1
     assert notes[0].startswith("a trial asks for 3 CPUs and 0 GPUs")
