@@ -33,8 +33,9 @@ IP=$(hostname -I | cut -d ' ' -f 1)  # this script runs on the first node
 PORT=$("${PYTHON[@]}" -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
 RAY=("${PYTHON[@]}" -m ray.scripts.scripts start --num-cpus "$SLURM_CPUS_ON_NODE" --min-worker-port 0
      --max-worker-port 0 --object-store-memory 100000000 --block)
-srun -N1 -n1 -w "${NODES[0]}" bash -c 'trap "rm -rf \"$0\"" EXIT; "$@"' "$SCRATCH/r$SLURM_JOB_ID" "${RAY[@]}" \
-  --head --node-ip-address "$IP" --port "$PORT" --include-dashboard false --temp-dir "$SCRATCH/r$SLURM_JOB_ID" \
+FOLDER="$SCRATCH/r$SLURM_JOB_ID"  # and the node's number: $SCRATCH may be shared
+srun -N1 -n1 -w "${NODES[0]}" "${RAY[@]}" --temp-dir "$FOLDER.0" \
+  --head --node-ip-address "$IP" --port "$PORT" --include-dashboard false \
   >"$LOG-ray-${NODES[0]}.log" 2>&1 & STEPS=($!)
 until (exec 3<>"/dev/tcp/$IP/$PORT") 2>/dev/null; do
   kill -0 "${STEPS[0]}" || { echo "Ray's head did not start: $LOG-ray-${NODES[0]}.log"; exit 1; }
@@ -45,9 +46,9 @@ WITHOUT_FIRST='"${@:2}"
   until LEFT=$(squeue --noheader --job "$SLURM_JOB_ID" --format %N) && [ -n "$LEFT" ] &&
       ! scontrol show hostnames "$LEFT" | grep -qx "$1"; do sleep 30; done
   [ "${SLURM_RESTART_COUNT:-0}" -lt 20 ] && scontrol requeue "$SLURM_JOB_ID" || scancel "$SLURM_JOB_ID"'
-for NODE in "${NODES[@]:1}"; do
-  srun -N1 -n1 -w "$NODE" bash -c "$WITHOUT_FIRST" bash "${NODES[0]}" "${RAY[@]}" \
-    --address "$IP:$PORT" >"$LOG-ray-$NODE.log" 2>&1 & STEPS+=($!)
+for ((I = 1; I < ${#NODES[@]}; I++)); do
+  srun -N1 -n1 -w "${NODES[I]}" bash -c "$WITHOUT_FIRST" bash "${NODES[0]}" "${RAY[@]}" \
+    --temp-dir "$FOLDER.$I" --address "$IP:$PORT" >"$LOG-ray-${NODES[I]}.log" 2>&1 & STEPS+=($!)
 done
 for _ in {1..240}; do  # two minutes; what comes later is used by the next launch
   [ "$(grep -ls 'Ray runtime started' "$LOG"-ray-*.log | wc -l)" -ge "${#NODES[@]}" ] && break
@@ -61,6 +62,10 @@ trap 'kill -USR1 $RUNNING' USR1
 wait $RUNNING; CODE=$?
 while kill -0 $RUNNING 2>/dev/null; do wait $RUNNING; CODE=$?; done
 for STEP in "${STEPS[@]:-}" "${KILLER:-}"; do [ -n "$STEP" ] && kill "$STEP" 2>/dev/null; done
+wait
+for NODE in "${NODES[@]:-}"; do  # a step that is ended is killed at once, and cannot tidy up
+  [ -n "$NODE" ] && timeout 30 srun -N1 -n1 -w "$NODE" bash -c 'rm -rf "$0".*' "$FOLDER" &
+done
 wait
 [ $CODE -eq 75 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 20 ] && scontrol requeue "$SLURM_JOB_ID"
 exit $CODE

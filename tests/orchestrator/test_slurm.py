@@ -177,6 +177,7 @@ def kill_node(name: str) -> None:
 def test_a_study_that_was_cancelled_half_way_and_submitted_again_is_the_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: str, machines: list[str]
 ) -> None:
+    earlier = {*Path("/tmp").glob("r[0-9]*")}  # of jobs that were killed
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
@@ -201,6 +202,7 @@ def test_a_study_that_was_cancelled_half_way_and_submitted_again_is_the_undistur
     expected = rows("undisturbed")
     assert 1 <= num_done < len(expected) == 4
     assert rows(results)["metric_accuracy"].equals(expected["metric_accuracy"])
+    until(lambda: {*Path("/tmp").glob("r[0-9]*")} <= earlier, 60)  # Ray's folders of both nodes
     if not is_url(results):
         assert len(submissions(Path("results/widths"))) == 2
         kept = {path.suffix for path in Path("results/widths/submissions").iterdir()}
