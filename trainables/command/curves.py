@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainables.command.reading import Content, Tail, Unreadable, cut_half_line, number_in
+from trainables.command.reading import (
+    Content,
+    EventTail,
+    Tail,
+    Unreadable,
+    cut_half_line,
+    number_in,
+    tail_of,
+)
 from trainables.trials import Row
 from trainables.wording import shown
 
@@ -41,7 +49,7 @@ class Curves:
     _earlier: list[Entry] = field(default_factory=list)
     """Entries of the runs, and the files, before this one."""
     _own: list[Entry] = field(default_factory=list)
-    _tail: Tail | None = None
+    _tail: Tail | EventTail | None = None
     _num_read: int = 0
     _stride: int = 1
     _restarts: int = 0
@@ -68,17 +76,19 @@ class Curves:
 
     def take_up_file(self, file: Path) -> None:
         """Before the command starts again: what an interrupted run left in its file."""
-        cut_half_line(file)  # The script would go on behind it.
+        if file.is_file():
+            cut_half_line(file)  # The script would go on behind it.
         self.follow(file)
-        self.read()
+        self.read(is_final=True)
         self._earlier, self._own = self._entries(), []
 
     def follow(self, file: Path, pattern: str | None = None) -> None:
-        """Read this file from its first line: what matches the pattern, where there is one."""
+        """Read this file from its first line: what matches the pattern, where there is one. Raises Unreadable."""
         if self._tail is not None and self._tail.path == file:
             return
+        self.read(is_final=True)
         self._earlier, self._own, self._num_read, self._stride, self._restarts = self._entries(), [], 0, 1, 0
-        self._tail = Tail(file, None if pattern is None else re.compile(pattern))
+        self._tail = tail_of(file, None if pattern is None else re.compile(pattern))
 
     def go_on_in(self, file: Path) -> None:
         """Go on where the reading is, in a file that begins with what was read."""

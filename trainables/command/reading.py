@@ -1,4 +1,4 @@
-"""Files that a script writes, read with suspicion: JSON objects, and rows of JSONL and CSV, also while they grow."""
+"""Files that a script writes, read with suspicion, also while they grow: JSON, JSONL, CSV, TensorBoard's events."""
 
 import csv
 import json
@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
+from trainables.command.events import Event, event_files, events
 from trainables.wording import shown
 
 MAX_FILE_BYTES = 64 << 20
@@ -30,10 +31,12 @@ class MetricMissing(Unreadable):
 
 
 def read_rows(path: Path) -> list[Content]:
-    """Every row of a JSON, JSONL or CSV file that grows no more. Raises Unreadable.
+    """Every row of a JSON, JSONL or CSV file that grows no more, or of a folder of event files. Raises Unreadable.
 
     A JSON file is one object, a row, or a list of them; some programs write JSON lines under its name.
     """
+    if path.is_dir():
+        return [*EventTail(path).new_rows(is_final=True)]
     _check_size(path)
     if path.suffix.lower() != ".json":
         return [*Tail(path).new_rows(is_final=True)]
@@ -187,6 +190,65 @@ class Tail:
         if len(cells) != len(self._header):
             raise Unreadable(f"{self.place()}: expected {len(self._header)} cells; found {len(cells)}")
         yield {name: cell for name, cell in zip(self._header, cells, strict=True) if cell}
+
+
+@dataclass
+class EventTail:
+    """The rows of a run's event files as they appear, one for each step: `step`, and the tags of all files.
+
+    Tags of a folder in the run's begin with its path, but for the one with a time as its name that PyTorch's
+    `add_hparams` makes for results: they belong to the last step. Hugging Face's `train/epoch` is `epoch`. Files are
+    only added to, so none is ever read anew.
+    """
+
+    path: Path
+    """The run's folder."""
+    is_text: ClassVar[bool] = False
+    times_restarted: ClassVar[int] = 0
+    _offsets: dict[Path, int] = field(default_factory=dict)
+    """How far each file is read, in bytes."""
+    _row: Content = field(default_factory=dict)
+    """Of the last step, for which more may come."""
+
+    def new_rows(self, *, is_final: bool = False) -> Iterator[Content]:
+        """Rows since the last call; the row of the last step only when the files are `final`.
+
+        Raises Unreadable for a file that holds something else.
+        """
+        for event, run in sorted(self._new_events(), key=lambda found: found[0].wall_time):
+            is_of_end = _as_number(run) is not None
+            prefix = "" if run == "." or is_of_end else f"{run}/"
+            new: Content = {"step": self._row.get("step", event.step) if is_of_end else event.step}
+            for tag, number in event.numbers.items():
+                new["epoch" if tag.endswith("/epoch") else f"{prefix}{tag}"] = number
+            if any(self._row.get(key, value) != value for key, value in new.items()):
+                yield self._row
+                self._row = {}
+            self._row |= new
+        if is_final and self._row:
+            yield self._row
+            self._row = {}
+
+    def place(self) -> str:
+        """Where the row stands that was read last."""
+        return f"{self.path.name}, step {self._row.get('step')}"
+
+    def _new_events(self) -> Iterator[tuple[Event, str]]:
+        """Events since the last call, and the folder of each in the run's."""
+        for path in event_files(self.path):
+            with path.open("rb") as file:
+                file.seek(self._offsets.get(path, 0))
+                try:
+                    for event in events(file):
+                        yield event, path.parent.relative_to(self.path).as_posix()
+                except ValueError as error:
+                    raise Unreadable(f"{path.name}, byte {file.tell()}: {error}") from error
+                self._offsets[path] = file.tell()
+
+
+def tail_of(path: Path, pattern: re.Pattern[str] | None = None) -> Tail | EventTail:
+    """How a file, or a folder of event files, is read while it grows."""
+    return EventTail(path) if path.is_dir() else Tail(path, pattern)
 
 
 def cut_half_line(path: Path) -> None:

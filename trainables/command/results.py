@@ -10,6 +10,7 @@ from statistics import fmean
 
 from trainables.command.config import METRICS_FILES, CommandConfig, MetricConfig
 from trainables.command.curves import column_name
+from trainables.command.events import is_event_file, run_folder
 from trainables.command.reading import (
     Content,
     MetricMissing,
@@ -51,11 +52,12 @@ def read_results(config: CommandConfig, folder: Path, output: str) -> Results:
     if named:
         path = _found_file(config.metrics_file, METRICS_FILES, folder, "metrics_file")
         columns, is_text = _columns(path)
+        file = path.name if path.is_file() else f"{path.name}/*tfevents*"
         for name, metric in named.items():
-            results.summary[name] = _metric(name, metric, columns, path, is_text=is_text)
+            results.summary[name] = _metric(name, metric, columns, file, is_text=is_text)
         content = {key: values[-1] for key, values in columns.items()}
         results.num_parameters = _num_parameters(content)
-        results.notes += _not_declared(content, named, path.name)
+        results.notes += _not_declared(content, named, file)
     for name, metric in config.metrics.items():
         if metric.pattern is not None:
             results.summary[name] = _printed(name, metric, output)
@@ -77,7 +79,12 @@ def files_matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def newest(paths: list[Path]) -> Path | None:
-    """The file that was written last: of `version_0/` and `version_1/`, `epoch_9.pt` and `epoch_10.pt`."""
+    """The file that was written last: of `version_0/` and `version_1/`, `epoch_9.pt` and `epoch_10.pt`.
+
+    Of TensorBoard's event files, the folder of the run that began last.
+    """
+    if events := [path for path in paths if is_event_file(path)]:
+        return run_folder(events)
     return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
@@ -105,7 +112,7 @@ def _columns(path: Path) -> tuple[dict[str, list[object]], bool]:
 
 
 def _metric(
-    name: str, metric: MetricConfig, columns: Mapping[str, list[object]], path: Path, *, is_text: bool
+    name: str, metric: MetricConfig, columns: Mapping[str, list[object]], file: str, *, is_text: bool
 ) -> float:
     by_name = {key: key for key in columns} | {column_name(key): key for key in columns}
     wanted = metric.key or name
@@ -113,13 +120,13 @@ def _metric(
     if key is None:
         found = _listed([*columns]) or "nothing"
         raise MetricMissing(
-            f"{path.name}: the metric {wanted} is missing; found {found}{did_you_mean(wanted, by_name)}"
+            f"{file}: the metric {wanted} is missing; found {found}{did_you_mean(wanted, by_name)}"
         )
-    if metric.take != "last" and path.suffix.lower() == ".json" and len(columns[key]) == 1:
+    if metric.take != "last" and file.lower().endswith(".json") and len(columns[key]) == 1:
         raise Unreadable(
-            f"{path.name} holds one value of {key}; `take: {metric.take}` needs rows: JSONL, CSV or a list"
+            f"{file} holds one value of {key}; `take: {metric.take}` needs rows: JSONL, CSV or a list"
         )
-    return _taken(f"{path.name}: {key}", metric, columns[key], is_text=is_text)
+    return _taken(f"{file}: {key}", metric, columns[key], is_text=is_text)
 
 
 def _taken(where: str, metric: MetricConfig, values: Sequence[object], *, is_text: bool) -> float:
