@@ -103,11 +103,11 @@ class CommandConfig(Settings):
     """How long a command that is being stopped has between SIGTERM and SIGKILL."""
     metrics_file: str | None = None
     """Where the script leaves its metrics, in its folder, a glob or a path: a JSON object, or rows as JSONL, CSV, a
-    JSON list or TensorBoard's event files, of which the last value counts or what the metric's `take` says. Where
-    nothing is given, the first of `METRICS_FILES` that is there."""
+    JSON list or the files of TensorBoard and W&B, of which the last value counts or what the metric's `take` says.
+    Where nothing is given, the first of `METRICS_FILES` that is there."""
     curves_file: str | None = None
-    """JSONL or CSV that the script writes while it runs, a line an epoch or a step, or TensorBoard's event files. Where
-    nothing is given, the first of `CURVES_FILES` that is there."""
+    """JSONL or CSV that the script writes while it runs, a line an epoch or a step, or the files of TensorBoard
+    and W&B. Where nothing is given, the first of `CURVES_FILES` that is there."""
     curves_pattern: str | None = None
     """For scripts that only print: a regular expression whose named groups are the columns of a row, such as
     `epoch (?P<epoch>[0-9]+): loss (?P<loss>[0-9.]+)`. Every match in the first megabyte of the output counts, and in
@@ -125,7 +125,7 @@ class CommandConfig(Settings):
     finds its folder as it left it; otherwise the folder is emptied before the command starts again."""
 
 
-EVENT_FILES = "**/*tfevents*"
+EVENT_FILES = ("**/*tfevents*", "**/*.wandb")
 
 METRICS_FILES = (
     "metrics.json",
@@ -134,7 +134,7 @@ METRICS_FILES = (
     "all_results.json",
     "metrics.jsonl",
     "metrics.csv",
-    EVENT_FILES,
+    *EVENT_FILES,
 )
 """Where metrics are looked for, in this order."""
 
@@ -150,6 +150,6 @@ CURVES_FILES = (
     "log.csv",
     "progress.csv",
     "metrics.csv",
-    EVENT_FILES,
+    *EVENT_FILES,
 )
 """Where curves are looked for, in this order."""

@@ -1,20 +1,8 @@
-"""Scalars of TensorBoard's event files.
+"""Numbers that a script logs to TensorBoard or W&B: which files hold them, and what is read of each."""
 
-A file is a sequence of records: length (8 bytes) and its checksum (4), content and its checksum (4). The content is a
-protocol buffer; those of tensorboardX are taken, which Ray Tune brings.
-"""
-
-import os
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
-
-HEAD = struct.Struct("<QI")
-CHECKSUM_BYTES = 4
-_OF_HPARAMS = "_hparams_/"
-_KINDS = {1: ("<f4", "float_val"), 2: ("<f8", "double_val"), 3: ("<i4", "int_val"), 9: ("<i8", "int64_val")}
-"""TensorFlow's number of a type (types.proto) -> how NumPy calls it, and the field of a tensor that lists values."""
+from typing import NamedTuple
 
 
 class Event(NamedTuple):
@@ -22,81 +10,40 @@ class Event(NamedTuple):
 
     wall_time: float
     """Seconds since 1970."""
-    step: int
+    step: int | None
+    """None for what belongs to the end of a run, a summary."""
     numbers: dict[str, float]
     """By their tags."""
 
 
 def is_event_file(path: Path) -> bool:
-    """Whether TensorBoard would read a file of this name."""
-    return "tfevents" in path.name
+    """Whether TensorBoard or W&B would read a file of this name."""
+    return is_of_wandb(path) or "tfevents" in path.name
+
+
+def is_of_wandb(path: Path) -> bool:
+    """Whether a file of this name is W&B's."""
+    return path.suffix == ".wandb"
+
+
+def begun(path: Path) -> tuple[str, Path]:
+    """What sorts event files by the time when they were begun.
+
+    Their names hold it: `events.out.tfevents.1795954986.host.31375.0`, `offline-run-20261129_122610-ID/run-ID.wandb`.
+    """
+    return path.parent.name.partition("run-")[2] if is_of_wandb(path) else path.name, path
 
 
 def run_folder(files: Iterable[Path]) -> Path:
-    """The folder of the run that began last, of event files; their names hold the time when each began.
+    """The folder of the run that began last, of event files.
 
     A folder of event files inside another one is part of its run: `SummaryWriter.add_scalars` of PyTorch makes such.
     """
     folders = {file.parent for file in files}
-    last = max(files, key=lambda file: (file.name, file)).parent
+    last = max(files, key=begun).parent
     return next(folder for folder in (*reversed(last.parents), last) if folder in folders)
 
 
 def event_files(folder: Path) -> list[Path]:
     """Those of a run, in the order in which they were begun."""
-    found = (path for path in folder.rglob("*tfevents*") if path.is_file())
-    return sorted(found, key=lambda path: (path.name, path))
-
-
-def events(file: BinaryIO) -> Iterator[Event]:
-    """Those with numbers, of the whole records from where a file stands; it then stands behind them.
-
-    Values of float32 are given as their shortest decimals: 0.9, not 0.8999999761581421. Raises ValueError for what is
-    no record.
-    """
-    from google.protobuf.message import DecodeError  # These take as long to import as all of this package.
-    from tensorboardX.proto import event_pb2
-
-    for content in _records(file):
-        try:
-            event = event_pb2.Event.FromString(content)
-        except DecodeError as error:
-            raise ValueError("expected an event of TensorBoard; found something else") from error
-        found = {value.tag: _number(value) for value in event.summary.value}
-        if numbers := {tag: number for tag, number in found.items() if number is not None}:
-            yield Event(event.wall_time, event.step, numbers)
-
-
-def _records(file: BinaryIO) -> Iterator[bytes]:
-    """Whole records; one that is only begun is left for later."""
-    from tensorboardX.record_writer import masked_crc32c
-
-    begin, size = file.tell(), os.fstat(file.fileno()).st_size
-    while begin + HEAD.size <= size:
-        head = file.read(HEAD.size)
-        length, checksum = HEAD.unpack(head)
-        if masked_crc32c(head[:8]) != checksum:
-            raise ValueError("expected a record of TensorBoard; found something else")
-        end = begin + HEAD.size + length + CHECKSUM_BYTES
-        if end > size:
-            break
-        content = file.read(length)
-        begin = file.seek(end)
-        yield content
-    file.seek(begin)
-
-
-def _number(value: Any) -> float | None:
-    """A value of a summary, if it is a single number: PyTorch's `simple_value`, or TensorFlow's tensor of no shape."""
-    import numpy as np
-
-    if value.HasField("simple_value"):
-        return float(str(np.float32(value.simple_value)))
-    if not value.HasField("tensor") or value.tag.startswith(_OF_HPARAMS):
-        return None
-    tensor = value.tensor
-    if tensor.dtype not in _KINDS or tensor.tensor_shape.dim:
-        return None
-    kind, listed = _KINDS[tensor.dtype]
-    numbers = np.frombuffer(tensor.tensor_content, kind) if tensor.tensor_content else getattr(tensor, listed)
-    return float(str(np.asarray(numbers, kind)[0])) if len(numbers) else None
+    return sorted((path for path in folder.rglob("*") if is_event_file(path) and path.is_file()), key=begun)

@@ -1,4 +1,4 @@
-"""Files that a script writes, read with suspicion, also while they grow: JSON, JSONL, CSV, TensorBoard's events."""
+"""Files that a script writes, read with suspicion, also while they grow: JSON, JSONL, CSV, logs of trackers."""
 
 import csv
 import json
@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from trainables.command.events import Event, event_files, events
+from trainables.command.events import Event, event_files, is_of_wandb
+from trainables.command.tensorboard_events import tensorboard_events
+from trainables.command.wandb_events import wandb_events
 from trainables.wording import shown
 
 MAX_FILE_BYTES = 64 << 20
@@ -197,8 +199,8 @@ class EventTail:
     """The rows of a run's event files as they appear, one for each step: `step`, and the tags of all files.
 
     Tags of a folder in the run's begin with its path, but for the one with a time as its name that PyTorch's
-    `add_hparams` makes for results: they belong to the last step. Hugging Face's `train/epoch` is `epoch`. Files are
-    only added to, so none is ever read anew.
+    `add_hparams` makes for results: they belong to the last step, as W&B's summary does. Hugging Face's `train/epoch`
+    is `epoch`. Files are only added to, so none is ever read anew.
     """
 
     path: Path
@@ -216,9 +218,9 @@ class EventTail:
         Raises Unreadable for a file that holds something else.
         """
         for event, run in sorted(self._new_events(), key=lambda found: found[0].wall_time):
-            is_of_end = _as_number(run) is not None
+            is_of_end = event.step is None or _as_number(run) is not None
             prefix = "" if run == "." or is_of_end else f"{run}/"
-            new: Content = {"step": self._row.get("step", event.step) if is_of_end else event.step}
+            new: Content = {"step": self._row.get("step", 0) if is_of_end else event.step}
             for tag, number in event.numbers.items():
                 new["epoch" if tag.endswith("/epoch") else f"{prefix}{tag}"] = number
             if any(self._row.get(key, value) != value for key, value in new.items()):
@@ -239,7 +241,7 @@ class EventTail:
             with path.open("rb") as file:
                 file.seek(self._offsets.get(path, 0))
                 try:
-                    for event in events(file):
+                    for event in wandb_events(file) if is_of_wandb(path) else tensorboard_events(file):
                         yield event, path.parent.relative_to(self.path).as_posix()
                 except ValueError as error:
                     raise Unreadable(f"{path.name}, byte {file.tell()}: {error}") from error

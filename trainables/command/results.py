@@ -52,12 +52,13 @@ def read_results(config: CommandConfig, folder: Path, output: str) -> Results:
     if named:
         path = _found_file(config.metrics_file, METRICS_FILES, folder, "metrics_file")
         columns, is_text = _columns(path)
-        file = path.name if path.is_file() else f"{path.name}/*tfevents*"
+        file = path.name if path.is_file() else "the script's log"
         for name, metric in named.items():
             results.summary[name] = _metric(name, metric, columns, file, is_text=is_text)
         content = {key: values[-1] for key, values in columns.items()}
         results.num_parameters = _num_parameters(content)
-        results.notes += _not_declared(content, named, file)
+        if path.is_file():  # A log holds all sorts of numbers.
+            results.notes += _not_declared(content, named, file)
     for name, metric in config.metrics.items():
         if metric.pattern is not None:
             results.summary[name] = _printed(name, metric, output)
@@ -81,7 +82,7 @@ def files_matching(folder: Path, pattern: str) -> list[Path]:
 def newest(paths: list[Path]) -> Path | None:
     """The file that was written last: of `version_0/` and `version_1/`, `epoch_9.pt` and `epoch_10.pt`.
 
-    Of TensorBoard's event files, the folder of the run that began last.
+    Of the files of TensorBoard and W&B, the folder of the run that began last.
     """
     if events := [path for path in paths if is_event_file(path)]:
         return run_folder(events)

@@ -1,6 +1,8 @@
-"""TensorBoard's event files, of the writers that people use, as metrics and curves of a command."""
+"""Logs of TensorBoard and W&B, by the writers that people use, as metrics and curves of a command."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from trainables.command.config import CommandConfig
 from trainables.command.curves import Curves
+from trainables.command.events import is_event_file, run_folder
 from trainables.command.reading import EventTail, Unreadable, read_rows
 from trainables.command.results import Results, newest, read_results
 
@@ -40,7 +43,7 @@ def write(folder: Path, name: str, events: list[tuple[float, int, dict[str, Any]
 
 
 def rows_in(folder: Path) -> Rows:
-    found = newest([path for path in folder.rglob("*tfevents*") if path.is_file()])
+    found = newest([path for path in folder.rglob("*") if is_event_file(path)])
     assert found is not None
     return read_rows(found)
 
@@ -93,14 +96,12 @@ def test_metrics_are_taken_from_a_log_where_there_is_no_other_file(log: Callable
     )
 
     assert found.summary == {"acc": 0.2, "loss": pytest.approx(0.55), "hp_best": 0.75}
-    assert found.notes == [
-        "a/*tfevents* also holds both_train/both, both_val/both, which are not declared as metrics"
-    ]
+    assert found.notes == []
 
 
 def test_a_metric_that_was_not_logged_is_told_with_the_nearest_tag(log: Callable[[], Path]) -> None:
     with pytest.raises(
-        Unreadable, match=r"^a/\*tfevents\*: the metric train/lost is missing; found .*train/loss"
+        Unreadable, match=r"^the script's log: the metric train/lost is missing; found .*train/loss"
     ):
         results(log(), loss={"better": "lower is better", "key": "train/lost"})
 
@@ -207,3 +208,77 @@ def test_a_record_that_is_no_event_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(Unreadable, match="expected an event of TensorBoard; found something else"):
         read_rows(tmp_path)
+
+
+WANDB = """
+import sys
+import wandb
+
+run = wandb.init(project="any", dir=sys.argv[1], mode="offline", config={"lr": 0.1})
+for epoch in range(1, 4):
+    run.log({"epoch": epoch, "val/loss": 1 / epoch, "deep": {"er": {"x": epoch, "why": "text"}}})
+    if epoch == 2:
+        run.log({"long": "0123456789" * 5000, "histogram": wandb.Histogram([1, 2]), "yes": True}, commit=False)
+run.summary["test"] = 0.75
+run.finish()
+"""
+
+
+@pytest.fixture(scope="module")
+def wandb_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a script left that logs to W&B, with a record longer than a block of its file."""
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'asyrp-sweep[wandb]'")
+    folder = tmp_path_factory.mktemp("wandb")
+    environment = {**os.environ, "TMPDIR": str(folder), "WANDB_SILENT": "true"}
+    subprocess.run([sys.executable, "-c", WANDB, folder], check=True, env=environment)
+    (log,) = folder.rglob("*.wandb")
+    assert log.stat().st_size > 1 << 16
+    return log
+
+
+def test_a_log_of_wandb_is_a_row_for_each_step_and_its_summary_belongs_to_the_last(wandb_log: Path) -> None:
+    first, second, last = rows_in(wandb_log.parent)
+
+    assert first == {"step": 0, "epoch": 1, "val/loss": 1.0, "deep.er.x": 1}
+    assert second == {"step": 1, "epoch": 2, "val/loss": 0.5, "deep.er.x": 2}
+    assert last == {"step": 2, "epoch": 3, "val/loss": 1 / 3, "deep.er.x": 3, "test": 0.75}
+
+
+def test_a_growing_log_of_wandb_is_read_up_to_its_last_whole_record(wandb_log: Path, tmp_path: Path) -> None:
+    whole = wandb_log.read_bytes()
+    growing = tmp_path / wandb_log.name
+    tail = EventTail(tmp_path)
+
+    found = []
+    for size in [*range(0, len(whole), 997), len(whole)]:
+        growing.write_bytes(whole[:size])
+        found += [*tail.new_rows()]
+
+    assert [*found, *tail.new_rows(is_final=True)] == read_rows(wandb_log.parent)
+
+
+def test_metrics_and_summary_of_wandb_are_metrics(wandb_log: Path) -> None:
+    found = results(
+        wandb_log.parents[2], test="higher is better", loss={"better": "lower is better", "key": "val/loss"}
+    )
+
+    assert found.summary == {"test": 0.75, "loss": 1 / 3}
+
+
+def test_a_damaged_log_of_wandb_is_told(wandb_log: Path, tmp_path: Path) -> None:
+    content = bytearray(wandb_log.read_bytes())
+    content[200] ^= 1
+    (tmp_path / "run-1.wandb").write_bytes(content)
+
+    with pytest.raises(Unreadable, match=r"^run-1.wandb, byte \d+: expected a record of W&B"):
+        read_rows(tmp_path)
+    (tmp_path / "run-1.wandb").write_bytes(b"loss: 1\n" * 9)
+    with pytest.raises(Unreadable, match=r"^run-1.wandb, byte 7: expected a log of W&B"):
+        read_rows(tmp_path)
+
+
+def test_the_run_of_wandb_that_began_last_counts(tmp_path: Path) -> None:
+    names = ["offline-run-20261129_122645-zzz/run-zzz", "run-20261129_122646-aaa/run-aaa"]
+    files = [tmp_path / "wandb" / f"{name}.wandb" for name in names]
+
+    assert run_folder(files) == files[1].parent
