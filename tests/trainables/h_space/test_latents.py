@@ -232,6 +232,29 @@ def test_the_autoencoder_and_its_use_are_part_of_the_domain(change: str, tmp_pat
     assert domain_summary(str(path)).fingerprint != before
 
 
+def test_a_decoder_that_recomputes_keeps_less_and_gives_the_same_gradient(tmp_path: Path) -> None:
+    path = Path(latent_domain(tmp_path))
+    other = path.with_name("recomputing.yaml")
+    other.write_text(path.read_text().replace("autoencoder: {", "autoencoder: {recompute: true, "))
+    found = {}
+    for recomputes, file in ((False, path), (True, other)):
+        domain = load_domain(str(file))
+        x = torch.linspace(-1, 1, 4 * 16 * 16).reshape(1, 4, 16, 16).requires_grad_()
+        kept: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda one, kept=kept: kept.append(one.nbytes) or one, lambda one: one
+        ):
+            pictures = domain.to_pixels(x)
+        at_once = sum(kept)
+        (gradient,) = torch.autograd.grad(pictures.square().sum(), x)
+        found[recomputes] = at_once, pictures, gradient, domain.fingerprint
+
+    assert found[True][0] < 0.5 * found[False][0]
+    assert torch.equal(found[True][1], found[False][1])
+    assert torch.equal(found[True][2], found[False][2])
+    assert found[True][3] == found[False][3]
+
+
 def without_factor(folder: Path) -> str:
     write_latent_model(folder, "VQModel")
     change_json(folder / "model" / "vqvae" / "config.json", scaling_factor=None)
@@ -274,6 +297,11 @@ def codes_of_none(folder: Path) -> str:
     return "autoencoder: {quantise: true}\n"
 
 
+def recomputed_codes(folder: Path) -> str:
+    write_latent_model(folder, "VQModel")
+    return "autoencoder: {recompute: true}\n"
+
+
 def no_factor_at_all(folder: Path) -> str:
     write_latent_model(folder)
     return "autoencoder: {scaling_factor: 0}\n"
@@ -297,6 +325,7 @@ def no_factor_at_all(folder: Path) -> str:
         (settings_for_nothing, "has settings of an autoencoder, and .* has none in vae/ or vqvae/"),
         (without_weights, "vae/diffusion_pytorch_model.safetensors is missing"),
         (codes_of_none, "a AutoencoderKL has no codes to quantise to"),
+        (recomputed_codes, "autoencoder.recompute: diffusers has it for AutoencoderKL, not VQModel"),
         (no_factor_at_all, "autoencoder.scaling_factor: expected more than 0; found 0"),
     ],
 )

@@ -45,7 +45,7 @@ def _make_small(patch: pytest.MonkeyPatch) -> None:
 
 def test_both_stages_leave_a_latent_model_in_half_precision(trained: Path, pictures: Picture) -> None:
     diffusion = FrozenDiffusion.from_folder(trained)
-    spec = read_latents(trained / "vae", json.loads((trained / "unet/config.json").read_text()), None, False)
+    spec = read_latents(trained / "vae", json.loads((trained / "unet/config.json").read_text()), None)
     x_0 = FrozenAutoencoder.load(spec).encode(to_unit_range(pictures))
 
     assert diffusion.prediction_type == "v_prediction"
@@ -57,7 +57,7 @@ def test_both_stages_leave_a_latent_model_in_half_precision(trained: Path, pictu
 
 def test_scaled_latents_of_held_out_faces_have_unit_deviation(trained: Path) -> None:
     held_out = np.load(next(trained.glob("held_out_*.npy")))
-    spec = read_latents(trained / "vae", json.loads((trained / "unet/config.json").read_text()), None, False)
+    spec = read_latents(trained / "vae", json.loads((trained / "unet/config.json").read_text()), None)
 
     x_0 = FrozenAutoencoder.load(spec).encode(to_unit_range(held_out))
 

@@ -37,7 +37,10 @@ class FrozenAutoencoder(nn.Module):
         from diffusers.models.autoencoders.vq_model import VQModel
 
         kinds = {"AutoencoderKL": AutoencoderKL, "VQModel": VQModel}
-        return cls(load_diffusers(kinds[spec.kind], spec.folder), spec)
+        model = load_diffusers(kinds[spec.kind], spec.folder)
+        if spec.recomputes:
+            model.enable_gradient_checkpointing()
+        return cls(model, spec)
 
     def train(self, mode: bool = True) -> "FrozenAutoencoder":
         """Stay in evaluation mode."""

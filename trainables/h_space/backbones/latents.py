@@ -29,6 +29,8 @@ class LatentSpec:
     scaling_factor: float
     quantises: bool
     """Whether shown and measured pictures are decoded through the codes of a `VQModel`; training never is."""
+    recomputes: bool = False
+    """Whether decoding with gradients keeps few activations and computes the others again."""
     remark: str = ""
     """What a reader should know."""
 
@@ -44,7 +46,12 @@ def autoencoder_folder(pipeline: Path) -> Path | None:
 
 
 def read_latents(
-    folder: Path, unet: Mapping[str, Any], scaling_factor: float | None, quantises: bool
+    folder: Path,
+    unet: Mapping[str, Any],
+    scaling_factor: float | None,
+    *,
+    quantises: bool = False,
+    recomputes: bool = False,
 ) -> LatentSpec:
     """The autoencoder in a folder, as it serves a U-Net of this configuration.
 
@@ -68,6 +75,10 @@ def read_latents(
             )
     if quantises and kind != "VQModel":
         raise BackboneError(f"autoencoder.quantise: a {kind} has no codes to quantise to; leave it out")
+    if recomputes and kind != "AutoencoderKL":
+        raise BackboneError(
+            f"autoencoder.recompute: diffusers has it for AutoencoderKL, not {kind}; leave it out"
+        )
     own = config.get("scaling_factor")
     factor = own if scaling_factor is None else scaling_factor
     if factor is None:
@@ -86,6 +97,7 @@ def read_latents(
         shrinkage=2 ** (len(config.get("block_out_channels", (64,))) - 1),
         scaling_factor=float(factor),
         quantises=quantises,
+        recomputes=recomputes,
         remark=_remark(path, own, scaling_factor),
     )
     channels, *_ = image_shape(unet)

@@ -64,12 +64,12 @@ class PictureModel:
         return pixels if self.autoencoder is None else self.autoencoder.encode(pixels)
 
     def to_pixels(self, x: Tensor) -> Tensor:
-        """PictureModel (B, C, H, W) of x, not clamped, never quantised; gradients flow to x."""
+        """Pictures (B, C, H, W) of x, not clamped, never quantised; gradients flow to x."""
         return x if self.autoencoder is None else self.autoencoder.decode(x)
 
     @torch.no_grad()
     def to_pictures(self, x: Tensor) -> Tensor:
-        """PictureModel (B, C, H, W) of x as they are shown and measured. Without gradient."""
+        """Pictures (B, C, H, W) of x as they are shown and measured. Without gradient."""
         return x if self.autoencoder is None else self.autoencoder.decode(x, is_shown=True)
 
     def at(self, precision: PrecisionConfig) -> Self:

@@ -163,7 +163,7 @@ def _encoded(out: Path, faces: Picture, name: str) -> Tensor:
     """Scaled latents (N, 4, 16, 16) of faces by the autoencoder in `out/vae`, kept beside it under its name."""
     path = out / f"latents_{len(faces)}_{name}.npy"
     if not path.is_file():
-        spec = read_latents(out / "vae", recipe.build_unet().config, None, False)
+        spec = read_latents(out / "vae", recipe.build_unet().config, None)
         autoencoder = FrozenAutoencoder.load(spec)
         places = np.array_split(np.arange(len(faces)), -(-len(faces) // BATCH))
         _save_array(
