@@ -8,6 +8,10 @@ class UserError(Exception):
     """The message says what is wrong and what to do; commands print it without a traceback."""
 
 
+class Unreadable(Exception):
+    """What a program left that is not ours is not what was expected; the message names file and place."""
+
+
 @dataclass(frozen=True, order=True)
 class Problem:
     """One thing wrong with the input: `file:line  where: message`.

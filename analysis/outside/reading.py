@@ -1,4 +1,4 @@
-"""Files of results: CSV, Parquet, lines of JSON, and what lm-evaluation-harness writes."""
+"""Files of results: CSV, Parquet, lines of JSON, what lm-evaluation-harness writes, and logs of runs."""
 
 import csv
 import json
@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 
 from analysis.outside import lm_eval
 from analysis.outside.rows import Rows, joined
+from analysis.outside.runs import read_run
 from trainables.errors import Problem, UserError
+from trainables.run_logs.events import is_event_file, run_folders
 from trainables.wording import one_of
 
 _DELIMITERS = ",;\t|"
@@ -21,11 +23,11 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read(paths: Sequence[Path], asked: Sequence[str]) -> Rows:
-    """The asked columns of files of results; a folder stands for the files in it.
+    """The asked columns of files of results; a folder stands for the files in it, or for the runs logged there.
 
     Beside their own columns, files of lm-evaluation-harness have `model`, `task` and the seeds of their run; where
-    several files are read, each has `file` and `folder`, what it and its folder are called. Raises UserError with
-    file, line and column.
+    several files are read, each has `file` and `folder`, what it and its folder are called, and runs always have
+    these. Raises UserError with file, line and column.
     """
     files = [file for path in paths for file in _files(path)]
     parts = [_read(file, asked) for file in files]
@@ -43,17 +45,22 @@ def _files(path: Path) -> list[Path]:
     if not path.exists():
         raise UserError(f"{path}  no such file")
     if not path.is_dir():
-        return [path]
+        return [path.parent if is_event_file(path) else path]
     for pattern in (f"{lm_eval.SAMPLES}*.jsonl", f"{lm_eval.RESULTS}*.json"):
         if found := sorted(path.rglob(pattern)):
             return found
     found = sorted(file for file in path.iterdir() if file.suffix.lower() in _READERS)
-    if not found:
-        raise UserError(f"{path}  holds no file of results; expected one ending in {one_of(_READERS)}")
+    if not found and not (found := run_folders(path)):
+        raise UserError(
+            f"{path}  holds no file of results; expected one ending in {one_of(_READERS)}, "
+            "or logs of TensorBoard or W&B"
+        )
     return found
 
 
 def _read(path: Path, asked: Sequence[str]) -> Rows:
+    if path.is_dir():
+        return read_run(path, asked)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(

@@ -256,7 +256,7 @@ _TUNE = (
 )
 _JUDGE = (
     _option("files", "FILE", "CSV, Parquet, JSON lines; results or samples of lm-evaluation-harness; or a folder of "
-            "these", nargs="+", type=path),
+            "these, or of runs logged to W&B or TensorBoard", nargs="+", type=path),
     _option("--variant", "C", "column: what is compared", required=True),
     _option("--seed", "C", "column: which run; rows of all variants are paired by it"),
     _option("--metric", "C", "column: what is judged", required=True),

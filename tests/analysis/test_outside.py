@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.utils.tensorboard import SummaryWriter
 
 from analysis.contrasts import sample_of
 from analysis.frames import load_frames
@@ -231,6 +232,48 @@ def test_a_table_of_runs_from_wandb(write: Callable[..., Path]) -> None:
 
     assert contrast.verdict == "helps"
     assert (contrast.n, contrast.sample.failed_worse) == (6, 1)
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> Path:
+    """The runs of a table as PyTorch logs them, in `model/seed` folders, and with their settings."""
+    for model, seed, acc in runs().itertuples(index=False):
+        with SummaryWriter(tmp_path / "logs" / model / f"{seed}.0") as writer:
+            writer.add_hparams({"arch": model, "number": seed}, {})
+            writer.add_scalar("val/acc", 0.1, 0)
+            writer.add_scalar("val/acc", acc, 1)
+    return tmp_path / "logs"
+
+
+@pytest.mark.parametrize(
+    "asked", [{"variant": "folder", "seed": "file"}, {"variant": "arch", "seed": "number"}]
+)
+def test_runs_that_were_logged_are_judged_by_their_last_values(logged: Path, asked: dict[str, str]) -> None:
+    found, expected = judged(logged, metric="val/acc", **asked), judged(runs())
+
+    assert [one.verdict for one in found.contrasts] == ["helps", "equivalent"]
+    for one, other in zip(found.as_json()["contrasts"], expected.as_json()["contrasts"], strict=True):
+        assert one["difference"] == pytest.approx(other["difference"], abs=1e-6)
+
+
+def test_a_run_that_logged_no_value_is_a_failed_one(logged: Path) -> None:
+    (log,) = (logged / "b" / "0.0").glob("*tfevents*")
+    log.write_bytes(b"")  # as of a run that crashed at once
+    asked = {"variant": "folder", "seed": "file", "metric": "val/acc"}
+
+    with pytest.raises(UserError, match=r"logs/b/0.0  column val/acc: no number; --missing count counts it"):
+        judged(logged, **asked)
+    contrast, _ = judged(logged, **asked, missing="count").contrasts
+
+    assert (contrast.n, contrast.sample.failed_worse) == (7, 1)
+
+
+def test_a_damaged_log_names_its_run(logged: Path) -> None:
+    (log,) = (logged / "b" / "3.0").glob("*tfevents*")
+    log.write_bytes(b"acc: 0.5\n" * 9)
+
+    with pytest.raises(UserError, match=r"b/3.0  events.out.tfevents\S+, byte \d+: expected a record"):
+        judged(logged, variant="folder", seed="file", metric="val/acc")
 
 
 def lm_eval_run(folder: Path, model: str, seed: int, gain: float, with_results: bool = True) -> None:

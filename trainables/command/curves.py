@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from trainables.command.reading import (
     Content,
-    EventTail,
     Tail,
-    Unreadable,
     cut_half_line,
     number_in,
     tail_of,
 )
+from trainables.errors import Unreadable
+from trainables.run_logs.tail import EventTail
 from trainables.trials import Row
 from trainables.wording import shown
 

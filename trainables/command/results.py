@@ -10,16 +10,16 @@ from statistics import fmean
 
 from trainables.command.config import METRICS_FILES, CommandConfig, MetricConfig
 from trainables.command.curves import column_name
-from trainables.command.events import is_event_file, run_folder
 from trainables.command.reading import (
     Content,
     MetricMissing,
-    Unreadable,
     is_csv,
     number_in,
     read_rows,
 )
+from trainables.errors import Unreadable
 from trainables.names import visible
+from trainables.run_logs.events import is_event_file, run_folder
 from trainables.trials import Row
 from trainables.wording import did_you_mean, shown
 

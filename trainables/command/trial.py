@@ -25,10 +25,11 @@ from trainables.command.process import (
     how_it_ended,
     last_lines,
 )
-from trainables.command.reading import MetricMissing, Unreadable
+from trainables.command.reading import MetricMissing
 from trainables.command.results import Results, files_matching, newest, read_results
 from trainables.command.sources import source_digests
 from trainables.command.supervisor import KILL_SECONDS, pieces_of
+from trainables.errors import Unreadable
 from trainables.names import visible
 from trainables.trials import Row, TrialFailed, TrialResult, Untold, sample
 from trainables.wording import shortened

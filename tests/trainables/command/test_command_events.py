@@ -18,9 +18,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from trainables.command.config import CommandConfig
 from trainables.command.curves import Curves
-from trainables.command.events import is_event_file, run_folder
-from trainables.command.reading import EventTail, Unreadable, read_rows
+from trainables.command.reading import read_rows
 from trainables.command.results import Results, newest, read_results
+from trainables.errors import Unreadable
+from trainables.run_logs.events import is_event_file, run_folder
+from trainables.run_logs.tail import EventTail
 
 Rows = list[dict[str, float]]
 
@@ -214,7 +216,8 @@ WANDB = """
 import sys
 import wandb
 
-run = wandb.init(project="any", dir=sys.argv[1], mode="offline", config={"lr": 0.1})
+run = wandb.init(project="any", dir=sys.argv[1], mode="offline", name="first",
+    config={"optim": {"lr": 0.1}, "sizes": [1, 2]})
 for epoch in range(1, 4):
     run.log({"epoch": epoch, "val/loss": 1 / epoch, "deep": {"er": {"x": epoch, "why": "text"}}})
     if epoch == 2:
@@ -242,6 +245,13 @@ def test_a_log_of_wandb_is_a_row_for_each_step_and_its_summary_belongs_to_the_la
     assert first == {"step": 0, "epoch": 1, "val/loss": 1.0, "deep.er.x": 1}
     assert second == {"step": 1, "epoch": 2, "val/loss": 0.5, "deep.er.x": 2}
     assert last == {"step": 2, "epoch": 3, "val/loss": 1 / 3, "deep.er.x": 3, "test": 0.75}
+
+
+def test_the_config_of_wandb_is_the_settings_of_a_run(wandb_log: Path) -> None:
+    tail = EventTail(wandb_log.parent)
+    assert len([*tail.new_rows(is_final=True)]) == 3
+
+    assert tail.settings == {"name": "first", "optim.lr": 0.1, "sizes": [1, 2]}
 
 
 def test_a_growing_log_of_wandb_is_read_up_to_its_last_whole_record(wandb_log: Path, tmp_path: Path) -> None:

@@ -1,19 +1,22 @@
-"""Numbers that a script logs to TensorBoard or W&B: which files hold them, and what is read of each."""
+"""Which files hold what a script logs, and what is read of each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 class Event(NamedTuple):
-    """Numbers that a script logged at one moment."""
+    """What a script logged at one moment."""
 
     wall_time: float
     """Seconds since 1970."""
     step: int | None
     """None for what belongs to the end of a run, a summary."""
-    numbers: dict[str, float]
+    numbers: Mapping[str, float]
     """By their tags."""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """Of the run, as far as they are logged here: W&B's config, TensorBoard's hyperparameters."""
 
 
 def is_event_file(path: Path) -> bool:
@@ -32,6 +35,12 @@ def begun(path: Path) -> tuple[str, Path]:
     Their names hold it: `events.out.tfevents.1795954986.host.31375.0`, `offline-run-20261129_122610-ID/run-ID.wandb`.
     """
     return path.parent.name.partition("run-")[2] if is_of_wandb(path) else path.name, path
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The folders of all runs whose event files are in this one, at any depth."""
+    inside = sorted({file.parent for file in event_files(folder)})
+    return [one for one in inside if not any(other in one.parents for other in inside)]
 
 
 def run_folder(files: Iterable[Path]) -> Path:

@@ -2,8 +2,8 @@
 
 A file is a header of 7 bytes and then a log of LevelDB: blocks of 32 KiB with pieces of records, each with a checksum
 (4 bytes), its length (2) and whether it is a whole record, the first piece of one, one within, or the last (1). A
-record is a protocol buffer, of which the three messages that hold numbers are declared here (wandb_internal.proto): so
-it is read where W&B is not installed, too.
+record is a protocol buffer, of which the messages that hold numbers and settings are declared here
+(wandb_internal.proto): so it is read where W&B is not installed, too.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, BinaryIO
 
-from trainables.command.events import Event
+from trainables.run_logs.events import Event
 
 HEADER = b":W&B"
 HEADER_BYTES = 7
@@ -27,7 +27,7 @@ _OPTIONAL, _REPEATED = 1, 3
 
 
 def wandb_events(file: BinaryIO) -> Iterator[Event]:
-    """What a run logs, and what it puts into its summary by itself, as `tensorboard_events` gives it.
+    """What a run logs, and what it puts into its summary and its config, as `tensorboard_events` gives it.
 
     A value that is a mapping has a number for each number in it, with dots between the keys; those of media have none.
     """
@@ -47,28 +47,32 @@ def wandb_events(file: BinaryIO) -> Iterator[Event]:
         added = _numbers(record.summary.update)
         if "_step" not in added and (numbers := _shown(added)):
             yield Event(seconds, None, numbers)
+        about = {"name": record.run.display_name, "group": record.run.run_group}
+        settings = _values([*record.run.config.update, *record.config.update])
+        if shown := _shown({key: text for key, text in about.items() if text} | settings):
+            yield Event(seconds, None, {}, shown)
 
 
-def _shown(numbers: dict[str, float]) -> dict[str, float]:
+def _shown(values: dict[str, Any]) -> dict[str, Any]:
     """Those that the script gave: W&B's own begin with a line."""
-    return {key: number for key, number in numbers.items() if not key.startswith("_")}
+    return {key: value for key, value in values.items() if not key.startswith("_")}
 
 
 def _numbers(items: Any) -> dict[str, float]:
+    numbers = {key: value for key, value in _values(items).items() if isinstance(value, int | float)}
+    return {key: float(value) for key, value in numbers.items() if not isinstance(value, bool)}
+
+
+def _values(items: Any) -> dict[str, Any]:
+    """What is logged, mappings with dots between their keys, without media."""
     found: dict[str, Any] = {}
     for item in items:
         try:
             found[".".join(item.nested_key) or item.key] = json.loads(item.value_json)
         except ValueError as error:
             raise ValueError("expected a value in JSON; found something else") from error
-    media = tuple(f"{key.removesuffix('_type')}" for key in found if key.endswith("._type"))
-    return {
-        key: float(value)
-        for key, value in _flat(found)
-        if not (media and key.startswith(media))
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
-    }
+    media = tuple(key.removesuffix("_type") for key in found if key.endswith("._type"))
+    return {key: value for key, value in _flat(found) if not (media and key.startswith(media))}
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -124,7 +128,18 @@ def _record_class() -> Any:
         ],
         "History": [("item", 1, _REPEATED, "Item")],
         "Summary": [("update", 1, _REPEATED, "Item")],
-        "Record": [("history", 2, _OPTIONAL, "History"), ("summary", 3, _OPTIONAL, "Summary")],
+        "Config": [("update", 1, _REPEATED, "Item")],
+        "Run": [
+            ("config", 4, _OPTIONAL, "Config"),
+            ("run_group", 6, _OPTIONAL, ""),
+            ("display_name", 8, _OPTIONAL, ""),
+        ],
+        "Record": [
+            ("history", 2, _OPTIONAL, "History"),
+            ("summary", 3, _OPTIONAL, "Summary"),
+            ("config", 5, _OPTIONAL, "Config"),
+            ("run", 17, _OPTIONAL, "Run"),
+        ],
     }
     for name, of_message in fields.items():
         message = file.message_type.add(name=name)

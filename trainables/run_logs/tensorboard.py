@@ -9,17 +9,18 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from trainables.command.events import Event
+from trainables.run_logs.events import Event
 
 HEAD = struct.Struct("<QI")
 CHECKSUM_BYTES = 4
 _OF_HPARAMS = "_hparams_/"
+_SETTINGS = f"{_OF_HPARAMS}session_start_info"
 _KINDS = {1: ("<f4", "float_val"), 2: ("<f8", "double_val"), 3: ("<i4", "int_val"), 9: ("<i8", "int64_val")}
 """TensorFlow's number of a type (types.proto) -> how NumPy calls it, and the field of a tensor that lists values."""
 
 
 def tensorboard_events(file: BinaryIO) -> Iterator[Event]:
-    """Those with numbers, of the whole records from where a file stands; it then stands behind them.
+    """Those with numbers or settings, of the whole records from where a file stands; it then stands behind them.
 
     Values of float32 are given as their shortest decimals: 0.9, not 0.8999999761581421. Raises ValueError for what is
     no record.
@@ -35,6 +36,9 @@ def tensorboard_events(file: BinaryIO) -> Iterator[Event]:
         found = {value.tag: _number(value) for value in event.summary.value}
         if numbers := {tag: number for tag, number in found.items() if number is not None}:
             yield Event(event.wall_time, event.step, numbers)
+        for value in event.summary.value:
+            if value.tag == _SETTINGS and (settings := _settings(value.metadata.plugin_data.content)):
+                yield Event(event.wall_time, None, {}, settings)
 
 
 def _records(file: BinaryIO) -> Iterator[bytes]:
@@ -54,6 +58,17 @@ def _records(file: BinaryIO) -> Iterator[bytes]:
         begin = file.seek(end)
         yield content
     file.seek(begin)
+
+
+def _settings(content: bytes) -> dict[str, Any]:
+    from google.protobuf.message import DecodeError
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+    try:
+        logged = HParamsPluginData.FromString(content).session_start_info.hparams
+    except DecodeError as error:
+        raise ValueError("expected hyperparameters of TensorBoard; found something else") from error
+    return {name: getattr(value, value.WhichOneof("kind") or "null_value") for name, value in logged.items()}
 
 
 def _number(value: Any) -> float | None:

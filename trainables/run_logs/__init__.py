@@ -1,0 +1,1 @@
+"""What scripts log to TensorBoard and W&B, read without either."""
