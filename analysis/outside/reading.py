@@ -49,8 +49,10 @@ def _files(path: Path) -> list[Path]:
     for pattern in (f"{lm_eval.SAMPLES}*.jsonl", f"{lm_eval.RESULTS}*.json"):
         if found := sorted(path.rglob(pattern)):
             return found
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in _READERS)
-    if not found and not (found := run_folders(path)):
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in _READERS)
+    tables = [file for file in files if file.suffix.lower() != ".json"]
+    found = tables or run_folders(path) or files  # Beside logs, a JSON file is about something else.
+    if not found:
         raise UserError(
             f"{path}  holds no file of results; expected one ending in {one_of(_READERS)}, "
             "or logs of TensorBoard or W&B"

@@ -242,6 +242,7 @@ def logged(tmp_path: Path) -> Path:
             writer.add_hparams({"arch": model, "number": seed}, {})
             writer.add_scalar("val/acc", 0.1, 0)
             writer.add_scalar("val/acc", acc, 1)
+    (tmp_path / "logs" / "about.json").write_text("{}")
     return tmp_path / "logs"
 
 
