@@ -36,6 +36,8 @@ from trainables.wording import shortened
 
 POLL_SECONDS, LATER_POLL_SECONDS = 0.05, 0.25
 """Between two looks at the command, in its first second and later."""
+LOOKING_PART = 20
+"""One part of so many of a command's time goes into looking for its files: it may fill its folder with thousands."""
 STEP_SECONDS = 1.0
 """How long a step takes at least: what a script logs faster than this is taken in together."""
 OUTPUT_BYTES = 4 << 20
@@ -75,6 +77,8 @@ class CommandTrial:
         self._run: _Run | None = None
         self._results: Results | None = None
         self._notes: list[str] = []
+        self._look_again = 0.0
+        """When the folder is searched for a log next, by the monotonic clock."""
 
     @property
     def is_resumable(self) -> bool:
@@ -271,8 +275,12 @@ class CommandTrial:
             self._curves.follow(pieces_of(place.log)[0], pattern)
             if is_over:
                 self._curves.go_on_in(place.log)
-        elif (file := self._curves_file(place.folder)) is not None:
-            self._curves.follow(file)
+        elif is_over or time.monotonic() >= self._look_again:
+            began = time.monotonic()
+            file = self._curves_file(place.folder)
+            self._look_again = began + LOOKING_PART * (time.monotonic() - began)
+            if file is not None:
+                self._curves.follow(file)
 
     def _curves_file(self, folder: Path) -> Path | None:
         """The file that the script logs to, once it is there."""

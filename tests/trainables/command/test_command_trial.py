@@ -1,6 +1,7 @@
 """A command as a trial: what it is given, what is read of it, how it is stopped and resumed, and how it can fail."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -649,6 +650,13 @@ def test_an_interrupted_script_goes_on_from_its_own_checkpoint(
     result = run(second)
 
     assert [(row["epoch"], row["run"]) for row in result.curves] == [(1, 0), (2, 0), (3, 2), (4, 2)]
+
+
+def test_a_log_that_was_not_looked_for_meanwhile_is_read_at_the_end(build: Build) -> None:
+    trial = build()
+    trial._look_again = math.inf  # as after a search among very many files
+
+    assert [row["loss"] for row in run(trial).curves] == [4.0, 2.0]
 
 
 def test_without_resume_the_folder_is_empty_at_each_start(build: Build, tmp_path: Path) -> None:
