@@ -47,7 +47,7 @@ class EventTail:
             new: Row = {"step": self._row.get("step", 0) if is_of_end else event.step}
             for tag, number in event.numbers.items():
                 new["epoch" if tag.endswith("/epoch") else f"{prefix}{tag}"] = number
-            if any(self._row.get(key, value) != value for key, value in new.items()):
+            if any(key in self._row and self._row[key] != value for key, value in new.items()):
                 yield self._row
                 self._row = {}
             self._row |= new

@@ -127,6 +127,15 @@ def test_tensors_of_tensorflow_are_numbers(
     assert rows_in(tmp_path) == [{"step": 4, "epoch_loss": value}]
 
 
+def test_a_loss_that_is_no_number_any_more_begins_no_row_of_its_own(tmp_path: Path) -> None:
+    nan = float("nan")
+    write(tmp_path, "100.host.0", [(1.0, 0, {"loss": nan}), (1.0, 0, {"acc": 0.5}), (2.0, 1, {"loss": nan})])
+
+    first, second = rows_in(tmp_path)
+
+    assert (first["step"], first["acc"], second["step"]) == (0, 0.5, 1)
+
+
 def test_several_files_of_a_run_are_read_in_the_order_of_time(tmp_path: Path) -> None:
     """Hugging Face's trainer writes its last evaluation into a file of its own."""
     write(tmp_path, "100.host.1.0", [(1.0, 5, {"train/loss": 0.5}), (1.0, 5, {"train/epoch": 0.5})])
