@@ -1,5 +1,7 @@
 """What can go wrong with a Ray cluster: a node that goes, another version, a process that uses it already."""
 
+import subprocess
+import sys
 import tempfile
 import threading
 from collections import Counter
@@ -139,6 +141,46 @@ def test_a_process_that_uses_ray_already_keeps_its_connection(
         assert ray.is_initialized()
     finally:
         ray.shutdown()
+
+
+def test_a_thread_that_frees_references_does_not_end_the_process_while_it_leaves_ray(
+    ray_cluster: str, tmp_path: Path
+) -> None:
+    """A live log's thread may collect garbage at any moment, also that of Tune."""
+    program = """
+import gc, sys, threading, time
+from pathlib import Path
+from orchestrator.execution.ray.backend import RayBackend, RayOptions
+from orchestrator.execution.ray.ready import ray
+from orchestrator.execution.tasks import WorkerSettings
+
+address, folder = sys.argv[1], Path(sys.argv[2])
+with RayBackend(WorkerSettings(folder, folder, "none:None"), RayOptions(address)):
+    cycles = [[ray.put(number)] for number in range(4000)]
+    for cycle in cycles:
+        cycle.append(cycle)
+    gc.collect()
+
+    def make_garbage():
+        while ray.is_initialized():
+            time.sleep(0.0001)
+        gc.set_threshold(100, 1, 1)
+        while cycles and hasattr(ray._private.worker.global_worker, "core_worker"):
+            cycles.pop()
+            [[] for _ in range(300)]
+        gc.set_threshold(1000)
+
+    thread = threading.Thread(target=make_garbage)
+    thread.start()
+thread.join()
+print(gc.isenabled())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, ray_cluster, str(tmp_path)], capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "True\n"
 
 
 def test_a_cluster_of_another_version_is_bad_input(

@@ -5,6 +5,7 @@ terminal is ours: Tune gets what is in `execution.ray.tune`, a new run name at e
 folder that is removed after it.
 """
 
+import gc
 import importlib.util
 import logging
 import os
@@ -13,8 +14,8 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ class RayBackend:
     def __exit__(self, *exc_info: object) -> None:
         self._watch.close()
         self._signals.__exit__()
-        ray.shutdown()
+        with _garbage_kept():
+            ray.shutdown()
         self._stack.close()
 
     def _end_without_ray(self, why: str) -> None:
@@ -252,6 +254,22 @@ class RayBackend:
             # Ray looks into /dev/shm even where there is none.
             "_plasma_directory": None if os.access(SHARED_MEMORY, os.W_OK) else str(folder),
         }
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Let no thread collect garbage while Ray shuts down.
+
+    An `ObjectRef` that another thread frees (a live log, say) once Ray's worker is gone, but before Ray has forgotten
+    it, ends the whole process with exit code 1 (seen with Ray 2.60, core_worker_process.cc).
+    """
+    is_collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_collected:
+            gc.enable()
 
 
 def _copy_code(folder: Path, extra_modules: Iterable[Path]) -> None:

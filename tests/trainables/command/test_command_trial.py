@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,11 @@ def await_file(path: Path) -> str:
 
 def await_end(pid: int) -> None:
     ends = time.monotonic() + 50
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < ends, f"process {pid} is still running"
-        time.sleep(0.01)
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < ends, f"{process} is still running"
+            time.sleep(0.01)
 
 
 # What it gives
