@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from trainables.command.config import CommandConfig, MetricConfig
 from trainables.command.curves import column_name
 from trainables.command.filling import filled, problems, values_of, words_of
-from trainables.command.sources import source_digests
+from trainables.command.identity import identity
 from trainables.command.trial import CommandTrial
 from trainables.errors import UserError
 from trainables.exchange import Asked, Finding, ImpossibleStart, Metric, Start
@@ -29,8 +29,6 @@ from trainables.starts import with_absolute_start
 from trainables.trials import close
 from trainables.yaml_tree import Loc
 
-NO_IDENTITY = {"base_folder", "reads", "time_limit_seconds", "grace_seconds"}
-"""Settings that decide no number of a trial that ends well; what lies in `base_folder` counts by its content."""
 _FREE = ("settings", "environment")
 """Blocks whose names the user chooses."""
 
@@ -131,11 +129,9 @@ class CommandFamily(Family):
     def identity(self, config: Any) -> dict[str, Any]:
         """What is run and read, and the content of the files that the command names."""
         try:
-            sources = source_digests(config)
+            return {"family": self.name, **identity(config)}
         except OSError as error:
             raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
-        dumped = config.model_dump(mode="json", exclude=NO_IDENTITY | {"init"})
-        return {"family": self.name, "config": dumped, "sources": sources}
 
     def code(self, config: Any) -> str:
         """Of what starts the command and reads what it leaves."""

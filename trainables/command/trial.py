@@ -17,6 +17,7 @@ from trainables.command.config import CURVES_FILES, CommandConfig
 from trainables.command.curves import EPOCH, Curves
 from trainables.command.filling import environment_of, filled, filled_command, values_of
 from trainables.command.folders import RunFolder, folder_key
+from trainables.command.identity import identity
 from trainables.command.process import (
     LOGGED_LINES,
     Ended,
@@ -27,7 +28,6 @@ from trainables.command.process import (
 )
 from trainables.command.reading import MetricMissing
 from trainables.command.results import Results, files_matching, newest, read_results
-from trainables.command.sources import source_digests
 from trainables.command.supervisor import KILL_SECONDS, pieces_of
 from trainables.errors import Unreadable
 from trainables.names import visible
@@ -231,7 +231,8 @@ class CommandTrial:
 
     def _take_place(self) -> RunFolder:
         """The folder of this trial, waiting for what may be left of a command of an earlier worker."""
-        key = folder_key(self.seed, self.config.model_dump(mode="json"), source_digests(self.config))
+        start = self.config.init and self.config.init.model_dump(mode="json")
+        key = folder_key(self.seed, identity(self.config), start)
         return RunFolder.take(self._cache_dir, key, self.config.grace_seconds + KILL_SECONDS + 1)
 
     def _news(self, run: "_Run") -> Ended | None:

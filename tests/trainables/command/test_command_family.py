@@ -135,9 +135,38 @@ def test_identity_is_of_settings_and_script_and_not_of_places_and_limits(base: P
     moved.mkdir()
     (moved / "train.py").write_text(SCRIPT)
     assert FAMILY.identity(config(moved, time_limit_seconds=9.0, grace_seconds=1.0)) == before
+    assert FAMILY.identity(config(base, keep={"max_model_megabytes": 9.0})) == before
     assert FAMILY.identity(config(base, settings={"epochs": 4})) != before
     (base / "train.py").write_text("raise SystemExit")
     assert FAMILY.identity(config(base)) != before
+
+
+@pytest.mark.parametrize(
+    ("metric", "is_same"),
+    [
+        ({"better": "higher is better", "label": "Accuracy"}, True),
+        ({"better": "higher is better", "unit": "%"}, True),
+        ("lower is better", True),
+        ({"better": "higher is better", "key": "acc"}, False),
+        ({"better": "higher is better", "take": "mean"}, False),
+        ({"better": "higher is better", "take": "best"}, False),
+    ],
+)
+def test_how_a_metric_is_told_and_judged_runs_no_trial_again(
+    base: Path, metric: object, is_same: bool
+) -> None:
+    before = FAMILY.identity(config(base, metrics={"accuracy": "higher is better"}))
+
+    assert (FAMILY.identity(config(base, metrics={"accuracy": metric})) == before) is is_same
+
+
+def test_which_way_is_better_counts_where_the_best_value_is_taken(base: Path) -> None:
+    rising, falling = (
+        FAMILY.identity(config(base, metrics={"accuracy": {"better": f"{way} is better", "take": "best"}}))
+        for way in ("higher", "lower")
+    )
+
+    assert rising != falling
 
 
 def test_cells_of_one_command_are_priced_alike(base: Path) -> None:

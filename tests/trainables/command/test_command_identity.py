@@ -1,11 +1,11 @@
-"""Which files make a command what it is."""
+"""What makes a command what it is."""
 
 from pathlib import Path
 
 import pytest
 
 from trainables.command.config import CommandConfig
-from trainables.command.sources import source_digests
+from trainables.command.identity import source_digests
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The files that decide what a command does, by their content: a changed script is another trial."""
+"""What decides the numbers of a command: its settings, and the files that it reads, by their content."""
 
 import hashlib
 import os
@@ -7,11 +7,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from trainables.command.config import CommandConfig, Value
+from trainables.command.config import CommandConfig, Kept, Value
 from trainables.command.filling import BUILT_IN, as_text, filled, names_in, words_of
 from trainables.digests import file_digest, remembered
 from trainables.source_code import imported_by, text_digest
+
+_NO_IDENTITY = {"base_folder", "reads", "time_limit_seconds", "grace_seconds", "init"}
+"""Settings that decide no number of a trial that ends well; what lies in `base_folder` counts by its content, a start
+by its parent."""
+
+
+def identity(config: CommandConfig) -> dict[str, Any]:
+    """JSON-able: the same for trials of a seed and a parent that give the same numbers. Raises OSError.
+
+    What words and judges metrics, and a limit, enter as their defaults, so that signatures of earlier releases stand.
+    """
+    dumped = config.model_dump(mode="json", exclude=_NO_IDENTITY)
+    dumped["keep"]["max_model_megabytes"] = Kept().max_model_megabytes
+    for metric in dumped["metrics"].values():
+        metric |= {"label": None, "unit": ""}
+        if metric["take"] != "best":
+            metric["better"] = "higher is better"
+    return {"config": dumped, "sources": source_digests(config)}
 
 
 def source_digests(config: CommandConfig) -> dict[str, str]:
