@@ -145,21 +145,22 @@ def rows(results: str) -> pd.DataFrame:
 def kill_node(name: str) -> None:
     """End, as losing the machine would, a node's slurmd and all that it runs."""
     ours = f"SLURM_CONF={os.environ['SLURM_CONF']}".encode()
-    on_it = {}
+    on_it, commands = {}, []
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # One may end between two looks.
             environment = (folder / "environ").read_bytes().split(b"\0")
             command = (folder / "cmdline").read_bytes().split(b"\0")
             if ours in environment and (
                 f"SLURMD_NODENAME={name}".encode() in environment or command[:4] == [*_SLURMD, name.encode()]
             ):
                 on_it[int(folder.name)] = folder
+                commands.append(command)
+    assert any(command[:1] == [b"slurmd"] for command in commands)
     for folder in [*on_it.values()]:
         with contextlib.suppress(OSError):
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             if b"slurmstepd" in Path(f"/proc/{parent}/cmdline").read_bytes():
                 on_it[parent] = Path(f"/proc/{parent}")
-    assert any(b"slurmd" in (folder / "cmdline").read_bytes() for folder in on_it.values())
     for process in on_it:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
