@@ -21,6 +21,9 @@ from orchestrator.views.progress import Progress, ended_line
 from orchestrator.views.running_file import RunningFile
 from trainables.errors import UserError
 
+MAX_FAILURES = 3
+"""A launch stops where the first so many trials all fail, as W&B's agents do."""
+
 
 @dataclass
 class Outcome:
@@ -118,7 +121,8 @@ class StudyObserver:
     def on_finished(self, record: Record) -> None:
         """Show it.
 
-        Raises UserError, which stops the launch, where the baseline does not tell what it is to be judged by.
+        Raises UserError, which stops the launch, where the baseline does not tell what it is to be judged by, or all
+        trials fail.
         """
         is_untold = record.pop(UNTOLD, False)
         self._quota.forget(record["signature"])
@@ -127,6 +131,7 @@ class StudyObserver:
             raise UserError(
                 f"{record['reason']}\nThe launch was stopped after its first trial: all others would end like it"
             )
+        self._check_that_some_succeed()
 
     def on_lost(self, task: TrialTask, reason: str) -> None:
         """Commit as failed, and keep the checkpoint: the next launch goes on from it. Its worker may write no more."""
@@ -159,6 +164,19 @@ class StudyObserver:
     def on_note(self, message: str) -> None:
         """Show it."""
         self._display.note(message)
+
+    def _check_that_some_succeed(self) -> None:
+        """Raise UserError where all that have ended failed, the baseline too: nothing could be compared with it."""
+        failed = [record for record in self.outcome.failed if record["status"] == "failed"]
+        is_any_done = self.outcome.num_run or self.progress.count("done")
+        if is_any_done or len(failed) < MAX_FAILURES or not self._baseline & {one["cell"] for one in failed}:
+            return
+        why = failed[-1]["reason"].splitlines()[0]
+        raise UserError(
+            f"The launch was stopped: its first {len(failed)} trials failed, the baseline's too, and none is done. "
+            f"The last one: {why} (log: {self._study.folder / log_file(failed[-1]['signature'])}). "
+            "Mend the cause, and run again"
+        )
 
     def _commit(self, records: Sequence[Record]) -> None:
         with writing(self._study.ledger_folder):

@@ -48,6 +48,11 @@ figures: [{kind: curves, by: width}, {kind: effects}, {kind: table}]
 """
 
 Launch = Callable[..., tuple[Study, Outcome]]
+ALL_FAIL = pytest.raises(UserError, match="its first 3 trials failed, the baseline's too, and none is done")
+
+
+def records_in(folder: Path) -> list[Any]:
+    return Ledger(folder / "results" / "mine" / "ledger").records()
 
 
 @pytest.fixture
@@ -104,7 +109,8 @@ def test_a_trial_is_explained_with_the_curve_that_it_reported(
 def test_two_failed_trials_have_no_numbers_to_compare(
     launch: Launch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    launch(MODEL.replace("return {", "return None  # {"))
+    with ALL_FAIL:
+        launch(MODEL.replace("return {", "return None  # {"))
 
     assert main(["explain", "baseline:0", "baseline:1"]) == 0
 
@@ -183,11 +189,11 @@ def test_a_train_function_that_cannot_take_part_in_a_warm_start_is_told(
         launch(WARM.replace(f", {parameter}", "", 1), WARM_SPACE.replace("EPOCH", FROM_EPOCH))
 
 
-def test_a_function_that_leaves_no_model_is_a_failed_trial(launch: Launch) -> None:
-    study, outcome = launch(WARM.replace("model_file.write_text", "str"))
+def test_a_function_that_leaves_no_model_is_a_failed_trial(launch: Launch, tmp_path: Path) -> None:
+    with ALL_FAIL:
+        launch(WARM.replace("model_file.write_text", "str"))
 
-    assert outcome.exit_code == 1
-    reasons = {record["reason"] for record in Ledger(study.ledger_folder).records()}
+    reasons = {record["reason"] for record in records_in(tmp_path)}
     assert reasons == {"the train function left no file at `model_file`"}
 
 
@@ -216,15 +222,37 @@ def test_the_same_file_runs_nothing_again_and_a_changed_one_everything(launch: L
     ],
 )
 def test_a_train_function_that_ends_badly_is_a_failed_trial_with_its_reason(
-    launch: Launch, train: str, reason: str
+    launch: Launch, tmp_path: Path, train: str, reason: str
 ) -> None:
-    head, _ = MODEL.split("    for epoch")
-    study, outcome = launch(f"{head}    {train}\n{MODEL[MODEL.index('FAMILY') :]}")
+    head, body = MODEL.split("    for epoch")
+    fails_once = f"{head}    if config.width == 8 and seed == 0:\n        {train}\n    for epoch{body}"
 
-    assert outcome.exit_code == 1
-    records = Ledger(study.ledger_folder).records()
-    assert len(records) == 6
-    assert all(reason in record["reason"] for record in records)
+    _, outcome = launch(fails_once)
+
+    assert (outcome.num_run, outcome.exit_code) == (5, 1)
+    (failed,) = [record for record in records_in(tmp_path) if record["status"] == "failed"]
+    assert reason in failed["reason"]
+
+
+def test_a_launch_whose_first_three_trials_fail_is_stopped(launch: Launch, tmp_path: Path) -> None:
+    with ALL_FAIL:
+        launch(MODEL.replace("return {", "raise ValueError('no data')  # {"))
+
+    assert [record["status"] for record in records_in(tmp_path)] == ["failed"] * 3
+
+
+def test_a_launch_goes_on_where_a_trial_was_done_before(launch: Launch, tmp_path: Path) -> None:
+    failing = MODEL.replace(
+        "    for epoch", "    if seed or not Path('first').exists():\n        raise ValueError\n    for epoch"
+    )
+    failing = "from pathlib import Path\n" + failing
+    with ALL_FAIL:
+        launch(failing)
+    (tmp_path / "first").touch()
+
+    _, outcome = launch(failing)
+
+    assert (outcome.num_run, len(outcome.failed)) == (2, 4)
 
 
 def test_a_metric_that_no_trial_tells_stops_the_launch_after_the_first(
@@ -235,8 +263,7 @@ def test_a_metric_that_no_trial_tells_stops_the_launch_after_the_first(
     ):
         launch(MODEL.replace('{"score": score}', '{"scores": score}'))
 
-    records = Ledger(tmp_path / "results" / "mine" / "ledger").records()
-    assert [record["status"] for record in records] == ["failed"]
+    assert [record["status"] for record in records_in(tmp_path)] == ["failed"]
 
 
 def test_a_metric_that_a_changed_cell_does_not_tell_fails_that_cell_alone(launch: Launch) -> None:
