@@ -29,6 +29,7 @@ from trainables.command.process import (
 from trainables.command.reading import MetricMissing
 from trainables.command.results import Results, files_matching, newest, read_results
 from trainables.command.supervisor import KILL_SECONDS, pieces_of
+from trainables.digests import file_digest
 from trainables.errors import Unreadable
 from trainables.names import visible
 from trainables.trials import Row, TrialFailed, TrialResult, Untold, sample
@@ -231,7 +232,7 @@ class CommandTrial:
 
     def _take_place(self) -> RunFolder:
         """The folder of this trial, waiting for what may be left of a command of an earlier worker."""
-        start = self.config.init and self.config.init.model_dump(mode="json")
+        start = self._start_from and file_digest(self._start_from)
         key = folder_key(self.seed, identity(self.config), start)
         return RunFolder.take(self._cache_dir, key, self.config.grace_seconds + KILL_SECONDS + 1)
 

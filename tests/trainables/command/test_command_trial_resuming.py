@@ -48,6 +48,26 @@ def test_an_interrupted_script_goes_on_from_its_own_checkpoint(
     assert [(row["epoch"], row["run"]) for row in result.curves] == [(1, 0), (2, 0), (3, 2), (4, 2)]
 
 
+@pytest.mark.parametrize(("weights", "runs"), [("parent", [0, 0, 2, 2]), ("another", [0, 0, 0, 0])])
+def test_an_interrupted_child_goes_on_beside_its_parent_and_begins_anew_beside_another(
+    build: Build, tmp_path: Path, weights: str, runs: list[int]
+) -> None:
+    go, model, moved = tmp_path / "go", tmp_path / "model", tmp_path / "moved"
+    source = RESUMING.replace("MODE", "'a'").replace("""curve.write('{"epoch"'); curve.flush()""", "")
+    source = source.replace("time.sleep(60)", f"time.sleep(0 if os.path.exists({str(go)!r}) else 60)")
+    warm = {"resume": True, "init": {"from": {"cell": "small"}}}
+    model.write_text("parent")
+    first = build(source, start_from=model, **warm)
+    steps_to(first, epoch=3)
+    del first
+
+    go.touch()
+    moved.write_text(weights)
+    second = build(source, start_from=moved, **warm)
+
+    assert [row["run"] for row in run(second).curves] == runs
+
+
 def test_a_log_that_was_not_looked_for_meanwhile_is_read_at_the_end(build: Build) -> None:
     trial = build()
     trial._look_again = math.inf  # as after a search among very many files
