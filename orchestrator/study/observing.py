@@ -22,7 +22,7 @@ from orchestrator.views.running_file import RunningFile
 from trainables.errors import UserError
 
 MAX_FAILURES = 3
-"""A launch stops where the first so many trials all fail, as W&B's agents do."""
+"""A launch stops where its first so many trials all fail. W&B's agents stop at as many in their first minute."""
 
 
 @dataclass
